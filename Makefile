@@ -1,0 +1,125 @@
+# The everyday commands. `make help` is made from the ## comments; keep one on every target.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STATE_DIR ?= .run
+ORDERS ?= 100
+CONCURRENCY ?= 100
+
+# Variables given to make reach every program it runs, as those given before it do.
+export STATE_DIR VENV
+
+INSTALL := sh infra/stack/install.sh
+STACK := $(PY) -m infra.stack
+LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-config --custom-compile-command "make lock"
+
+# These take one part: nats, redis, order, product, coupon or payment.
+require_service = @test -n "$(SERVICE)" || { \
+	echo "Say which part: make $@ SERVICE=nats|redis|order|product|coupon|payment" >&2; exit 2; }
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+# --- the stack
+
+.PHONY: demo up down reset status logs env stop start kill
+demo: up ## start here: install, start the stack, place a few orders and show their events
+	@$(PY) -m infra.stack.demo
+
+up: install ## start everything; return when it is healthy and seeded
+	@$(STACK) up
+
+down: ## stop everything; no process and no port is left
+	@if [ -x $(PY) ]; then $(STACK) down; else echo "Nothing is installed, so nothing runs."; fi
+
+reset: install ## throw the state away and start afresh
+	@$(STACK) reset
+
+status: $(VENV)/.installed-runtime ## what runs, since when, healthy or not, and the consumers' lag
+	@$(STACK) status
+
+logs: $(VENV)/.installed-runtime ## the logs [SERVICE=...]; follows them in a terminal
+	@$(STACK) logs $(if $(SERVICE),--service $(SERVICE))
+
+env: $(VENV)/.installed-runtime ## the addresses of what runs, as KEY=value lines
+	@$(STACK) env
+
+stop: $(VENV)/.installed-runtime ## stop one part: SERVICE=nats|redis|order|product|coupon|payment
+	$(require_service)
+	@$(STACK) stop $(SERVICE)
+
+start: $(VENV)/.installed-runtime ## start one part that was stopped: SERVICE=...
+	$(require_service)
+	@$(STACK) start $(SERVICE)
+
+kill: $(VENV)/.installed-runtime ## kill one part with signal 9; the supervisor brings it back: SERVICE=...
+	$(require_service)
+	@$(STACK) kill $(SERVICE)
+
+# --- using it
+
+.PHONY: seed load trace audit choreography
+seed: $(VENV)/.installed-runtime ## the first products and wallets; twice changes nothing
+	@$(STACK) seed
+
+load: $(VENV)/.installed-runtime ## place many orders at once [ORDERS=100 CONCURRENCY=100]
+	@$(PY) -m bench.load --orders $(ORDERS) --concurrency $(CONCURRENCY)
+
+trace: $(VENV)/.installed-runtime ## one order's events: ORDER=...
+	@test -n "$(ORDER)" || { echo "Say which order: make trace ORDER=<order id>" >&2; exit 2; }
+	@$(STACK) trace "$(ORDER)"
+
+audit: $(VENV)/.installed-runtime ## check that money, stock and coupons add up
+	@$(PY) -m infra.stack.audit
+
+choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the broker's permissions from the code
+	@$(PY) -m events.choreography
+
+# --- working on it
+
+.PHONY: check test bench lock
+check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the choreography
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m events.choreography --check
+
+test: $(VENV)/.installed-dev redis ## the whole suite, on ports and folders of its own [ARGS=...]
+	$(PY) -m pytest $(ARGS)
+
+bench: $(VENV)/.installed-dev redis ## the benchmark
+	$(PY) -m bench
+
+lock: $(VENV)/.installed-dev ## pin every dependency anew, with hashes
+	$(LOCK) --upgrade -o infra/requirements/runtime.txt pyproject.toml
+	$(LOCK) --upgrade --extra dev -o infra/requirements/dev.txt pyproject.toml
+
+# --- installing it
+
+.PHONY: install redis tools clean
+install: $(VENV)/.installed-runtime redis ## what is needed to run: .venv, and redis-server if it can be had
+	@:
+
+$(VENV)/.installed-runtime: infra/requirements/runtime.txt
+	@$(INSTALL) runtime
+
+$(VENV)/.installed-dev: infra/requirements/dev.txt infra/requirements/runtime.txt
+	@$(INSTALL) dev
+	@touch $(VENV)/.installed-runtime
+
+redis: ## redis-server by the system's package manager, if it can be had
+	@$(INSTALL) redis
+
+tools: ## optional: the nats command line tool, built where Go is present
+	@$(INSTALL) tools
+
+clean: ## stop the stack; remove what was installed and made: its state, .venv, caches
+	@if [ -x $(PY) ]; then $(STACK) clean; fi
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The coupon service: coupon definitions, the coupons issued to customers, and their use."""

@@ -1,0 +1,38 @@
+"""Where the coupon service is put together."""
+
+from litestar import Litestar
+
+from coupon import store
+from coupon.domain import UNSETTLED, Coupons
+from coupon.reactions import reactions
+from coupon.routes import ROUTES
+from infra import web
+from infra.batch import Participant
+from infra.ports import Broker, Clock, NewId, random_id, system_clock
+from infra.service import Service
+from infra.settings import Settings
+
+participant: Participant[Coupons] = Participant(
+    reactions=reactions,
+    load=store.load,
+    save=store.save,
+    schema=store.schema,
+    rows=store.holds_table,
+    unsettled=UNSETTLED,
+)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    clock: Clock = system_clock,
+    new_id: NewId = random_id,
+    broker: Broker | None = None,
+) -> Litestar:
+    service = Service(participant, settings, clock=clock, new_id=new_id, broker=broker)
+    return web.build(
+        service,
+        ROUTES,
+        title="coupon",
+        description="Coupons: defining, issuing and validating them. Orders use them.",
+    )

@@ -1,0 +1,197 @@
+"""The coupon service over HTTP."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.params import Parameter
+
+from coupon import store
+from coupon.domain import (
+    Coupon,
+    Coupons,
+    CouponStatus,
+    DefineCoupon,
+    DiscountType,
+    IssueCoupon,
+    IssuedCoupon,
+    no_coupon,
+)
+from events.contract import LARGEST
+from infra.errors import NotFound
+from infra.service import Service
+from infra.web import Amount, Body, OptionalKey, Page, Size, Text, View, idempotency
+
+Zoned = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class NewCoupon(Body):
+    """`discountValue`: won for FIXED, whole per cent for RATE."""
+
+    name: Text
+    discount_type: DiscountType
+    discount_value: Amount
+    quantity: Amount
+    min_order_amount: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] = 0
+    valid_from: Zoned | None = None
+    valid_until: Zoned | None = None
+
+
+class ForCustomer(Body):
+    customer_id: UUID
+
+
+class Trial(Body):
+    customer_id: UUID
+    order_amount: Amount
+
+
+class CouponView(View):
+    coupon_id: str
+    name: str
+    discount_type: DiscountType
+    discount_value: int
+    min_order_amount: int
+    quantity: int
+    issued: int
+    remaining: int
+    valid_from: datetime | None
+    valid_until: datetime | None
+
+
+class IssuedView(View):
+    """`orderId` is the order that used the coupon, or holds it while it is on its way."""
+
+    issued_coupon_id: str
+    coupon_id: str
+    customer_id: str
+    status: CouponStatus
+    order_id: str | None
+    discount_type: DiscountType
+    discount_value: int
+    min_order_amount: int
+    valid_from: datetime | None
+    valid_until: datetime | None
+    issued_at: datetime
+    used_at: datetime | None
+
+
+class IssuedPage(View):
+    items: list[IssuedView]
+    page: int
+    size: int
+    total: int
+
+
+class Validity(View):
+    """What the coupon would do for an order now. `reason` says why it would not."""
+
+    valid: bool
+    reason: str | None
+    discount_amount: int
+    payable_amount: int
+
+
+class CouponController(Controller):
+    path = "/coupons"
+    tags = ("coupons",)
+
+    @post(summary="Define a coupon")
+    async def define(
+        self, data: NewCoupon, service: Service[Coupons], idempotency_key: OptionalKey = None
+    ) -> Response[CouponView]:
+        command = DefineCoupon(
+            coupon_id=service.new_id(),
+            name=data.name,
+            discount_type=data.discount_type,
+            discount_value=data.discount_value,
+            min_order_amount=data.min_order_amount,
+            quantity=data.quantity,
+            valid_from=data.valid_from,
+            valid_until=data.valid_until,
+        )
+        done = await service.ask(command, idempotency("coupons", idempotency_key, data))
+        headers = {"Location": f"/api/v1/coupons/{done.answer.coupon_id}"}
+        return Response(_coupon(done.answer), status_code=201, headers=headers)
+
+    @get("/{coupon_id:str}", summary="One coupon's definition")
+    async def read(self, coupon_id: UUID, service: Service[Coupons]) -> CouponView:
+        async with service.reading() as connection:
+            coupon = await store.find_coupon(connection, str(coupon_id))
+        if coupon is None:
+            raise no_coupon(str(coupon_id))
+        return _coupon(coupon)
+
+    @post("/{coupon_id:str}/issue", summary="Give a customer one, first come, first served")
+    async def issue(
+        self, coupon_id: UUID, data: ForCustomer, service: Service[Coupons]
+    ) -> Response[IssuedView]:
+        command = IssueCoupon(
+            issued_coupon_id=service.new_id(),
+            coupon_id=str(coupon_id),
+            customer_id=str(data.customer_id),
+        )
+        issued: IssuedCoupon = (await service.ask(command)).answer
+        headers = {"Location": f"/api/v1/issued-coupons/{issued.issued_coupon_id}"}
+        return Response(_issued(issued, service.clock()), status_code=201, headers=headers)
+
+
+class IssuedCouponController(Controller):
+    path = "/issued-coupons"
+    tags = ("coupons",)
+
+    @get(summary="A customer's coupons, newest first")
+    async def list_held(
+        self,
+        service: Service[Coupons],
+        customer_id: Annotated[UUID, Parameter(query="customerId")],
+        page: Page = 0,
+        size: Size = 20,
+    ) -> IssuedPage:
+        async with service.reading() as connection:
+            found, total = await store.issued_to(
+                connection, str(customer_id), offset=page * size, size=size
+            )
+        items = [_issued(each, service.clock()) for each in found]
+        return IssuedPage(items=items, page=page, size=size, total=total)
+
+    @get("/{issued_coupon_id:str}", summary="One customer's coupon")
+    async def read(self, issued_coupon_id: UUID, service: Service[Coupons]) -> IssuedView:
+        return _issued(await _find(service, issued_coupon_id), service.clock())
+
+    @post("/{issued_coupon_id:str}/validate", status_code=200, summary="Would it serve an order?")
+    async def validate(
+        self, issued_coupon_id: UUID, data: Trial, service: Service[Coupons]
+    ) -> Validity:
+        """Changes nothing: the coupon may be gone by the time of the order."""
+        coupon = await _find(service, issued_coupon_id)
+        reason = coupon.objection(str(data.customer_id), data.order_amount, service.clock())
+        discount = 0 if reason else coupon.discount(data.order_amount)
+        return Validity(
+            valid=reason is None,
+            reason=reason,
+            discount_amount=discount,
+            payable_amount=data.order_amount - discount,
+        )
+
+
+async def _find(service: Service[Coupons], issued_coupon_id: UUID) -> IssuedCoupon:
+    async with service.reading() as connection:
+        coupon = await store.find_issued(connection, str(issued_coupon_id))
+    if coupon is None:
+        message = f"there is no issued coupon {issued_coupon_id}"
+        raise NotFound(message, code="COUPON_NOT_FOUND")
+    return coupon
+
+
+def _coupon(coupon: Coupon) -> CouponView:
+    return CouponView.of(coupon, remaining=coupon.quantity - coupon.issued)
+
+
+def _issued(coupon: IssuedCoupon, now: datetime) -> IssuedView:
+    return IssuedView.of(coupon, status=coupon.status(now))
+
+
+ROUTES = [CouponController, IssuedCouponController]

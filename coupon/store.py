@@ -1,0 +1,141 @@
+"""The coupon service's tables: loading the rows of a batch, saving what changed, reading."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    func,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from coupon.domain import Coupon, Coupons, DiscountType, Hold, HoldState, IssueCoupon, IssuedCoupon
+from events.contract import OrderCreated
+from infra.rows import Rows, values_of
+from infra.tables import Mapped, Time, Uuid, Won64, one_of
+
+schema = MetaData()
+
+holds_table = Table(
+    "holds",
+    schema,
+    Column("order_id", Uuid, primary_key=True),
+    Column("state", one_of(HoldState), nullable=False),
+    Column("issued_coupon_id", Uuid, index=True),
+    Column("discount_amount", Won64, nullable=False),
+    Column("updated_at", Time, nullable=False),
+)
+
+coupons_table = Table(
+    "coupons",
+    schema,
+    Column("coupon_id", Uuid, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("discount_type", one_of(DiscountType), nullable=False),
+    Column("discount_value", BigInteger, nullable=False),
+    Column("min_order_amount", Won64, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("issued", Integer, nullable=False),
+    Column("valid_from", Time),
+    Column("valid_until", Time),
+    Column("created_at", Time, nullable=False),
+    CheckConstraint("issued BETWEEN 0 AND quantity", name="never_one_too_many"),
+)
+
+issued_table = Table(
+    "issued_coupons",
+    schema,
+    Column("issued_coupon_id", Uuid, primary_key=True),
+    Column("coupon_id", Uuid, nullable=False),
+    Column("customer_id", Uuid, nullable=False),
+    Column("discount_type", one_of(DiscountType), nullable=False),
+    Column("discount_value", BigInteger, nullable=False),
+    Column("min_order_amount", Won64, nullable=False),
+    Column("valid_from", Time),
+    Column("valid_until", Time),
+    Column("order_id", Uuid),
+    Column("issued_at", Time, nullable=False),
+    Column("used_at", Time),
+    UniqueConstraint("coupon_id", "customer_id", name="one_for_each_customer"),
+    Index("issued_coupons_of_customer", "customer_id", "issued_at"),
+)
+
+_holds: Mapped[str, Hold] = Mapped(holds_table, Hold, "order_id")
+_coupons: Mapped[str, Coupon] = Mapped(coupons_table, Coupon, "coupon_id")
+_issued: Mapped[str, IssuedCoupon] = Mapped(issued_table, IssuedCoupon, "issued_coupon_id")
+
+
+def load(connection: Connection, messages: Sequence[object], now: datetime) -> Coupons:
+    """The orders' rows, the coupons that they name or hold, and the definitions being issued."""
+    holds = _holds.load(connection, "order_id", values_of(messages, "order_id"))
+    ordered = [message for message in messages if isinstance(message, OrderCreated)]
+    issuing = [message for message in messages if isinstance(message, IssueCoupon)]
+    wanted = {*values_of(ordered, "coupon_id"), *values_of(holds.loaded, "issued_coupon_id")}
+    return Coupons(
+        now,
+        holds,
+        _coupons.load(connection, "coupon_id", values_of(issuing, "coupon_id")),
+        _issued.load(connection, "issued_coupon_id", sorted(wanted)),
+        _issued_already(connection, issuing),
+    )
+
+
+def save(connection: Connection, coupons: Coupons) -> None:
+    _holds.save(connection, coupons.holds)
+    _coupons.save(connection, coupons.coupons)
+    _issued.save(connection, coupons.issued)
+
+
+def _issued_already(
+    connection: Connection, issuing: Sequence[IssueCoupon]
+) -> Rows[tuple[str, str], IssuedCoupon]:
+    if not issuing:
+        return Rows()
+    query = select(*_issued.columns).where(
+        issued_table.c.coupon_id.in_({each.coupon_id for each in issuing}),
+        issued_table.c.customer_id.in_({each.customer_id for each in issuing}),
+    )
+    rows = [_issued.row(row) for row in connection.execute(query)]
+    return Rows({(row.coupon_id, row.customer_id): row for row in rows})
+
+
+# ---------------------------------------------------------------- reading
+
+
+async def find_coupon(connection: AsyncConnection, coupon_id: str) -> Coupon | None:
+    query = select(*_coupons.columns).where(coupons_table.c.coupon_id == coupon_id)
+    row = (await connection.execute(query)).one_or_none()
+    return _coupons.row(row) if row else None
+
+
+async def find_issued(connection: AsyncConnection, issued_coupon_id: str) -> IssuedCoupon | None:
+    query = select(*_issued.columns).where(issued_table.c.issued_coupon_id == issued_coupon_id)
+    row = (await connection.execute(query)).one_or_none()
+    return _issued.row(row) if row else None
+
+
+async def issued_to(
+    connection: AsyncConnection, customer_id: str, *, offset: int, size: int
+) -> tuple[list[IssuedCoupon], int]:
+    """A customer's coupons, newest first, and how many there are."""
+    his = issued_table.c.customer_id == customer_id
+    query = (
+        select(*_issued.columns)
+        .where(his)
+        .order_by(issued_table.c.issued_at.desc(), issued_table.c.issued_coupon_id)
+        .offset(offset)
+        .limit(size)
+    )
+    rows = (await connection.execute(query)).all()
+    total = await connection.scalar(select(func.count()).where(his))
+    return [_issued.row(row) for row in rows], total or 0

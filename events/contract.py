@@ -1,0 +1,320 @@
+"""Every event of the saga, in the order in which an order meets them.
+
+An event is a fact that its owner has already committed. It carries what the next service needs, so
+that nobody looks anything up at somebody else's. Amounts are whole won, times are UTC, ids are
+UUIDs in their canonical text form. On the wire the names are camelCase; readers ignore fields that
+they do not know, so a field may be added but never taken away or given another meaning. A change
+that old readers would misunderstand is a new event.
+
+Who says and who hears an event is not written here: it follows from the services' reactions
+(`events.choreography`) and is drawn in `docs/CHOREOGRAPHY.md`.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+import msgspec
+
+SAGA = "SAGA"
+CATALOG = "CATALOG"
+
+LARGEST = 10**9
+"""The largest quantity, and the largest amount in won, that a client may send for one thing."""
+
+Id = Annotated[
+    str, msgspec.Meta(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+]
+Quantity = Annotated[int, msgspec.Meta(ge=1)]
+Won = Annotated[int, msgspec.Meta(ge=0)]
+Counter = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class FailReason(StrEnum):
+    """Why an order ended as FAILED."""
+
+    COUPON_NOT_FOUND = "COUPON_NOT_FOUND"
+    COUPON_NOT_OWNED = "COUPON_NOT_OWNED"
+    COUPON_ALREADY_USED = "COUPON_ALREADY_USED"
+    COUPON_EXPIRED = "COUPON_EXPIRED"
+    COUPON_MIN_AMOUNT = "COUPON_MIN_AMOUNT"
+    INSUFFICIENT_STOCK = "INSUFFICIENT_STOCK"
+    PRODUCT_NOT_FOUND = "PRODUCT_NOT_FOUND"
+    PRODUCT_DISCONTINUED = "PRODUCT_DISCONTINUED"
+    WAIT_EXPIRED = "WAIT_EXPIRED"
+    INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
+    WALLET_NOT_FOUND = "WALLET_NOT_FOUND"
+    PG_DECLINED = "PG_DECLINED"
+    ORDER_TIMED_OUT = "ORDER_TIMED_OUT"
+    SYSTEM_ERROR = "SYSTEM_ERROR"
+
+
+class PaymentMethod(StrEnum):
+    WALLET = "WALLET"
+    CARD = "CARD"
+
+
+class OnShortage(StrEnum):
+    """What an order wants when there is too little stock: an end, or a place in the queue."""
+
+    REJECT = "REJECT"
+    WAIT = "WAIT"
+
+
+class ProductStatus(StrEnum):
+    ACTIVE = "ACTIVE"
+    DISCONTINUED = "DISCONTINUED"
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One product of an order. `price` is for one unit, as the order was accepted with it."""
+
+    product_id: Id
+    quantity: Quantity
+    price: Won
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    street: str
+    postal_code: str
+    city: str
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What all events have in common.
+
+    `failure`: services that had done their part before it must undo it.
+    `final`: nobody has to hear it; it tells the outside how an order ended.
+    """
+
+    stream: ClassVar[str] = SAGA
+    failure: ClassVar[bool] = False
+    final: ClassVar[bool] = False
+
+    @property
+    def key(self) -> str:
+        """What the event is about: the second token of its subject."""
+        raise NotImplementedError
+
+    @property
+    def occurrence(self) -> int:
+        """Tells apart decisions that one key may see more than once, such as a second cancel."""
+        return 0
+
+
+class SagaEvent(Event, frozen=True, kw_only=True):
+    """A step of one order."""
+
+    order_id: Id
+
+    @property
+    def key(self) -> str:
+        return self.order_id
+
+
+# ---------------------------------------------------------------- the way forward
+
+
+class OrderCreated(SagaEvent, frozen=True, kw_only=True):
+    """An order was accepted at these prices and waits for the others."""
+
+    customer_id: Id
+    items: tuple[Line, ...]
+    total_amount: Won
+    coupon_id: Id | None = None
+    payment_method: PaymentMethod = PaymentMethod.WALLET
+    on_shortage: OnShortage = OnShortage.REJECT
+    address: Address | None = None
+
+
+class CouponUsed(SagaEvent, frozen=True, kw_only=True):
+    """The order holds its coupon. Said also when it has none: then the discount is 0."""
+
+    customer_id: Id
+    items: tuple[Line, ...]
+    total_amount: Won
+    discount_amount: Won
+    payable_amount: Won
+    coupon_id: Id | None = None
+    payment_method: PaymentMethod = PaymentMethod.WALLET
+    on_shortage: OnShortage = OnShortage.REJECT
+
+
+class StockDecremented(SagaEvent, frozen=True, kw_only=True):
+    """The stock of every line is held for the order."""
+
+    customer_id: Id
+    items: tuple[Line, ...]
+    total_amount: Won
+    discount_amount: Won
+    payable_amount: Won
+    payment_method: PaymentMethod = PaymentMethod.WALLET
+
+
+class StockWaitlisted(SagaEvent, frozen=True, kw_only=True):
+    """The order stands in the queue for stock. `position` counts from 1."""
+
+    position: Counter
+
+
+class PaymentCompleted(SagaEvent, frozen=True, kw_only=True):
+    """The money was taken: from here on the order is sold. `amount` may be 0."""
+
+    payment_id: Id
+    customer_id: Id
+    method: PaymentMethod
+    amount: Won
+    discount_amount: Won
+
+
+class OrderCompleted(SagaEvent, frozen=True, kw_only=True):
+    final: ClassVar[bool] = True
+
+    customer_id: Id
+    items: tuple[Line, ...]
+    total_amount: Won
+    discount_amount: Won
+    payable_amount: Won
+    completed_at: datetime
+
+
+# ---------------------------------------------------------------- a step that can't be done
+
+
+class CouponRejected(SagaEvent, frozen=True, kw_only=True):
+    failure: ClassVar[bool] = True
+
+    reason: FailReason
+
+
+class StockUnavailable(SagaEvent, frozen=True, kw_only=True):
+    """`product_id` is the first line that could not be served."""
+
+    failure: ClassVar[bool] = True
+
+    reason: FailReason
+    product_id: Id
+
+
+class PaymentFailed(SagaEvent, frozen=True, kw_only=True):
+    failure: ClassVar[bool] = True
+
+    reason: FailReason
+
+
+class OrderFailed(SagaEvent, frozen=True, kw_only=True):
+    final: ClassVar[bool] = True
+
+    customer_id: Id
+    reason: FailReason
+
+
+# ---------------------------------------------------------------- time-out and cancel
+
+
+class OrderTimedOut(SagaEvent, frozen=True, kw_only=True):
+    """A request to payment to decide now. Payment may already have been made: then that holds."""
+
+
+class OrderCancelRequested(SagaEvent, frozen=True, kw_only=True):
+    """The customer wants the money back. `attempt` counts from 1."""
+
+    attempt: Counter
+
+    @property
+    def occurrence(self) -> int:
+        return self.attempt
+
+
+class PaymentRefunded(SagaEvent, frozen=True, kw_only=True):
+    failure: ClassVar[bool] = True
+
+    payment_id: Id
+    amount: Won
+    attempt: Counter
+
+
+class PaymentRefundFailed(SagaEvent, frozen=True, kw_only=True):
+    """The refund was refused: the order stays COMPLETED."""
+
+    attempt: Counter
+
+    @property
+    def occurrence(self) -> int:
+        return self.attempt
+
+
+class OrderCancelled(SagaEvent, frozen=True, kw_only=True):
+    final: ClassVar[bool] = True
+
+    customer_id: Id
+    items: tuple[Line, ...]
+    completed_at: datetime
+
+
+# ---------------------------------------------------------------- what was undone
+
+
+class StockRestored(SagaEvent, frozen=True, kw_only=True):
+    """What the order held is on the shelf again."""
+
+    items: tuple[Line, ...]
+
+
+class CouponRestored(SagaEvent, frozen=True, kw_only=True):
+    """The coupon can be used again. Said also for an order without one. It ends the undoing."""
+
+    final: ClassVar[bool] = True
+
+    coupon_id: Id | None = None
+
+
+# ---------------------------------------------------------------- the catalogue
+
+
+class ProductChanged(Event, frozen=True, kw_only=True):
+    """The whole product as it is now. `version` grows by one with each change."""
+
+    stream: ClassVar[str] = CATALOG
+
+    product_id: Id
+    version: Counter
+    name: str
+    price: Won
+    status: ProductStatus
+
+    @property
+    def key(self) -> str:
+        return self.product_id
+
+    @property
+    def occurrence(self) -> int:
+        return self.version
+
+
+EVENTS: dict[str, type[Event]] = {
+    event.__name__: event
+    for event in (
+        OrderCreated,
+        CouponUsed,
+        CouponRejected,
+        StockDecremented,
+        StockWaitlisted,
+        StockUnavailable,
+        PaymentCompleted,
+        PaymentFailed,
+        OrderTimedOut,
+        OrderCancelRequested,
+        PaymentRefunded,
+        PaymentRefundFailed,
+        StockRestored,
+        CouponRestored,
+        OrderCompleted,
+        OrderFailed,
+        OrderCancelled,
+        ProductChanged,
+    )
+}
+"""Every event by its name, which is also the last token of its subject."""
+
+SUBJECT_PREFIX = {SAGA: "saga", CATALOG: "catalog"}

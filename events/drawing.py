@@ -1,0 +1,86 @@
+"""docs/CHOREOGRAPHY.md, written from the choreography so that it can't drift."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from events.contract import CATALOG, Event
+from events.reactions import Reaction, Reactions
+from events.wire import subject_of
+
+if TYPE_CHECKING:
+    from events.choreography import Choreography
+
+_HEAD = """\
+# The choreography
+
+Written by `make choreography` from the type hints of the services' `reactions.py`; don't edit it.
+Nobody conducts: each service hears events, does its part in its own database, and says what it
+decided. An arrow reads: *the service that says it* -> *the service that hears it*.
+"""
+
+
+def document(flow: "Choreography") -> str:
+    parts = [
+        _HEAD,
+        "## The way forward\n",
+        _diagram(flow, [event for event in _said(flow) if not _backward(flow, event)]),
+        "## What happens when a step can't be done\n",
+        _diagram(flow, [event for event in _said(flow) if _backward(flow, event)]),
+        "## Events\n",
+        _events_table(flow),
+    ]
+    for registry in flow.registries.values():
+        parts += [f"## What {registry.service} does\n", _reactions_table(registry)]
+    reserved = flow.reserved()
+    if reserved:
+        names = ", ".join(f"`{event.__name__}`" for event in reserved)
+        parts += ["## Reserved\n", f"In the contract, but said and heard by nobody yet: {names}.\n"]
+    return "\n".join(parts)
+
+
+def _said(flow: "Choreography") -> list[type[Event]]:
+    return [event for event in flow.contract.values() if flow.sayers(event)]
+
+
+def _backward(flow: "Choreography", event: type[Event]) -> bool:
+    """A failure, or something that only ever follows from one."""
+    if event.failure:
+        return True
+    causes = [cause for cause in flow.contract.values() if event in flow.following(cause)]
+    return bool(causes) and all(_backward(flow, cause) for cause in causes)
+
+
+def _diagram(flow: "Choreography", events: Iterable[type[Event]]) -> str:
+    lines = ["```mermaid", "flowchart LR"]
+    for event in events:
+        for sayer in flow.sayers(event):
+            hearers = flow.hearers(event) or [f"{sayer}_watchers(((whoever watches)))"]
+            lines += [f"    {sayer} -- {event.__name__} --> {hearer}" for hearer in hearers]
+    return "\n".join([*lines, "```\n"])
+
+
+def _events_table(flow: "Choreography") -> str:
+    lines = ["| event | subject | said by | heard by | then |", "|---|---|---|---|---|"]
+    for event in _said(flow):
+        subject = subject_of(event, "<productId>" if event.stream == CATALOG else "<orderId>")
+        then = ", ".join(following.__name__ for following in flow.following(event)) or "-"
+        hearers = ", ".join(flow.hearers(event)) or "whoever watches"
+        sayers = ", ".join(flow.sayers(event))
+        lines.append(f"| {event.__name__} | `{subject}` | {sayers} | {hearers} | {then} |")
+    return "\n".join(lines) + "\n"
+
+
+def _reactions_table(registry: Reactions) -> str:
+    lines = ["| hears | does | says |", "|---|---|---|"]
+    lines += [_row(event.__name__, reaction) for event, reaction in registry.reactions.items()]
+    lines += [
+        _row(f"*{command.__name__}* (HTTP)", reaction)
+        for command, reaction in registry.commands.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(heard: str, reaction: Reaction) -> str:
+    says = ", ".join(sorted(event.__name__ for event in reaction.says)) or "-"
+    undo = "**undo** " if reaction.compensates else ""
+    return f"| {heard} | {undo}`{reaction.name}`: {reaction.purpose} | {says} |"

@@ -1,0 +1,169 @@
+"""The registry in which a service writes down what it does when it hears an event.
+
+A reaction is a plain function whose type hints are the flow:
+
+    reactions = Reactions("coupon")
+
+    @reactions.on
+    def use_coupon(event: OrderCreated, coupons: Coupons) -> CouponUsed | CouponRejected:
+        '''Spend the coupon on this order, or refuse it.'''
+
+says that the coupon service hears OrderCreated and may say CouponUsed or CouponRejected. The second
+argument is the service's *working set*: the rows that the current batch needs, loaded beforehand
+and saved afterwards by somebody else. A reaction is synchronous and pure: no clock, no I/O.
+
+A command is what a client asks for over HTTP. It has an answer for the client, or refuses by
+raising; when it also says events, its hint is `Answer[TheAnswer, TheEvents]`.
+"""
+
+from collections.abc import Callable, Iterable
+from types import NoneType, UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from events.contract import EVENTS, Event
+
+V_co = TypeVar("V_co", covariant=True)
+E_co = TypeVar("E_co", bound=Event, covariant=True)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Answer(Generic[V_co, E_co]):
+    """What a command tells its caller, together with the events that it says."""
+
+    __slots__ = ("events", "value")
+
+    def __init__(self, value: V_co, *events: E_co) -> None:
+        self.value = value
+        self.events = events
+
+
+class WrongHints(TypeError):
+    """A reaction whose type hints do not say what it hears and says. Raised at import."""
+
+
+class Undeclared(RuntimeError):
+    """A reaction said an event that its hints do not allow."""
+
+
+class Reaction(msgspec.Struct, frozen=True):
+    """One edge bundle of the flow: `function` hears `hears` and may say `says`."""
+
+    function: Callable[..., Any]
+    hears: type
+    says: frozenset[type[Event]]
+    compensates: bool = False
+    answer: Any = None
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def purpose(self) -> str:
+        """The first line of its docstring."""
+        return (self.function.__doc__ or "").strip().partition("\n")[0]
+
+
+class Reactions:
+    """All reactions and commands of one service."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.reactions: dict[type[Event], Reaction] = {}
+        self.commands: dict[type, Reaction] = {}
+
+    def on(self, function: F) -> F:
+        """Register a step forward. The function itself is returned as it is."""
+        return self._hear(function, compensates=False)
+
+    def compensation(self, function: F) -> F:
+        """Register a reaction that undoes what the service has done for the order."""
+        return self._hear(function, compensates=True)
+
+    def command(self, function: F) -> F:
+        """Register what a client may ask for."""
+        heard, returned = _hints(function)
+        answer, says = returned, frozenset[type[Event]]()
+        if get_origin(returned) is Answer:
+            answer, said = get_args(returned)
+            says = _events(function, said)
+        for command in _members(heard):
+            if command in self.commands:
+                raise WrongHints(f"{self.service}: two functions for the command {command}")
+            self.commands[command] = Reaction(function, command, says, answer=answer)
+        return function
+
+    @property
+    def hears(self) -> frozenset[type[Event]]:
+        return frozenset(self.reactions)
+
+    @property
+    def says(self) -> frozenset[type[Event]]:
+        everything = [*self.reactions.values(), *self.commands.values()]
+        return frozenset(event for reaction in everything for event in reaction.says)
+
+    def answer_type(self, command: object) -> Any:
+        """What a command of this kind is answered with, to decode a stored answer."""
+        return self.commands[type(command)].answer
+
+    def react(self, event: Event, working_set: Any) -> tuple[Event, ...]:
+        """What the service says to an event. Raises Undeclared, and whatever a reaction raises."""
+        reaction = self.reactions[type(event)]
+        said = reaction.function(event, working_set)
+        if said is None:
+            return ()
+        events = (said,) if isinstance(said, Event) else tuple(said)
+        return _declared(reaction, events)
+
+    def carry_out(self, command: object, working_set: Any) -> tuple[Any, tuple[Event, ...]]:
+        """The answer to a command and what the service says with it."""
+        reaction = self.commands[type(command)]
+        result = reaction.function(command, working_set)
+        if isinstance(result, Answer):
+            return result.value, _declared(reaction, result.events)
+        return result, ()
+
+    def _hear(self, function: F, *, compensates: bool) -> F:
+        heard, returned = _hints(function)
+        says = _events(function, returned)
+        for event in _events(function, heard):
+            if event in self.reactions:
+                raise WrongHints(f"{self.service}: two reactions to {event.__name__}")
+            self.reactions[event] = Reaction(function, event, says, compensates)
+        return function
+
+
+def _declared(reaction: Reaction, events: tuple[Event, ...]) -> tuple[Event, ...]:
+    for event in events:
+        if type(event) not in reaction.says:
+            raise Undeclared(f"{reaction.name} said {type(event).__name__} without declaring it")
+    return events
+
+
+def _hints(function: Callable[..., Any]) -> tuple[Any, Any]:
+    hints = get_type_hints(function)
+    if "return" not in hints or len(hints) != 3:
+        raise WrongHints(f"{function.__name__}: both arguments and the return need a type hint")
+    first, _, returned = hints.values()
+    return first, returned
+
+
+def _members(hint: Any) -> Iterable[Any]:
+    """The types in a hint: unions and sequences are opened, None is left out."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType) or origin in (list, tuple):
+        for argument in get_args(hint):
+            if argument is not Ellipsis:
+                yield from _members(argument)
+    elif hint is not NoneType and hint is not None:
+        yield hint
+
+
+def _events(function: Callable[..., Any], hint: Any) -> frozenset[type[Event]]:
+    found = frozenset(_members(hint))
+    for member in found:
+        if EVENTS.get(getattr(member, "__name__", "")) is not member:
+            raise WrongHints(f"{function.__name__}: {member} is no event of events/contract.py")
+    return found

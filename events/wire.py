@@ -1,0 +1,155 @@
+"""How an event looks on the wire: its subject, its id, its headers, and its JSON as the body.
+
+Headers follow the CloudEvents binding for NATS (binary mode) with the causation extension, and W3C
+Trace Context. All of it is derived from the event and its cause, so the same decision made twice
+gives the same message.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from uuid import UUID, uuid5
+
+import msgspec
+
+from events.contract import EVENTS, SUBJECT_PREFIX, Event
+
+_NAMESPACE = UUID("6d1f6c5e-2f0b-5c53-9a44-0d7d1c8e51c7")
+_TRACE = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_encode = msgspec.json.Encoder().encode
+
+MESSAGE_ID = "Nats-Msg-Id"
+EVENT_ID = "ce-id"
+EVENT_TYPE = "ce-type"
+SOURCE = "ce-source"
+TIME = "ce-time"
+CAUSE = "ce-causationid"
+TRACE = "traceparent"
+
+
+class Unreadable(Exception):
+    """A message that is no event of the contract. Trying again can't help: it is set aside."""
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """An event ready to go out, as the outbox keeps it.
+
+    `cause_id` is the id of the event that made its owner decide so; None for the first of a chain.
+    """
+
+    event_id: str
+    name: str
+    key: str
+    subject: str
+    body: bytes
+    cause_id: str | None
+    traceparent: str
+    created_at: datetime
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that came in."""
+
+    event_id: str
+    event: Event
+    traceparent: str
+
+    @property
+    def name(self) -> str:
+        return type(self.event).__name__
+
+
+def event_id(event: Event) -> str:
+    """The id of a decision: the same for the same decision, however often it is made.
+
+    A name-based UUID (RFC 9562, version 5) of the event's name, key and occurrence.
+    """
+    name = f"{type(event).__name__}/{event.key}/{event.occurrence}"
+    return str(uuid5(_NAMESPACE, name))
+
+
+def subject_of(event_type: type[Event], key: str = "*") -> str:
+    """`saga.<orderId>.<EventName>`; without a key the filter for all of them."""
+    return f"{SUBJECT_PREFIX[event_type.stream]}.{key}.{event_type.__name__}"
+
+
+def traceparent(key: str, span_source: str, parent: str | None = None) -> str:
+    """A W3C trace context: the trace goes on from `parent`, or starts anew from the key.
+
+    `key` and `span_source` are UUIDs: a trace id has as many bits as a UUID, a span id half. A
+    parent that is no trace context is passed over, as the recommendation asks.
+    """
+    known = parent is not None and _TRACE.match(parent)
+    trace_id = parent[3:35] if parent and known else key.replace("-", "")
+    return f"00-{trace_id}-{span_source.replace('-', '')[:16]}-01"
+
+
+def seal(
+    event: Event, time: datetime, *, cause: Opened | None = None, parent_trace: str | None = None
+) -> Sealed:
+    """Make a decision ready to go out. Its trace goes on from its cause's, or from the parent."""
+    identity = event_id(event)
+    return Sealed(
+        event_id=identity,
+        name=type(event).__name__,
+        key=event.key,
+        subject=subject_of(type(event), event.key),
+        body=_encode(event),
+        cause_id=cause.event_id if cause else None,
+        traceparent=traceparent(event.key, identity, cause.traceparent if cause else parent_trace),
+        created_at=time,
+    )
+
+
+def headers(sealed: Sealed, source: str) -> dict[str, str]:
+    """The message's headers: CloudEvents attributes, cause, trace, and the broker's message id."""
+    result = {
+        MESSAGE_ID: sealed.event_id,
+        EVENT_ID: sealed.event_id,
+        "ce-specversion": "1.0",
+        EVENT_TYPE: sealed.name,
+        SOURCE: source,
+        "ce-subject": sealed.key,
+        TIME: rfc3339(sealed.created_at),
+        TRACE: sealed.traceparent,
+    }
+    if sealed.cause_id is not None:
+        result[CAUSE] = sealed.cause_id
+    return result
+
+
+def read(subject: str, body: bytes, header: Mapping[str, str] | None) -> Opened:
+    """Read a message. The headers are a courtesy: all that matters stands in subject and body.
+
+    Raises Unreadable, with a sentence that says what is wrong, when it is no event of the contract.
+    """
+    header = header or {}
+    name = subject.rpartition(".")[2]
+    said_type = header.get(EVENT_TYPE, name)
+    if said_type not in EVENTS:
+        raise Unreadable(f"unknown event type {said_type!r}")
+    if said_type != name:
+        raise Unreadable(f"the subject says {name!r} and the header ce-type {said_type!r}")
+    try:
+        event = _decoder(name).decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unreadable(f"{name}: {error}") from error
+    if subject != subject_of(type(event), event.key):
+        raise Unreadable(f"the body is about {event.key!r}, the subject is {subject!r}")
+    identity = event_id(event)
+    return Opened(
+        event_id=identity,
+        event=event,
+        traceparent=traceparent(event.key, identity, header.get(TRACE)),
+    )
+
+
+def rfc3339(time: datetime) -> str:
+    """UTC with microseconds, always of the same length."""
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+@cache
+def _decoder(name: str) -> msgspec.json.Decoder[Event]:
+    return msgspec.json.Decoder(EVENTS[name])

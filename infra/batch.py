@@ -1,0 +1,188 @@
+"""The one transaction of a batch: load, react, save, with inbox, outbox and idempotency keys.
+
+Everything here is synchronous and runs in the writing thread. All of a batch is committed together
+or not at all; within it each message stands alone: one that raises or is refused leaves no trace.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, MetaData, Table, insert, select
+
+from events import wire
+from events.reactions import Reactions
+from infra import deadletters, tables
+from infra.errors import KeyReused, Refused
+from infra.messages import Call, Declined, Done, Heard, Message, Outcome, Raised
+from infra.rows import WorkingSet
+
+W = TypeVar("W", bound=WorkingSet)
+W_contra = TypeVar("W_contra", bound=WorkingSet, contravariant=True)
+W_co = TypeVar("W_co", bound=WorkingSet, covariant=True)
+
+
+class Load(Protocol[W_co]):
+    """Read, and lock, the rows that these events and commands need."""
+
+    def __call__(
+        self, connection: Connection, messages: Sequence[object], now: datetime, /
+    ) -> W_co: ...
+
+
+class Save(Protocol[W_contra]):
+    """Write what the reactions changed."""
+
+    def __call__(self, connection: Connection, working_set: W_contra, /) -> None: ...
+
+
+class Participant(msgspec.Struct, Generic[W], frozen=True):
+    """A service, as the chassis sees it.
+
+    `rows` is the table with one row per order (`order_id`, `state`, `updated_at`), and `unsettled`
+    are the states in which such a row still waits for somebody or owes an answer. `seed` are the
+    commands that put the first data of a new stack there; carried out again they change nothing.
+    """
+
+    reactions: Reactions
+    load: Load[W]
+    save: Save[W]
+    schema: MetaData
+    rows: Table
+    unsettled: frozenset[str]
+    seed: tuple[object, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.reactions.service
+
+
+class KeptAnswer(msgspec.Struct, frozen=True):
+    """The first answer to an idempotent command."""
+
+    scope: str
+    key: str
+    fingerprint: str
+    answer: bytes
+    created_at: datetime
+
+
+_kept_answers: tables.Mapped[tuple[str, str], KeptAnswer] = tables.Mapped(
+    tables.idempotency_keys, KeptAnswer, "scope", "key"
+)
+
+Claim = Callable[[datetime], dict[str, Any]]
+"""Who publishes a new outbox row, and until when nobody else does: two columns of it."""
+
+
+class Batch(Generic[W]):
+    """A batch at work. Made anew for each transaction; `run` gives an outcome per message."""
+
+    def __init__(self, participant: Participant[W], claim: Claim, now: datetime) -> None:
+        self._participant = participant
+        self._claim = claim
+        self._now = now
+        self._received: list[dict[str, Any]] = []
+        self._said: list[wire.Sealed] = []
+
+    def run(self, connection: Connection, messages: Sequence[Message]) -> list[Outcome]:
+        seen = _already_in_inbox(connection, messages)
+        contents = [content for m in messages if (content := _work(m, seen)) is not None]
+        self._working_set = self._participant.load(connection, contents, self._now)
+        self._answers = _kept_answers.load(connection, "key", _keys(messages))
+        outcomes = [self._one(message, seen) for message in messages]
+        self._participant.save(connection, self._working_set)
+        self._save_own(connection, messages)
+        return outcomes
+
+    def _one(self, message: Message, seen: set[str]) -> Outcome:
+        try:
+            done = self._hear(message, seen) if isinstance(message, Heard) else self._obey(message)
+        except Refused as error:
+            self._undo()
+            return Declined(error) if isinstance(message, Call) else Raised(error)
+        except Exception as error:  # noqa: BLE001 - whatever business code raises is one message's
+            self._undo()
+            return Raised(error)
+        self._working_set.keep()
+        self._answers.keep()
+        self._said += done.said
+        return done
+
+    def _undo(self) -> None:
+        self._working_set.undo()
+        self._answers.undo()
+
+    def _hear(self, message: Heard, seen: set[str]) -> Done:
+        opened = message.opened
+        if opened is None or message.verdict is not None:
+            return Done()  # stored as a dead letter, with the batch
+        if opened.event_id in seen:
+            return Done(replayed=True)
+        said = self._participant.reactions.react(opened.event, self._working_set)
+        sealed = tuple(wire.seal(event, self._now, cause=opened) for event in said)
+        seen.add(opened.event_id)
+        self._received.append(
+            {
+                "event_id": opened.event_id,
+                "name": opened.name,
+                "key": opened.event.key,
+                "received_at": self._now,
+            }
+        )
+        return Done(said=sealed)
+
+    def _obey(self, call: Call) -> Done:
+        asked = call.idempotency
+        if asked is not None:
+            known = self._answers.get((asked.scope, asked.key))
+            if known is not None:
+                return self._replay(call, known)
+        answer, said = self._participant.reactions.carry_out(call.command, self._working_set)
+        if asked is not None:
+            self._answers[asked.scope, asked.key] = KeptAnswer(
+                asked.scope, asked.key, asked.fingerprint, msgspec.json.encode(answer), self._now
+            )
+        sealed = tuple(wire.seal(event, self._now, parent_trace=call.trace) for event in said)
+        return Done(answer=answer, said=sealed)
+
+    def _replay(self, call: Call, known: KeptAnswer) -> Done:
+        assert call.idempotency is not None
+        if call.idempotency.fingerprint != known.fingerprint:
+            raise KeyReused(
+                "this Idempotency-Key was used for another request; send a new key with a new one"
+            )
+        answer_type = self._participant.reactions.answer_type(call.command)
+        return Done(answer=msgspec.json.decode(known.answer, type=answer_type), replayed=True)
+
+    def _save_own(self, connection: Connection, messages: Sequence[Message]) -> None:
+        _kept_answers.save(connection, self._answers)
+        if self._received:
+            connection.execute(insert(tables.inbox), self._received)
+        if self._said:
+            claim = self._claim(self._now)
+            rows = [msgspec.structs.asdict(sealed) | claim for sealed in self._said]
+            connection.execute(insert(tables.outbox), rows)
+        condemned = [m for m in messages if isinstance(m, Heard) and m.verdict is not None]
+        if condemned:
+            deadletters.store(connection, condemned, self._now)
+
+
+def _already_in_inbox(connection: Connection, messages: Sequence[Message]) -> set[str]:
+    ids = [m.opened.event_id for m in messages if isinstance(m, Heard) and m.opened]
+    if not ids:
+        return set()
+    known = select(tables.inbox.c.event_id).where(tables.inbox.c.event_id.in_(ids))
+    return set(connection.scalars(known))
+
+
+def _work(message: Message, seen: set[str]) -> object:
+    """What there is to do for a message: None for a repeat and for one that is set aside."""
+    if isinstance(message, Heard) and message.opened and message.opened.event_id in seen:
+        return None
+    return message.content
+
+
+def _keys(messages: Sequence[Message]) -> list[str]:
+    return sorted({m.idempotency.key for m in messages if isinstance(m, Call) and m.idempotency})

@@ -1,0 +1,225 @@
+"""JetStream: the streams, each service's durable consumer, publishing and pulling.
+
+Connects in the background and for as long as it takes; a service starts, and accepts orders, while
+the broker is away. The outbox is the truth and the broker's store a copy of it: so the default
+synchronisation of JetStream (an acknowledged message may be lost when the machine loses power) is
+enough.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import BadRequestError, NotFoundError
+
+from events.contract import CATALOG, SAGA, SUBJECT_PREFIX, Event
+from events.permissions import inbox_prefix
+from events.reactions import Reactions
+from events.wire import subject_of
+from infra.errors import RetryLater
+from infra.ports import Outgoing, Receiver
+from infra.publishing import Publisher
+from infra.pulling import Puller
+
+log = logging.getLogger(__name__)
+
+STREAM_MAX_AGE_SECONDS = 7 * 24 * 3600
+DUPLICATE_WINDOW_SECONDS = 120
+ACK_WAIT_SECONDS = 30
+MAX_ACK_PENDING = 10_000
+RECONNECT_SECONDS = 0.25
+API_TIMEOUT_SECONDS = 5.0
+_NAME_IN_USE = 10058
+
+
+class JetStream:
+    """A `Broker` for one service. `url` carries the service's user and password."""
+
+    def __init__(self, url: str, registry: Reactions, *, instance: str, replicas: int = 1) -> None:
+        self._url = url
+        self._registry = registry
+        self._instance = instance
+        self._replicas = replicas
+        self._client = Client()
+        self._connected = asyncio.Event()
+        self._connecting: asyncio.Task[None] | None = None
+        self._pullers: list[Puller] = []
+        self._publisher = Publisher(self._client)
+
+    @property
+    def connected(self) -> bool:
+        return self._connected.is_set() and self._client.is_connected
+
+    async def start(self, receive: Receiver, room: Callable[[], int]) -> None:
+        streams = sorted({event.stream for event in self._registry.hears})
+        self._pullers = [
+            Puller(self._client, stream, self._registry.service, receive, room)
+            for stream in streams
+        ]
+        self._connecting = asyncio.create_task(self._connect())
+
+    async def wait_connected(self) -> None:
+        await self._connected.wait()
+
+    async def publish(self, messages: Sequence[Outgoing]) -> list[int | None]:
+        return await self._publisher.publish(messages)
+
+    def room_again(self) -> None:
+        for puller in self._pullers:
+            puller.room_again()
+
+    async def stop(self) -> None:
+        """Stop pulling, send off the last acknowledgements, and close."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._connecting
+        for puller in self._pullers:
+            await puller.stop()
+        if self._client.is_connected:
+            with suppress(NatsError, TimeoutError):
+                await self._client.flush(1)
+        await self._client.close()
+
+    async def history(self, subject: str) -> list[Outgoing]:
+        """Read a subject's messages by direct gets: no consumer is made for it."""
+        jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
+        found: list[Outgoing] = []
+        sequence = 1
+        try:
+            while True:
+                message = await jetstream.get_msg(
+                    _stream_of(subject), seq=sequence, subject=subject, direct=True, next=True
+                )
+                headers = dict(message.headers or {})
+                found.append(Outgoing(message.subject or "", message.data or b"", headers))
+                sequence = (message.seq or 0) + 1
+        except NotFoundError:
+            return found
+        except (NatsError, TimeoutError, OSError) as error:
+            raise RetryLater("the event stream can't be read at the moment; try again") from error
+
+    @asynccontextmanager
+    async def passing(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
+        passed = asyncio.Event()
+
+        async def note(_: Msg) -> None:
+            passed.set()
+
+        subscriptions: list[Subscription] = []
+        try:
+            if self.connected:  # else it is never set: the caller's own time limit ends the wait
+                subscriptions = [await self._client.subscribe(each, cb=note) for each in subjects]
+                await self._client.flush()
+            yield passed
+        finally:
+            for subscription in subscriptions:
+                with suppress(NatsError):
+                    await subscription.unsubscribe()
+
+    async def _connect(self) -> None:
+        while True:
+            try:
+                await self._client.connect(
+                    self._url,
+                    name=self._instance,
+                    inbox_prefix=inbox_prefix(self._registry.service),
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # takes fractions
+                    ping_interval=5,
+                    max_outstanding_pings=2,
+                    error_cb=_log_error,
+                    disconnected_cb=self._on_disconnect,
+                    reconnected_cb=self._on_connect,
+                )
+                break
+            except (NatsError, OSError, TimeoutError) as error:
+                log.warning("the broker is away; trying again", extra={"error": repr(error)})
+                await asyncio.sleep(RECONNECT_SECONDS)
+        await self._on_connect()
+
+    async def _on_disconnect(self) -> None:
+        if self._connected.is_set():
+            log.warning("the broker is away")
+        self._connected.clear()
+
+    async def _on_connect(self) -> None:
+        """Make sure that streams and durables are there, then let the work begin."""
+        while self._client.is_connected:
+            try:
+                await self._declare()
+                await self._publisher.start()
+                for puller in self._pullers:
+                    await puller.start()
+            except (NatsError, TimeoutError) as error:
+                log.warning("JetStream is not ready; trying again", extra={"error": repr(error)})
+                await asyncio.sleep(RECONNECT_SECONDS)
+            else:
+                self._connected.set()
+                log.info("connected to the broker")
+                return
+
+    async def _declare(self) -> None:
+        jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
+        used = {event.stream for event in self._registry.says | self._registry.hears}
+        for name in sorted(used):
+            try:
+                await jetstream.add_stream(stream_config(name, self._replicas))
+            except BadRequestError as error:
+                if error.err_code != _NAME_IN_USE:
+                    raise
+                log.warning("a stream is configured otherwise", extra={"stream": name})
+        for name in sorted({event.stream for event in self._registry.hears}):
+            await jetstream.add_consumer(name, durable_config(name, self._registry))
+
+
+def stream_config(name: str, replicas: int) -> StreamConfig:
+    """`SAGA` keeps every event for a week; `CATALOG` the newest message of each product."""
+    return StreamConfig(
+        name=name,
+        subjects=[f"{SUBJECT_PREFIX[name]}.*.*"],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        max_age=STREAM_MAX_AGE_SECONDS if name == SAGA else 0,
+        max_msgs_per_subject=1 if name == CATALOG else -1,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        allow_direct=True,
+        num_replicas=replicas,
+    )
+
+
+def durable_config(stream: str, registry: Reactions) -> ConsumerConfig:
+    """The service's durable on a stream. Its metadata tell what the service hears and may say."""
+    hears = _names(event for event in registry.hears if event.stream == stream)
+    says = _names(registry.says)
+    return ConsumerConfig(
+        name=registry.service,
+        durable_name=registry.service,
+        description=f"{registry.service}: hears {', '.join(hears)}",
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT_SECONDS,
+        max_deliver=-1,
+        max_ack_pending=MAX_ACK_PENDING,
+        filter_subjects=sorted(subject_of(e) for e in registry.hears if e.stream == stream),
+        metadata={"hears": json.dumps(hears), "says": json.dumps(says)},
+    )
+
+
+def _names(events: Iterable[type[Event]]) -> list[str]:
+    return sorted(event.__name__ for event in events)
+
+
+def _stream_of(subject: str) -> str:
+    prefix = subject.partition(".")[0]
+    return next(stream for stream, known in SUBJECT_PREFIX.items() if known == prefix)
+
+
+async def _log_error(error: Exception) -> None:
+    log.warning("the broker's connection reports an error", extra={"error": repr(error)})

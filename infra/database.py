@@ -1,0 +1,158 @@
+"""A service's database: one writing thread with short transactions, and readers beside it.
+
+Everything that changes state runs in a single thread over a synchronous connection: a whole
+transaction costs one hop between threads, not one per statement. Reads of the HTTP routes go
+through the async engine and never wait for the writer.
+"""
+
+import asyncio
+import fcntl
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from infra.errors import ConfigurationError
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_SECONDS = 5
+READERS = 4
+
+_WRITING_DRIVER = {
+    "sqlite+aiosqlite": "sqlite+pysqlite",
+    "postgresql+asyncpg": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "postgresql+psycopg_async": "postgresql+psycopg",
+}
+"""The synchronous twin of each async driver, for the writing thread."""
+
+_SCHEMA_LOCK = 0x5A6A
+"""Key of the PostgreSQL advisory lock under which instances create tables one after another."""
+
+
+class Outage(Exception):
+    """The database can't be reached or can't write now. The same work will do later."""
+
+
+class Database:
+    """`url` is an async SQLAlchemy URL, `sqlite+aiosqlite:///...` or `postgresql+psycopg://...`.
+
+    Raises ConfigurationError when the URL names a driver that has no synchronous twin here.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        if parsed.drivername not in _WRITING_DRIVER:
+            known = ", ".join(_WRITING_DRIVER)
+            raise ConfigurationError(f"database driver {parsed.drivername!r}: use one of {known}")
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._writer = _writing_engine(parsed.set(drivername=_WRITING_DRIVER[parsed.drivername]))
+        self._reader = create_async_engine(
+            parsed, pool_size=READERS, max_overflow=READERS, pool_pre_ping=not self.is_sqlite
+        )
+        if self.is_sqlite:
+            event.listen(self._reader.sync_engine, "connect", _prepare_sqlite_reader)
+        self._turn = _Turn(parsed) if self.is_sqlite else None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction, in its turn, and commit. Raises Outage to try later."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.write, work)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """The same, in the calling thread."""
+        try:
+            with self._transaction() as connection:
+                return work(connection)
+        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            raise Outage(str(error.__cause__ or error)) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise Outage(str(error)) from error
+            raise
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees what was committed and can't write."""
+        async with self._reader.connect() as connection:
+            yield connection
+
+    async def create(self, *schemas: MetaData) -> None:
+        """Make the tables that are missing. Several instances may do this at once."""
+
+        def make(connection: Connection) -> None:
+            if not self.is_sqlite:
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})"))
+            for schema in schemas:
+                schema.create_all(connection)
+
+        await self.run(make)
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.dispose)
+        self._thread.shutdown()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        if self._turn is None:
+            with self._writer.begin() as connection:
+                yield connection
+        else:
+            with self._turn, self._writer.begin() as connection:
+                yield connection
+
+
+class _Turn:
+    """One writing connection to a SQLite file at a time, over all processes.
+
+    SQLite up to 3.51.2 can corrupt its write-ahead log when two connections write or checkpoint at
+    once (sqlite.org/wal.html, "The WAL-Reset Bug"). The kernel gives the lock back when we die.
+    """
+
+    def __init__(self, url: URL) -> None:
+        path = Path(url.database or "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = Path(f"{path}.writer").open("wb")  # noqa: SIM115 - open as long as we live
+
+    def __enter__(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+def _writing_engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True)
+    engine = create_engine(
+        url, pool_size=1, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
+    )
+    event.listen(engine, "connect", _prepare_sqlite_writer)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _prepare_sqlite_writer(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # the driver would begin late, and only for some statements
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A transaction that begins by reading and then writes fails at once when another one wrote.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _prepare_sqlite_reader(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("query_only=ON", "wal_autocheckpoint=0"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

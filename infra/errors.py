@@ -1,0 +1,75 @@
+"""The errors of this system, one small tree.
+
+    ShopError
+    ├── Refused               a rule says no: the client's answer, not a fault
+    │   ├── Invalid           400  what was sent can't be meant
+    │   ├── Unauthorized      401  the operators' token is missing or wrong
+    │   ├── NotFound          404
+    │   ├── Conflict          409  someone else was first
+    │   └── KeyReused         422  an Idempotency-Key came back with another request
+    ├── RetryLater            503  an outage or too much work: nothing is wrong with the request
+    └── ConfigurationError    the process can't start like this
+
+They are translated to HTTP at the edge (`infra.web`) and nowhere else. `code` is stable and meant
+for programs, the message says what to do, `details` is None or an object.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class ShopError(Exception):
+    status_code: ClassVar[int] = 500
+    code = "INTERNAL_ERROR"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, details: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.details = details
+
+
+class Refused(ShopError):
+    status_code = 400
+    code = "INVALID_REQUEST"
+
+
+class Invalid(Refused):
+    code = "VALIDATION_ERROR"
+
+
+class Unauthorized(Refused):
+    status_code = 401
+    code = "UNAUTHORIZED"
+
+
+class NotFound(Refused):
+    status_code = 404
+    code = "NOT_FOUND"
+
+
+class Conflict(Refused):
+    status_code = 409
+    code = "CONFLICT"
+
+
+class KeyReused(Refused):
+    status_code = 422
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class RetryLater(ShopError):
+    """`retry_after_seconds` becomes the Retry-After header."""
+
+    status_code = 503
+    code = "RETRY_LATER"
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ConfigurationError(ShopError):
+    code = "CONFIGURATION"

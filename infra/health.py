@@ -1,0 +1,90 @@
+"""`/health/live`, `/health/ready` and `/metrics`."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from litestar import Response, get
+from litestar.enums import MediaType
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from infra import metrics
+from infra.outbox import backlog
+from infra.service import Service
+
+OLDEST_OUTBOX_SECONDS = 30
+DATABASE_TIMEOUT_SECONDS = 2
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    ok: bool
+    detail: str
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    status: str
+    checks: dict[str, Check]
+
+
+@get("/health/live", tags=["health"], summary="Is the process at work?")
+async def live(service: Service[Any]) -> Response[Health]:
+    """200 while all of the service's loops run, else 503: then restart it."""
+    loops = Check(ok=service.alive, detail="all loops run" if service.alive else "a loop has ended")
+    return _response({"loops": loops}, "alive", "broken")
+
+
+@get("/health/ready", tags=["health"], summary="Can it do its part now?")
+async def ready(service: Service[Any]) -> Response[Health]:
+    """200 when database, broker and outbox are well, else 503.
+
+    An order service that is not ready because the broker is away still accepts orders: it keeps
+    their events and publishes them later.
+    """
+    connected = service.broker.connected
+    checks = {
+        "database": await _database(service),
+        "broker": Check(ok=connected, detail="connected" if connected else "away; waiting for it"),
+        "outbox": await _outbox(service),
+    }
+    return _response(checks, "ready", "not ready")
+
+
+@get("/metrics", tags=["health"], summary="Figures for Prometheus", media_type=MediaType.TEXT)
+async def figures(service: Service[Any]) -> Response[bytes]:
+    metrics.waiting.set(len(service.mailbox))
+    metrics.broker.set(service.broker.connected)
+    await _outbox(service)
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _database(service: Service[Any]) -> Check:
+    try:
+        async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), service.reading() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        return Check(ok=False, detail=f"does not answer: {type(error).__name__}")
+    return Check(ok=True, detail="answers")
+
+
+async def _outbox(service: Service[Any]) -> Check:
+    try:
+        async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), service.reading() as connection:
+            count, oldest = await backlog(connection)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        return Check(ok=False, detail=f"can't be read: {type(error).__name__}")
+    age_seconds = (service.clock() - oldest).total_seconds() if oldest else 0.0
+    metrics.unpublished.set(count)
+    metrics.outbox_age.set(age_seconds)
+    detail = f"{count} events not published yet, the oldest for {age_seconds:.0f} s"
+    return Check(ok=age_seconds < OLDEST_OUTBOX_SECONDS, detail=detail)
+
+
+def _response(checks: dict[str, Check], good: str, bad: str) -> Response[Health]:
+    well = all(check.ok for check in checks.values())
+    health = Health(status=good if well else bad, checks=checks)
+    return Response(health, status_code=200 if well else 503)
+
+
+ROUTES = [live, ready, figures]

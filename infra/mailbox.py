@@ -1,0 +1,179 @@
+"""The one door to a service's state: events and commands wait here and are worked on in batches.
+
+Group commit: whatever has arrived while the last batch was being written is the next batch. Nothing
+waits for a timer, so a lone order is not delayed, and a crowd shares the cost of a commit.
+
+Each message ends in one of three ways. Worked on (a refusal is work done: it is an event or the
+client's answer). Waiting, for as long as an outage lasts; that is never held against a message. Set
+aside as a dead letter: one that nobody can read, or on which our code raised `ATTEMPTS` times, the
+last ones alone, so that it can't have been its neighbours' fault.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+from infra.database import Outage
+from infra.errors import RetryLater
+from infra.messages import (
+    Call,
+    Declined,
+    Done,
+    Heard,
+    IdempotencyKey,
+    Message,
+    Outcome,
+    Raised,
+    Verdict,
+)
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+LARGEST_BATCH = 512
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 5.0
+
+Transact = Callable[[Sequence[Message]], Awaitable[list[Outcome]]]
+"""Works on a batch and commits it. Raises Outage when nothing was kept and later will do."""
+
+Settled = Callable[[Sequence[tuple[Message, Done]]], Awaitable[None]]
+"""Told after each commit what was done, to publish and to acknowledge it."""
+
+
+class Mailbox:
+    """`capacity` bounds how many commands may wait, `patience_seconds` how long each of them."""
+
+    def __init__(
+        self, transact: Transact, settled: Settled, *, capacity: int, patience_seconds: float
+    ) -> None:
+        self._transact = transact
+        self._settled = settled
+        self._capacity = capacity
+        self._patience_seconds = patience_seconds
+        self._waiting: deque[Message] = deque()
+        self._arrived = asyncio.Event()
+        self._calls = 0
+        self.events = 0
+
+    def __len__(self) -> int:
+        return self.events + self._calls
+
+    async def ask(
+        self,
+        command: object,
+        idempotency: IdempotencyKey | None = None,
+        trace: str | None = None,
+    ) -> Done:
+        """Carry out a command and commit it.
+
+        Raises what the rules refuse it with, and RetryLater when too much is waiting or the
+        database is away: then the command may, in rare cases, have been carried out all the same,
+        which is what idempotency keys are for.
+        """
+        if self._calls >= self._capacity:
+            raise RetryLater("too many requests are waiting; send this one again in a second")
+        call = Call(command, asyncio.get_running_loop().create_future(), idempotency, trace)
+        self._calls += 1
+        try:
+            self._put(call)
+            async with asyncio.timeout(self._patience_seconds):
+                return await call.future
+        except TimeoutError:
+            raise RetryLater(
+                "the service can't write at the moment; send the request again, with the same "
+                "Idempotency-Key if it had one"
+            ) from None
+        finally:
+            call.abandoned = True
+            self._calls -= 1
+
+    def put(self, heard: Heard) -> None:
+        """Take in an event. It is acknowledged once it is committed."""
+        self.events += 1
+        self._put(heard)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self._arrived.wait()
+            batch = self._take()
+            if not self._waiting:
+                self._arrived.clear()
+            if batch:
+                await self._work(batch)
+
+    def _put(self, message: Message) -> None:
+        self._waiting.append(message)
+        self._arrived.set()
+
+    def _take(self) -> list[Message]:
+        count = min(len(self._waiting), LARGEST_BATCH)
+        return _still_wanted([self._waiting.popleft() for _ in range(count)])
+
+    async def _work(self, batch: list[Message]) -> None:
+        """Commit a batch, then each message that raised alone, until all have come to an end."""
+        troubled = await self._commit(batch)
+        while troubled:
+            troubled += await self._commit([troubled.pop()])
+
+    async def _commit(self, batch: list[Message]) -> list[Message]:
+        """Commit what can be committed. Returns the messages to try again, each alone."""
+        try:
+            outcomes = await self._patiently(batch)
+        except Exception as error:  # one of them made the whole transaction fail
+            log.warning("a batch could not be committed", exc_info=error)
+            if len(batch) > 1:
+                return batch[::-1]
+            outcomes = [Raised(error)]
+        done: list[tuple[Message, Done]] = []
+        again: list[Message] = []
+        for message, outcome in zip(batch, outcomes, strict=True):
+            match outcome:
+                case Done():
+                    done.append((message, outcome))
+                case Declined():
+                    _fail(message, outcome.error)
+                case Raised():
+                    again += self._after_raising(message, outcome.error)
+        self.events -= sum(isinstance(message, Heard) for message, _ in done)
+        for message, outcome in done:
+            if isinstance(message, Call) and not message.future.done():
+                message.future.set_result(outcome)
+        await self._settled(done)
+        return again
+
+    def _after_raising(self, message: Message, error: Exception) -> list[Message]:
+        message.attempts += 1
+        if message.attempts >= ATTEMPTS:
+            if isinstance(message, Call):
+                log.error("a command raised", exc_info=error)
+                _fail(message, error)
+                return []
+            message.verdict = Verdict("RAISED", f"{type(error).__name__}: {error}")
+            log.error("a reaction raised: set aside as a dead letter", exc_info=error)
+        return [message]
+
+    async def _patiently(self, batch: list[Message]) -> list[Outcome]:
+        """Wait out an outage. Clients that have given up meanwhile are left out."""
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await self._transact(batch)
+            except Outage as outage:
+                log.warning("the database can't write; trying again", extra={"error": str(outage)})
+            jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads retries, guards nothing
+            await asyncio.sleep(pause_seconds * jitter)
+            pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+            batch[:] = _still_wanted(batch)
+
+
+def _still_wanted(messages: list[Message]) -> list[Message]:
+    return [m for m in messages if isinstance(m, Heard) or not m.abandoned]
+
+
+def _fail(message: Message, error: Exception) -> None:
+    if isinstance(message, Call) and not message.future.done():
+        message.future.set_exception(error)

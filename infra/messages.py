@@ -1,0 +1,99 @@
+"""What a mailbox holds: events that were delivered and commands that clients wait for."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from events import wire
+from events.wire import Opened, Sealed, Unreadable
+from infra.errors import Refused
+from infra.ports import Delivery
+
+
+class IdempotencyKey(msgspec.Struct, frozen=True):
+    """A client's key for one request. The same key with another fingerprint is a mistake."""
+
+    scope: str
+    key: str
+    fingerprint: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Why a message is set aside as a dead letter. `reason` is for programs, `error` for people."""
+
+    reason: str
+    error: str
+
+
+class Heard:
+    """An event from the broker. `verdict` is set when it can't be worked on."""
+
+    __slots__ = ("attempts", "delivery", "opened", "verdict")
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
+        self.attempts = 0
+        self.opened: Opened | None = None
+        self.verdict: Verdict | None = None
+        try:
+            self.opened = wire.read(delivery.subject, delivery.body, delivery.headers)
+        except Unreadable as error:
+            self.verdict = Verdict("UNREADABLE", str(error))
+
+    @property
+    def content(self) -> object:
+        return self.opened.event if self.opened and not self.verdict else None
+
+
+class Call:
+    """A command and the future that its caller waits for.
+
+    `abandoned`: the caller was told to try again later, so the command must not be begun.
+    """
+
+    __slots__ = ("abandoned", "attempts", "command", "future", "idempotency", "trace")
+
+    def __init__(
+        self,
+        command: object,
+        future: "asyncio.Future[Done]",
+        idempotency: IdempotencyKey | None = None,
+        trace: str | None = None,
+    ) -> None:
+        self.command = command
+        self.future = future
+        self.idempotency = idempotency
+        self.trace = trace
+        self.attempts = 0
+        self.abandoned = False
+
+    @property
+    def content(self) -> object:
+        return self.command
+
+
+Message = Heard | Call
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A message was worked on and committed. `replayed`: it had been before."""
+
+    answer: Any = None
+    said: tuple[Sealed, ...] = ()
+    replayed: bool = False
+
+
+class Declined(msgspec.Struct, frozen=True):
+    """A command was refused by a rule; nothing of it was kept."""
+
+    error: Refused
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """The code raised; nothing of the message was kept."""
+
+    error: Exception
+
+
+Outcome = Done | Declined | Raised

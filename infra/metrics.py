@@ -1,0 +1,21 @@
+"""What a service counts, for Prometheus. One service runs in a process, so names need no label."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+heard = Counter("saga_events_heard_total", "Events worked on and committed.", ["event"])
+repeated = Counter("saga_events_repeated_total", "Events that the inbox knew already.")
+said = Counter("saga_events_said_total", "Events committed to the outbox.", ["event"])
+dead = Counter("saga_dead_letters_total", "Messages set aside as dead letters.", ["reason"])
+commands = Counter("saga_commands_total", "Commands by their end.", ["command", "outcome"])
+batch_size = Histogram(
+    "saga_batch_messages", "Messages in a batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+)
+batch_seconds = Histogram(
+    "saga_batch_seconds", "From the start of a batch's transaction to its commit.", buckets=_FAST
+)
+waiting = Gauge("saga_mailbox_waiting", "Messages in the mailbox.")
+unpublished = Gauge("saga_outbox_unpublished", "Committed events not yet on the broker.")
+outbox_age = Gauge("saga_outbox_age_seconds", "Age of the oldest event not yet on the broker.")
+broker = Gauge("saga_broker_connected", "1 while the broker is connected.")

@@ -1,0 +1,195 @@
+"""The relay: publishes what was committed, for as long as it takes, and never skips a row.
+
+The outbox is a ledger: a row stays after it was published and remembers the sequence under which
+the stream holds it. What a batch has just committed is handed over in memory, so a lone event goes
+out at once. All else (after a crash, after a long outage, of an instance that died) is found by its
+state, `published_at IS NULL`, never by "id above the last one": ids become visible out of order.
+
+A claim says which instance publishes a row and until when. It only saves double work: a row that is
+published twice has the same `Nats-Msg-Id`, and the same `ce-id` for every inbox.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import wire
+from events.wire import Sealed
+from infra.database import Database, Outage
+from infra.ports import Broker, Clock, Outgoing
+from infra.tables import outbox
+
+log = logging.getLogger(__name__)
+
+CLAIM_SECONDS = 10
+SWEEP_SECONDS = 1.0
+SWEPT_AT_ONCE = 1000
+LARGEST_BACKLOG = 10_000
+IN_FLIGHT = 2000
+MARK_SECONDS = 0.1
+RETRY_SECONDS = 0.2
+
+_mark = (
+    update(outbox)
+    .where(outbox.c.event_id == bindparam("_event_id"))
+    .values(published_at=bindparam("published_at"), stream_sequence=bindparam("stream_sequence"))
+)
+
+
+class Relay:
+    """One per instance. `instance` must be the same after a restart, to find its own rows again."""
+
+    def __init__(
+        self, database: Database, broker: Broker, clock: Clock, *, service: str, instance: str
+    ) -> None:
+        self._database = database
+        self._broker = broker
+        self._clock = clock
+        self._service = service
+        self._instance = instance
+        self._backlog: dict[str, Sealed] = {}
+        self._in_flight: set[str] = set()
+        self._published: dict[str, dict[str, Any]] = {}
+        self._work = asyncio.Event()
+
+    def claim(self, now: datetime) -> dict[str, Any]:
+        """What a new row says about who publishes it. Nobody, when this instance is overloaded."""
+        free = len(self._backlog) >= LARGEST_BACKLOG
+        until = now if free else now + timedelta(seconds=CLAIM_SECONDS)
+        return {"claimed_by": self._instance, "claimed_until": until}
+
+    def offer(self, said: Iterable[Sealed]) -> None:
+        """Take over what was just committed. Beyond `LARGEST_BACKLOG` it is left to the sweep."""
+        for sealed in said:
+            if len(self._backlog) < LARGEST_BACKLOG:
+                self._backlog[sealed.event_id] = sealed
+        self._work.set()
+
+    async def run(self) -> None:
+        """Publish, note what was published, and look for what was left behind, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._publish())
+            group.create_task(self._note())
+            group.create_task(self._sweep())
+
+    def take_published(self) -> list[dict[str, Any]]:
+        """What was published since the last call, for the next transaction to note."""
+        marks, self._published = list(self._published.values()), {}
+        return marks
+
+    def give_back(self, marks: Iterable[dict[str, Any]]) -> None:
+        """That transaction failed: keep them for the next one."""
+        self._published = {mark["_event_id"]: mark for mark in marks} | self._published
+
+    async def _publish(self) -> None:
+        """Send whatever is not on its way yet; several batches may be under way at once."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._work.wait()
+                self._work.clear()
+                await self._broker.wait_connected()
+                room = IN_FLIGHT - len(self._in_flight)
+                idle = (event_id for event_id in self._backlog if event_id not in self._in_flight)
+                if chosen := list(islice(idle, room)):
+                    self._in_flight.update(chosen)
+                    group.create_task(self._send(chosen))
+
+    async def _send(self, event_ids: list[str]) -> None:
+        sequences = await self._broker.publish([self._outgoing(each) for each in event_ids])
+        now = self._clock()
+        for event_id, sequence in zip(event_ids, sequences, strict=True):
+            if sequence is not None:
+                del self._backlog[event_id]
+                self._published[event_id] = {
+                    "_event_id": event_id,
+                    "published_at": now,
+                    "stream_sequence": sequence,
+                }
+        if None in sequences:
+            log.warning("the broker did not store all events; sending them again")
+            await asyncio.sleep(RETRY_SECONDS)
+        self._in_flight.difference_update(event_ids)
+        if self._backlog:
+            self._work.set()
+
+    def _outgoing(self, event_id: str) -> Outgoing:
+        sealed = self._backlog[event_id]
+        return Outgoing(sealed.subject, sealed.body, wire.headers(sealed, self._service))
+
+    async def _note(self) -> None:
+        """Note publications also when no batch comes by that would take them along."""
+        while True:
+            await asyncio.sleep(MARK_SECONDS)
+            if marks := self.take_published():
+                try:
+                    await self._database.run(partial(note, marks))
+                except Outage:
+                    self.give_back(marks)
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._broker.wait_connected()
+            if len(self._backlog) < SWEPT_AT_ONCE:
+                rows = await self._swept()
+                self._adopt(rows)
+                if len(rows) == SWEPT_AT_ONCE:
+                    continue
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _swept(self) -> Sequence[Sealed]:
+        try:
+            return await self._database.run(self._claim_free)
+        except Outage as outage:
+            log.warning("the outbox can't be read", extra={"error": str(outage)})
+            return []
+
+    def forget_claims(self, connection: Connection) -> None:
+        """At the start: what this instance had claimed before it died is free again."""
+        mine = outbox.c.published_at.is_(None) & (outbox.c.claimed_by == self._instance)
+        connection.execute(update(outbox).where(mine).values(claimed_until=self._clock()))
+
+    def _claim_free(self, connection: Connection) -> Sequence[Sealed]:
+        now = self._clock()
+        unpublished = (
+            select(outbox.c.id, *(outbox.c[name] for name in Sealed.__struct_fields__))
+            .where(outbox.c.published_at.is_(None), outbox.c.claimed_until <= now)
+            .order_by(outbox.c.id)
+            .limit(SWEPT_AT_ONCE)
+            .with_for_update(skip_locked=True)
+        )
+        rows = connection.execute(unpublished).all()
+        if rows:
+            ids = [row.id for row in rows]
+            until = now + timedelta(seconds=CLAIM_SECONDS)
+            claimed = {"claimed_by": self._instance, "claimed_until": until}
+            connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(claimed))
+        fields = Sealed.__struct_fields__
+        return [Sealed(**dict(zip(fields, row[1:], strict=True))) for row in rows]
+
+    def _adopt(self, rows: Sequence[Sealed]) -> None:
+        for sealed in rows:
+            if sealed.event_id not in self._published:
+                self._backlog[sealed.event_id] = sealed
+        self._work.set()
+
+
+def note(marks: list[dict[str, Any]], connection: Connection) -> None:
+    """Write down what was published, and where the stream holds it."""
+    if marks:
+        connection.execute(_mark, marks)
+
+
+async def backlog(connection: AsyncConnection) -> tuple[int, datetime | None]:
+    """How many rows are not published yet, and since when the oldest of them waits."""
+    unpublished = select(func.count(), func.min(outbox.c.created_at)).where(
+        outbox.c.published_at.is_(None)
+    )
+    count, oldest = (await connection.execute(unpublished)).one()
+    return count, oldest

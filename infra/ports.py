@@ -1,0 +1,92 @@
+"""Everything that is not a pure function of its input comes in through here.
+
+A service gets its clock, ids and broker from `create_app`; a test or a simulation hands in its own
+and can replay a run exactly.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import uuid4
+
+import msgspec
+
+Clock = Callable[[], datetime]
+"""The time, in UTC."""
+
+NewId = Callable[[], str]
+"""A new UUID in its canonical text form."""
+
+
+def system_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def random_id() -> str:
+    return str(uuid4())
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A message for the broker. `headers` carry the id by which the broker knows a repeat."""
+
+    subject: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Delivery(Protocol):
+    """A message from the broker that waits to be acknowledged."""
+
+    @property
+    def stream(self) -> str: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def headers(self) -> Mapping[str, str] | None: ...
+
+    async def ack(self) -> None:
+        """Done, and committed."""
+
+    async def in_progress(self) -> None:
+        """Not done, but not forgotten either: don't deliver it to anybody else yet."""
+
+
+Receiver = Callable[[Delivery], Awaitable[None]]
+
+
+class Broker(Protocol):
+    """The event bus, as far as a service needs it."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    async def start(self, receive: Receiver, room: Callable[[], int]) -> None:
+        """Begin to connect and to deliver, never more than `room()` messages ahead.
+
+        Returns at once: a broker that is away is waited for in the background.
+        """
+
+    async def publish(self, messages: Sequence[Outgoing]) -> list[int | None]:
+        """Store messages in their streams, in order. Gives each one's sequence in its stream.
+
+        None: not stored, or nobody knows. Publishing it again is safe.
+        """
+
+    async def wait_connected(self) -> None: ...
+
+    def room_again(self) -> None:
+        """Messages were worked off: more may be delivered."""
+
+    async def history(self, subject: str) -> list[Outgoing]:
+        """What the stream holds under a subject filter, in order. Raises RetryLater."""
+
+    def passing(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        """Set once a message with one of the subjects has gone by, from now on."""
+
+    async def stop(self) -> None: ...

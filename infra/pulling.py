@@ -1,0 +1,153 @@
+"""Pulling from a durable consumer that all instances of a service share.
+
+One pull request is always open while there is room: the broker sends what it has and, later, what
+comes, so an event never waits for a poll. A request ends when its batch is full, when it expires or
+when the broker says so; a request that has gone silent (not even its heartbeats come) is given up
+and made anew, for after a restart of the broker it may never end.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from infra.ports import Receiver
+
+log = logging.getLogger(__name__)
+
+LARGEST_PULL = 512
+EXPIRES_SECONDS = 30
+HEARTBEAT_SECONDS = 2
+SILENCE_SECONDS = 3 * HEARTBEAT_SECONDS
+_NANOSECONDS = 1_000_000_000
+_HEARTBEAT = "100"
+
+
+class JetStreamDelivery:
+    """A `Delivery`. Stream and sequence stand in the subject that it is acknowledged on."""
+
+    __slots__ = ("_message", "stream")
+
+    def __init__(self, message: Msg, stream: str) -> None:
+        self._message = message
+        self.stream = stream
+
+    @property
+    def sequence(self) -> int:
+        return self._message.metadata.sequence.stream
+
+    @property
+    def subject(self) -> str:
+        return self._message.subject
+
+    @property
+    def body(self) -> bytes:
+        return self._message.data
+
+    @property
+    def headers(self) -> Mapping[str, str] | None:
+        return self._message.headers
+
+    async def ack(self) -> None:
+        await self._reply(b"+ACK")
+
+    async def in_progress(self) -> None:
+        await self._reply(b"+WPI")
+
+    async def _reply(self, word: bytes) -> None:
+        # Lost with the connection, the message is delivered again and found in the inbox.
+        with suppress(NatsError):
+            await self._message._client.publish(self._message.reply, word)
+
+
+class Puller:
+    """`room` says how many more messages the service can take in now."""
+
+    def __init__(
+        self,
+        client: Client,
+        stream: str,
+        durable: str,
+        receive: Receiver,
+        room: Callable[[], int],
+    ) -> None:
+        self._client = client
+        self._stream = stream
+        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._receive = receive
+        self._room = room
+        self._task: asyncio.Task[None] | None = None
+        self._subscription: Subscription | None = None
+        self._more_room = asyncio.Event()
+        self._progress = asyncio.Event()
+        self._expected = 0
+
+    async def start(self) -> None:
+        """Begin, or begin anew: what was asked of a broker that was away is void."""
+        await self.stop()
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        if self._subscription is not None:
+            with suppress(NatsError):
+                await self._subscription.unsubscribe()
+        self._task = self._subscription = None
+
+    def room_again(self) -> None:
+        self._more_room.set()
+
+    async def _run(self) -> None:
+        inbox = self._client.new_inbox()
+        self._subscription = await self._client.subscribe(inbox, cb=self._on_message)
+        while True:
+            self._more_room.clear()
+            room = min(self._room(), LARGEST_PULL)
+            if room <= 0:
+                await self._more_room.wait()
+                continue
+            self._expected = room
+            try:
+                await self._client.publish(self._next, _request(room), reply=inbox)
+                await self._until_ended()
+            except NatsError as error:
+                log.warning("can't pull", extra={"stream": self._stream, "error": repr(error)})
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _until_ended(self) -> None:
+        while self._expected > 0:
+            self._progress.clear()
+            try:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    await self._progress.wait()
+            except TimeoutError:
+                log.warning("a pull went silent; asking again", extra={"stream": self._stream})
+                return
+
+    async def _on_message(self, message: Msg) -> None:
+        status = message.headers.get("Status") if message.headers and not message.data else None
+        if status is None:
+            self._expected -= 1
+            await self._receive(JetStreamDelivery(message, self._stream))
+        elif status != _HEARTBEAT:
+            self._expected = 0
+        self._progress.set()
+
+
+def _request(batch: int) -> bytes:
+    return json.dumps(
+        {
+            "batch": batch,
+            "expires": EXPIRES_SECONDS * _NANOSECONDS,
+            "idle_heartbeat": HEARTBEAT_SECONDS * _NANOSECONDS,
+        }
+    ).encode()

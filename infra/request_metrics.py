@@ -1,0 +1,42 @@
+"""Counts and times HTTP requests, by route rather than by path, so that ids don't become labels."""
+
+from time import perf_counter
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import Counter, Histogram
+
+_requests = Counter("http_requests_total", "Requests answered.", ["method", "route", "status"])
+_seconds = Histogram(
+    "http_request_seconds",
+    "From the request's arrival to the last byte of its answer.",
+    ["method", "route"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+)
+
+
+class RequestMetrics:
+    """ASGI middleware around everything, errors included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] is not ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        status = 500
+        started = perf_counter()
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            route = scope.get("path_template") or "unknown"
+            _requests.labels(scope["method"], route, status).inc()
+            _seconds.labels(scope["method"], route).observe(perf_counter() - started)

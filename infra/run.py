@@ -1,0 +1,35 @@
+"""`python -m <service>`: read the settings, start the web server, stop on SIGTERM or SIGINT."""
+
+import sys
+from collections.abc import Callable
+
+import uvicorn
+from litestar import Litestar
+
+from infra import logs, settings
+from infra.errors import ConfigurationError
+from infra.settings import Settings
+
+GRACE_SECONDS = 10
+
+
+def main(service: str, create_app: Callable[[Settings], Litestar]) -> None:
+    """Run one instance of a service until it is told to stop."""
+    try:
+        chosen = settings.from_environment(service)
+        logs.configure(service, chosen.log_level)
+        app = create_app(chosen)
+    except ConfigurationError as error:
+        sys.exit(f"{service}: {error.message}")
+    uvicorn.run(
+        app,
+        host=chosen.host,
+        port=chosen.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )

@@ -1,0 +1,215 @@
+"""A service put together: mailbox, writer, inbox, outbox and bus around one participant."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from datetime import timedelta
+from functools import partial
+from time import perf_counter
+from typing import Any, Generic
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from infra import metrics, tables
+from infra.batch import Batch, Participant, W
+from infra.bus import ACK_WAIT_SECONDS, JetStream
+from infra.database import Database, Outage
+from infra.logs import about
+from infra.mailbox import Mailbox
+from infra.messages import Done, Heard, IdempotencyKey, Message, Outcome
+from infra.outbox import Relay, note
+from infra.ports import Broker, Clock, Delivery, NewId, random_id, system_clock
+from infra.settings import Settings
+
+log = logging.getLogger(__name__)
+
+EVENTS_AHEAD = 2_000
+"""How many delivered events may wait in memory; the others wait at the broker."""
+
+CLEAN_UP_SECONDS = 60
+CLEANED_AT_ONCE = 500
+
+
+class Service(Generic[W]):
+    """`clock`, `new_id` and `broker` are for tests and simulations; left out, they are real."""
+
+    def __init__(
+        self,
+        participant: Participant[W],
+        settings: Settings,
+        *,
+        clock: Clock = system_clock,
+        new_id: NewId = random_id,
+        broker: Broker | None = None,
+    ) -> None:
+        self.participant = participant
+        self.settings = settings
+        self.clock = clock
+        self.new_id = new_id
+        self.broker = broker or JetStream(
+            settings.nats_url,
+            participant.reactions,
+            instance=settings.instance,
+            replicas=settings.nats_replicas,
+        )
+        self.database = Database(settings.database_url)
+        self.relay = Relay(
+            self.database,
+            self.broker,
+            clock,
+            service=participant.name,
+            instance=settings.instance,
+        )
+        self.mailbox = Mailbox(
+            self._transact,
+            self._settled,
+            capacity=settings.mailbox_capacity,
+            patience_seconds=settings.patience_seconds,
+        )
+        self._held: set[Heard] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Make the tables, then work. The broker may come later."""
+        await self.database.create(tables.metadata, self.participant.schema)
+        await self.database.run(self.relay.forget_claims)
+        loops = (self.mailbox.run(), self.relay.run(), self._stay_in_progress(), self._clean_up())
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
+        for task in self._tasks:
+            task.add_done_callback(_stop_if_broken)
+        await self.broker.start(self._receive, lambda: EVENTS_AHEAD - self.mailbox.events)
+
+    async def stop(self) -> None:
+        """Let go of the broker and the database. What is not committed is delivered again."""
+        await self.broker.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if marks := self.relay.take_published():
+            with suppress(Outage):
+                await self.database.run(partial(note, marks))
+        await self.database.close()
+
+    @property
+    def alive(self) -> bool:
+        """False when one of the loops has ended, which none ever should."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
+    async def ask(
+        self,
+        command: object,
+        idempotency: IdempotencyKey | None = None,
+        trace: str | None = None,
+    ) -> Done:
+        """Carry out a command in its turn; committed when this returns. See `Mailbox.ask`."""
+        name = type(command).__name__
+        try:
+            done = await self.mailbox.ask(command, idempotency, trace)
+        except Exception as error:
+            metrics.commands.labels(name, type(error).__name__).inc()
+            raise
+        metrics.commands.labels(name, "replayed" if done.replayed else "done").inc()
+        return done
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return self.database.reading()
+
+    async def redeliver(self, delivery: Delivery) -> None:
+        """Put a message into the mailbox once more, as if the broker had."""
+        await self._receive(delivery)
+
+    async def _receive(self, delivery: Delivery) -> None:
+        heard = Heard(delivery)
+        self._held.add(heard)
+        self.mailbox.put(heard)
+
+    async def _transact(self, messages: Sequence[Message]) -> list[Outcome]:
+        """One transaction in the writing thread: the batch, and what the relay has published."""
+        marks = self.relay.take_published()
+        batch = Batch(self.participant, self.relay.claim, self.clock())
+
+        def work(connection: Connection) -> list[Outcome]:
+            note(marks, connection)
+            return batch.run(connection, messages)
+
+        started = perf_counter()
+        try:
+            outcomes = await self.database.run(work)
+        except BaseException:
+            self.relay.give_back(marks)
+            raise
+        metrics.batch_seconds.observe(perf_counter() - started)
+        metrics.batch_size.observe(len(messages))
+        return outcomes
+
+    async def _settled(self, done: Sequence[tuple[Message, Done]]) -> None:
+        """After the commit: publish, acknowledge, and tell."""
+        for _, outcome in done:
+            self.relay.offer(outcome.said)
+        for message, outcome in done:
+            if isinstance(message, Heard):
+                self._held.discard(message)
+                await message.delivery.ack()
+                _count(message, outcome)
+            for sealed in outcome.said:
+                metrics.said.labels(sealed.name).inc()
+                log.info("said", extra=about(sealed))
+        metrics.waiting.set(len(self.mailbox))
+        self.broker.room_again()
+
+    async def _stay_in_progress(self) -> None:
+        """Tell the broker of what takes long, so that it is not delivered to somebody else too."""
+        held_before: set[Heard] = set()
+        while True:
+            await asyncio.sleep(ACK_WAIT_SECONDS / 3)
+            for heard in held_before & self._held:
+                await heard.delivery.in_progress()
+            held_before = set(self._held)
+
+    async def _clean_up(self) -> None:
+        """Forget, in small steps, what has been settled for longer than the retention time."""
+        while True:
+            await asyncio.sleep(CLEAN_UP_SECONDS)
+            with suppress(Outage):
+                while await self.database.run(self._clean_up_some):
+                    pass  # each step waits for its turn behind the batches
+
+    def _clean_up_some(self, connection: Connection) -> int:
+        before = self.clock() - timedelta(seconds=self.settings.retention_seconds)
+        rows, outbox, inbox = self.participant.rows, tables.outbox, tables.inbox
+        unsettled = select(rows.c.order_id).where(rows.c.state.in_(self.participant.unsettled))
+        keys = tables.idempotency_keys
+        old = [
+            (inbox.c.event_id, inbox.c.received_at < before),
+            (
+                outbox.c.event_id,
+                (outbox.c.published_at < before) & outbox.c.key.not_in(unsettled),
+            ),
+        ]
+        removed = 0
+        for identity, condition in old:
+            some = select(identity).where(condition).limit(CLEANED_AT_ONCE).scalar_subquery()
+            removed += connection.execute(delete(identity.table).where(identity.in_(some))).rowcount
+        connection.execute(delete(keys).where(keys.c.created_at < before))
+        return removed
+
+
+def _stop_if_broken(task: asyncio.Task[None]) -> None:
+    """A loop that ended by itself is a bug: half a service is worse than one that is restarted."""
+    if not task.cancelled():
+        log.critical("a loop of the service has ended; stopping", exc_info=task.exception())
+        signal.raise_signal(signal.SIGTERM)
+
+
+def _count(message: Heard, outcome: Done) -> None:
+    if message.verdict is not None:
+        metrics.dead.labels(message.verdict.reason).inc()
+        where: dict[str, Any] = {"subject": message.delivery.subject}
+        log.error("dead letter", extra=where | {"reason": message.verdict.error})
+    elif outcome.replayed:
+        metrics.repeated.inc()
+    elif message.opened is not None:
+        metrics.heard.labels(message.opened.name).inc()

@@ -1,0 +1,66 @@
+"""What a service can be told from outside: environment variables, with defaults for one machine."""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from infra.errors import ConfigurationError
+
+PORTS = {"order": 8181, "product": 8182, "payment": 8183, "coupon": 8184}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One instance of one service. `instance` names it: the same again after a restart."""
+
+    service: str
+    host: str
+    port: int
+    instance: str
+    database_url: str
+    nats_url: str
+    nats_replicas: int
+    ops_token: str | None
+    log_level: str
+    mailbox_capacity: int
+    patience_seconds: float
+    retention_seconds: float
+
+
+def from_environment(service: str, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of a service. Raises ConfigurationError naming the variable at fault.
+
+    A variable with the service's name in front (`ORDER_PORT`) is the service's own.
+    """
+    env = os.environ if environment is None else environment
+    prefix = service.upper()
+    state = Path(env.get("STATE_DIR") or ".run").absolute()
+    host = env.get("HOST") or "127.0.0.1"
+    port = _whole(env, f"{prefix}_PORT", PORTS.get(service, 8180), 1, 65_535)
+    level = (env.get("LOG_LEVEL") or "INFO").upper()
+    if level not in logging.getLevelNamesMapping():
+        raise ConfigurationError(f"LOG_LEVEL={level}: use DEBUG, INFO, WARNING or ERROR")
+    return Settings(
+        service=service,
+        host=host,
+        port=port,
+        instance=env.get("INSTANCE") or f"{service}-{port}",
+        database_url=env.get(f"{prefix}_DATABASE_URL")
+        or f"sqlite+aiosqlite:///{state}/db/{service}.db",
+        nats_url=env.get("NATS_URL") or "nats://127.0.0.1:4222",
+        nats_replicas=_whole(env, "NATS_REPLICAS", 1, 1, 5),
+        ops_token=env.get("OPS_TOKEN") or None,
+        log_level=level,
+        mailbox_capacity=_whole(env, "MAILBOX_CAPACITY", 5_000, 1, 1_000_000),
+        patience_seconds=_whole(env, "PATIENCE_SECONDS", 5, 1, 60),
+        retention_seconds=_whole(env, "RETENTION_SECONDS", 8 * 24 * 3600, 60, 10 * 366 * 24 * 3600),
+    )
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise ConfigurationError(f"{name}={text}: use a whole number from {least} to {most}")
+    return int(text)

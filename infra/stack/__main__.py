@@ -1,0 +1,153 @@
+"""The stack's commands. `make help` lists them with their everyday names."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+
+from infra.stack import (
+    addresses,
+    config,
+    health,
+    lifecycle,
+    logs,
+    processes,
+    seed,
+    status,
+    trace,
+)
+from infra.stack.config import PARTS, Stack, StackError
+from infra.stack.waiting import wait_until
+
+_console = Console()
+_START_SECONDS = 30.0
+
+
+def main() -> int:
+    """Run one command. What a person has to put right is said in a sentence."""
+    arguments = _parser().parse_args()
+    command: Callable[[argparse.Namespace], int | None] = arguments.run
+    try:
+        return command(arguments) or 0
+    except StackError as problem:
+        Console(stderr=True).print(str(problem), style="red", markup=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m infra.stack", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int | None], explained: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=explained, description=explained)
+        added.set_defaults(run=run)
+        return added
+
+    command("up", _up, "start everything; return when it is healthy and seeded")
+    command("down", _down, "stop everything; no process and no port is left")
+    command("reset", _reset, "throw the state away and start afresh")
+    command("status", _status, "what runs, since when, healthy or not, and the consumers' lag")
+    command("env", _env, "the addresses of what runs, as KEY=value lines")
+    command("seed", _seed, "the first products and wallets; twice changes nothing")
+    command("clean", _clean, "remove the state folder and the nats tool's contexts of this stack")
+    for name, run, explained in (
+        ("stop", _stop, "stop one part; it stays down"),
+        ("start", _start, "start one part that was stopped"),
+        ("kill", _kill, "kill one part with signal 9; the supervisor brings it back"),
+    ):
+        command(name, run, explained).add_argument("part", choices=PARTS)
+    shown = command("logs", _logs, "the last lines of the logs; follows them in a terminal")
+    shown.add_argument("--service", choices=PARTS)
+    command("trace", _trace, "one order's events").add_argument("order")
+    return parser
+
+
+def _up(_: argparse.Namespace) -> None:
+    _print_addresses(lifecycle.up(_say))
+
+
+def _down(_: argparse.Namespace) -> None:
+    lifecycle.down(_say)
+
+
+def _reset(_: argparse.Namespace) -> None:
+    _print_addresses(lifecycle.reset(_say))
+
+
+def _status(_: argparse.Namespace) -> int:
+    return 0 if status.show(_running(), _console) else 1
+
+
+def _env(_: argparse.Namespace) -> None:
+    for name, value in addresses.values(_running()).items():
+        print(f"{name}={value}")
+
+
+def _seed(_: argparse.Namespace) -> None:
+    seed.seed(_running())
+    _say("Seeded.")
+
+
+def _clean(_: argparse.Namespace) -> None:
+    lifecycle.clean(_say)
+
+
+def _stop(arguments: argparse.Namespace) -> None:
+    processes.stop(_running(), arguments.part)
+    _say(f"{arguments.part} is stopped. Start it with: make start SERVICE={arguments.part}")
+
+
+def _start(arguments: argparse.Namespace) -> None:
+    stack, part = _running(), arguments.part
+    processes.start(stack, part)
+    if not wait_until(lambda: health.alive(stack, part), _START_SECONDS):
+        raise StackError(f"{part} does not answer. Look at: make logs SERVICE={part}")
+    _say(f"{part} runs.")
+
+
+def _kill(arguments: argparse.Namespace) -> None:
+    pid = processes.kill(_running(), arguments.part)
+    _say(f"Killed {arguments.part} (process {pid}). The supervisor starts it again: make status")
+
+
+def _logs(arguments: argparse.Namespace) -> None:
+    logs.show(_recorded(), arguments.service)
+
+
+def _trace(arguments: argparse.Namespace) -> None:
+    trace.show(_running(), arguments.order, _console)
+
+
+def _recorded() -> Stack:
+    """The stack of this folder, running or stopped."""
+    return config.recorded(config.state_dir()) or config.from_environment()
+
+
+def _running() -> Stack:
+    stack = config.recorded(config.state_dir())
+    if stack is None or not processes.answers(stack):
+        raise StackError("The stack is not running. Run: make up")
+    return stack
+
+
+def _print_addresses(stack: Stack) -> None:
+    _say("")
+    for service in ("order", "product", "payment", "coupon"):
+        _say(f"{service:>8}  {stack.url(service)}  (API page: {stack.url(service)}/schema)")
+    _say(f"    nats  nats://127.0.0.1:{stack.ports['nats']}  (users and passwords: make env)")
+    _say(f"   redis  {stack.redis_url or 'off'}")
+    _say(f"   state  {stack.state_dir}")
+    _say("\nmake status, make logs, make trace ORDER=..., make down")
+
+
+def _say(line: str) -> None:
+    _console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Where what runs can be reached: for people after `make up`, for scripts from `make env`."""
+
+import socket
+
+from infra.stack import passwords
+from infra.stack.config import Stack, StackError, variable
+
+_SHOWN_SERVICES = ("order", "product", "payment", "coupon")
+_SHOWN_USERS = ("observer", "admin", "sys")
+
+
+def values(stack: Stack) -> dict[str, str]:
+    """The addresses as environment variables."""
+    secret = passwords.load(stack.state_dir)
+    found = {f"{name.upper()}_URL": stack.url(name) for name in _SHOWN_SERVICES}
+    found |= {
+        f"NATS_URL_{user.upper()}": stack.nats_url(user, secret[user]) for user in _SHOWN_USERS
+    }
+    if stack.redis_url:
+        found["REDIS_URL"] = stack.redis_url
+    found["STATE_DIR"] = str(stack.state_dir)
+    return found
+
+
+def refuse_taken_ports(stack: Stack) -> None:
+    """Say which ports somebody else uses, before anything is started."""
+    taken = [name for name, port in stack.own_ports.items() if listens(port)]
+    if not taken:
+        return
+    lines = [
+        f"Port {stack.ports[name]} is taken. Stop what uses it, or choose another: "
+        f"make up {variable(name)}={_another(stack.ports[name])}"
+        for name in taken
+    ]
+    raise StackError("\n".join([*lines, "Nothing was started."]))
+
+
+def _another(port: int) -> int:
+    return port + 10000 if port + 10000 < 65536 else port - 10000
+
+
+def listens(port: int) -> bool:
+    """True when something on this machine takes connections there, or holds the port."""
+    with socket.socket() as caller:
+        caller.settimeout(1.0)
+        if caller.connect_ex(("127.0.0.1", port)) == 0:
+            return True
+    with socket.socket() as holder:
+        # Without this, connections that are still closing would count as taken.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False

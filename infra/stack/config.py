@@ -1,0 +1,151 @@
+"""What the stack is made of, on which ports, and in which folder.
+
+`up` reads the environment and writes what it decided to STATE_DIR/stack.json. Every other command
+reads that file, so that it finds the stack which runs, not the one the shell's variables describe.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("order", "product", "coupon", "payment")
+PARTS = ("nats", "redis", *SERVICES)
+NATS_USERS = (*SERVICES, "admin", "observer", "sys")
+
+DEFAULT_PORTS = {
+    "order": 8181,
+    "product": 8182,
+    "payment": 8183,
+    "coupon": 8184,
+    "nats": 4222,
+    "nats_monitor": 8222,
+    "redis": 6379,
+}
+
+# Linux allows 108 bytes and macOS 104; supervisord first binds a longer, temporary name.
+LONGEST_SOCKET_PATH_BYTES = 88
+
+MARKER = ".shop-saga-state"
+
+
+class StackError(Exception):
+    """Something a person has to decide or put right. Its text says what to do."""
+
+
+class Stack(msgspec.Struct, frozen=True, rename="camel"):
+    """One stack: where its state is, and how each part is reached."""
+
+    state_dir: Path
+    socket: Path
+    ports: dict[str, int]
+    redis_server: str | None
+    """The program to run as the part redis. None: there is none, or REDIS_URL names another."""
+    redis_url: str | None
+
+    def url(self, service: str) -> str:
+        return f"http://127.0.0.1:{self.ports[service]}"
+
+    def nats_url(self, user: str, password: str) -> str:
+        return f"nats://{user}:{password}@127.0.0.1:{self.ports['nats']}"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that this stack runs."""
+        return tuple(part for part in PARTS if part != "redis" or self.redis_server)
+
+    @property
+    def own_ports(self) -> dict[str, int]:
+        """The ports that this stack opens itself."""
+        return {
+            name: port for name, port in self.ports.items() if name in (*self.parts, "nats_monitor")
+        }
+
+    def log(self, part: str) -> Path:
+        return self.state_dir / "logs" / f"{part}.log"
+
+
+def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    return Path(os.path.abspath(ROOT / (environment.get("STATE_DIR") or ".run")))  # noqa: PTH100
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
+    """The stack that these variables describe."""
+    folder = state_dir(environment)
+    ports = {name: _port(name, default, environment) for name, default in DEFAULT_PORTS.items()}
+    twice = {port for port in ports.values() if list(ports.values()).count(port) > 1}
+    if twice:
+        names = [variable(name) for name, port in ports.items() if port in twice]
+        raise StackError(f"{' and '.join(names)} are the same port. Give each one of its own.")
+    elsewhere = environment.get("REDIS_URL")
+    redis_server = None if elsewhere else shutil.which("redis-server")
+    own_url = f"redis://127.0.0.1:{ports['redis']}/0" if redis_server else None
+    return Stack(
+        state_dir=folder,
+        socket=_socket(folder),
+        ports=ports,
+        redis_server=redis_server,
+        redis_url=elsewhere or own_url,
+    )
+
+
+def recorded(folder: Path) -> Stack | None:
+    """The stack that was last started on this folder, or None after `down`."""
+    try:
+        content = (folder / "stack.json").read_bytes()
+        return msgspec.json.decode(content, type=Stack, dec_hook=_path)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise StackError(
+            f"{folder / 'stack.json'} can't be read ({error}). "
+            "Stop what runs by its ids in pids/ beside it, delete the file, then run: make up"
+        ) from error
+
+
+def record(stack: Stack) -> None:
+    content = msgspec.json.encode(stack, enc_hook=str)
+    (stack.state_dir / "stack.json").write_bytes(msgspec.json.format(content, indent=2))
+
+
+def forget(stack: Stack) -> None:
+    """Undo `record`, and remove the socket's folder when it had to be outside STATE_DIR."""
+    (stack.state_dir / "stack.json").unlink(missing_ok=True)
+    stack.socket.unlink(missing_ok=True)
+    if stack.socket.parent != stack.state_dir and stack.socket.parent.is_dir():
+        stack.socket.parent.rmdir()
+
+
+def variable(port_name: str) -> str:
+    return f"{port_name.upper()}_PORT"
+
+
+def program(name: str) -> str | None:
+    """A program of this Python's environment, else one on PATH."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+def _path(kind: type, value: object) -> object:
+    if kind is not Path:
+        raise NotImplementedError(kind)
+    return Path(str(value))
+
+
+def _port(name: str, default: int, environment: Mapping[str, str]) -> int:
+    text = environment.get(variable(name)) or str(default)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise StackError(f"{variable(name)} must be a port from 1 to 65535, not {text!r}.")
+    return int(text)
+
+
+def _socket(folder: Path) -> Path:
+    socket = folder / "supervisor.sock"
+    if len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH_BYTES:
+        return socket
+    return Path(tempfile.gettempdir()) / f"shop-saga-{os.getpid()}" / "supervisor.sock"

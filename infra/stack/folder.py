@@ -1,0 +1,68 @@
+"""STATE_DIR: making it, keeping two commands from changing it at once, and emptying it."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from infra.stack.config import MARKER, Stack, StackError
+
+_SUBFOLDERS = ("db", "logs", "nats", "pids", "redis")
+# Made by a service that was run by hand before any `make up`.
+_OURS_WITHOUT_MARKER = {*_SUBFOLDERS, MARKER}
+
+
+def prepare(stack: Stack) -> None:
+    """Make the folders. The caller holds `exclusive`, so STATE_DIR is the stack's own."""
+    for name in _SUBFOLDERS:
+        (stack.state_dir / name).mkdir(exist_ok=True, mode=0o700)
+    if stack.socket.parent != stack.state_dir:
+        stack.socket.parent.mkdir(mode=0o700, exist_ok=False)
+
+
+def refuse_foreign(state_dir: Path) -> None:
+    """A folder with other things in it is never taken over, so it is never emptied either."""
+    if not state_dir.exists() or (state_dir / MARKER).exists():
+        return
+    if any(entry.name not in _OURS_WITHOUT_MARKER for entry in state_dir.iterdir()):
+        raise StackError(
+            f"{state_dir} holds files that are not the stack's. "
+            "Set STATE_DIR to an empty or a new folder."
+        )
+
+
+def empty(state_dir: Path) -> None:
+    """Throw the whole state away, only in a folder that the stack made. The marker stays."""
+    refuse_foreign(state_dir)
+    for entry in state_dir.iterdir():
+        if entry.name == MARKER:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+@contextlib.contextmanager
+def exclusive(state_dir: Path) -> Iterator[None]:
+    """One `up`, `down` or `reset` at a time; a second one is told so at once."""
+    refuse_foreign(state_dir)
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (state_dir / MARKER).touch()
+    descriptor = os.open(state_dir / MARKER, os.O_RDWR)
+    try:
+        _lock(descriptor, state_dir)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, state_dir: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StackError(
+            f"Another `make up`, `down` or `reset` is working on {state_dir}. Wait for it to end."
+        ) from error

@@ -1,0 +1,118 @@
+#!/bin/sh
+# Installs what the project needs, and nothing it has already:
+#
+#   sh infra/stack/install.sh runtime|dev    .venv from the hashed lock file
+#   sh infra/stack/install.sh redis          redis-server, by the system's package manager
+#   sh infra/stack/install.sh tools          the nats command line tool
+#
+# POSIX sh, so that it runs on a fresh Debian, Fedora or macOS alike.
+set -eu
+
+VENV=${VENV:-.venv}
+# The version that the README's commands and `make trace` were tried with.
+NATS_CLI=v0.4.0
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Run as root: directly, or by sudo where it needs no password or a person is there to type one.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"
+    elif ! command -v sudo >/dev/null 2>&1; then return 1
+    elif [ -t 0 ]; then sudo "$@"
+    else sudo -n "$@"
+    fi
+}
+
+apt_install() {
+    # The package lists of a fresh machine are empty; a failing update may still leave usable ones.
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2 || true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+find_python() {
+    for candidate in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    say "Python 3.11 or newer is needed, and none was found."
+    say "Install one (apt-get install python3, brew install python), or name it: make PYTHON=/path/to/python3"
+    return 1
+}
+
+make_venv() {
+    [ -x "$VENV/bin/python" ] && "$VENV/bin/python" -m pip --version >/dev/null 2>&1 && return
+    python=$(find_python)
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        # Debian and Ubuntu ship it apart from python3.
+        version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        if ! command -v apt-get >/dev/null 2>&1 || ! apt_install "python$version-venv"; then
+            say "Python's venv module is missing. Install it, then try again: apt-get install python$version-venv"
+            return 1
+        fi
+    fi
+    rm -rf "$VENV"
+    "$python" -m venv "$VENV"
+}
+
+install_lock() {
+    make_venv
+    say "Installing infra/requirements/$1.txt into $VENV ..."
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --require-hashes -r "infra/requirements/$1.txt" >&2
+    touch "$VENV/.installed-$1"
+}
+
+# Never fails: without Redis the stack runs, with less.
+install_redis() {
+    command -v redis-server >/dev/null 2>&1 && return
+    [ -n "${REDIS_URL:-}" ] && return
+    say "Installing redis-server ..."
+    if command -v apt-get >/dev/null 2>&1; then
+        apt_install redis-server && stop_system_redis || true
+    elif command -v dnf >/dev/null 2>&1; then
+        as_root dnf install -y -q redis >&2 || true
+    elif command -v brew >/dev/null 2>&1; then
+        brew install --quiet redis >&2 || true
+    fi
+    command -v redis-server >/dev/null 2>&1 && return
+    say "redis-server could not be installed. The stack runs without it: the hot-product gate and"
+    say "the cache are off, and every order goes to the database."
+}
+
+# Debian starts the service that it installs, on the port that the stack wants for its own. It was
+# not there a moment ago, so nobody relies on it yet.
+stop_system_redis() {
+    if [ -d /run/systemd/system ]; then
+        as_root systemctl disable --now redis-server >/dev/null 2>&1
+    else
+        as_root service redis-server stop >/dev/null 2>&1
+    fi
+}
+
+# Optional, so it never fails either.
+install_tools() {
+    if command -v nats >/dev/null 2>&1 || [ -x "$VENV/bin/nats" ]; then
+        say "The nats tool is there already."
+        return
+    fi
+    mkdir -p "$VENV/bin"
+    if command -v go >/dev/null 2>&1; then
+        say "Building the nats tool with Go, which takes a minute or two ..."
+        if GOBIN=$(cd "$VENV/bin" && pwd) go install "github.com/nats-io/natscli/nats@$NATS_CLI" >&2; then
+            say "Installed $VENV/bin/nats."
+            return
+        fi
+        say "Go could not build it (see above)."
+    fi
+    say "The nats tool is optional. To have it: brew install nats-io/nats-tools/nats, or take it from"
+    say "the releases of github.com/nats-io/natscli and put it on your PATH. make trace works without."
+}
+
+case "${1:-}" in
+    runtime | dev) install_lock "$1" ;;
+    redis) install_redis ;;
+    tools) install_tools ;;
+    *) say "usage: sh infra/stack/install.sh runtime|dev|redis|tools"; exit 2 ;;
+esac

@@ -1,0 +1,121 @@
+"""Become one part of the stack: `python -m infra.stack.launch order`, run by the supervisor.
+
+It puts together exactly the environment that the part needs and then replaces itself, so that the
+process id stays. A service gets its own broker password and its own database's address, and not
+the other services'.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra.stack import config, passwords, pids
+from infra.stack.config import ROOT, SERVICES, Stack, StackError
+
+# supervisord closes every descriptor from 5 up when it starts, so its lock has to stand below.
+_SUPERVISOR_LOCK = 3
+
+
+def command(stack: Stack, part: str) -> list[str]:
+    """The program that a part is, with its arguments."""
+    if part == pids.SUPERVISOR:
+        configuration = str(ROOT / "infra" / "supervisord.conf")
+        return [sys.executable, "-m", "supervisor.supervisord", "-c", configuration]
+    if part == "nats":
+        return _nats(stack)
+    if part == "redis":
+        return _redis(stack)
+    return [sys.executable, "-m", part]
+
+
+def environment(stack: Stack, part: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What the part may know."""
+    if part == pids.SUPERVISOR:
+        return _supervisor_environment(stack, inherited)
+    secret = passwords.load(stack.state_dir)
+    plain = {name: value for name, value in inherited.items() if not _withheld(name)}
+    if part == "nats":
+        return plain | {passwords.variable(user): word for user, word in secret.items()}
+    if part == "redis":
+        return plain
+    return plain | _service_environment(stack, part, secret[part], inherited)
+
+
+def _service_environment(
+    stack: Stack, service: str, password: str, inherited: Mapping[str, str]
+) -> dict[str, str]:
+    database = f"{service.upper()}_DATABASE_URL"
+    default = f"sqlite+aiosqlite:///{stack.state_dir}/db/{service}.db"
+    values = {config.variable(name): str(port) for name, port in stack.ports.items()}
+    values |= {
+        "STATE_DIR": str(stack.state_dir),
+        "NATS_URL": stack.nats_url(service, password),
+        "PYTHONUNBUFFERED": "1",
+        database: inherited.get(database) or default,
+    }
+    if stack.redis_url:
+        values["REDIS_URL"] = stack.redis_url
+    return values
+
+
+def _supervisor_environment(stack: Stack, inherited: Mapping[str, str]) -> dict[str, str]:
+    plain = {
+        name: value for name, value in inherited.items() if not name.startswith("NATS_PASSWORD")
+    }
+    return plain | {
+        "STATE_DIR": str(stack.state_dir),
+        "STACK_ROOT": str(ROOT),
+        "STACK_PYTHON": sys.executable,
+        "STACK_SOCKET": str(stack.socket),
+        "STACK_RUNS_REDIS": "true" if stack.redis_server else "false",
+    }
+
+
+def _withheld(name: str) -> bool:
+    """What is another part's secret, the supervisor's or make's business, or set anew below."""
+    others = {f"{service.upper()}_DATABASE_URL" for service in SERVICES}
+    not_passed_on = ("NATS_PASSWORD", "STACK_", "SUPERVISOR_", "MAKE", "MFLAGS")
+    return name in others | {"NATS_URL", "REDIS_URL"} or name.startswith(not_passed_on)
+
+
+def _nats(stack: Stack) -> list[str]:
+    program = config.program("nats-server")
+    if program is None:
+        raise StackError("nats-server is not installed. Run: make install")
+    ports = ["-p", str(stack.ports["nats"]), "-m", str(stack.ports["nats_monitor"])]
+    files = ["-c", str(ROOT / "infra" / "nats.conf"), "-sd", str(stack.state_dir / "nats")]
+    return [program, *files, *ports]
+
+
+def _redis(stack: Stack) -> list[str]:
+    if stack.redis_server is None:
+        raise StackError("redis-server was not found when the stack started. Run: make install up")
+    # What Redis holds here can always be made again from the databases: nothing is saved.
+    place = ["--bind", "127.0.0.1", "--port", str(stack.ports["redis"])]
+    memory = ["--save", "", "--appendonly", "no", "--maxmemory", "256mb"]
+    return [stack.redis_server, *place, "--dir", str(stack.state_dir / "redis"), *memory]
+
+
+def main(part: str) -> None:
+    folder = config.state_dir()
+    stack = config.recorded(folder)
+    if stack is None:
+        raise StackError(f"No stack was started on {folder}. Run: make up")
+    arguments, variables = command(stack, part), environment(stack, part, os.environ)
+    descriptor = pids.claim(folder, part)
+    if part == pids.SUPERVISOR and descriptor != _SUPERVISOR_LOCK:
+        os.dup2(descriptor, _SUPERVISOR_LOCK, inheritable=True)
+        os.close(descriptor)
+    os.chdir(ROOT)
+    os.execve(arguments[0], arguments, variables)  # noqa: S606  the part takes this process's id
+
+
+if __name__ == "__main__":
+    # A single word, checked: a slip in the supervisor's file should not look like a crash.
+    if len(sys.argv) != 2 or sys.argv[1] not in (*config.PARTS, pids.SUPERVISOR):
+        sys.exit(f"usage: {Path(sys.argv[0]).name} {{{'|'.join(config.PARTS)}}}")
+    try:
+        main(sys.argv[1])
+    except (StackError, pids.AlreadyRunning) as problem:
+        sys.exit(str(problem))

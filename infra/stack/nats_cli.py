@@ -1,0 +1,97 @@
+"""The `nats` command line tool: finding it, and contexts with which it reaches this stack.
+
+A context is a file with an address and a user. `nats --context saga stream ls` reads as the
+observer, who can change nothing; `saga-admin` and `saga-sys` are there for the rest.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from infra.stack import config, passwords
+from infra.stack.config import Stack
+
+# Marks a context as written here, so that one of the same name that a person made is left alone.
+_OURS = "Shop saga local stack"
+
+_SUFFIXES = {"observer": "", "admin": "-admin", "sys": "-sys"}
+
+
+def find(stack: Stack) -> str | None:
+    """The program, from PATH, this environment or STATE_DIR/bin; None when there is none."""
+    own = stack.state_dir / "bin" / "nats"
+    return config.program("nats") or (str(own) if own.exists() else None)
+
+
+def write_contexts(stack: Stack) -> list[str]:
+    """Write one context a user. Returns what a person should know. NATS_CONTEXT= writes none."""
+    prefix = os.environ.get("NATS_CONTEXT", "saga")
+    if not prefix:
+        return []
+    folder = _settings_folder() / "context"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    secret = passwords.load(stack.state_dir)
+    notes = []
+    for user, suffix in _SUFFIXES.items():
+        file = folder / f"{prefix}{suffix}.json"
+        if not _is_ours(file):
+            notes.append(f"{file} is somebody else's and was left alone; set NATS_CONTEXT.")
+            continue
+        _write(file, _context(stack, user, secret[user]))
+    _select_unless_chosen(prefix)
+    return notes
+
+
+def remove_contexts(stack: Stack) -> None:
+    """Take back what `write_contexts` wrote for this state folder, and nothing else."""
+    for file in (_settings_folder() / "context").glob("*.json"):
+        if _description(file) == _ours(stack):
+            file.unlink()
+            chosen = _settings_folder() / "context.txt"
+            if chosen.exists() and chosen.read_text().strip() == file.stem:
+                chosen.unlink()
+
+
+def _context(stack: Stack, user: str, password: str) -> dict[str, str]:
+    return {
+        "description": _ours(stack),
+        "url": f"nats://127.0.0.1:{stack.ports['nats']}",
+        "user": user,
+        "password": password,
+    }
+
+
+def _select_unless_chosen(name: str) -> None:
+    chosen = _settings_folder() / "context.txt"
+    if not chosen.exists() or not chosen.read_text().strip():
+        chosen.write_text(name)
+
+
+def _write(file: Path, content: dict[str, str]) -> None:
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as target:
+        target.write(msgspec.json.format(msgspec.json.encode(content), indent=2))
+
+
+def _ours(stack: Stack) -> str:
+    return f"{_OURS} in {stack.state_dir}"
+
+
+def _is_ours(file: Path) -> bool:
+    return not file.exists() or _description(file).startswith(_OURS)
+
+
+def _description(file: Path) -> str:
+    try:
+        content: Any = msgspec.json.decode(file.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return ""
+    return str(content.get("description", "")) if isinstance(content, dict) else ""
+
+
+def _settings_folder() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "nats"

@@ -1,0 +1,194 @@
+"""The HTTP edge that all services share: error format, idempotency keys, OpenAPI, health, metrics.
+
+Errors leave here as `{"error": CODE, "message": sentence, "details": null or object}`, the
+framework's own and crashes included. Nothing else in the project knows a status code by number but
+`infra.errors`.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from importlib.resources import files
+from typing import Annotated, Any, Self
+
+import msgspec
+from litestar import Litestar, Request, Response, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.enums import MediaType
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.params import Parameter
+from litestar.static_files import create_static_files_router
+from litestar.types import ControllerRouterHandler, Middleware
+
+from events.contract import LARGEST
+from infra import health, ops
+from infra.errors import Invalid, RetryLater, ShopError
+from infra.messages import IdempotencyKey
+from infra.request_metrics import RequestMetrics
+from infra.service import Service
+
+log = logging.getLogger(__name__)
+
+LARGEST_BODY_BYTES = 64 * 1024
+LARGEST_PAGE = 100
+
+Amount = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+LongText = Annotated[str, msgspec.Meta(max_length=2_000)]
+Page = Annotated[int, Parameter(ge=0, le=1_000_000, description="counts from 0")]
+Size = Annotated[int, Parameter(ge=1, le=LARGEST_PAGE, description="rows on a page")]
+OptionalKey = Annotated[str | None, Parameter(header="Idempotency-Key", max_length=255)]
+
+_CODES = {
+    400: "VALIDATION_ERROR",
+    401: "UNAUTHORIZED",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "BODY_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+}
+
+
+class Body(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """What a client sends. Unknown fields are refused: a misspelt one would else be lost."""
+
+
+class View(msgspec.Struct, rename="camel"):
+    """What a client gets."""
+
+    @classmethod
+    def of(cls, row: msgspec.Struct, **more: object) -> Self:
+        """A view of a row: its fields of the same names, and what was worked out beside them."""
+        same = {name: getattr(row, name) for name in cls.__struct_fields__ if name not in more}
+        return cls(**same, **more)
+
+
+class Error(View):
+    """The body of every error."""
+
+    error: str
+    message: str
+    details: dict[str, Any] | None = None
+
+
+def build(
+    service: Service[Any],
+    routes: Sequence[ControllerRouterHandler],
+    *,
+    title: str,
+    description: str,
+    dependencies: dict[str, Provide] | None = None,
+) -> Litestar:
+    """The service's web application; it starts and stops the service with itself."""
+
+    @asynccontextmanager
+    async def life(_: Litestar) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    provided = Provide(lambda: service, sync_to_thread=False, use_cache=True)
+    assets = files("swagger_ui") / "static"
+    middleware: list[Middleware] = [RequestMetrics]
+    return Litestar(
+        [
+            Router("/api/v1", route_handlers=[*routes, *ops.ROUTES]),
+            *health.ROUTES,
+            create_static_files_router(path="/schema-assets", directories=[str(assets)]),
+        ],
+        dependencies={"service": provided, **(dependencies or {})},
+        exception_handlers={Exception: to_response},
+        lifespan=[life],
+        logging_config=None,
+        middleware=middleware,
+        openapi_config=_openapi(title, description),
+        request_max_body_size=LARGEST_BODY_BYTES,
+        state=State({"service": service}),
+    )
+
+
+def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[Error]:
+    """Translate whatever was raised into the error format."""
+    headers: dict[str, str] = {}
+    match error:
+        case RetryLater():
+            headers["Retry-After"] = str(error.retry_after_seconds)
+            status, body = error.status_code, Error(error=error.code, message=error.message)
+        case ShopError():
+            details = None if error.details is None else dict(error.details)
+            status = error.status_code
+            body = Error(error=error.code, message=error.message, details=details)
+        case HTTPException() if error.status_code < 500:
+            status, body = error.status_code, _framework_error(error)
+            headers.update(error.headers or {})
+        case _:
+            log.error("a request failed", exc_info=error, extra={"path": request.url.path})
+            status = 500
+            body = Error(error="INTERNAL_ERROR", message="something broke here; try again later")
+    return Response(body, status_code=status, headers=headers, media_type=MediaType.JSON)
+
+
+def _framework_error(error: HTTPException) -> Error:
+    code = _CODES.get(error.status_code, "INVALID_REQUEST")
+    message = error.detail
+    details: dict[str, Any] | None = None
+    if isinstance(error, ValidationException) and error.extra:
+        details = {"problems": error.extra}
+        message = "; ".join(_problem(each) for each in error.extra)
+    elif error.status_code == 404:
+        message = "there is no such route; see /schema for those there are"
+    elif error.status_code == 405:
+        message = "this route does not take this method; see /schema"
+    return Error(error=code, message=message or code, details=details)
+
+
+def _problem(problem: Any) -> str:
+    if not isinstance(problem, dict):
+        return str(problem)
+    key = problem.get("key")
+    return f"{key}: {problem.get('message')}" if key else str(problem.get("message"))
+
+
+def idempotency(scope: str, key: str | None, request: object) -> IdempotencyKey | None:
+    """The client's key for this request, or None where it sent none.
+
+    Two requests are the same when they mean the same, whatever their spacing and order of fields.
+    Raises Invalid for a key that is not 1 to 255 printable ASCII characters.
+    """
+    if key is None:
+        return None
+    if not (key.isascii() and key.isprintable() and key.strip()):
+        raise Invalid("Idempotency-Key: send 1 to 255 printable ASCII characters")
+    fingerprint = sha256(msgspec.json.encode(request, order="sorted")).hexdigest()
+    return IdempotencyKey(scope, key, fingerprint)
+
+
+def required_key(key: str | None) -> str:
+    """Raises Invalid for a request that must have an Idempotency-Key and has none."""
+    if key is None:
+        raise Invalid("Idempotency-Key: needed here, so that the request can be sent again safely")
+    return key
+
+
+def _openapi(title: str, description: str) -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title=title,
+        version="1.0.0",
+        description=description,
+        path="/schema",
+        render_plugins=[
+            SwaggerRenderPlugin(
+                path="/",
+                js_url="/schema-assets/swagger-ui-bundle.js",
+                css_url="/schema-assets/swagger-ui.css",
+                standalone_preset_js_url="/schema-assets/swagger-ui-standalone-preset.js",
+                favicon='<link rel="icon" href="/schema-assets/favicon-32x32.png">',
+            )
+        ],
+    )

@@ -1,0 +1,38 @@
+"""Where the order service is put together."""
+
+from litestar import Litestar
+
+from infra import web
+from infra.batch import Participant
+from infra.ports import Broker, Clock, NewId, random_id, system_clock
+from infra.service import Service
+from infra.settings import Settings
+from order import store
+from order.domain import UNSETTLED, Orders
+from order.reactions import reactions
+from order.routes import ROUTES
+
+participant: Participant[Orders] = Participant(
+    reactions=reactions,
+    load=store.load,
+    save=store.save,
+    schema=store.schema,
+    rows=store.orders_table,
+    unsettled=UNSETTLED,
+)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    clock: Clock = system_clock,
+    new_id: NewId = random_id,
+    broker: Broker | None = None,
+) -> Litestar:
+    service = Service(participant, settings, clock=clock, new_id=new_id, broker=broker)
+    return web.build(
+        service,
+        ROUTES,
+        title="order",
+        description="Orders: placing, following and listing them.",
+    )

@@ -1,0 +1,266 @@
+"""The order service over HTTP: the way into the saga."""
+
+import asyncio
+import re
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, Response, get, post
+from litestar.datastructures import State
+from litestar.params import Parameter
+
+from events import wire
+from events.contract import (
+    Address,
+    FailReason,
+    Line,
+    OnShortage,
+    OrderCompleted,
+    OrderFailed,
+    PaymentMethod,
+)
+from events.wire import subject_of
+from infra.errors import Invalid
+from infra.messages import Done
+from infra.ports import Outgoing
+from infra.service import Service
+from infra.web import Amount, Body, OptionalKey, Page, Size, Text, View, idempotency
+from order import store
+from order.domain import Accepted, Order, Orders, OrderState, PlaceOrder, WantedLine, no_order
+
+LONGEST_WAIT_SECONDS = 30
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?=$|[,;\s])")
+
+
+class OrderedItem(Body):
+    """`price`, where it is sent, must be the product's price for one unit."""
+
+    product_id: UUID
+    quantity: Amount
+    price: Amount | None = None
+
+
+class ShippingAddress(Body):
+    street: Text
+    postal_code: Text
+    city: Text
+
+
+class NewOrder(Body):
+    """`price`, where it is sent, must be the sum of all. `couponId` is an issued coupon's id."""
+
+    customer_id: UUID
+    items: Annotated[tuple[OrderedItem, ...], msgspec.Meta(min_length=1, max_length=100)]
+    price: Amount | None = None
+    coupon_id: UUID | None = None
+    address: ShippingAddress | None = None
+    payment_method: PaymentMethod = PaymentMethod.WALLET
+    on_shortage: OnShortage = OnShortage.REJECT
+
+
+class AcceptedView(View):
+    """Both ids are the same."""
+
+    order_id: str
+    order_tracking_id: str
+    status: OrderState
+    total_amount: int
+
+
+class OrderView(View):
+    """Amounts in won. `failReason` says why an order FAILED."""
+
+    order_id: str
+    order_tracking_id: str
+    customer_id: str
+    status: OrderState
+    fail_reason: FailReason | None
+    items: tuple[Line, ...]
+    total_amount: int
+    discount_amount: int
+    payable_amount: int
+    coupon_id: str | None
+    payment_method: PaymentMethod
+    address: Address | None
+    cancellation: None
+    created_at: datetime
+    updated_at: datetime
+
+
+class OrderPage(View):
+    items: list[OrderView]
+    page: int
+    size: int
+    total: int
+
+
+class Step(View):
+    """An event of an order. `cause` is the id of the event that made its service say it."""
+
+    name: str
+    service: str
+    time: str
+    id: str
+    cause: str | None
+
+
+class Trace(View):
+    order_id: str
+    events: list[Step]
+
+
+class OrderController(Controller):
+    path = "/orders"
+    tags = ("orders",)
+
+    @post(status_code=202, summary="Place an order")
+    async def place(
+        self,
+        data: NewOrder,
+        request: Request[object, object, State],
+        service: Service[Orders],
+        idempotency_key: OptionalKey = None,
+        prefer: Annotated[
+            str | None, Parameter(header="Prefer", description="wait=N: wait up to N seconds")
+        ] = None,
+    ) -> Response[AcceptedView | OrderView]:
+        """202 once the order is safely stored; its saga goes on by itself.
+
+        With `Prefer: wait=N` (up to 30 s): 200 with the whole order once it has ended. With an
+        Idempotency-Key, the same request again gives the first answer and places no second order.
+        """
+        command = _place(service.new_id(), data)
+        key = idempotency(f"orders/{data.customer_id}", idempotency_key, data)
+        wait_seconds = _wait_seconds(prefer)
+        trace = request.headers.get(wire.TRACE)
+        done = await service.ask(command, key, trace)
+        if wait_seconds == 0:
+            return _accepted(done)
+        response = _accepted(done, await _ended(service, done.answer.order_id, wait_seconds))
+        response.headers["Preference-Applied"] = f"wait={wait_seconds}"
+        return response
+
+    @get("/{order_id:str}", summary="One order")
+    async def read(self, order_id: UUID, service: Service[Orders]) -> OrderView:
+        return _order(await _find(service, str(order_id)))
+
+    @get(summary="Orders, newest first")
+    async def list_orders(
+        self,
+        service: Service[Orders],
+        customer_id: Annotated[UUID | None, Parameter(query="customerId")] = None,
+        status: OrderState | None = None,
+        page: Page = 0,
+        size: Size = 20,
+    ) -> OrderPage:
+        async with service.reading() as connection:
+            found, total = await store.list_orders(
+                connection,
+                customer_id=str(customer_id) if customer_id else None,
+                state=status,
+                offset=page * size,
+                size=size,
+            )
+        return OrderPage(items=[_order(each) for each in found], page=page, size=size, total=total)
+
+    @get("/{order_id:str}/trace", summary="An order's events, in order")
+    async def trace(self, order_id: UUID, service: Service[Orders]) -> Trace:
+        """Read from the event stream, which keeps them for a week."""
+        await _find(service, str(order_id))
+        messages = await service.broker.history(f"saga.{order_id}.*")
+        return Trace(order_id=str(order_id), events=[_step(message) for message in messages])
+
+
+def _place(order_id: str, data: NewOrder) -> PlaceOrder:
+    """The command of a request. Raises Invalid for what this shop does not offer."""
+    if data.payment_method is not PaymentMethod.WALLET:
+        raise Invalid("paymentMethod: only WALLET is offered here; no payment gateway is connected")
+    if data.on_shortage is not OnShortage.REJECT:
+        raise Invalid("onShortage: only REJECT is offered here; there is no queue for stock")
+    items = tuple(
+        WantedLine(product_id=str(item.product_id), quantity=item.quantity, price=item.price)
+        for item in data.items
+    )
+    address = None
+    if sent := data.address:
+        address = Address(street=sent.street, postal_code=sent.postal_code, city=sent.city)
+    return PlaceOrder(
+        order_id=order_id,
+        customer_id=str(data.customer_id),
+        items=items,
+        price=data.price,
+        coupon_id=str(data.coupon_id) if data.coupon_id else None,
+        payment_method=data.payment_method,
+        on_shortage=data.on_shortage,
+        address=address,
+    )
+
+
+def _wait_seconds(prefer: str | None) -> int:
+    """The `wait` preference (RFC 7240, section 4.3), at most 30. Any other is passed over."""
+    found = _WAIT.search(prefer or "")
+    return min(int(found[1]), LONGEST_WAIT_SECONDS) if found else 0
+
+
+async def _ended(service: Service[Orders], order_id: str, wait_seconds: int) -> Order | None:
+    """The order once it has ended; None when that takes longer than the client will wait.
+
+    Listens to the order's end on the broker, for another instance may be the one that hears of it;
+    and listens before it looks, so that the end can't slip by in between.
+    """
+    ends = [subject_of(event, order_id) for event in (OrderCompleted, OrderFailed)]
+    async with service.broker.passing(*ends) as passed:
+        order = await _find(service, order_id)
+        if order.state is OrderState.PENDING:
+            try:
+                await asyncio.wait_for(passed.wait(), wait_seconds)
+            except TimeoutError:
+                return None
+            order = await _find(service, order_id)
+    return order
+
+
+async def _find(service: Service[Orders], order_id: str) -> Order:
+    async with service.reading() as connection:
+        order = await store.find_order(connection, order_id)
+    if order is None:
+        raise no_order(order_id)
+    return order
+
+
+def _accepted(done: Done, ended: Order | None = None) -> Response[AcceptedView | OrderView]:
+    accepted: Accepted = done.answer
+    view = AcceptedView(
+        order_id=accepted.order_id,
+        order_tracking_id=accepted.order_id,
+        status=OrderState.PENDING,
+        total_amount=accepted.total_amount,
+    )
+    headers = {"Location": f"/api/v1/orders/{accepted.order_id}"}
+    if done.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if ended is not None:
+        return Response(_order(ended), status_code=200, headers=headers)
+    return Response(view, status_code=202, headers=headers)
+
+
+def _order(order: Order) -> OrderView:
+    return OrderView.of(
+        order, order_tracking_id=order.order_id, status=order.state, cancellation=None
+    )
+
+
+def _step(message: Outgoing) -> Step:
+    headers = message.headers
+    return Step(
+        name=message.subject.rpartition(".")[2],
+        service=headers.get(wire.SOURCE, ""),
+        time=headers.get(wire.TIME, ""),
+        id=headers.get(wire.EVENT_ID, ""),
+        cause=headers.get(wire.CAUSE),
+    )
+
+
+ROUTES = [OrderController]

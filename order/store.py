@@ -1,0 +1,120 @@
+"""The order service's tables: loading the rows of a batch, saving what changed, reading.
+
+An order's lines and address are values of the order: written once, with it, and read with it. So
+they stand in its row as JSON, and an order costs one insert.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    and_,
+    func,
+    select,
+    true,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.contract import Address, FailReason, Line, PaymentMethod, ProductChanged, ProductStatus
+from infra.rows import values_of
+from infra.tables import Json, Mapped, Time, Uuid, Won64, one_of
+from order.domain import Offer, Order, Orders, OrderState, PlaceOrder
+
+schema = MetaData()
+
+orders_table = Table(
+    "orders",
+    schema,
+    Column("order_id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("state", one_of(OrderState), nullable=False),
+    Column("fail_reason", one_of(FailReason)),
+    Column("items", Json(tuple[Line, ...]), nullable=False),
+    Column("total_amount", Won64, nullable=False),
+    Column("discount_amount", Won64, nullable=False),
+    Column("payable_amount", Won64, nullable=False),
+    Column("coupon_id", Uuid),
+    Column("payment_method", one_of(PaymentMethod), nullable=False),
+    Column("address", Json(Address)),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+    Index("orders_of_customer", "customer_id", "created_at"),
+    Index("orders_by_time", "created_at"),
+    Index("orders_by_state", "state", "created_at"),
+)
+
+price_list_table = Table(
+    "price_list",
+    schema,
+    Column("product_id", Uuid, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("price", Won64, nullable=False),
+    Column("status", one_of(ProductStatus), nullable=False),
+    Column("updated_at", Time, nullable=False),
+)
+
+_orders: Mapped[str, Order] = Mapped(orders_table, Order, "order_id")
+_price_list: Mapped[str, Offer] = Mapped(price_list_table, Offer, "product_id")
+
+
+def load(connection: Connection, messages: Sequence[object], now: datetime) -> Orders:
+    """The orders that events are about, and the offers that are ordered or changed."""
+    placed = [message for message in messages if isinstance(message, PlaceOrder)]
+    told = [message for message in messages if not isinstance(message, PlaceOrder)]
+    lines = [line for command in placed for line in command.items]
+    changed = [message for message in messages if isinstance(message, ProductChanged)]
+    return Orders(
+        now,
+        _orders.load(connection, "order_id", values_of(told, "order_id")),
+        _price_list.load(connection, "product_id", values_of([*lines, *changed], "product_id")),
+    )
+
+
+def save(connection: Connection, orders: Orders) -> None:
+    _orders.save(connection, orders.orders)
+    _price_list.save(connection, orders.price_list)
+
+
+# ---------------------------------------------------------------- reading
+
+
+async def find_order(connection: AsyncConnection, order_id: str) -> Order | None:
+    query = select(*_orders.columns).where(orders_table.c.order_id == order_id)
+    row = (await connection.execute(query)).one_or_none()
+    return _orders.row(row) if row else None
+
+
+async def list_orders(
+    connection: AsyncConnection,
+    *,
+    customer_id: str | None,
+    state: OrderState | None,
+    offset: int,
+    size: int,
+) -> tuple[list[Order], int]:
+    """Orders, newest first, and how many there are."""
+    conditions: list[ColumnElement[bool]] = []
+    if customer_id is not None:
+        conditions.append(orders_table.c.customer_id == customer_id)
+    if state is not None:
+        conditions.append(orders_table.c.state == state)
+    matching = and_(true(), *conditions)
+    query = (
+        select(*_orders.columns)
+        .where(matching)
+        .order_by(orders_table.c.created_at.desc(), orders_table.c.order_id)
+        .offset(offset)
+        .limit(size)
+    )
+    rows = (await connection.execute(query)).all()
+    total = await connection.scalar(select(func.count()).select_from(orders_table).where(matching))
+    return [_orders.row(row) for row in rows], total or 0

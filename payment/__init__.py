@@ -1,0 +1,1 @@
+"""The payment service: wallets, their ledger, and the payments of orders."""

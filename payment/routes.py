@@ -1,0 +1,156 @@
+"""The payment service over HTTP."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Controller, Response, get, post
+from litestar.params import Parameter
+
+from events.contract import FailReason, PaymentMethod
+from infra.errors import NotFound
+from infra.service import Service
+from infra.web import Amount, Body, OptionalKey, Page, Size, View, idempotency
+from payment import store
+from payment.domain import (
+    ChargeWallet,
+    EntryKind,
+    OpenedWallet,
+    OpenWallet,
+    Payment,
+    PaymentState,
+    Wallet,
+    Wallets,
+    no_wallet,
+)
+
+_STATUS = {PaymentState.CAPTURED: "COMPLETED", PaymentState.FAILED: "FAILED"}
+
+
+class NewWallet(Body):
+    customer_id: UUID
+
+
+class Charge(Body):
+    amount: Amount
+
+
+class WalletView(View):
+    """`balance` in won."""
+
+    customer_id: str
+    balance: int
+
+
+class EntryView(View):
+    """`delta` in won: positive came in, negative went out."""
+
+    kind: EntryKind
+    delta: int
+    balance_after: int
+    order_id: str | None
+    created_at: datetime
+
+
+class EntryPage(View):
+    items: list[EntryView]
+    page: int
+    size: int
+    total: int
+
+
+class PaymentView(View):
+    payment_id: str
+    order_id: str
+    customer_id: str
+    method: PaymentMethod
+    amount: int
+    status: str
+    fail_reason: FailReason | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Payments(View):
+    items: list[PaymentView]
+
+
+class WalletController(Controller):
+    path = "/wallets"
+    tags = ("wallets",)
+
+    @post(summary="Open a wallet")
+    async def open(self, data: NewWallet, service: Service[Wallets]) -> Response[WalletView]:
+        """201 for a new wallet; 200 with the one there is, unchanged, for a second call."""
+        command = OpenWallet(customer_id=str(data.customer_id))
+        opened: OpenedWallet = (await service.ask(command)).answer
+        headers = {"Location": f"/api/v1/wallets/{data.customer_id}"}
+        status = 201 if opened.new else 200
+        return Response(WalletView.of(opened.wallet), status_code=status, headers=headers)
+
+    @get("/{customer_id:str}", summary="A customer's balance")
+    async def read(self, customer_id: UUID, service: Service[Wallets]) -> WalletView:
+        return WalletView.of(await _find(service, customer_id))
+
+    @post("/{customer_id:str}/charge", status_code=200, summary="Put money in")
+    async def charge(
+        self,
+        customer_id: UUID,
+        data: Charge,
+        service: Service[Wallets],
+        idempotency_key: OptionalKey = None,
+    ) -> Response[WalletView]:
+        """With an Idempotency-Key, the same request again gives the first answer."""
+        command = ChargeWallet(customer_id=str(customer_id), amount=data.amount)
+        key = idempotency(f"charge/{customer_id}", idempotency_key, data)
+        done = await service.ask(command, key)
+        headers = {"Idempotency-Replayed": "true"} if done.replayed else {}
+        return Response(WalletView.of(done.answer), headers=headers)
+
+    @get("/{customer_id:str}/transactions", summary="A wallet's ledger, newest first")
+    async def transactions(
+        self, customer_id: UUID, service: Service[Wallets], page: Page = 0, size: Size = 20
+    ) -> EntryPage:
+        await _find(service, customer_id)
+        async with service.reading() as connection:
+            found, total = await store.entries(
+                connection, str(customer_id), offset=page * size, size=size
+            )
+        items = [EntryView.of(each) for each in found]
+        return EntryPage(items=items, page=page, size=size, total=total)
+
+
+class PaymentController(Controller):
+    path = "/payments"
+    tags = ("payments",)
+
+    @get(summary="The payments of an order")
+    async def list_of_order(
+        self, service: Service[Wallets], order_id: Annotated[UUID, Parameter(query="orderId")]
+    ) -> Payments:
+        async with service.reading() as connection:
+            found = await store.payments_of(connection, str(order_id))
+        return Payments(items=[_payment(each) for each in found])
+
+    @get("/{payment_id:str}", summary="One payment")
+    async def read(self, payment_id: UUID, service: Service[Wallets]) -> PaymentView:
+        async with service.reading() as connection:
+            payment = await store.find_payment(connection, str(payment_id))
+        if payment is None:
+            raise NotFound(f"there is no payment {payment_id}", code="PAYMENT_NOT_FOUND")
+        return _payment(payment)
+
+
+async def _find(service: Service[Wallets], customer_id: UUID) -> Wallet:
+    async with service.reading() as connection:
+        wallet = await store.find_wallet(connection, str(customer_id))
+    if wallet is None:
+        raise no_wallet(str(customer_id))
+    return wallet
+
+
+def _payment(payment: Payment) -> PaymentView:
+    return PaymentView.of(payment, status=_STATUS[payment.state])
+
+
+ROUTES = [WalletController, PaymentController]

@@ -1,0 +1,114 @@
+"""The payment service's tables: loading the rows of a batch, saving what changed, reading."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Connection,
+    Index,
+    MetaData,
+    Table,
+    func,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.contract import FailReason, PaymentMethod
+from infra.rows import Ledger, values_of
+from infra.tables import Appended, Mapped, Sequence64, Time, Uuid, Won64, one_of
+from payment.domain import Entry, EntryKind, Payment, PaymentState, Wallet, Wallets
+
+schema = MetaData()
+
+wallets_table = Table(
+    "wallets",
+    schema,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("balance", Won64, CheckConstraint("balance >= 0"), nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+)
+
+ledger_table = Table(
+    "wallet_ledger",
+    schema,
+    Column("id", Sequence64, primary_key=True, autoincrement=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("kind", one_of(EntryKind), nullable=False),
+    Column("delta", Won64, nullable=False),
+    Column("balance_after", Won64, CheckConstraint("balance_after >= 0"), nullable=False),
+    Column("order_id", Uuid),
+    Column("created_at", Time, nullable=False),
+    Index("wallet_ledger_of_customer", "customer_id", "id"),
+    Index("wallet_ledger_once_an_order", "order_id", "kind", unique=True),
+)
+
+payments_table = Table(
+    "payments",
+    schema,
+    Column("order_id", Uuid, primary_key=True),
+    Column("payment_id", Uuid, nullable=False, unique=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("method", one_of(PaymentMethod), nullable=False),
+    Column("amount", Won64, nullable=False),
+    Column("state", one_of(PaymentState), nullable=False),
+    Column("fail_reason", one_of(FailReason)),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+)
+
+_wallets: Mapped[str, Wallet] = Mapped(wallets_table, Wallet, "customer_id")
+_payments: Mapped[str, Payment] = Mapped(payments_table, Payment, "order_id")
+_ledger = Appended(ledger_table, Entry)
+
+
+def load(connection: Connection, messages: Sequence[object], now: datetime) -> Wallets:
+    """The orders' payments and the wallets of everybody concerned."""
+    payments = _payments.load(connection, "order_id", values_of(messages, "order_id"))
+    wallets = _wallets.load(connection, "customer_id", values_of(messages, "customer_id"))
+    return Wallets(now, wallets, payments, Ledger())
+
+
+def save(connection: Connection, wallets: Wallets) -> None:
+    _wallets.save(connection, wallets.wallets)
+    _payments.save(connection, wallets.payments)
+    _ledger.append(connection, wallets.ledger)
+
+
+# ---------------------------------------------------------------- reading
+
+
+async def find_wallet(connection: AsyncConnection, customer_id: str) -> Wallet | None:
+    query = select(*_wallets.columns).where(wallets_table.c.customer_id == customer_id)
+    row = (await connection.execute(query)).one_or_none()
+    return _wallets.row(row) if row else None
+
+
+async def entries(
+    connection: AsyncConnection, customer_id: str, *, offset: int, size: int
+) -> tuple[list[Entry], int]:
+    """A wallet's ledger, newest first, and how many lines it has."""
+    his = ledger_table.c.customer_id == customer_id
+    query = (
+        select(*_ledger.columns)
+        .where(his)
+        .order_by(ledger_table.c.id.desc())
+        .offset(offset)
+        .limit(size)
+    )
+    rows = (await connection.execute(query)).all()
+    total = await connection.scalar(select(func.count()).where(his))
+    return [_ledger.row(row) for row in rows], total or 0
+
+
+async def find_payment(connection: AsyncConnection, payment_id: str) -> Payment | None:
+    query = select(*_payments.columns).where(payments_table.c.payment_id == payment_id)
+    row = (await connection.execute(query)).one_or_none()
+    return _payments.row(row) if row else None
+
+
+async def payments_of(connection: AsyncConnection, order_id: str) -> list[Payment]:
+    query = select(*_payments.columns).where(payments_table.c.order_id == order_id)
+    return [_payments.row(row) for row in (await connection.execute(query)).all()]

@@ -1,0 +1,1 @@
+"""The product service: products and prices, stock, and what orders hold of it."""

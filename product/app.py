@@ -1,0 +1,39 @@
+"""Where the product service is put together."""
+
+from litestar import Litestar
+
+from infra import web
+from infra.batch import Participant
+from infra.ports import Broker, Clock, NewId, random_id, system_clock
+from infra.service import Service
+from infra.settings import Settings
+from product import store
+from product.domain import SEED, UNSETTLED, Shelves
+from product.reactions import reactions
+from product.routes import ROUTES
+
+participant: Participant[Shelves] = Participant(
+    reactions=reactions,
+    load=store.load,
+    save=store.save,
+    schema=store.schema,
+    rows=store.holds_table,
+    unsettled=UNSETTLED,
+    seed=SEED,
+)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    clock: Clock = system_clock,
+    new_id: NewId = random_id,
+    broker: Broker | None = None,
+) -> Litestar:
+    service = Service(participant, settings, clock=clock, new_id=new_id, broker=broker)
+    return web.build(
+        service,
+        ROUTES,
+        title="product",
+        description="Products and prices, their stock, and its ledger.",
+    )

@@ -1,0 +1,251 @@
+"""The product service over HTTP."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Response, delete, get, patch, post
+from litestar.params import Parameter
+
+from events.contract import LARGEST, ProductStatus
+from infra.errors import Invalid
+from infra.service import Service
+from infra.web import (
+    Amount,
+    Body,
+    LongText,
+    OptionalKey,
+    Page,
+    Size,
+    Text,
+    View,
+    idempotency,
+    required_key,
+)
+from product import store
+from product.domain import (
+    BookStock,
+    ChangeProduct,
+    CreateProduct,
+    Entry,
+    Product,
+    Shelves,
+    no_product,
+)
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+Delta = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
+From = Annotated[datetime | None, Parameter(query="from", description="RFC 3339, included")]
+To = Annotated[datetime | None, Parameter(query="to", description="RFC 3339, not included")]
+
+
+class NewProduct(Body):
+    """`price` in won for one unit, `stock` in units."""
+
+    name: Text
+    price: Amount
+    stock: Count = 0
+    description: LongText = ""
+    category: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+class ProductChanges(Body):
+    """What is left out stays as it is."""
+
+    name: Text | None = None
+    price: Amount | None = None
+    description: LongText | None = None
+    category: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    status: ProductStatus | None = None
+
+
+class StockChange(Body):
+    """`delta` in units: positive brings stock in, negative takes it out."""
+
+    delta: Delta
+    reason: Text = "MANUAL"
+    order_id: UUID | None = None
+
+
+class ProductView(View):
+    product_id: str
+    name: str
+    price: int
+    stock: int
+    description: str
+    category: str
+    status: ProductStatus
+
+
+class ProductPage(View):
+    items: list[ProductView]
+    page: int
+    size: int
+    total: int
+
+
+class StockView(View):
+    product_id: str
+    stock: int
+
+
+class Availability(View):
+    """`reserved` is held by orders that are not paid yet; it is not part of `available`."""
+
+    product_id: str
+    available: int
+    reserved: int
+
+
+class EntryView(View):
+    delta: int
+    reason: str
+    order_id: str | None
+    request_id: str
+    balance_after: int
+    created_at: datetime
+
+
+class EntryPage(View):
+    items: list[EntryView]
+    page: int
+    size: int
+    total: int
+
+
+class ProductController(Controller):
+    path = "/products"
+    tags = ("products",)
+
+    @post(summary="Put a product on offer")
+    async def create(
+        self, data: NewProduct, service: Service[Shelves], idempotency_key: OptionalKey = None
+    ) -> Response[ProductView]:
+        command = CreateProduct(
+            product_id=service.new_id(),
+            name=data.name,
+            price=data.price,
+            stock=data.stock,
+            description=data.description,
+            category=data.category,
+        )
+        done = await service.ask(command, idempotency("products", idempotency_key, data))
+        headers = {"Location": f"/api/v1/products/{done.answer.product_id}"}
+        return Response(_product(done.answer), status_code=201, headers=headers)
+
+    @get(summary="Search the products, oldest first")
+    async def search(
+        self,
+        service: Service[Shelves],
+        query: Annotated[str | None, Parameter(max_length=200, description="in the name")] = None,
+        category: Annotated[str | None, Parameter(max_length=200)] = None,
+        status: ProductStatus = ProductStatus.ACTIVE,
+        page: Page = 0,
+        size: Size = 20,
+    ) -> ProductPage:
+        async with service.reading() as connection:
+            found, total = await store.search(
+                connection,
+                text=query,
+                category=category,
+                status=status,
+                offset=page * size,
+                size=size,
+            )
+        return ProductPage(
+            items=[_product(each) for each in found], page=page, size=size, total=total
+        )
+
+    @get("/{product_id:str}", summary="One product")
+    async def read(self, product_id: UUID, service: Service[Shelves]) -> ProductView:
+        return _product(await _find(service, product_id))
+
+    @patch("/{product_id:str}", summary="Change a product")
+    async def change(
+        self, product_id: UUID, data: ProductChanges, service: Service[Shelves]
+    ) -> ProductView:
+        """Orders on their way keep the prices they were accepted with."""
+        command = ChangeProduct(
+            product_id=str(product_id),
+            name=data.name,
+            price=data.price,
+            description=data.description,
+            category=data.category,
+            status=data.status,
+        )
+        return _product((await service.ask(command)).answer)
+
+    @delete("/{product_id:str}", summary="Take a product off the shop; its history stays")
+    async def discontinue(self, product_id: UUID, service: Service[Shelves]) -> None:
+        await service.ask(
+            ChangeProduct(product_id=str(product_id), status=ProductStatus.DISCONTINUED)
+        )
+
+    @patch("/{product_id:str}/stock", summary="Bring stock in or take it out")
+    async def book(
+        self,
+        product_id: UUID,
+        data: StockChange,
+        service: Service[Shelves],
+        idempotency_key: OptionalKey = None,
+    ) -> StockView:
+        """Needs an Idempotency-Key; the same key again gives the first answer."""
+        if data.delta == 0:
+            raise Invalid("delta: send a number other than 0")
+        key = required_key(idempotency_key)
+        idempotency("", key, data)  # refuses a key that is no printable ASCII
+        command = BookStock(
+            product_id=str(product_id),
+            request_id=key,
+            delta=data.delta,
+            reason=data.reason,
+            order_id=str(data.order_id) if data.order_id else None,
+        )
+        entry: Entry = (await service.ask(command)).answer
+        return StockView(product_id=entry.product_id, stock=entry.balance_after)
+
+    @get("/{product_id:str}/stock", summary="What can be bought now")
+    async def stock(self, product_id: UUID, service: Service[Shelves]) -> Availability:
+        return Availability.of(await _find(service, product_id))
+
+    @get("/{product_id:str}/stock/history", summary="The stock ledger, newest first")
+    async def history(
+        self,
+        product_id: UUID,
+        service: Service[Shelves],
+        since: From = None,
+        until: To = None,
+        page: Page = 0,
+        size: Size = 20,
+    ) -> EntryPage:
+        for name, time in (("from", since), ("to", until)):
+            if time is not None and time.tzinfo is None:
+                raise Invalid(f"{name}: send a time with its zone, such as 2026-01-31T09:00:00Z")
+        await _find(service, product_id)
+        async with service.reading() as connection:
+            found, total = await store.history(
+                connection,
+                str(product_id),
+                since=since,
+                until=until,
+                offset=page * size,
+                size=size,
+            )
+        items = [EntryView.of(each) for each in found]
+        return EntryPage(items=items, page=page, size=size, total=total)
+
+
+async def _find(service: Service[Shelves], product_id: UUID) -> Product:
+    async with service.reading() as connection:
+        product = await store.find_product(connection, str(product_id))
+    if product is None:
+        raise no_product(str(product_id))
+    return product
+
+
+def _product(product: Product) -> ProductView:
+    return ProductView.of(product, stock=product.available)
+
+
+ROUTES = [ProductController]

@@ -1,0 +1,1 @@
+"""The suite. It talks to real servers, on ports and in folders of its own."""

@@ -1,0 +1,34 @@
+"""One stack for the whole run, and a fresh one for tests that need new data or break things."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.shop import Opened, Shop, running_stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    with running_stack(tmp_path_factory.mktemp("stack")) as environment:
+        yield environment
+
+
+@pytest.fixture
+async def shop(stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    """The shared stack. Tests make customers and products of their own on it."""
+    async with Opened(stack) as shop:
+        yield shop
+
+
+@pytest.fixture
+def fresh_stack(tmp_path: Path) -> Iterator[Mapping[str, str]]:
+    with running_stack(tmp_path / "stack") as environment:
+        yield environment
+
+
+@pytest.fixture
+async def fresh_shop(fresh_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    """A stack of the test's own, with the first data."""
+    async with Opened(fresh_stack) as shop:
+        yield shop
