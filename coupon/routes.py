@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from coupon import store
 from coupon.domain import (
@@ -22,7 +22,8 @@ from coupon.domain import (
 from events.contract import LARGEST
 from infra.errors import NotFound
 from infra.service import Service
-from infra.web import Amount, Body, OptionalKey, Page, Size, Text, View, idempotency
+from infra.shapes import Amount, Body, OptionalKey, Page, Size, Text, View
+from infra.web import idempotency
 
 Zoned = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -146,7 +147,7 @@ class IssuedCouponController(Controller):
     async def list_held(
         self,
         service: Service[Coupons],
-        customer_id: Annotated[UUID, Parameter(query="customerId")],
+        customer_id: Annotated[UUID, QueryParameter(name="customerId")],
         page: Page = 0,
         size: Size = 20,
     ) -> IssuedPage:

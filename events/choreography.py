@@ -17,6 +17,7 @@ from events.drawing import document
 from events.permissions import users_conf
 from events.reactions import Reactions
 
+ROOT = Path(__file__).parent.parent
 PARTICIPANTS = ("order", "product", "coupon", "payment")
 """The packages whose `reactions` module takes part. A new participant is added here."""
 
@@ -134,13 +135,21 @@ def load(participants: Iterable[str] = PARTICIPANTS) -> Choreography:
     return Choreography([module.reactions for module in modules], EVENTS)
 
 
-def generated(choreography: Choreography) -> dict[Path, str]:
+def generated(choreography: Choreography) -> dict[str, str]:
     """The files that follow from the flow, with what they should hold."""
-    root = Path(__file__).parent.parent
     return {
-        root / "docs" / "CHOREOGRAPHY.md": document(choreography),
-        root / "infra" / "nats-users.conf": users_conf(choreography.registries.values()),
+        "docs/CHOREOGRAPHY.md": document(choreography),
+        "infra/nats-users.conf": users_conf(choreography.registries.values()),
     }
+
+
+def stale(choreography: Choreography, root: Path) -> list[str]:
+    """The generated files below `root` that do not hold what they should."""
+    return [
+        file
+        for file, text in generated(choreography).items()
+        if not (root / file).exists() or (root / file).read_text() != text
+    ]
 
 
 def main() -> int:
@@ -149,12 +158,12 @@ def main() -> int:
     check = parser.parse_args().check
     choreography = load()
     complaints = choreography.flaws()
-    for path, text in generated(choreography).items():
-        if not check:
-            path.write_text(text)
-            print(f"wrote {path.name}")
-        elif not path.exists() or path.read_text() != text:
-            complaints.append(f"{path.name} is stale: run make choreography")
+    for file in stale(choreography, ROOT):
+        if check:
+            complaints.append(f"{file} is stale: run make choreography")
+        else:
+            (ROOT / file).write_text(generated(choreography)[file])
+            print(f"wrote {file}")
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     if not complaints:

@@ -85,14 +85,14 @@ class Reactions:
     def command(self, function: F) -> F:
         """Register what a client may ask for."""
         heard, returned = _hints(function)
-        answer, says = returned, frozenset[type[Event]]()
+        answer, says = returned, tuple[type[Event], ...]()
         if get_origin(returned) is Answer:
             answer, said = get_args(returned)
             says = _events(function, said)
         for command in _members(heard):
             if command in self.commands:
                 raise WrongHints(f"{self.service}: two functions for the command {command}")
-            self.commands[command] = Reaction(function, command, says, answer=answer)
+            self.commands[command] = Reaction(function, command, frozenset(says), answer=answer)
         return function
 
     @property
@@ -127,7 +127,7 @@ class Reactions:
 
     def _hear(self, function: F, *, compensates: bool) -> F:
         heard, returned = _hints(function)
-        says = _events(function, returned)
+        says = frozenset(_events(function, returned))
         for event in _events(function, heard):
             if event in self.reactions:
                 raise WrongHints(f"{self.service}: two reactions to {event.__name__}")
@@ -161,8 +161,8 @@ def _members(hint: Any) -> Iterable[Any]:
         yield hint
 
 
-def _events(function: Callable[..., Any], hint: Any) -> frozenset[type[Event]]:
-    found = frozenset(_members(hint))
+def _events(function: Callable[..., Any], hint: Any) -> tuple[type[Event], ...]:
+    found = tuple(_members(hint))
     for member in found:
         if EVENTS.get(getattr(member, "__name__", "")) is not member:
             raise WrongHints(f"{function.__name__}: {member} is no event of events/contract.py")

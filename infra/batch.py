@@ -69,7 +69,7 @@ class KeptAnswer(msgspec.Struct, frozen=True):
 
 
 _kept_answers: tables.Mapped[tuple[str, str], KeptAnswer] = tables.Mapped(
-    tables.idempotency_keys, KeptAnswer, "scope", "key"
+    tables.idempotency_keys, KeptAnswer, "key", "scope"
 )
 
 Claim = Callable[[datetime], dict[str, Any]]
@@ -136,12 +136,12 @@ class Batch(Generic[W]):
     def _obey(self, call: Call) -> Done:
         asked = call.idempotency
         if asked is not None:
-            known = self._answers.get((asked.scope, asked.key))
+            known = self._answers.get((asked.key, asked.scope))
             if known is not None:
                 return self._replay(call, known)
         answer, said = self._participant.reactions.carry_out(call.command, self._working_set)
         if asked is not None:
-            self._answers[asked.scope, asked.key] = KeptAnswer(
+            self._answers[asked.key, asked.scope] = KeptAnswer(
                 asked.scope, asked.key, asked.fingerprint, msgspec.json.encode(answer), self._now
             )
         sealed = tuple(wire.seal(event, self._now, parent_trace=call.trace) for event in said)

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 STREAM_MAX_AGE_SECONDS = 7 * 24 * 3600
 DUPLICATE_WINDOW_SECONDS = 120
-ACK_WAIT_SECONDS = 30
+ACK_WAIT_SECONDS = 10
 MAX_ACK_PENDING = 10_000
 RECONNECT_SECONDS = 0.25
 API_TIMEOUT_SECONDS = 5.0
@@ -75,14 +75,16 @@ class JetStream:
         for puller in self._pullers:
             puller.room_again()
 
-    async def stop(self) -> None:
-        """Stop pulling, send off the last acknowledgements, and close."""
+    async def stop_delivering(self) -> None:
         if self._connecting is not None:
             self._connecting.cancel()
             with suppress(asyncio.CancelledError):
                 await self._connecting
         for puller in self._pullers:
             await puller.stop()
+
+    async def stop(self) -> None:
+        """Send off the last acknowledgements, and close."""
         if self._client.is_connected:
             with suppress(NatsError, TimeoutError):
                 await self._client.flush(1)
@@ -149,6 +151,7 @@ class JetStream:
         if self._connected.is_set():
             log.warning("the broker is away")
         self._connected.clear()
+        self._publisher.give_up()
 
     async def _on_connect(self) -> None:
         """Make sure that streams and durables are there, then let the work begin."""

@@ -80,7 +80,7 @@ def _row(message: Heard, now: datetime) -> dict[str, Any]:
         "headers": dict(delivery.headers or {}),
         "body": delivery.body,
         "reason": verdict.reason,
-        "error": verdict.error,
+        "error": verdict.error.replace("\0", "\\0"),  # PostgreSQL takes no NUL in a text
         "created_at": now,
     }
 

@@ -55,6 +55,7 @@ class Mailbox:
         self._patience_seconds = patience_seconds
         self._waiting: deque[Message] = deque()
         self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
         self._calls = 0
         self.events = 0
 
@@ -98,15 +99,20 @@ class Mailbox:
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            await self._arrived.wait()
-            batch = self._take()
             if not self._waiting:
                 self._arrived.clear()
-            if batch:
+                self._idle.set()
+            await self._arrived.wait()
+            if batch := self._take():
                 await self._work(batch)
+
+    async def drained(self) -> None:
+        """Wait until everything that came in has come to its end."""
+        await self._idle.wait()
 
     def _put(self, message: Message) -> None:
         self._waiting.append(message)
+        self._idle.clear()
         self._arrived.set()
 
     def _take(self) -> list[Message]:
@@ -157,17 +163,29 @@ class Mailbox:
         return [message]
 
     async def _patiently(self, batch: list[Message]) -> list[Outcome]:
-        """Wait out an outage. Clients that have given up meanwhile are left out."""
+        """Wait out an outage. Clients that have given up meanwhile are left out.
+
+        A dead letter that can't be stored is one too: it must not be lost, and nothing that stands
+        in it could be the reason.
+        """
         pause_seconds = FIRST_PAUSE_SECONDS
         while True:
             try:
                 return await self._transact(batch)
             except Outage as outage:
                 log.warning("the database can't write; trying again", extra={"error": str(outage)})
+            except Exception:
+                if not _is_dead_letter(batch):
+                    raise
+                log.exception("a dead letter can't be stored; trying again")
             jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads retries, guards nothing
             await asyncio.sleep(pause_seconds * jitter)
             pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
             batch[:] = _still_wanted(batch)
+
+
+def _is_dead_letter(batch: list[Message]) -> bool:
+    return len(batch) == 1 and isinstance(batch[0], Heard) and batch[0].verdict is not None
 
 
 def _still_wanted(messages: list[Message]) -> list[Message]:

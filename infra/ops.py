@@ -5,11 +5,10 @@ import hmac
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-import msgspec
 from litestar import Controller, get, post
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from sqlalchemy import select
 
 from infra import deadletters
@@ -17,26 +16,20 @@ from infra.deadletters import DeadLetter, Redelivery
 from infra.errors import NotFound, Unauthorized
 from infra.outbox import backlog
 from infra.service import Service
+from infra.shapes import Page, Size, View
 from infra.tables import outbox
 
 MOST_ROWS = 1000
 
-Page = Annotated[int, Parameter(ge=0, le=1_000_000, description="counts from 0")]
-Size = Annotated[int, Parameter(ge=1, le=100, description="rows on a page")]
 
-
-class _View(msgspec.Struct, rename="camel"):
-    """What an operator gets."""
-
-
-class DeadLetters(_View):
+class DeadLetters(View):
     items: list[DeadLetter]
     page: int
     size: int
     total: int
 
 
-class Owed(_View):
+class Owed(View):
     """An order whose row here still waits for somebody, or owes an answer."""
 
     order_id: str
@@ -44,11 +37,11 @@ class Owed(_View):
     since: datetime
 
 
-class OwedOrders(_View):
+class OwedOrders(View):
     items: list[Owed]
 
 
-class Unpublished(_View):
+class Unpublished(View):
     event_id: str
     name: str
     subject: str
@@ -56,7 +49,7 @@ class Unpublished(_View):
     claimed_by: str
 
 
-class Outbox(_View):
+class Outbox(View):
     """`items` are the oldest events that the broker does not have yet; `total` is all of them."""
 
     items: list[Unpublished]
@@ -101,7 +94,9 @@ class Operations(Controller):
     async def owed(
         self,
         service: Service[Any],
-        older_than_seconds: Annotated[int, Parameter(query="olderThanSeconds", ge=0, le=10**9)] = 0,
+        older_than_seconds: Annotated[
+            int, QueryParameter(name="olderThanSeconds", ge=0, le=10**9)
+        ] = 0,
     ) -> OwedOrders:
         rows = service.participant.rows
         before = service.clock() - timedelta(seconds=older_than_seconds)

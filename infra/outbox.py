@@ -58,6 +58,8 @@ class Relay:
         self._in_flight: set[str] = set()
         self._published: dict[str, dict[str, Any]] = {}
         self._work = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def claim(self, now: datetime) -> dict[str, Any]:
         """What a new row says about who publishes it. Nobody, when this instance is overloaded."""
@@ -70,7 +72,11 @@ class Relay:
         for sealed in said:
             if len(self._backlog) < LARGEST_BACKLOG:
                 self._backlog[sealed.event_id] = sealed
-        self._work.set()
+        self._wake()
+
+    async def drained(self) -> None:
+        """Wait until everything that was taken over is published."""
+        await self._empty.wait()
 
     async def run(self) -> None:
         """Publish, note what was published, and look for what was left behind, until cancelled."""
@@ -116,8 +122,7 @@ class Relay:
             log.warning("the broker did not store all events; sending them again")
             await asyncio.sleep(RETRY_SECONDS)
         self._in_flight.difference_update(event_ids)
-        if self._backlog:
-            self._work.set()
+        self._wake()
 
     def _outgoing(self, event_id: str) -> Outgoing:
         sealed = self._backlog[event_id]
@@ -177,7 +182,14 @@ class Relay:
         for sealed in rows:
             if sealed.event_id not in self._published:
                 self._backlog[sealed.event_id] = sealed
-        self._work.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._backlog:
+            self._empty.clear()
+            self._work.set()
+        else:
+            self._empty.set()
 
 
 def note(marks: list[dict[str, Any]], connection: Connection) -> None:

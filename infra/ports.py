@@ -89,4 +89,7 @@ class Broker(Protocol):
     def passing(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
         """Set once a message with one of the subjects has gone by, from now on."""
 
+    async def stop_delivering(self) -> None:
+        """Deliver nothing new; publishing and acknowledging still work."""
+
     async def stop(self) -> None: ...

@@ -63,6 +63,8 @@ class Publisher:
 
     async def publish(self, messages: Sequence[Outgoing]) -> list[int | None]:
         """Send all, then wait for all. Gives the stream sequences; None where none is known."""
+        if not self._client.is_connected:  # the client would keep them for later: so do we, better
+            return [None] * len(messages)
         window = _Window(len(messages))
         replies: list[str] = []
         try:
@@ -82,6 +84,12 @@ class Publisher:
             for reply in replies:
                 self._windows.pop(reply, None)
         return window.sequences
+
+    def give_up(self) -> None:
+        """The connection is gone, and with it the answers that were on their way."""
+        for window, _ in self._windows.values():
+            if not window.complete.done():
+                window.complete.set_result(None)
 
     async def _on_answer(self, message: Msg) -> None:
         window, index = self._windows.pop(message.subject, (None, 0))

@@ -10,9 +10,10 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Generic
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from events.contract import SAGA, SUBJECT_PREFIX
 from infra import metrics, tables
 from infra.batch import Batch, Participant, W
 from infra.bus import ACK_WAIT_SECONDS, JetStream
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 EVENTS_AHEAD = 2_000
 """How many delivered events may wait in memory; the others wait at the broker."""
 
+DRAIN_SECONDS = 3
 CLEAN_UP_SECONDS = 60
 CLEANED_AT_ONCE = 500
 
@@ -83,7 +85,15 @@ class Service(Generic[W]):
         await self.broker.start(self._receive, lambda: EVENTS_AHEAD - self.mailbox.events)
 
     async def stop(self) -> None:
-        """Let go of the broker and the database. What is not committed is delivered again."""
+        """Finish what was begun, as far as that goes quickly, and let go of everything.
+
+        What is not committed by then is delivered again, what is not published is swept up.
+        """
+        await self.broker.stop_delivering()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self.mailbox.drained()
+                await self.relay.drained()
         await self.broker.stop()
         for task in self._tasks:
             task.cancel()
@@ -179,21 +189,20 @@ class Service(Generic[W]):
 
     def _clean_up_some(self, connection: Connection) -> int:
         before = self.clock() - timedelta(seconds=self.settings.retention_seconds)
-        rows, outbox, inbox = self.participant.rows, tables.outbox, tables.inbox
-        unsettled = select(rows.c.order_id).where(rows.c.state.in_(self.participant.unsettled))
+        rows, inbox, outbox = self.participant.rows, tables.inbox, tables.outbox
         keys = tables.idempotency_keys
-        old = [
-            (inbox.c.event_id, inbox.c.received_at < before),
-            (
-                outbox.c.event_id,
-                (outbox.c.published_at < before) & outbox.c.key.not_in(unsettled),
-            ),
-        ]
+        unsettled = select(rows.c.order_id).where(rows.c.state.in_(self.participant.unsettled))
+        of_an_order = outbox.c.subject.startswith(f"{SUBJECT_PREFIX[SAGA]}.")
+        spent = (outbox.c.published_at < before) & of_an_order & outbox.c.key.not_in(unsettled)
         removed = 0
-        for identity, condition in old:
-            some = select(identity).where(condition).limit(CLEANED_AT_ONCE).scalar_subquery()
-            removed += connection.execute(delete(identity.table).where(identity.in_(some))).rowcount
-        connection.execute(delete(keys).where(keys.c.created_at < before))
+        for condition, *key in (
+            (inbox.c.received_at < before, inbox.c.event_id),
+            (spent, outbox.c.event_id),
+            (keys.c.created_at < before, keys.c.key, keys.c.scope),
+        ):
+            some = select(*key).where(condition).limit(CLEANED_AT_ONCE)
+            gone = delete(key[0].table).where(tuple_(*key).in_(some))
+            removed += connection.execute(gone).rowcount
         return removed
 
 

@@ -92,7 +92,7 @@ outbox = Table(
     Column("id", Sequence64, primary_key=True, autoincrement=True),
     Column("event_id", Uuid, nullable=False, unique=True),
     Column("name", String(64), nullable=False),
-    Column("key", Uuid, nullable=False, index=True),
+    Column("key", Uuid, nullable=False),
     Column("subject", String(160), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("cause_id", Uuid),
@@ -130,8 +130,8 @@ dead_letters = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    Column("scope", String(120), primary_key=True),
     Column("key", String(255), primary_key=True),
+    Column("scope", String(120), primary_key=True),
     Column("fingerprint", String(64), nullable=False),
     Column("answer", LargeBinary, nullable=False),
     Column("created_at", Time, nullable=False, index=True),

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
-from typing import Annotated, Any, Self
+from typing import Any
 
 import msgspec
 from litestar import Litestar, Request, Response, Router
@@ -20,28 +20,19 @@ from litestar.enums import MediaType
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
-from litestar.params import Parameter
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler, Middleware
 
-from events.contract import LARGEST
 from infra import health, ops
 from infra.errors import Invalid, RetryLater, ShopError
 from infra.messages import IdempotencyKey
 from infra.request_metrics import RequestMetrics
 from infra.service import Service
+from infra.shapes import View
 
 log = logging.getLogger(__name__)
 
 LARGEST_BODY_BYTES = 64 * 1024
-LARGEST_PAGE = 100
-
-Amount = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-LongText = Annotated[str, msgspec.Meta(max_length=2_000)]
-Page = Annotated[int, Parameter(ge=0, le=1_000_000, description="counts from 0")]
-Size = Annotated[int, Parameter(ge=1, le=LARGEST_PAGE, description="rows on a page")]
-OptionalKey = Annotated[str | None, Parameter(header="Idempotency-Key", max_length=255)]
 
 _CODES = {
     400: "VALIDATION_ERROR",
@@ -51,20 +42,6 @@ _CODES = {
     413: "BODY_TOO_LARGE",
     415: "UNSUPPORTED_MEDIA_TYPE",
 }
-
-
-class Body(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """What a client sends. Unknown fields are refused: a misspelt one would else be lost."""
-
-
-class View(msgspec.Struct, rename="camel"):
-    """What a client gets."""
-
-    @classmethod
-    def of(cls, row: msgspec.Struct, **more: object) -> Self:
-        """A view of a row: its fields of the same names, and what was worked out beside them."""
-        same = {name: getattr(row, name) for name in cls.__struct_fields__ if name not in more}
-        return cls(**same, **more)
 
 
 class Error(View):

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import State
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, QueryParameter
 
 from events import wire
 from events.contract import (
@@ -26,7 +26,8 @@ from infra.errors import Invalid
 from infra.messages import Done
 from infra.ports import Outgoing
 from infra.service import Service
-from infra.web import Amount, Body, OptionalKey, Page, Size, Text, View, idempotency
+from infra.shapes import Amount, Body, OptionalKey, Page, Size, Text, View
+from infra.web import idempotency
 from order import store
 from order.domain import Accepted, Order, Orders, OrderState, PlaceOrder, WantedLine, no_order
 
@@ -123,7 +124,7 @@ class OrderController(Controller):
         service: Service[Orders],
         idempotency_key: OptionalKey = None,
         prefer: Annotated[
-            str | None, Parameter(header="Prefer", description="wait=N: wait up to N seconds")
+            str | None, HeaderParameter(name="Prefer", description="wait=N: wait up to N seconds")
         ] = None,
     ) -> Response[AcceptedView | OrderView]:
         """202 once the order is safely stored; its saga goes on by itself.
@@ -150,7 +151,7 @@ class OrderController(Controller):
     async def list_orders(
         self,
         service: Service[Orders],
-        customer_id: Annotated[UUID | None, Parameter(query="customerId")] = None,
+        customer_id: Annotated[UUID | None, QueryParameter(name="customerId")] = None,
         status: OrderState | None = None,
         page: Page = 0,
         size: Size = 20,

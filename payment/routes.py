@@ -5,12 +5,13 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, Response, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from events.contract import FailReason, PaymentMethod
 from infra.errors import NotFound
 from infra.service import Service
-from infra.web import Amount, Body, OptionalKey, Page, Size, View, idempotency
+from infra.shapes import Amount, Body, OptionalKey, Page, Size, View
+from infra.web import idempotency
 from payment import store
 from payment.domain import (
     ChargeWallet,
@@ -126,7 +127,7 @@ class PaymentController(Controller):
 
     @get(summary="The payments of an order")
     async def list_of_order(
-        self, service: Service[Wallets], order_id: Annotated[UUID, Parameter(query="orderId")]
+        self, service: Service[Wallets], order_id: Annotated[UUID, QueryParameter(name="orderId")]
     ) -> Payments:
         async with service.reading() as connection:
             found = await store.payments_of(connection, str(order_id))

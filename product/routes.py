@@ -6,23 +6,13 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from events.contract import LARGEST, ProductStatus
 from infra.errors import Invalid
 from infra.service import Service
-from infra.web import (
-    Amount,
-    Body,
-    LongText,
-    OptionalKey,
-    Page,
-    Size,
-    Text,
-    View,
-    idempotency,
-    required_key,
-)
+from infra.shapes import Amount, Body, LongText, OptionalKey, Page, Size, Text, View
+from infra.web import idempotency, required_key
 from product import store
 from product.domain import (
     BookStock,
@@ -36,8 +26,9 @@ from product.domain import (
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 Delta = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
-From = Annotated[datetime | None, Parameter(query="from", description="RFC 3339, included")]
-To = Annotated[datetime | None, Parameter(query="to", description="RFC 3339, not included")]
+From = Annotated[datetime | None, QueryParameter(name="from", description="RFC 3339, included")]
+To = Annotated[datetime | None, QueryParameter(name="to", description="RFC 3339, not included")]
+Filter = Annotated[str | None, QueryParameter(max_length=200)]
 
 
 class NewProduct(Body):
@@ -138,8 +129,10 @@ class ProductController(Controller):
     async def search(
         self,
         service: Service[Shelves],
-        query: Annotated[str | None, Parameter(max_length=200, description="in the name")] = None,
-        category: Annotated[str | None, Parameter(max_length=200)] = None,
+        query: Annotated[
+            str | None, QueryParameter(max_length=200, description="in the name")
+        ] = None,
+        category: Annotated[str | None, QueryParameter(max_length=200)] = None,
         status: ProductStatus = ProductStatus.ACTIVE,
         page: Page = 0,
         size: Size = 20,

@@ -1,17 +1,9 @@
-"""A whole local stack for tests, and the few calls on it that most tests make.
-
-It is started as a user starts it, by `infra.stack`, with free ports and a state folder of its own,
-so the suite runs beside a stack that is up, and every process is stopped by its id.
-"""
+"""The few calls on a running stack that most tests make."""
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from pathlib import Path
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -19,8 +11,7 @@ import aiohttp
 import nats
 from nats.aio.client import Client
 
-ROOT = Path(__file__).parent.parent
-PARTS = ("order", "product", "payment", "coupon", "nats", "nats_monitor", "redis")
+from tests.stack import ROOT, SERVICES, free_port, run_stack, running_stack
 
 COFFEE = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 PIZZA = "3c4d5e6f-7081-92a3-b4c5-def678901234"
@@ -29,6 +20,27 @@ RICH = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
 SECOND = "123e4567-e89b-12d3-a456-426614174000"
 
 Json = dict[str, Any]
+
+# The names of tests.stack too, for tests that look for everything about the shop in one place.
+__all__ = [
+    "COFFEE",
+    "PASTA",
+    "PIZZA",
+    "RICH",
+    "ROOT",
+    "SECOND",
+    "SERVICES",
+    "Answer",
+    "Json",
+    "Opened",
+    "Shop",
+    "connected",
+    "free_port",
+    "order",
+    "run_stack",
+    "running_stack",
+    "until",
+]
 
 
 class Answer:
@@ -131,6 +143,31 @@ class Shop:
         """Place an order and wait for its end."""
         return await self.ended(await self.place(body))
 
+    async def outcome(self, customer: str, timeout_seconds: float = 60) -> Counter[str]:
+        """How many of a customer's orders ended in which status, once none is PENDING any more."""
+        path = f"/api/v1/orders?customerId={customer}&size=1"
+
+        async def count(status: str) -> int:
+            return int((await self.get("order", f"{path}&status={status}"))["total"])
+
+        async def none_pending() -> bool:
+            return await count("PENDING") == 0
+
+        await until(none_pending, f"all orders of {customer} have ended", timeout_seconds)
+        return Counter({status: await count(status) for status in ("COMPLETED", "FAILED")})
+
+    async def entries(self, customer: str) -> list[Json]:
+        """The newest lines of a wallet's ledger, newest first."""
+        path = f"/api/v1/wallets/{customer}/transactions?size=100"
+        items: list[Json] = (await self.get("payment", path))["items"]
+        return items
+
+    async def bookings(self, product_id: str) -> list[Json]:
+        """The newest lines of a product's stock ledger, newest first."""
+        path = f"/api/v1/products/{product_id}/stock/history?size=100"
+        items: list[Json] = (await self.get("product", path))["items"]
+        return items
+
     async def trace(self, order_id: str) -> list[Json]:
         events: list[Json] = (await self.get("order", f"/api/v1/orders/{order_id}/trace"))["events"]
         return events
@@ -183,15 +220,19 @@ class Shop:
         """Wait until nothing is under way: no event unpublished, none unheard."""
 
         async def idle() -> bool:
+            # In this order: what a consumer has acknowledged is committed, what it led to is in the
+            # outbox until the stream has it, and then the stream has grown.
             async with self.nats() as client:
                 jetstream = client.jetstream()
-                for service in ("order", "product", "coupon", "payment"):
-                    if (await self.get(service, "/api/v1/ops/outbox"))["total"]:
-                        return False
+                before = (await jetstream.stream_info("SAGA")).state.last_seq
+                for service in SERVICES:
                     info = await jetstream.consumer_info("SAGA", service)
                     if info.num_pending or info.num_ack_pending:
                         return False
-            return True
+                for service in SERVICES:
+                    if (await self.get(service, "/api/v1/ops/outbox"))["total"]:
+                        return False
+                return bool((await jetstream.stream_info("SAGA")).state.last_seq == before)
 
         await until(idle, "nothing is under way", timeout_seconds=60)
 
@@ -221,59 +262,6 @@ async def connected(url: str) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.close()
-
-
-# ---------------------------------------------------------------- starting and stopping
-
-
-@contextmanager
-def running_stack(folder: Path, **settings: str) -> Iterator[Mapping[str, str]]:
-    """Start a stack in this folder, give its environment, and stop it again."""
-    environment = {f"{part.upper()}_PORT": str(port) for part, port in _free_ports().items()}
-    environment |= {"STATE_DIR": str(folder), "NATS_CONTEXT": ""} | settings
-    environment = os.environ | environment
-    try:
-        run_stack(environment, "up")
-        lines = run_stack(environment, "env").splitlines()
-        yield environment | dict(line.split("=", 1) for line in lines)
-    finally:
-        run_stack(environment, "down")
-
-
-def run_stack(environment: Mapping[str, str], *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "infra.stack", *words],
-        cwd=ROOT,
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def _free_ports() -> dict[str, int]:
-    """Ports that nobody uses now, below the range that the system gives to outgoing connections."""
-    ports: dict[str, int] = {}
-    candidate = 20_000 + os.getpid() % 10_000
-    for part in PARTS:
-        candidate += 1
-        while not _is_free(candidate):
-            candidate += 1
-        ports[part] = candidate
-    return ports
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 class Opened:

@@ -1,0 +1,25 @@
+"""A delivered message that remembers what it was answered."""
+
+from collections.abc import Mapping
+
+from events import wire
+
+
+class Delivered:
+    """An event as the broker would deliver it; `body` replaces its own."""
+
+    stream = "SAGA"
+    sequence = 7
+
+    def __init__(self, sealed: wire.Sealed, body: bytes | None = None) -> None:
+        self.subject = sealed.subject
+        self.body = sealed.body if body is None else body
+        self.headers: Mapping[str, str] = wire.headers(sealed, "test")
+        self.acknowledged = 0
+        self.heartbeats = 0
+
+    async def ack(self) -> None:
+        self.acknowledged += 1
+
+    async def in_progress(self) -> None:
+        self.heartbeats += 1

@@ -1,0 +1,187 @@
+"""JetStream as the services use it: streams, durables, delivery, history."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import nats
+from nats.js.client import JetStreamContext
+
+from events import wire
+from events.contract import OrderCompleted, StockDecremented
+from infra.bus import ACK_WAIT_SECONDS, JetStream
+from infra.ports import Delivery, Outgoing
+from payment.reactions import reactions
+from tests.chassis.conftest import NatsServer
+from tests.shop import until
+
+
+class Inbox:
+    """Receives, with room for so many at a time, and acknowledges when told to."""
+
+    def __init__(self, room: int = 1000) -> None:
+        self.room = room
+        self.held: list[Delivery] = []
+        self.all: list[str] = []
+
+    async def receive(self, delivery: Delivery) -> None:
+        self.held.append(delivery)
+        self.all.append(delivery.subject)
+
+    async def acknowledge(self) -> None:
+        for delivery in self.held:
+            await delivery.ack()
+        self.held.clear()
+
+
+@asynccontextmanager
+async def bus(url: str, inbox: Inbox) -> AsyncIterator[JetStream]:
+    broker = JetStream(url, reactions, instance="payment-1")
+    await broker.start(inbox.receive, lambda: inbox.room - len(inbox.held))
+    await asyncio.wait_for(broker.wait_connected(), 10)
+    try:
+        yield broker
+    finally:
+        await broker.stop_delivering()
+        await broker.stop()
+
+
+@asynccontextmanager
+async def jetstream(url: str) -> AsyncIterator[JetStreamContext]:
+    client = await nats.connect(url)
+    try:
+        yield client.jetstream()
+    finally:
+        await client.close()
+
+
+def message(order_id: str | None = None) -> Outgoing:
+    event = StockDecremented(
+        order_id=order_id or str(uuid4()),
+        customer_id=str(uuid4()),
+        items=(),
+        total_amount=1,
+        discount_amount=0,
+        payable_amount=1,
+    )
+    sealed = wire.seal(event, datetime.now(UTC))
+    return Outgoing(sealed.subject, sealed.body, wire.headers(sealed, "product"))
+
+
+async def received(inbox: Inbox, count: int) -> None:
+    async def enough() -> bool:
+        return len(inbox.all) >= count
+
+    await until(enough, f"{count} messages are delivered")
+
+
+async def test_the_running_choreography_can_be_read_from_the_broker(
+    nats_server: NatsServer,
+) -> None:
+    async with bus(nats_server.url, Inbox()), jetstream(nats_server.url) as js:
+        stream = (await js.stream_info("SAGA")).config
+        durable = (await js.consumer_info("SAGA", "payment")).config
+    assert stream.subjects == ["saga.*.*"]
+    assert stream.allow_direct
+    assert durable.durable_name == "payment"
+    assert durable.max_deliver == -1
+    filters = durable.filter_subjects or [durable.filter_subject]
+    assert filters == ["saga.*.StockDecremented"]
+    assert durable.description == "payment: hears StockDecremented"
+    metadata = durable.metadata or {}
+    assert metadata["hears"] == '["StockDecremented"]'
+    assert metadata["says"] == '["PaymentCompleted", "PaymentFailed"]'
+
+
+async def test_only_what_the_service_hears_is_delivered(nats_server: NatsServer) -> None:
+    inbox = Inbox()
+    order_id = str(uuid4())
+    async with bus(nats_server.url, inbox) as broker:
+        foreign = Outgoing(f"saga.{order_id}.{OrderCompleted.__name__}", b"{}", {})
+        assert await broker.publish([foreign, message(order_id)]) == [1, 2]
+        await received(inbox, 1)
+        [delivery] = inbox.held
+        assert (delivery.stream, delivery.sequence) == ("SAGA", 2)
+        assert delivery.subject == f"saga.{order_id}.StockDecremented"
+        assert (delivery.headers or {})["ce-source"] == "product"
+
+
+async def test_no_more_is_fetched_than_there_is_room_for(nats_server: NatsServer) -> None:
+    inbox = Inbox(room=10)
+    async with bus(nats_server.url, inbox) as broker, jetstream(nats_server.url) as js:
+        await broker.publish([message() for _ in range(35)])
+        await received(inbox, 10)
+        info = await js.consumer_info("SAGA", "payment")
+        assert (info.num_ack_pending, info.num_pending) == (10, 25)
+        for total in (20, 30, 35):
+            await inbox.acknowledge()
+            broker.room_again()
+            await received(inbox, total)
+    assert len(set(inbox.all)) == 35
+
+
+async def test_what_is_not_acknowledged_comes_again(nats_server: NatsServer) -> None:
+    inbox = Inbox()
+    async with bus(nats_server.url, inbox) as broker:
+        await broker.publish([message()])
+        await received(inbox, 1)
+        inbox.held.clear()
+
+        async def again() -> bool:
+            return len(inbox.all) == 2
+
+        await until(again, "it is delivered again", timeout_seconds=2 * ACK_WAIT_SECONDS)
+    assert inbox.all[0] == inbox.all[1]
+
+
+async def test_delivery_goes_on_after_the_broker_was_killed(nats_server: NatsServer) -> None:
+    inbox = Inbox()
+    async with bus(nats_server.url, inbox) as broker:
+        await broker.publish([message() for _ in range(3)])
+        await received(inbox, 3)
+        await inbox.acknowledge()
+        await nats_server.stop()
+        assert await broker.publish([message()]) == [None]
+        await nats_server.start()
+        await asyncio.wait_for(broker.wait_connected(), 10)
+        late = message()
+
+        async def stored() -> bool:
+            return await broker.publish([late]) != [None]
+
+        await until(stored, "the broker stores events again")
+
+        async def delivered() -> bool:
+            return late.subject in inbox.all
+
+        await until(delivered, "the event is delivered")
+
+
+async def test_the_history_of_an_order_is_read_in_order_without_a_consumer(
+    nats_server: NatsServer,
+) -> None:
+    order_id = str(uuid4())
+    async with bus(nats_server.url, Inbox()) as broker, jetstream(nats_server.url) as js:
+        assert await broker.history(f"saga.{order_id}.*") == []
+        other = Outgoing(f"saga.{order_id}.OrderCompleted", b"{}", {"ce-id": "2"})
+        await broker.publish([message(), message(order_id), message(), other])
+        found = await broker.history(f"saga.{order_id}.*")
+        consumers = await js.consumers_info("SAGA")
+    names = [each.subject.rpartition(".")[2] for each in found]
+    assert names == ["StockDecremented", "OrderCompleted"]
+    assert found[1].headers["ce-id"] == "2"
+    assert [consumer.name for consumer in consumers] == ["payment"]
+
+
+async def test_a_passing_message_is_noticed(nats_server: NatsServer) -> None:
+    order_id = str(uuid4())
+    async with (
+        bus(nats_server.url, Inbox()) as broker,
+        broker.passing(f"saga.{order_id}.OrderCompleted") as passed,
+    ):
+        await broker.publish([message(), message(order_id)])
+        assert not passed.is_set()
+        await broker.publish([Outgoing(f"saga.{order_id}.OrderCompleted", b"{}", {})])
+        await asyncio.wait_for(passed.wait(), 5)

@@ -1,0 +1,189 @@
+"""The outbox and its relay, on a real database and a real broker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import nats
+from sqlalchemy import insert, select
+
+from events import wire
+from events.contract import FailReason, PaymentFailed
+from infra import tables
+from infra.bus import JetStream
+from infra.database import Database
+from infra.outbox import CLAIM_SECONDS, Relay
+from infra.ports import Clock, Delivery, system_clock
+from payment.reactions import reactions
+from tests.chassis.conftest import NatsServer
+from tests.shop import until
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def relay(
+    database: Database, url: str, instance: str = "me", clock: Clock = system_clock
+) -> AsyncIterator[Relay]:
+    """A relay at work, as in an instance of a service."""
+    broker = JetStream(url, reactions, instance=instance)
+    running = Relay(database, broker, clock, service="payment", instance=instance)
+    await database.run(running.forget_claims)
+
+    async def ignore(_: Delivery) -> None: ...
+
+    await broker.start(ignore, lambda: 0)
+    task = asyncio.create_task(running.run())
+    try:
+        yield running
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await broker.stop()
+
+
+def events(count: int) -> list[wire.Sealed]:
+    failed = [
+        PaymentFailed(order_id=str(uuid4()), reason=FailReason.SYSTEM_ERROR) for _ in range(count)
+    ]
+    return [wire.seal(each, datetime.now(UTC)) for each in failed]
+
+
+async def store(database: Database, sealed: list[wire.Sealed], **claim: Any) -> None:
+    """Put events into the outbox, as a batch does."""
+    rows = [msgspec.structs.asdict(each) | claim for each in sealed]
+    await database.run(lambda connection: connection.execute(insert(tables.outbox), rows))
+
+
+async def published(database: Database) -> dict[str, int | None]:
+    """The outbox: event ids, with the stream sequence of those that were noted as published."""
+    columns = select(tables.outbox.c.event_id, tables.outbox.c.stream_sequence)
+    async with database.reading() as connection:
+        return {row[0]: row[1] for row in await connection.execute(columns)}
+
+
+async def all_published(database: Database) -> None:
+    async def none_left() -> bool:
+        return None not in (await published(database)).values()
+
+    await until(none_left, "the whole outbox is published")
+
+
+async def stream(url: str) -> list[str]:
+    """The event ids in the stream, in order."""
+    client = await nats.connect(url)
+    try:
+        jetstream = client.jetstream()
+        last = (await jetstream.stream_info("SAGA")).state.last_seq
+        found = [await jetstream.get_msg("SAGA", seq=seq) for seq in range(1, last + 1)]
+        return [(message.headers or {})["ce-id"] for message in found]
+    finally:
+        await client.close()
+
+
+async def test_what_is_offered_is_published_at_once_and_noted(
+    database: Database, nats_server: NatsServer
+) -> None:
+    sealed = events(50)
+    async with relay(database, nats_server.url) as running:
+        await store(database, sealed, **running.claim(datetime.now(UTC)))
+        running.offer(sealed)
+        await asyncio.wait_for(running.drained(), 5)
+        await all_published(database)
+    ids = [each.event_id for each in sealed]
+    assert await stream(nats_server.url) == ids
+    noted = await published(database)
+    assert [noted[each] for each in ids] == list(range(1, 51))
+
+
+async def test_rows_of_an_instance_that_died_are_swept_up_in_order(
+    database: Database, nats_server: NatsServer
+) -> None:
+    sealed = events(2500)
+    await store(database, sealed, claimed_by="dead", claimed_until=LONG_AGO)
+    async with relay(database, nats_server.url):
+        await all_published(database)
+    assert await stream(nats_server.url) == [each.event_id for each in sealed]
+
+
+async def test_rows_that_a_living_instance_has_claimed_are_left_to_it(
+    database: Database, nats_server: NatsServer
+) -> None:
+    now = datetime.now(UTC)
+    claimed, free = events(1), events(1)
+    later = now + timedelta(seconds=CLAIM_SECONDS)
+    await store(database, claimed, claimed_by="other", claimed_until=later)
+    await store(database, free, claimed_by="other", claimed_until=LONG_AGO)
+    time = [now]
+    async with relay(database, nats_server.url, clock=lambda: time[0]):
+
+        async def free_is_out() -> bool:
+            return (await published(database))[free[0].event_id] is not None
+
+        await until(free_is_out, "the free row is published")
+        assert (await published(database))[claimed[0].event_id] is None
+        time[0] = later
+        await all_published(database)
+    assert await stream(nats_server.url) == [free[0].event_id, claimed[0].event_id]
+
+
+async def test_an_instance_finds_its_own_rows_again_after_a_restart(
+    database: Database, nats_server: NatsServer
+) -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    sealed = events(3)
+    await store(database, sealed, claimed_by="me", claimed_until=later)
+    async with relay(database, nats_server.url, instance="me"):
+        await all_published(database)
+    assert len(await stream(nats_server.url)) == 3
+
+
+async def test_nothing_is_lost_while_the_broker_is_away(
+    database: Database, nats_server: NatsServer
+) -> None:
+    await nats_server.stop()
+    sealed = events(20)
+    async with relay(database, nats_server.url) as running:
+        await store(database, sealed[:10], **running.claim(datetime.now(UTC)))
+        running.offer(sealed[:10])
+        assert set((await published(database)).values()) == {None}
+        await nats_server.start()
+        await asyncio.wait_for(running.drained(), 20)
+        await nats_server.stop()
+        await store(database, sealed[10:], **running.claim(datetime.now(UTC)))
+        running.offer(sealed[10:])
+        await nats_server.start()
+        await asyncio.wait_for(running.drained(), 20)
+        await all_published(database)
+    assert await stream(nats_server.url) == [each.event_id for each in sealed]
+
+
+async def test_publishing_again_leaves_one_copy_in_the_stream(
+    database: Database, nats_server: NatsServer
+) -> None:
+    sealed = events(5)
+    for _ in range(2):
+        async with relay(database, nats_server.url) as running:
+            running.offer(sealed)
+            await asyncio.wait_for(running.drained(), 5)
+    assert await stream(nats_server.url) == [each.event_id for each in sealed]
+
+
+async def test_two_instances_share_the_work_without_skipping_a_row(
+    database: Database, database_url: str, nats_server: NatsServer
+) -> None:
+    sealed = events(3000)
+    await store(database, sealed, claimed_by="dead", claimed_until=LONG_AGO)
+    other = Database(database_url)
+    async with (
+        relay(database, nats_server.url, instance="one"),
+        relay(other, nats_server.url, instance="two"),
+    ):
+        await all_published(database)
+    await other.close()
+    assert sorted(await stream(nats_server.url)) == sorted(each.event_id for each in sealed)

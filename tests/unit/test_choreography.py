@@ -1,0 +1,148 @@
+"""The check of the flow: the real one is sound, and each kind of flaw is seen."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from events import choreography
+from events.choreography import Choreography
+from events.contract import (
+    EVENTS,
+    CouponRejected,
+    CouponRestored,
+    CouponUsed,
+    OrderCompleted,
+    OrderCreated,
+    OrderFailed,
+    StockDecremented,
+    StockRestored,
+    StockUnavailable,
+)
+from events.reactions import Answer, Reactions
+from tests.shop import ROOT
+
+
+class Ask:
+    """The command that begins a flow."""
+
+
+def service(name: str, *reactions: Callable[..., Any]) -> Reactions:
+    """A registry of these functions. One named `undo...` is a compensation, `ask` a command."""
+    registry = Reactions(name)
+    for function in reactions:
+        if function.__name__ == "ask":
+            registry.command(function)
+        elif function.__name__.startswith("undo"):
+            registry.compensation(function)
+        else:
+            registry.on(function)
+    return registry
+
+
+def flaws(*registries: Reactions) -> list[str]:
+    return Choreography(registries, EVENTS).flaws()
+
+
+def ask(command: Ask, rows: object) -> Answer[None, OrderCreated]: ...  # type: ignore[empty-body]
+def use(event: OrderCreated, rows: object) -> CouponUsed | CouponRejected: ...  # type: ignore[empty-body]
+def take(event: CouponUsed, rows: object) -> OrderCompleted | StockUnavailable: ...  # type: ignore[empty-body]
+def undo_order(event: CouponRejected | StockUnavailable, rows: object) -> OrderFailed: ...  # type: ignore[empty-body]
+def undo_coupon(event: StockUnavailable, rows: object) -> None: ...
+
+
+ORDER = service("order", ask, undo_order)
+COUPON = service("coupon", use, undo_coupon)
+PRODUCT = service("product", take)
+
+
+def test_the_real_flow_is_sound() -> None:
+    assert choreography.load().flaws() == []
+
+
+def test_a_small_sound_flow_has_no_flaw() -> None:
+    assert flaws(ORDER, COUPON, PRODUCT) == []
+
+
+def test_an_event_with_two_owners_is_seen() -> None:
+    found = flaws(ORDER, COUPON, PRODUCT, service("rival", take))
+    assert "OrderCompleted has two owners: product, rival" in found
+    assert "StockUnavailable has two owners: product, rival" in found
+
+
+def test_an_event_that_nobody_hears_is_seen() -> None:
+    assert "CouponUsed is said by coupon, but heard by nobody" in flaws(ORDER, COUPON)
+
+
+def test_an_event_that_nobody_says_is_seen() -> None:
+    assert "OrderCreated is awaited by coupon, but said by nobody" in flaws(COUPON, PRODUCT)
+
+
+def test_a_failure_that_a_service_does_not_undo_is_seen() -> None:
+    forgetful = service("coupon", use)
+    assert flaws(ORDER, forgetful, PRODUCT) == [
+        "coupon did its part before StockUnavailable, but undoes nothing"
+    ]
+
+
+def test_hearing_a_failure_is_not_undoing_it() -> None:
+    def listen(event: StockUnavailable, rows: object) -> None: ...
+
+    assert flaws(ORDER, service("coupon", use, listen), PRODUCT) == [
+        "coupon did its part before StockUnavailable, but undoes nothing"
+    ]
+
+
+def test_undoing_on_something_that_follows_the_failure_counts() -> None:
+    def undo_late(event: OrderFailed, rows: object) -> None: ...
+
+    assert flaws(ORDER, service("coupon", use, undo_late), PRODUCT) == []
+
+
+def test_a_cycle_is_seen() -> None:
+    def there(event: StockRestored, rows: object) -> CouponRestored: ...  # type: ignore[empty-body]
+    def back(event: CouponRestored, rows: object) -> StockRestored: ...  # type: ignore[empty-body]
+
+    found = flaws(service("there", there), service("back", back))
+    assert any(flaw.startswith("a cycle: ") for flaw in found)
+    assert any("StockRestored -> CouponRestored" in flaw for flaw in found)
+
+
+def test_events_of_the_contract_that_nobody_uses_yet_are_listed() -> None:
+    assert StockDecremented in Choreography([ORDER, COUPON, PRODUCT], EVENTS).reserved()
+
+
+def test_the_generated_files_are_up_to_date() -> None:
+    assert choreography.stale(choreography.load(), ROOT) == []
+
+
+@pytest.mark.parametrize("file", ["docs/CHOREOGRAPHY.md", "infra/nats-users.conf"])
+def test_a_stale_or_missing_file_is_seen(file: str, tmp_path: Path) -> None:
+    flow = choreography.load()
+    for name, text in choreography.generated(flow).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert choreography.stale(flow, tmp_path) == []
+    (tmp_path / file).write_text("something else")
+    assert choreography.stale(flow, tmp_path) == [file]
+    (tmp_path / file).unlink()
+    assert choreography.stale(flow, tmp_path) == [file]
+
+
+def test_the_command_says_that_the_flow_is_sound() -> None:
+    command = [sys.executable, "-m", "events.choreography", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is sound" in done.stdout
+
+
+def test_the_drawing_shows_every_edge() -> None:
+    flow = choreography.load()
+    text = (ROOT / "docs" / "CHOREOGRAPHY.md").read_text()
+    for event in EVENTS.values():
+        for sayer in flow.sayers(event):
+            for hearer in flow.hearers(event):
+                assert f"{sayer} -- {event.__name__} --> {hearer}\n" in text

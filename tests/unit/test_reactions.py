@@ -1,0 +1,109 @@
+"""The registry: type hints are the flow, and a reaction keeps to its own."""
+
+import pytest
+
+from events.contract import (
+    CouponRejected,
+    CouponRestored,
+    CouponUsed,
+    FailReason,
+    OrderCreated,
+    PaymentFailed,
+    StockUnavailable,
+)
+from events.reactions import Answer, Reactions, Undeclared, WrongHints
+
+ORDER = "11111111-1111-4111-8111-111111111111"
+
+
+class Things:
+    """A working set."""
+
+
+class Ask:
+    """A command."""
+
+
+@pytest.fixture
+def reactions() -> Reactions:
+    return Reactions("thing")
+
+
+def test_hints_say_what_is_heard_and_said(reactions: Reactions) -> None:
+    @reactions.on
+    def use(event: OrderCreated, things: Things) -> CouponUsed | CouponRejected | None:
+        """Use it."""
+
+    @reactions.compensation
+    def undo(event: PaymentFailed | StockUnavailable, things: Things) -> list[CouponRestored]:
+        return [CouponRestored(order_id=event.order_id)]
+
+    assert reactions.hears == {OrderCreated, PaymentFailed, StockUnavailable}
+    assert reactions.says == {CouponUsed, CouponRejected, CouponRestored}
+    assert reactions.reactions[OrderCreated].purpose == "Use it."
+    assert not reactions.reactions[OrderCreated].compensates
+    assert reactions.reactions[PaymentFailed].compensates
+
+
+def test_what_a_reaction_returns_is_said(reactions: Reactions) -> None:
+    @reactions.on
+    def undo(event: PaymentFailed, things: Things) -> CouponRestored | None:
+        wanted = event.reason is FailReason.SYSTEM_ERROR
+        return CouponRestored(order_id=event.order_id) if wanted else None
+
+    said = PaymentFailed(order_id=ORDER, reason=FailReason.SYSTEM_ERROR)
+    silent = PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED)
+    assert reactions.react(said, Things()) == (CouponRestored(order_id=ORDER),)
+    assert reactions.react(silent, Things()) == ()
+
+
+def test_an_undeclared_event_can_not_be_said(reactions: Reactions) -> None:
+    @reactions.on
+    def lie(event: PaymentFailed, things: Things) -> CouponRestored | None:
+        return StockUnavailable(  # type: ignore[return-value]
+            order_id=event.order_id, reason=event.reason, product_id=ORDER
+        )
+
+    with pytest.raises(Undeclared, match="lie said StockUnavailable"):
+        reactions.react(PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED), Things())
+
+
+def test_a_command_has_an_answer_and_may_say_events(reactions: Reactions) -> None:
+    @reactions.command
+    def carry_out(command: Ask, things: Things) -> Answer[int, CouponRestored]:
+        return Answer(42, CouponRestored(order_id=ORDER))
+
+    assert reactions.answer_type(Ask()) is int
+    assert reactions.says == {CouponRestored}
+    assert reactions.carry_out(Ask(), Things()) == (42, (CouponRestored(order_id=ORDER),))
+
+
+def test_a_command_without_events_is_just_its_answer(reactions: Reactions) -> None:
+    @reactions.command
+    def carry_out(command: Ask, things: Things) -> str:
+        return "done"
+
+    assert reactions.says == frozenset()
+    assert reactions.carry_out(Ask(), Things()) == ("done", ())
+
+
+def test_two_reactions_to_one_event_are_refused(reactions: Reactions) -> None:
+    @reactions.on
+    def first(event: PaymentFailed, things: Things) -> None: ...
+
+    def second(event: PaymentFailed, things: Things) -> None: ...
+
+    with pytest.raises(WrongHints, match="two reactions to PaymentFailed"):
+        reactions.on(second)
+
+
+def test_hints_that_say_nothing_are_refused(reactions: Reactions) -> None:
+    def unhinted(event, things) -> None: ...  # type: ignore[no-untyped-def]
+
+    def foreign(event: Things, things: Things) -> None: ...
+
+    def answers(event: PaymentFailed, things: Things) -> int: ...  # type: ignore[empty-body]
+
+    for wrong in (unhinted, foreign, answers):
+        with pytest.raises(WrongHints, match=wrong.__name__):
+            reactions.on(wrong)

@@ -1,0 +1,68 @@
+"""A batch's rows in memory: each message stands alone, and only changes are written."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from infra.rows import Ledger, Rows, WorkingSet, values_of
+
+
+class Row(msgspec.Struct, frozen=True):
+    key: str
+    value: int
+
+
+def test_what_a_message_put_is_gone_when_it_is_undone() -> None:
+    rows = Rows({"a": Row("a", 1)})
+    rows["a"] = Row("a", 2)
+    rows["b"] = Row("b", 1)
+    rows.undo()
+    assert rows["a"].value == 1
+    assert "b" not in rows
+    assert (rows.inserted, rows.updated) == ([], [])
+
+
+def test_what_an_earlier_message_kept_survives_a_later_one_that_is_undone() -> None:
+    rows = Rows({"a": Row("a", 1)})
+    rows["a"] = Row("a", 2)
+    rows.keep()
+    rows["a"] = Row("a", 3)
+    assert rows["a"].value == 3
+    rows.undo()
+    assert rows["a"].value == 2
+
+
+def test_new_rows_are_inserted_and_changed_ones_updated_once() -> None:
+    rows = Rows({"a": Row("a", 1), "same": Row("same", 1)})
+    for value in (2, 3):
+        rows["a"] = Row("a", value)
+        rows["new"] = Row("new", value)
+        rows["same"] = Row("same", 1)
+        rows.keep()
+    assert rows.inserted == [Row("new", 3)]
+    assert rows.updated == [Row("a", 3)]
+
+
+def test_a_missing_row_is_a_key_error() -> None:
+    rows: Rows[str, Row] = Rows()
+    assert rows.get("a") is None
+    with pytest.raises(KeyError, match="a"):
+        rows["a"]
+
+
+def test_a_working_set_keeps_and_undoes_all_its_parts() -> None:
+    rows: Rows[str, Row] = Rows()
+    ledger: Ledger[Row] = Ledger()
+    working_set = WorkingSet(datetime(2026, 1, 1, tzinfo=UTC), rows, ledger)
+    for value, ending in ((1, working_set.undo), (2, working_set.keep)):
+        rows["a"] = Row("a", value)
+        ledger.add(Row("entry", value))
+        ending()
+    assert rows.inserted == [Row("a", 2)]
+    assert list(ledger) == [Row("entry", 2)]
+
+
+def test_values_are_distinct_and_in_the_order_in_which_rows_are_locked() -> None:
+    messages = [Row("b", 1), Row("a", 1), object(), Row("b", 2)]
+    assert values_of(messages, "key") == ["a", "b"]

@@ -1,0 +1,48 @@
+"""Settings from the environment: defaults for one machine, clear errors for what makes no sense."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.database import Database
+from infra.errors import ConfigurationError
+from infra.settings import from_environment
+
+
+def test_defaults_are_for_one_machine() -> None:
+    settings = from_environment("order", {})
+    assert (settings.host, settings.port) == ("127.0.0.1", 8181)
+    assert settings.database_url == f"sqlite+aiosqlite:///{Path('.run').absolute()}/db/order.db"
+    assert settings.instance == "order-8181"
+    assert settings.ops_token is None
+
+
+def test_a_variable_with_the_services_name_is_its_own() -> None:
+    environment = {"COUPON_PORT": "9000", "ORDER_PORT": "9001", "COUPON_DATABASE_URL": "x://y"}
+    settings = from_environment("coupon", environment)
+    assert (settings.port, settings.database_url) == (9000, "x://y")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ORDER_PORT", "0"),
+        ("ORDER_PORT", "65536"),
+        ("ORDER_PORT", "eighty"),
+        ("ORDER_PORT", "-1"),
+        ("ORDER_PORT", "\u0661"),  # a digit, but not one that a port is written with
+        ("LOG_LEVEL", "LOUD"),
+        ("NATS_REPLICAS", "9"),
+        ("MAILBOX_CAPACITY", "0"),
+        ("PATIENCE_SECONDS", "1.5"),
+        ("RETENTION_SECONDS", "1"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name}={value}"):
+        from_environment("order", {name: value})
+
+
+def test_a_database_driver_without_a_synchronous_twin_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="mysql"):
+        Database("mysql+aiomysql://localhost/shop")

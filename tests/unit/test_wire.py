@@ -1,0 +1,147 @@
+"""Events on the wire: subject, id, headers, body, and what can't be read."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events import wire
+from events.contract import (
+    EVENTS,
+    CouponRestored,
+    FailReason,
+    OrderCancelRequested,
+    PaymentFailed,
+    ProductChanged,
+    ProductStatus,
+)
+
+ORDER = "11111111-1111-4111-8111-111111111111"
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+failed = PaymentFailed(order_id=ORDER, reason=FailReason.INSUFFICIENT_BALANCE)
+
+
+def test_the_same_decision_has_the_same_id_whoever_makes_it_again() -> None:
+    again = PaymentFailed(order_id=ORDER, reason=FailReason.WALLET_NOT_FOUND)
+    assert wire.event_id(failed) == wire.event_id(again)
+    assert UUID(wire.event_id(failed)).version == 5
+
+
+def test_other_decisions_have_other_ids() -> None:
+    other_order = PaymentFailed(order_id=ORDER.replace("1", "2"), reason=failed.reason)
+    first, second = (OrderCancelRequested(order_id=ORDER, attempt=k) for k in (1, 2))
+    ids = {wire.event_id(event) for event in (failed, other_order, first, second)}
+    assert len(ids) == 4
+
+
+def test_the_body_is_the_events_json_and_nothing_else() -> None:
+    sealed = wire.seal(failed, NOON)
+    assert sealed.subject == f"saga.{ORDER}.PaymentFailed"
+    assert msgspec.json.decode(sealed.body) == {
+        "orderId": ORDER,
+        "reason": "INSUFFICIENT_BALANCE",
+    }
+
+
+def test_headers_are_cloudevents_with_cause_and_trace() -> None:
+    cause = wire.read(f"saga.{ORDER}.CouponRestored", _body(), {"traceparent": PARENT})
+    sealed = wire.seal(failed, NOON, cause=cause)
+    headers = wire.headers(sealed, "payment")
+    assert headers == {
+        "Nats-Msg-Id": sealed.event_id,
+        "ce-id": sealed.event_id,
+        "ce-specversion": "1.0",
+        "ce-type": "PaymentFailed",
+        "ce-source": "payment",
+        "ce-subject": ORDER,
+        "ce-time": "2026-01-31T12:00:00.000000Z",
+        "ce-causationid": cause.event_id,
+        "traceparent": sealed.traceparent,
+    }
+    assert all(value.isascii() for value in headers.values())
+    assert sealed.traceparent[3:35] == PARENT[3:35]
+    assert sealed.traceparent != PARENT
+
+
+def test_a_trace_starts_with_the_order_where_nobody_handed_one_in() -> None:
+    assert wire.seal(failed, NOON).traceparent[3:35] == ORDER.replace("-", "")
+
+
+@pytest.mark.parametrize("parent", ["", "nonsense", "00-" + "0" * 32 + "-00f067aa0ba902b7-01"])
+def test_a_broken_trace_context_is_passed_over(parent: str) -> None:
+    sealed = wire.seal(failed, NOON, parent_trace=parent)
+    assert sealed.traceparent == wire.seal(failed, NOON).traceparent
+
+
+def test_reading_gives_back_what_was_sealed_with_or_without_headers() -> None:
+    sealed = wire.seal(failed, NOON)
+    bare = wire.read(sealed.subject, sealed.body, None)
+    full = wire.read(sealed.subject, sealed.body, wire.headers(sealed, "payment"))
+    assert bare.event == full.event == failed
+    assert bare.event_id == full.event_id == sealed.event_id
+
+
+def test_readers_ignore_fields_that_they_do_not_know() -> None:
+    body = b'{"orderId":"%s","newField":[1,2]}' % ORDER.encode()
+    assert wire.read(f"saga.{ORDER}.CouponRestored", body, None).event == CouponRestored(
+        order_id=ORDER
+    )
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "headers", "complaint"),
+    [
+        (f"saga.{ORDER}.PaymentFailed", b"not json", None, "PaymentFailed"),
+        (f"saga.{ORDER}.PaymentFailed", b"\xff\xfe", None, "PaymentFailed"),
+        (f"saga.{ORDER}.PaymentFailed", b"{}", None, "missing required field"),
+        (f"saga.{ORDER}.PaymentFailed", b"[]", None, "Expected `object`"),
+        (f"saga.{ORDER}.OrderLost", b"{}", None, "unknown event type 'OrderLost'"),
+        (f"saga.{ORDER}.CouponRestored", None, {"ce-type": "CouponRestored.v2"}, "unknown event"),
+        (f"saga.{ORDER}.CouponRestored", None, {"ce-type": "OrderFailed"}, "the subject says"),
+        (f"saga.{ORDER[:-1]}2.CouponRestored", None, None, "the body is about"),
+        (f"catalog.{ORDER}.CouponRestored", None, None, "the body is about"),
+    ],
+)
+def test_what_is_no_event_is_unreadable_and_says_why(
+    subject: str, body: bytes | None, headers: dict[str, str] | None, complaint: str
+) -> None:
+    with pytest.raises(wire.Unreadable, match=complaint):
+        wire.read(subject, _body() if body is None else body, headers)
+
+
+@pytest.mark.parametrize("quantity", ["0", "-1", "1.5", '"1"', "null", "true"])
+def test_a_line_can_not_have_a_quantity_that_is_no_positive_whole_number(quantity: str) -> None:
+    line = f'{{"productId":"{ORDER}","quantity":{quantity},"price":1}}'
+    body = f'{{"orderId":"{ORDER}","items":[{line}]}}'
+    with pytest.raises(wire.Unreadable, match="quantity"):
+        wire.read(f"saga.{ORDER}.StockRestored", body.encode(), None)
+
+
+@given(st.binary(max_size=200), st.sampled_from(sorted(EVENTS)))
+def test_any_bytes_are_either_an_event_or_unreadable(body: bytes, name: str) -> None:
+    try:
+        opened = wire.read(f"saga.{ORDER}.{name}", body, None)
+    except wire.Unreadable as error:
+        assert str(error)  # noqa: PT017 - either ending is right
+    else:
+        assert type(opened.event).__name__ == name
+
+
+def test_a_products_events_are_told_apart_by_version() -> None:
+    first, second = (
+        ProductChanged(
+            product_id=ORDER, version=v, name="Cake", price=1, status=ProductStatus.ACTIVE
+        )
+        for v in (1, 2)
+    )
+    assert wire.event_id(first) != wire.event_id(second)
+    assert wire.seal(first, NOON).subject == f"catalog.{ORDER}.ProductChanged"
+
+
+def _body() -> bytes:
+    return b'{"orderId":"%s"}' % ORDER.encode()
