@@ -147,7 +147,7 @@ def read(subject: str, body: bytes, header: Mapping[str, str] | None) -> Opened:
 
 def rfc3339(time: datetime) -> str:
     """UTC with microseconds, always of the same length."""
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @cache

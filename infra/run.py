@@ -31,5 +31,6 @@ def main(service: str, create_app: Callable[[Settings], Litestar]) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
