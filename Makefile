@@ -90,7 +90,7 @@ check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the
 	$(VENV)/bin/lint-imports
 	$(PY) -m events.choreography --check
 
-test: $(VENV)/.installed-dev redis ## the whole suite, on ports and folders of its own [ARGS=...]
+test: $(VENV)/.installed-dev redis postgres ## the whole suite, on ports and folders of its own [ARGS=...]
 	$(PY) -m pytest $(ARGS)
 
 bench: $(VENV)/.installed-dev redis ## the benchmark
@@ -102,7 +102,7 @@ lock: $(VENV)/.installed-dev ## pin every dependency anew, with hashes
 
 # --- installing it
 
-.PHONY: install redis tools clean
+.PHONY: install redis postgres tools clean
 install: $(VENV)/.installed-runtime redis ## what is needed to run: .venv, and redis-server if it can be had
 	@:
 
@@ -115,6 +115,9 @@ $(VENV)/.installed-dev: infra/requirements/dev.txt infra/requirements/runtime.tx
 
 redis: ## redis-server by the system's package manager, if it can be had
 	@$(INSTALL) redis
+
+postgres: ## PostgreSQL's programs for the tests, if they can be had
+	@$(INSTALL) postgres
 
 tools: ## optional: the nats command line tool, built where Go is present
 	@$(INSTALL) tools

@@ -28,7 +28,10 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 Delta = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
 From = Annotated[datetime | None, QueryParameter(name="from", description="RFC 3339, included")]
 To = Annotated[datetime | None, QueryParameter(name="to", description="RFC 3339, not included")]
-Filter = Annotated[str | None, QueryParameter(max_length=200)]
+NamePart = Annotated[
+    str | None, QueryParameter(name="query", max_length=200, description="a part of the name")
+]
+Category = Annotated[str | None, QueryParameter(max_length=200)]
 
 
 class NewProduct(Body):
@@ -129,10 +132,8 @@ class ProductController(Controller):
     async def search(
         self,
         service: Service[Shelves],
-        query: Annotated[
-            str | None, QueryParameter(max_length=200, description="in the name")
-        ] = None,
-        category: Annotated[str | None, QueryParameter(max_length=200)] = None,
+        text: NamePart = None,
+        category: Category = None,
         status: ProductStatus = ProductStatus.ACTIVE,
         page: Page = 0,
         size: Size = 20,
@@ -140,7 +141,7 @@ class ProductController(Controller):
         async with service.reading() as connection:
             found, total = await store.search(
                 connection,
-                text=query,
+                text=text,
                 category=category,
                 status=status,
                 offset=page * size,

@@ -3,6 +3,7 @@
 #
 #   sh infra/stack/install.sh runtime|dev    .venv from the hashed lock file
 #   sh infra/stack/install.sh redis          redis-server, by the system's package manager
+#   sh infra/stack/install.sh postgres       PostgreSQL's programs, for the tests
 #   sh infra/stack/install.sh tools          the nats command line tool
 #
 # POSIX sh, so that it runs on a fresh Debian, Fedora or macOS alike.
@@ -77,8 +78,7 @@ install_redis() {
         brew install --quiet redis >&2 || true
     fi
     command -v redis-server >/dev/null 2>&1 && return
-    say "redis-server could not be installed. The stack runs without it: the hot-product gate and"
-    say "the cache are off, and every order goes to the database."
+    say "redis-server could not be installed. The stack runs without it; nothing needs it."
 }
 
 # Debian starts the service that it installs, on the port that the stack wants for its own. It was
@@ -91,16 +91,53 @@ stop_system_redis() {
     fi
 }
 
+# In a module of its own that pins the version: `go install ...@version` also asks for the list of
+# all versions, which not every module proxy gives.
+build_nats() {
+    mkdir -p "$VENV/bin"
+    target=$(cd "$VENV/bin" && pwd)/nats
+    folder=$(mktemp -d)
+    status=0
+    (
+        cd "$folder" &&
+            go mod init tools &&
+            go get "github.com/nats-io/natscli@$NATS_CLI" &&
+            go build -mod=mod -o "$target" github.com/nats-io/natscli/nats
+    ) || status=$?
+    rm -rf "$folder"
+    return $status
+}
+
+# For the tests that run the services on PostgreSQL; they start a server of their own.
+install_postgres() {
+    if command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+        return
+    fi
+    say "Installing PostgreSQL for the tests ..."
+    if command -v apt-get >/dev/null 2>&1; then
+        # Debian would make a database cluster and start it: nobody asked for that one.
+        as_root mkdir -p /etc/postgresql-common/createcluster.d &&
+            echo "create_main_cluster = false" |
+            as_root tee /etc/postgresql-common/createcluster.d/shop-saga.conf >/dev/null
+        apt_install postgresql || true
+    elif command -v dnf >/dev/null 2>&1; then
+        as_root dnf install -y -q postgresql-server >&2 || true
+    elif command -v brew >/dev/null 2>&1; then
+        brew install --quiet postgresql >&2 || true
+    fi
+    command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
+        say "PostgreSQL could not be installed: the tests on it are skipped."
+}
+
 # Optional, so it never fails either.
 install_tools() {
     if command -v nats >/dev/null 2>&1 || [ -x "$VENV/bin/nats" ]; then
         say "The nats tool is there already."
         return
     fi
-    mkdir -p "$VENV/bin"
     if command -v go >/dev/null 2>&1; then
         say "Building the nats tool with Go, which takes a minute or two ..."
-        if GOBIN=$(cd "$VENV/bin" && pwd) go install "github.com/nats-io/natscli/nats@$NATS_CLI" >&2; then
+        if build_nats >&2; then
             say "Installed $VENV/bin/nats."
             return
         fi
@@ -113,6 +150,7 @@ install_tools() {
 case "${1:-}" in
     runtime | dev) install_lock "$1" ;;
     redis) install_redis ;;
+    postgres) install_postgres ;;
     tools) install_tools ;;
-    *) say "usage: sh infra/stack/install.sh runtime|dev|redis|tools"; exit 2 ;;
+    *) say "usage: sh infra/stack/install.sh runtime|dev|redis|postgres|tools"; exit 2 ;;
 esac

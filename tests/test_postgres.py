@@ -1,0 +1,86 @@
+"""The same services on PostgreSQL, several instances of each, by configuration alone."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import create_database, program, running_postgres
+from tests.shop import Opened, Shop, order, running_stack
+
+pytestmark = pytest.mark.skipif(
+    program("initdb") is None, reason="PostgreSQL is not installed (make postgres)"
+)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    folder: Path = tmp_path_factory.mktemp("postgres")
+    with running_postgres() as server:
+        databases = {
+            f"{service.upper()}_DATABASE_URL": create_database(server, service + "_db")
+            for service in ("order", "product", "coupon", "payment")
+        }
+        with running_stack(folder / "stack", **databases) as environment:
+            yield environment
+
+
+@pytest.fixture
+async def shop(stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    async with Opened(stack) as shop:
+        yield shop
+
+
+async def test_orders_end_as_they_do_on_sqlite(shop: Shop) -> None:
+    cake, pie = await shop.product(1_000, 5, "Cake"), await shop.product(500, 1, "Pie")
+    customer = await shop.wallet(10_000)
+    coupon = await shop.coupon(customer)
+
+    completed = await shop.buy(order(customer, (cake, 2), (pie, 1), couponId=coupon))
+    short = await shop.buy(order(customer, (cake, 1), (pie, 1)))
+    poor = await shop.buy(order(await shop.wallet(1), (cake, 1)))
+
+    assert (completed["status"], completed["payableAmount"]) == ("COMPLETED", 1_500)
+    assert (short["status"], short["failReason"]) == ("FAILED", "INSUFFICIENT_STOCK")
+    assert (poor["status"], poor["failReason"]) == ("FAILED", "INSUFFICIENT_BALANCE")
+    await shop.quiet()
+    assert await shop.stock(cake) == (3, 0)
+    assert await shop.stock(pie) == (0, 0)
+    assert await shop.balance(customer) == 8_500
+    assert await shop.coupon_status(coupon) == ("USED", completed["orderId"])
+
+
+async def test_many_orders_for_few_units_sell_each_unit_once(shop: Shop) -> None:
+    cake = await shop.product(1_000, 50)
+    customers = [await shop.wallet(2_500) for _ in range(20)]
+    placed = await asyncio.gather(
+        *(shop.place(order(customer, (cake, 1))) for customer in customers for _ in range(5))
+    )
+    ended = [await shop.ended(order_id) for order_id in placed]
+    reasons = Counter(each["failReason"] for each in ended)
+    await shop.quiet()
+    assert sum(reasons.values()) == 100
+    sold = reasons[None]
+    assert await shop.stock(cake) == (50 - sold, 0)
+    assert 0 < sold <= 40  # each customer can pay two
+    spent = [2_500 - await shop.balance(customer) for customer in customers]
+    assert sum(spent) == sold * 1_000
+
+
+async def test_a_search_and_a_ledger_read_the_same(shop: Shop) -> None:
+    cake = await shop.product(1_000, 5, "Cake 100%_sure")
+    found = await shop.get("product", "/api/v1/products?query=100%25_SURE")
+    assert [each["productId"] for each in found["items"]] == [cake]
+    booked = await shop.call(
+        "product",
+        "PATCH",
+        f"/api/v1/products/{cake}/stock",
+        {"delta": -2, "reason": "broken"},
+        idempotency_key="k",
+    )
+    assert booked.body == {"productId": cake, "stock": 3}
+    history = await shop.get("product", f"/api/v1/products/{cake}/stock/history")
+    assert [(row["delta"], row["balanceAfter"]) for row in history["items"]] == [(-2, 3), (5, 5)]
+    assert history["items"][0]["createdAt"].endswith("Z")
