@@ -127,8 +127,11 @@ def _from_order_service(stack: Stack, order: str) -> list[TracedEvent]:
 
 
 def _table(order: str, events: list[TracedEvent]) -> Table:
-    table = Table("time", "event", "service", "caused by", title=f"Order {order}")
-    table.add_column("id", overflow="fold")
+    table = Table(title=f"Order {order}", expand=True)
+    # In a narrow terminal the id gives way, not the names.
+    for column, width in (("time", 12), ("event", 18), ("service", 7), ("caused by", 18)):
+        table.add_column(column, no_wrap=True, min_width=width)
+    table.add_column("id", no_wrap=True, overflow="ellipsis", ratio=1)
     names = {event.id: event.name for event in events if event.id}
     for event in events:
         cause = names.get(event.cause or "", event.cause)
