@@ -85,6 +85,7 @@ class JetStream:
 
     async def stop(self) -> None:
         """Send off the last acknowledgements, and close."""
+        self._connected.clear()
         if self._client.is_connected:
             with suppress(NatsError, TimeoutError):
                 await self._client.flush(1)
