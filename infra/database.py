@@ -7,6 +7,7 @@ through the async engine and never wait for the writer.
 
 import asyncio
 import fcntl
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -18,7 +19,9 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from infra.errors import ConfigurationError
+from infra.errors import ConfigurationError, RetryLater
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -32,6 +35,8 @@ _WRITING_DRIVER = {
     "postgresql+psycopg_async": "postgresql+psycopg",
 }
 """The synchronous twin of each async driver, for the writing thread."""
+
+_OUTAGES = (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError)
 
 _SCHEMA_LOCK = 0x5A6A
 """Key of the PostgreSQL advisory lock under which instances create tables one after another."""
@@ -71,7 +76,7 @@ class Database:
         try:
             with self._transaction() as connection:
                 return work(connection)
-        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        except _OUTAGES as error:
             raise Outage(str(error.__cause__ or error)) from error
         except DBAPIError as error:
             if error.connection_invalidated:
@@ -80,9 +85,13 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that sees what was committed and can't write."""
-        async with self._reader.connect() as connection:
-            yield connection
+        """A connection that sees what was committed and can't write. Raises RetryLater."""
+        try:
+            async with self._reader.connect() as connection:
+                yield connection
+        except _OUTAGES as error:
+            log.warning("the database can't be read", extra={"error": str(error)})
+            raise RetryLater("the database can't be read at the moment; try again") from error
 
     async def create(self, *schemas: MetaData) -> None:
         """Make the tables that are missing. Several instances may do this at once."""

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra import metrics
+from infra.errors import RetryLater
 from infra.outbox import backlog
 from infra.service import Service
 
@@ -63,7 +64,7 @@ async def _database(service: Service[Any]) -> Check:
     try:
         async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), service.reading() as connection:
             await connection.execute(text("SELECT 1"))
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
+    except (RetryLater, SQLAlchemyError, TimeoutError) as error:
         return Check(ok=False, detail=f"does not answer: {type(error).__name__}")
     return Check(ok=True, detail="answers")
 
@@ -72,7 +73,7 @@ async def _outbox(service: Service[Any]) -> Check:
     try:
         async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), service.reading() as connection:
             count, oldest = await backlog(connection)
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
+    except (RetryLater, SQLAlchemyError, TimeoutError) as error:
         return Check(ok=False, detail=f"can't be read: {type(error).__name__}")
     age_seconds = (service.clock() - oldest).total_seconds() if oldest else 0.0
     metrics.unpublished.set(count)

@@ -58,7 +58,6 @@ def build(
     *,
     title: str,
     description: str,
-    dependencies: dict[str, Provide] | None = None,
 ) -> Litestar:
     """The service's web application; it starts and stops the service with itself."""
 
@@ -79,7 +78,7 @@ def build(
             *health.ROUTES,
             create_static_files_router(path="/schema-assets", directories=[str(assets)]),
         ],
-        dependencies={"service": provided, **(dependencies or {})},
+        dependencies={"service": provided},
         exception_handlers={Exception: to_response},
         lifespan=[life],
         logging_config=None,
