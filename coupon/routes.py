@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, post
-from litestar.params import QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from coupon import store
 from coupon.domain import (
@@ -22,10 +22,11 @@ from coupon.domain import (
 from events.contract import LARGEST
 from infra.errors import NotFound
 from infra.service import Service
-from infra.shapes import Amount, Body, OptionalKey, Page, Size, Text, View
+from infra.shapes import Amount, Body, Instant, OptionalKey, Page, Size, Text, View, refusals, utc
 from infra.web import idempotency
 
-Zoned = Annotated[datetime, msgspec.Meta(tz=True)]
+CouponId = Annotated[UUID, PathParameter(name="couponId")]
+IssuedCouponId = Annotated[UUID, PathParameter(name="issuedCouponId")]
 
 
 class NewCoupon(Body):
@@ -36,8 +37,8 @@ class NewCoupon(Body):
     discount_value: Amount
     quantity: Amount
     min_order_amount: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] = 0
-    valid_from: Zoned | None = None
-    valid_until: Zoned | None = None
+    valid_from: Instant | None = None
+    valid_until: Instant | None = None
 
 
 class ForCustomer(Body):
@@ -99,7 +100,7 @@ class CouponController(Controller):
     path = "/coupons"
     tags = ("coupons",)
 
-    @post(summary="Define a coupon")
+    @post(summary="Define a coupon", responses=refusals(422, body=True))
     async def define(
         self, data: NewCoupon, service: Service[Coupons], idempotency_key: OptionalKey = None
     ) -> Response[CouponView]:
@@ -110,24 +111,28 @@ class CouponController(Controller):
             discount_value=data.discount_value,
             min_order_amount=data.min_order_amount,
             quantity=data.quantity,
-            valid_from=data.valid_from,
-            valid_until=data.valid_until,
+            valid_from=utc(data.valid_from),
+            valid_until=utc(data.valid_until),
         )
         done = await service.ask(command, idempotency("coupons", idempotency_key, data))
         headers = {"Location": f"/api/v1/coupons/{done.answer.coupon_id}"}
         return Response(_coupon(done.answer), status_code=201, headers=headers)
 
-    @get("/{coupon_id:str}", summary="One coupon's definition")
-    async def read(self, coupon_id: UUID, service: Service[Coupons]) -> CouponView:
+    @get("/{couponId:str}", summary="One coupon's definition", responses=refusals(404))
+    async def read(self, coupon_id: CouponId, service: Service[Coupons]) -> CouponView:
         async with service.reading() as connection:
             coupon = await store.find_coupon(connection, str(coupon_id))
         if coupon is None:
             raise no_coupon(str(coupon_id))
         return _coupon(coupon)
 
-    @post("/{coupon_id:str}/issue", summary="Give a customer one, first come, first served")
+    @post(
+        "/{couponId:str}/issue",
+        summary="Give a customer one, first come, first served",
+        responses=refusals(404, 409, body=True),
+    )
     async def issue(
-        self, coupon_id: UUID, data: ForCustomer, service: Service[Coupons]
+        self, coupon_id: CouponId, data: ForCustomer, service: Service[Coupons]
     ) -> Response[IssuedView]:
         command = IssueCoupon(
             issued_coupon_id=service.new_id(),
@@ -143,7 +148,7 @@ class IssuedCouponController(Controller):
     path = "/issued-coupons"
     tags = ("coupons",)
 
-    @get(summary="A customer's coupons, newest first")
+    @get(summary="A customer's coupons, newest first", responses=refusals())
     async def list_held(
         self,
         service: Service[Coupons],
@@ -158,13 +163,18 @@ class IssuedCouponController(Controller):
         items = [_issued(each, service.clock()) for each in found]
         return IssuedPage(items=items, page=page, size=size, total=total)
 
-    @get("/{issued_coupon_id:str}", summary="One customer's coupon")
-    async def read(self, issued_coupon_id: UUID, service: Service[Coupons]) -> IssuedView:
+    @get("/{issuedCouponId:str}", summary="One customer's coupon", responses=refusals(404))
+    async def read(self, issued_coupon_id: IssuedCouponId, service: Service[Coupons]) -> IssuedView:
         return _issued(await _find(service, issued_coupon_id), service.clock())
 
-    @post("/{issued_coupon_id:str}/validate", status_code=200, summary="Would it serve an order?")
+    @post(
+        "/{issuedCouponId:str}/validate",
+        status_code=200,
+        summary="Would it serve an order?",
+        responses=refusals(404, body=True),
+    )
     async def validate(
-        self, issued_coupon_id: UUID, data: Trial, service: Service[Coupons]
+        self, issued_coupon_id: IssuedCouponId, data: Trial, service: Service[Coupons]
     ) -> Validity:
         """Changes nothing: the coupon may be gone by the time of the order."""
         coupon = await _find(service, issued_coupon_id)

@@ -60,7 +60,7 @@ class JetStream:
     async def start(self, receive: Receiver, room: Callable[[], int]) -> None:
         streams = sorted({event.stream for event in self._registry.hears})
         self._pullers = [
-            Puller(self._client, stream, self._registry.service, receive, room)
+            Puller(self._client, stream, self._registry.service, receive, room, self._declare)
             for stream in streams
         ]
         self._connecting = asyncio.create_task(self._connect())

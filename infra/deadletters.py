@@ -17,6 +17,8 @@ from infra.messages import Heard, Verdict
 from infra.ports import Delivery
 from infra.tables import dead_letters
 
+LARGEST_ID = 2**63 - 1
+
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What was set aside and why. `body` is shown as text, whatever it is."""
@@ -96,6 +98,8 @@ async def page(
 
 
 async def find(connection: AsyncConnection, letter_id: int) -> RowMapping | None:
+    if letter_id > LARGEST_ID:
+        return None
     found = await connection.execute(select(dead_letters).where(dead_letters.c.id == letter_id))
     return found.mappings().one_or_none()
 

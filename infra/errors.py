@@ -1,14 +1,15 @@
 """The errors of this system, one small tree.
 
     ShopError
-    ├── Refused               a rule says no: the client's answer, not a fault
-    │   ├── Invalid           400  what was sent can't be meant
-    │   ├── Unauthorized      401  the operators' token is missing or wrong
-    │   ├── NotFound          404
-    │   ├── Conflict          409  someone else was first
-    │   └── KeyReused         422  an Idempotency-Key came back with another request
-    ├── RetryLater            503  an outage or too much work: nothing is wrong with the request
-    └── ConfigurationError    the process can't start like this
+    ├── Refused                    a rule says no: the client's answer, not a fault
+    │   ├── Invalid                400  what was sent can't be meant
+    │   ├── Unauthorized           401  the operators' token is missing or wrong
+    │   ├── NotFound               404
+    │   ├── Conflict               409  someone else was first
+    │   ├── UnsupportedMediaType   415  the body is not JSON
+    │   └── KeyReused              422  an Idempotency-Key came back with another request
+    ├── RetryLater                 503  an outage or too much work: the request itself is fine
+    └── ConfigurationError         the process can't start like this
 
 They are translated to HTTP at the edge (`infra.web`) and nowhere else. `code` is stable and meant
 for programs, the message says what to do, `details` is None or an object.
@@ -53,6 +54,11 @@ class NotFound(Refused):
 class Conflict(Refused):
     status_code = 409
     code = "CONFLICT"
+
+
+class UnsupportedMediaType(Refused):
+    status_code = 415
+    code = "UNSUPPORTED_MEDIA_TYPE"
 
 
 class KeyReused(Refused):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from litestar import Controller, get, post
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from litestar.params import QueryParameter
+from litestar.params import PathParameter, QueryParameter
 from sqlalchemy import select
 
 from infra import deadletters
@@ -16,10 +16,12 @@ from infra.deadletters import DeadLetter, Redelivery
 from infra.errors import NotFound, Unauthorized
 from infra.outbox import backlog
 from infra.service import Service
-from infra.shapes import Page, Size, View
+from infra.shapes import Page, Size, View, refusals
 from infra.tables import outbox
 
 MOST_ROWS = 1000
+
+LetterId = Annotated[int, PathParameter(name="letterId")]
 
 
 class DeadLetters(View):
@@ -71,7 +73,11 @@ class Operations(Controller):
     tags = ("operations",)
     guards = (operators_only,)
 
-    @get("/dead-letters", summary="Messages that were set aside, newest first")
+    @get(
+        "/dead-letters",
+        summary="Messages that were set aside, newest first",
+        responses=refusals(401),
+    )
     async def dead_letters(
         self, service: Service[Any], page: Page = 0, size: Size = 20
     ) -> DeadLetters:
@@ -79,8 +85,13 @@ class Operations(Controller):
             items, total = await deadletters.page(connection, offset=page * size, size=size)
         return DeadLetters(items=items, page=page, size=size, total=total)
 
-    @post("/dead-letters/{letter_id:int}/redrive", status_code=202, summary="Try one once more")
-    async def redrive(self, service: Service[Any], letter_id: int) -> None:
+    @post(
+        "/dead-letters/{letterId:int}/redrive",
+        status_code=202,
+        summary="Try one once more",
+        responses=refusals(401, 404),
+    )
+    async def redrive(self, service: Service[Any], letter_id: LetterId) -> None:
         """Put a dead letter into the mailbox again. The inbox sees to it that it acts once."""
         async with service.reading() as connection:
             row = await deadletters.find(connection, letter_id)
@@ -90,7 +101,11 @@ class Operations(Controller):
         await service.database.run(lambda db: deadletters.mark_redriven(db, letter_id, now))
         await service.redeliver(Redelivery(row))
 
-    @get("/owed", summary="Orders that this service waits for or owes an answer to")
+    @get(
+        "/owed",
+        summary="Orders that this service waits for or owes an answer to",
+        responses=refusals(401),
+    )
     async def owed(
         self,
         service: Service[Any],
@@ -112,7 +127,11 @@ class Operations(Controller):
             items=[Owed(order_id=row[0], state=str(row[1]), since=row[2]) for row in found]
         )
 
-    @get("/outbox", summary="Events that are committed and not yet on the broker")
+    @get(
+        "/outbox",
+        summary="Events that are committed and not yet on the broker",
+        responses=refusals(401),
+    )
     async def unpublished(self, service: Service[Any]) -> Outbox:
         columns = [outbox.c[name] for name in Unpublished.__struct_fields__]
         query = (
@@ -127,7 +146,12 @@ class Operations(Controller):
         items = [Unpublished(**row) for row in found]
         return Outbox(items=items, total=total, oldest_at=oldest)
 
-    @post("/seed", status_code=204, summary="Put the first data there; a second time does nothing")
+    @post(
+        "/seed",
+        status_code=204,
+        summary="Put the first data there; a second time does nothing",
+        responses=refusals(401),
+    )
     async def seed(self, service: Service[Any]) -> None:
         await asyncio.gather(*(service.ask(command) for command in service.participant.seed))
 

@@ -9,7 +9,7 @@ and made anew, for after a restart of the broker it may never end.
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from nats.aio.client import Client
@@ -25,8 +25,10 @@ LARGEST_PULL = 512
 EXPIRES_SECONDS = 30
 HEARTBEAT_SECONDS = 2
 SILENCE_SECONDS = 3 * HEARTBEAT_SECONDS
+GONE_SECONDS = 0.5
 _NANOSECONDS = 1_000_000_000
 _HEARTBEAT = "100"
+_EXPIRED = "408"
 
 
 class JetStreamDelivery:
@@ -67,7 +69,10 @@ class JetStreamDelivery:
 
 
 class Puller:
-    """`room` says how many more messages the service can take in now."""
+    """`room` says how many more messages the service can take in now.
+
+    `declare` makes the stream and the durable where they are gone. Raises NatsError, TimeoutError.
+    """
 
     def __init__(
         self,
@@ -76,7 +81,9 @@ class Puller:
         durable: str,
         receive: Receiver,
         room: Callable[[], int],
+        declare: Callable[[], Awaitable[None]],
     ) -> None:
+        self._declare = declare
         self._client = client
         self._stream = stream
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
@@ -87,6 +94,7 @@ class Puller:
         self._more_room = asyncio.Event()
         self._progress = asyncio.Event()
         self._expected = 0
+        self._gone = False
 
     async def start(self) -> None:
         """Begin, or begin anew: what was asked of a broker that was away is void."""
@@ -119,9 +127,13 @@ class Puller:
             try:
                 await self._client.publish(self._next, _request(room), reply=inbox)
                 await self._until_ended()
-            except NatsError as error:
+                if self._gone:
+                    await asyncio.sleep(GONE_SECONDS)  # it may be on its way back by itself
+                    await self._declare()
+                    self._gone = False
+            except (NatsError, TimeoutError) as error:
                 log.warning("can't pull", extra={"stream": self._stream, "error": repr(error)})
-                await asyncio.sleep(HEARTBEAT_SECONDS)
+                await asyncio.sleep(GONE_SECONDS)
 
     async def _until_ended(self) -> None:
         while self._expected > 0:
@@ -140,6 +152,7 @@ class Puller:
             await self._receive(JetStreamDelivery(message, self._stream))
         elif status != _HEARTBEAT:
             self._expected = 0
+            self._gone = status != _EXPIRED  # the durable or its stream was deleted, or moves
         self._progress.set()
 
 

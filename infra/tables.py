@@ -43,6 +43,11 @@ class Time(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
+        if value is None or value.tzinfo is UTC:
+            return value
+        return value.astimezone(UTC)
+
     def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
         if value is None or value.tzinfo is UTC:
             return value

@@ -24,11 +24,12 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler, Middleware
 
 from infra import health, ops
-from infra.errors import Invalid, RetryLater, ShopError
+from infra.errors import Invalid, RetryLater, ShopError, Unauthorized
 from infra.messages import IdempotencyKey
+from infra.reading import StrictRequest, refuse_null
 from infra.request_metrics import RequestMetrics
 from infra.service import Service
-from infra.shapes import View
+from infra.shapes import Error
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +43,6 @@ _CODES = {
     413: "BODY_TOO_LARGE",
     415: "UNSUPPORTED_MEDIA_TYPE",
 }
-
-
-class Error(View):
-    """The body of every error."""
-
-    error: str
-    message: str
-    details: dict[str, Any] | None = None
 
 
 def build(
@@ -82,7 +75,9 @@ def build(
         exception_handlers={Exception: to_response},
         lifespan=[life],
         logging_config=None,
+        before_request=refuse_null,
         middleware=middleware,
+        request_class=StrictRequest,
         openapi_config=_openapi(title, description),
         request_max_body_size=LARGEST_BODY_BYTES,
         state=State({"service": service}),
@@ -97,11 +92,13 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[E
             headers["Retry-After"] = str(error.retry_after_seconds)
             status, body = error.status_code, Error(error=error.code, message=error.message)
         case ShopError():
+            if isinstance(error, Unauthorized):
+                headers["WWW-Authenticate"] = "Bearer"
             details = None if error.details is None else dict(error.details)
             status = error.status_code
             body = Error(error=error.code, message=error.message, details=details)
         case HTTPException() if error.status_code < 500:
-            status, body = error.status_code, _framework_error(error)
+            status, body = error.status_code, _framework_error(request, error)
             headers.update(error.headers or {})
         case _:
             log.error("a request failed", exc_info=error, extra={"path": request.url.path})
@@ -110,13 +107,14 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[E
     return Response(body, status_code=status, headers=headers, media_type=MediaType.JSON)
 
 
-def _framework_error(error: HTTPException) -> Error:
+def _framework_error(request: Request[Any, Any, Any], error: HTTPException) -> Error:
     code = _CODES.get(error.status_code, "INVALID_REQUEST")
     message = error.detail
     details: dict[str, Any] | None = None
     if isinstance(error, ValidationException) and error.extra:
-        details = {"problems": error.extra}
-        message = "; ".join(_problem(each) for each in error.extra)
+        problems = [_named_as_sent(request, each) for each in error.extra]
+        details = {"problems": problems}
+        message = "; ".join(_problem(each) for each in problems)
     elif error.status_code == 404:
         message = "there is no such route; see /schema for those there are"
     elif error.status_code == 405:
@@ -129,6 +127,15 @@ def _problem(problem: Any) -> str:
         return str(problem)
     key = problem.get("key")
     return f"{key}: {problem.get('message')}" if key else str(problem.get("message"))
+
+
+def _named_as_sent(request: Request[Any, Any, Any], problem: Any) -> Any:
+    """The framework names a parameter as Python does; the client knows it by its own name."""
+    if not isinstance(problem, dict) or "key" not in problem:
+        return problem
+    declared = request.route_handler.parsed_fn_signature.parameters.get(problem["key"])
+    sent_as = getattr(declared and declared.kwarg_definition, "name", None)
+    return problem | {"key": sent_as or problem["key"]}
 
 
 def idempotency(scope: str, key: str | None, request: object) -> IdempotencyKey | None:
@@ -152,12 +159,23 @@ def required_key(key: str | None) -> str:
     return key
 
 
+def _in_error_format(response: Response[Any]) -> Response[Any]:
+    """The framework has an HTML page of its own for what is missing below /schema."""
+    if response.status_code != 404:
+        return response
+    body = Error(error="NOT_FOUND", message="there is no such page; see /schema")
+    return Response(body, status_code=404, media_type=MediaType.JSON)
+
+
 def _openapi(title: str, description: str) -> OpenAPIConfig:
     return OpenAPIConfig(
         title=title,
         version="1.0.0",
         description=description,
         path="/schema",
+        openapi_router=Router(
+            "/schema", route_handlers=[], after_request=_in_error_format, include_in_schema=False
+        ),
         render_plugins=[
             SwaggerRenderPlugin(
                 path="/",

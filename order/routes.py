@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import State
-from litestar.params import HeaderParameter, QueryParameter
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from events import wire
 from events.contract import (
@@ -26,13 +26,15 @@ from infra.errors import Invalid
 from infra.messages import Done
 from infra.ports import Outgoing
 from infra.service import Service
-from infra.shapes import Amount, Body, OptionalKey, Page, Size, Text, View
+from infra.shapes import Amount, Body, OptionalKey, Page, Size, Text, View, refusals
 from infra.web import idempotency
 from order import store
 from order.domain import Accepted, Order, Orders, OrderState, PlaceOrder, WantedLine, no_order
 
+OrderId = Annotated[UUID, PathParameter(name="orderId")]
+
 LONGEST_WAIT_SECONDS = 30
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?=$|[,;\s])")
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?=$|[,;\s])", re.IGNORECASE)
 
 
 class OrderedItem(Body):
@@ -116,7 +118,7 @@ class OrderController(Controller):
     path = "/orders"
     tags = ("orders",)
 
-    @post(status_code=202, summary="Place an order")
+    @post(status_code=202, summary="Place an order", responses=refusals(404, 422, body=True))
     async def place(
         self,
         data: NewOrder,
@@ -143,11 +145,11 @@ class OrderController(Controller):
         response.headers["Preference-Applied"] = f"wait={wait_seconds}"
         return response
 
-    @get("/{order_id:str}", summary="One order")
-    async def read(self, order_id: UUID, service: Service[Orders]) -> OrderView:
+    @get("/{orderId:str}", summary="One order", responses=refusals(404))
+    async def read(self, order_id: OrderId, service: Service[Orders]) -> OrderView:
         return _order(await _find(service, str(order_id)))
 
-    @get(summary="Orders, newest first")
+    @get(summary="Orders, newest first", responses=refusals())
     async def list_orders(
         self,
         service: Service[Orders],
@@ -166,8 +168,8 @@ class OrderController(Controller):
             )
         return OrderPage(items=[_order(each) for each in found], page=page, size=size, total=total)
 
-    @get("/{order_id:str}/trace", summary="An order's events, in order")
-    async def trace(self, order_id: UUID, service: Service[Orders]) -> Trace:
+    @get("/{orderId:str}/trace", summary="An order's events, in order", responses=refusals(404))
+    async def trace(self, order_id: OrderId, service: Service[Orders]) -> Trace:
         """Read from the event stream, which keeps them for a week."""
         await _find(service, str(order_id))
         messages = await service.broker.history(f"saga.{order_id}.*")

@@ -5,12 +5,12 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, Response, get, post
-from litestar.params import QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from events.contract import FailReason, PaymentMethod
 from infra.errors import NotFound
 from infra.service import Service
-from infra.shapes import Amount, Body, OptionalKey, Page, Size, View
+from infra.shapes import Amount, Body, OptionalKey, Page, Size, View, refusals
 from infra.web import idempotency
 from payment import store
 from payment.domain import (
@@ -24,6 +24,9 @@ from payment.domain import (
     Wallets,
     no_wallet,
 )
+
+CustomerId = Annotated[UUID, PathParameter(name="customerId")]
+PaymentId = Annotated[UUID, PathParameter(name="paymentId")]
 
 _STATUS = {PaymentState.CAPTURED: "COMPLETED", PaymentState.FAILED: "FAILED"}
 
@@ -80,7 +83,7 @@ class WalletController(Controller):
     path = "/wallets"
     tags = ("wallets",)
 
-    @post(summary="Open a wallet")
+    @post(summary="Open a wallet", responses=refusals(body=True))
     async def open(self, data: NewWallet, service: Service[Wallets]) -> Response[WalletView]:
         """201 for a new wallet; 200 with the one there is, unchanged, for a second call."""
         command = OpenWallet(customer_id=str(data.customer_id))
@@ -89,14 +92,19 @@ class WalletController(Controller):
         status = 201 if opened.new else 200
         return Response(WalletView.of(opened.wallet), status_code=status, headers=headers)
 
-    @get("/{customer_id:str}", summary="A customer's balance")
-    async def read(self, customer_id: UUID, service: Service[Wallets]) -> WalletView:
+    @get("/{customerId:str}", summary="A customer's balance", responses=refusals(404))
+    async def read(self, customer_id: CustomerId, service: Service[Wallets]) -> WalletView:
         return WalletView.of(await _find(service, customer_id))
 
-    @post("/{customer_id:str}/charge", status_code=200, summary="Put money in")
+    @post(
+        "/{customerId:str}/charge",
+        status_code=200,
+        summary="Put money in",
+        responses=refusals(404, 409, 422, body=True),
+    )
     async def charge(
         self,
-        customer_id: UUID,
+        customer_id: CustomerId,
         data: Charge,
         service: Service[Wallets],
         idempotency_key: OptionalKey = None,
@@ -108,9 +116,13 @@ class WalletController(Controller):
         headers = {"Idempotency-Replayed": "true"} if done.replayed else {}
         return Response(WalletView.of(done.answer), headers=headers)
 
-    @get("/{customer_id:str}/transactions", summary="A wallet's ledger, newest first")
+    @get(
+        "/{customerId:str}/transactions",
+        summary="A wallet's ledger, newest first",
+        responses=refusals(404),
+    )
     async def transactions(
-        self, customer_id: UUID, service: Service[Wallets], page: Page = 0, size: Size = 20
+        self, customer_id: CustomerId, service: Service[Wallets], page: Page = 0, size: Size = 20
     ) -> EntryPage:
         await _find(service, customer_id)
         async with service.reading() as connection:
@@ -125,7 +137,7 @@ class PaymentController(Controller):
     path = "/payments"
     tags = ("payments",)
 
-    @get(summary="The payments of an order")
+    @get(summary="The payments of an order", responses=refusals())
     async def list_of_order(
         self, service: Service[Wallets], order_id: Annotated[UUID, QueryParameter(name="orderId")]
     ) -> Payments:
@@ -133,8 +145,8 @@ class PaymentController(Controller):
             found = await store.payments_of(connection, str(order_id))
         return Payments(items=[_payment(each) for each in found])
 
-    @get("/{payment_id:str}", summary="One payment")
-    async def read(self, payment_id: UUID, service: Service[Wallets]) -> PaymentView:
+    @get("/{paymentId:str}", summary="One payment", responses=refusals(404))
+    async def read(self, payment_id: PaymentId, service: Service[Wallets]) -> PaymentView:
         async with service.reading() as connection:
             payment = await store.find_payment(connection, str(payment_id))
         if payment is None:

@@ -6,12 +6,24 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post
-from litestar.params import QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from events.contract import LARGEST, ProductStatus
 from infra.errors import Invalid
 from infra.service import Service
-from infra.shapes import Amount, Body, LongText, OptionalKey, Page, Size, Text, View
+from infra.shapes import (
+    Amount,
+    Body,
+    Label,
+    LongText,
+    OptionalKey,
+    Page,
+    Size,
+    Text,
+    View,
+    instant,
+    refusals,
+)
 from infra.web import idempotency, required_key
 from product import store
 from product.domain import (
@@ -24,10 +36,11 @@ from product.domain import (
     no_product,
 )
 
+ProductId = Annotated[UUID, PathParameter(name="productId")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 Delta = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
-From = Annotated[datetime | None, QueryParameter(name="from", description="RFC 3339, included")]
-To = Annotated[datetime | None, QueryParameter(name="to", description="RFC 3339, not included")]
+From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339, included")]
+To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339, not included")]
 NamePart = Annotated[
     str | None, QueryParameter(name="query", max_length=200, description="a part of the name")
 ]
@@ -41,7 +54,7 @@ class NewProduct(Body):
     price: Amount
     stock: Count = 0
     description: LongText = ""
-    category: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    category: Label = ""
 
 
 class ProductChanges(Body):
@@ -50,7 +63,7 @@ class ProductChanges(Body):
     name: Text | None = None
     price: Amount | None = None
     description: LongText | None = None
-    category: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    category: Label | None = None
     status: ProductStatus | None = None
 
 
@@ -112,7 +125,7 @@ class ProductController(Controller):
     path = "/products"
     tags = ("products",)
 
-    @post(summary="Put a product on offer")
+    @post(summary="Put a product on offer", responses=refusals(422, body=True))
     async def create(
         self, data: NewProduct, service: Service[Shelves], idempotency_key: OptionalKey = None
     ) -> Response[ProductView]:
@@ -128,7 +141,7 @@ class ProductController(Controller):
         headers = {"Location": f"/api/v1/products/{done.answer.product_id}"}
         return Response(_product(done.answer), status_code=201, headers=headers)
 
-    @get(summary="Search the products, oldest first")
+    @get(summary="Search the products, oldest first", responses=refusals())
     async def search(
         self,
         service: Service[Shelves],
@@ -151,13 +164,13 @@ class ProductController(Controller):
             items=[_product(each) for each in found], page=page, size=size, total=total
         )
 
-    @get("/{product_id:str}", summary="One product")
-    async def read(self, product_id: UUID, service: Service[Shelves]) -> ProductView:
+    @get("/{productId:str}", summary="One product", responses=refusals(404))
+    async def read(self, product_id: ProductId, service: Service[Shelves]) -> ProductView:
         return _product(await _find(service, product_id))
 
-    @patch("/{product_id:str}", summary="Change a product")
+    @patch("/{productId:str}", summary="Change a product", responses=refusals(404, body=True))
     async def change(
-        self, product_id: UUID, data: ProductChanges, service: Service[Shelves]
+        self, product_id: ProductId, data: ProductChanges, service: Service[Shelves]
     ) -> ProductView:
         """Orders on their way keep the prices they were accepted with."""
         command = ChangeProduct(
@@ -170,16 +183,24 @@ class ProductController(Controller):
         )
         return _product((await service.ask(command)).answer)
 
-    @delete("/{product_id:str}", summary="Take a product off the shop; its history stays")
-    async def discontinue(self, product_id: UUID, service: Service[Shelves]) -> None:
+    @delete(
+        "/{productId:str}",
+        summary="Take a product off the shop; its history stays",
+        responses=refusals(404),
+    )
+    async def discontinue(self, product_id: ProductId, service: Service[Shelves]) -> None:
         await service.ask(
             ChangeProduct(product_id=str(product_id), status=ProductStatus.DISCONTINUED)
         )
 
-    @patch("/{product_id:str}/stock", summary="Bring stock in or take it out")
+    @patch(
+        "/{productId:str}/stock",
+        summary="Bring stock in or take it out",
+        responses=refusals(404, 422, body=True),
+    )
     async def book(
         self,
-        product_id: UUID,
+        product_id: ProductId,
         data: StockChange,
         service: Service[Shelves],
         idempotency_key: OptionalKey = None,
@@ -199,30 +220,32 @@ class ProductController(Controller):
         entry: Entry = (await service.ask(command)).answer
         return StockView(product_id=entry.product_id, stock=entry.balance_after)
 
-    @get("/{product_id:str}/stock", summary="What can be bought now")
-    async def stock(self, product_id: UUID, service: Service[Shelves]) -> Availability:
+    @get("/{productId:str}/stock", summary="What can be bought now", responses=refusals(404))
+    async def stock(self, product_id: ProductId, service: Service[Shelves]) -> Availability:
         return Availability.of(await _find(service, product_id))
 
-    @get("/{product_id:str}/stock/history", summary="The stock ledger, newest first")
+    @get(
+        "/{productId:str}/stock/history",
+        summary="The stock ledger, newest first",
+        responses=refusals(404),
+    )
     async def history(
         self,
-        product_id: UUID,
+        product_id: ProductId,
         service: Service[Shelves],
         since: From = None,
         until: To = None,
         page: Page = 0,
         size: Size = 20,
     ) -> EntryPage:
-        for name, time in (("from", since), ("to", until)):
-            if time is not None and time.tzinfo is None:
-                raise Invalid(f"{name}: send a time with its zone, such as 2026-01-31T09:00:00Z")
+        start, end = instant("from", since), instant("to", until)
         await _find(service, product_id)
         async with service.reading() as connection:
             found, total = await store.history(
                 connection,
                 str(product_id),
-                since=since,
-                until=until,
+                since=start,
+                until=end,
                 offset=page * size,
                 size=size,
             )

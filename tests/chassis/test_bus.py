@@ -159,6 +159,31 @@ async def test_delivery_goes_on_after_the_broker_was_killed(nats_server: NatsSer
         await until(delivered, "the event is delivered")
 
 
+async def test_a_stream_that_was_deleted_is_made_anew(nats_server: NatsServer) -> None:
+    inbox = Inbox()
+    async with bus(nats_server.url, inbox) as broker, jetstream(nats_server.url) as js:
+        await broker.publish([message()])
+        await received(inbox, 1)
+        await inbox.acknowledge()
+        await js.delete_stream("SAGA")
+        after = message()
+
+        async def stored() -> bool:
+            return await broker.publish([after]) != [None]
+
+        await until(stored, "the stream is there again")
+        await received(inbox, 2)
+    assert inbox.all[1] == after.subject
+
+
+async def test_a_durable_that_was_deleted_is_made_anew(nats_server: NatsServer) -> None:
+    inbox = Inbox()
+    async with bus(nats_server.url, inbox) as broker, jetstream(nats_server.url) as js:
+        await js.delete_consumer("SAGA", "payment")
+        await broker.publish([message()])
+        await received(inbox, 1)
+
+
 async def test_the_history_of_an_order_is_read_in_order_without_a_consumer(
     nats_server: NatsServer,
 ) -> None:

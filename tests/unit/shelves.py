@@ -1,0 +1,70 @@
+"""Products on shelves, and the events of one order or of several, for the tests of stock."""
+
+from datetime import UTC, datetime, timedelta
+
+from events.contract import (
+    CouponUsed,
+    FailReason,
+    Line,
+    PaymentCompleted,
+    PaymentFailed,
+    PaymentMethod,
+    ProductStatus,
+)
+from infra.rows import Ledger, Rows
+from product.domain import Hold, Product, Shelves
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=1)
+LINES = (
+    Line(product_id="a", quantity=2, price=30),
+    Line(product_id="b", quantity=1, price=7),
+)
+
+
+def product(product_id: str, available: int, reserved: int = 0) -> Product:
+    return Product(
+        product_id=product_id,
+        version=1,
+        name=product_id,
+        price=30,
+        description="",
+        category="",
+        status=ProductStatus.ACTIVE,
+        available=available,
+        reserved=reserved,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+
+
+def shelves(*rows: Product | Hold) -> Shelves:
+    products = {row.product_id: row for row in rows if isinstance(row, Product)}
+    holds = {row.order_id: row for row in rows if isinstance(row, Hold)}
+    return Shelves(LATER, Rows(holds), Rows(products), Rows(), Ledger())
+
+
+def used(order_id: str = "o", lines: tuple[Line, ...] = LINES) -> CouponUsed:
+    return CouponUsed(
+        order_id=order_id,
+        customer_id="c",
+        items=lines,
+        total_amount=67,
+        discount_amount=7,
+        payable_amount=60,
+    )
+
+
+def paid(order_id: str = "o") -> PaymentCompleted:
+    return PaymentCompleted(
+        order_id=order_id,
+        payment_id="p",
+        customer_id="c",
+        method=PaymentMethod.WALLET,
+        amount=60,
+        discount_amount=7,
+    )
+
+
+def failed(order_id: str = "o") -> PaymentFailed:
+    return PaymentFailed(order_id=order_id, reason=FailReason.INSUFFICIENT_BALANCE)

@@ -1,0 +1,106 @@
+"""Defining coupons, and issuing them first come, first served."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coupon.domain import Coupons, DefineCoupon, DiscountType, IssueCoupon
+from coupon.reactions import reactions
+from infra.errors import Conflict, Invalid, NotFound
+from infra.rows import Rows
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def no_coupons() -> Coupons:
+    return Coupons(NOW, Rows(), Rows(), Rows(), Rows())
+
+
+def definition(**terms: object) -> DefineCoupon:
+    plain = DefineCoupon(
+        coupon_id="d",
+        name="off",
+        discount_type=DiscountType.FIXED,
+        discount_value=10,
+        min_order_amount=0,
+        quantity=3,
+        valid_from=None,
+        valid_until=None,
+    )
+    return msgspec.structs.replace(plain, **terms)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 4), st.lists(st.integers(0, 6), max_size=15))
+def test_never_one_too_many(quantity: int, rush: list[int]) -> None:
+    at = no_coupons()
+    reactions.carry_out(definition(quantity=quantity), at)
+    at.keep()
+    winners = list(dict.fromkeys(rush))[:quantity]
+    got: list[int] = []
+    for number, customer in enumerate(rush):
+        command = IssueCoupon(
+            issued_coupon_id=f"i{number}", coupon_id="d", customer_id=f"c{customer}"
+        )
+        if customer in got or len(got) == quantity:
+            with pytest.raises(Conflict) as refused:
+                reactions.carry_out(command, at)
+            at.undo()
+            code = "COUPON_ALREADY_ISSUED" if customer in got else "COUPON_EXHAUSTED"
+            assert refused.value.code == code
+        else:
+            issued, said = reactions.carry_out(command, at)
+            at.keep()
+            assert said == ()
+            assert (issued.customer_id, issued.order_id) == (f"c{customer}", None)
+            got.append(customer)
+        assert at.coupons["d"].issued == len(got)
+    assert got == winners
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"discount_type": DiscountType.RATE, "discount_value": 101},
+        {"valid_from": NOW, "valid_until": NOW},
+        {"valid_from": NOW + SECOND, "valid_until": NOW},
+    ],
+)
+def test_terms_that_make_no_sense_together(terms: dict[str, object]) -> None:
+    at = no_coupons()
+    with pytest.raises(Invalid):
+        reactions.carry_out(definition(**terms), at)
+    at.keep()
+    assert at.coupons.inserted == []
+
+
+@pytest.mark.parametrize("ends", [NOW, NOW - SECOND])
+def test_a_coupon_whose_time_is_over_is_not_issued(ends: datetime) -> None:
+    at = no_coupons()
+    reactions.carry_out(definition(valid_until=ends), at)
+    with pytest.raises(Conflict) as refused:
+        reactions.carry_out(IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c"), at)
+    assert refused.value.code == "COUPON_EXPIRED"
+
+
+def test_a_coupon_that_nobody_defined_is_not_issued() -> None:
+    with pytest.raises(NotFound) as refused:
+        reactions.carry_out(
+            IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c"), no_coupons()
+        )
+    assert refused.value.code == "COUPON_NOT_FOUND"
+
+
+def test_what_was_issued_keeps_its_terms() -> None:
+    at = no_coupons()
+    terms = {"valid_from": NOW, "valid_until": NOW + SECOND, "min_order_amount": 7}
+    reactions.carry_out(definition(**terms), at)
+    command = IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c")
+    issued, _ = reactions.carry_out(command, at)
+    assert {name: getattr(issued, name) for name in terms} == terms
+    assert (issued.discount_type, issued.discount_value) == (DiscountType.FIXED, 10)
+    assert issued.issued_at == NOW

@@ -1,0 +1,62 @@
+"""The language and the business rules stand alone: each imported in a fresh interpreter.
+
+import-linter reads the import statements; this sees what is really loaded, by name or in a function
+that runs on import too.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+FORBIDDEN = ("sqlalchemy", "nats", "litestar", "redis", "asyncio")
+SERVICES = ("order", "product", "coupon", "payment")
+PURE = [
+    "events",
+    *sorted(f"events.{path.stem}" for path in (ROOT / "events").glob("[!_]*.py")),
+    *(f"{service}.{name}" for service in SERVICES for name in ("domain", "reactions")),
+]
+
+_LIST_MODULES = "import sys, {module}; print(*sys.modules, sep='\\n')"
+
+
+def loaded(module: str, *folders: Path) -> set[str]:
+    """The forbidden packages that are there once the module was imported, alone."""
+    # -I would also leave out the current folder, from which the project's packages come.
+    done = subprocess.run(
+        [sys.executable, "-c", _LIST_MODULES.format(module=module)],
+        cwd=ROOT,
+        env={"PYTHONPATH": ":".join(map(str, folders))},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    modules = set(done.stdout.split())
+    assert module in modules
+    return modules & set(FORBIDDEN)
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_pure_module_loads_no_framework(module: str) -> None:
+    assert loaded(module) == set()
+
+
+def test_the_list_is_whole() -> None:
+    assert {"events.contract", "events.reactions", "events.wire"} < set(PURE)
+    services = {path.parent.name for path in ROOT.glob("*/reactions.py")} - {"events"}
+    assert services == set(SERVICES)
+
+
+@pytest.mark.parametrize("forbidden", FORBIDDEN)
+def test_the_check_sees_what_is_forbidden(tmp_path: Path, forbidden: str) -> None:
+    """Also where the import is hidden, and where it is another module's."""
+    (tmp_path / "inner.py").write_text(f"__import__('importlib').import_module('{forbidden}')\n")
+    (tmp_path / "tainted.py").write_text("def _load():\n    import inner\n_load()\n")
+    assert forbidden in loaded("tainted", tmp_path)
+
+
+def test_a_service_that_is_put_together_would_be_caught() -> None:
+    assert set(FORBIDDEN) - {"redis"} <= loaded("order.app")

@@ -1,0 +1,172 @@
+"""Stock: every event in every state, all lines or none, and the catalogue's commands."""
+
+import pytest
+
+from events.contract import (
+    FailReason,
+    Line,
+    ProductChanged,
+    ProductStatus,
+    StockDecremented,
+    StockRestored,
+    StockUnavailable,
+)
+from infra.errors import Refused
+from product.domain import (
+    LARGEST_STOCK,
+    SEED,
+    UNSETTLED,
+    BookStock,
+    ChangeProduct,
+    CreateProduct,
+    Hold,
+    HoldState,
+    Product,
+    Shelves,
+)
+from product.reactions import reactions
+from tests.unit.shelves import LINES, NOW, failed, paid, product, shelves, used
+
+
+def in_state(state: HoldState | None) -> Shelves:
+    """The shelves when the order's row is in this state; 10 of a and 5 of b came in."""
+    held = 1 if state is HoldState.HELD else 0
+    gone = state in (HoldState.HELD, HoldState.SOLD)
+    rows: list[Product | Hold] = [
+        product("a", 8 if gone else 10, reserved=2 * held),
+        product("b", 4 if gone else 5, reserved=held),
+    ]
+    if state is not None:
+        lines = () if state is HoldState.REFUSED else LINES
+        rows.append(Hold(order_id="o", state=state, items=lines, updated_at=NOW))
+    return shelves(*rows)
+
+
+def amounts(at: Shelves) -> list[tuple[int, int]]:
+    return [(at.products[each].available, at.products[each].reserved) for each in ("a", "b")]
+
+
+EVENTS = {"CouponUsed": used(), "PaymentCompleted": paid(), "PaymentFailed": failed()}
+MOVES = {
+    (None, "CouponUsed"): (HoldState.HELD, StockDecremented, [(8, 2), (4, 1)]),
+    (None, "PaymentFailed"): (HoldState.RELEASED, None, [(10, 0), (5, 0)]),
+    (HoldState.HELD, "PaymentCompleted"): (HoldState.SOLD, None, [(8, 0), (4, 0)]),
+    (HoldState.HELD, "PaymentFailed"): (HoldState.RELEASED, StockRestored, [(10, 0), (5, 0)]),
+    (HoldState.SOLD, "PaymentFailed"): (HoldState.RELEASED, StockRestored, [(10, 0), (5, 0)]),
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+@pytest.mark.parametrize("state", [None, *HoldState])
+def test_every_event_in_every_state(state: HoldState | None, name: str) -> None:
+    at = in_state(state)
+    before = amounts(at)
+    said = reactions.react(EVENTS[name], at)
+    at.keep()
+    if (state, name) not in MOVES:
+        assert said == ()
+        assert [*at.holds.inserted, *at.holds.updated, *at.products.updated, *at.ledger] == []
+        assert amounts(at) == before
+        return
+    after, says, left = MOVES[state, name]
+    assert at.holds["o"].state is after
+    assert [type(event) for event in said] == ([says] if says else [])
+    assert amounts(at) == left
+    booked = {entry.product_id: entry for entry in at.ledger}
+    changed = [now[0] - then[0] for now, then in zip(left, before, strict=True)]
+    assert [booked[each].delta if each in booked else 0 for each in ("a", "b")] == changed
+    prefix = "DEC" if name == "CouponUsed" else "INC"
+    assert {entry.request_id for entry in at.ledger} <= {f"{prefix}-o"}
+
+
+def test_the_states_and_events_are_all_of_them() -> None:
+    assert {event.__name__ for event in reactions.hears} == set(EVENTS)
+    assert frozenset({HoldState.HELD}) == UNSETTLED
+
+
+def test_what_is_said_when_the_stock_is_held_and_given_back() -> None:
+    at = in_state(None)
+    (held,) = reactions.react(used(), at)
+    assert held == StockDecremented(
+        order_id="o",
+        customer_id="c",
+        items=LINES,
+        total_amount=67,
+        discount_amount=7,
+        payable_amount=60,
+    )
+    assert reactions.react(failed(), at) == (StockRestored(order_id="o", items=LINES),)
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason", "blamed"),
+    [
+        ((("a", 10), ("b", 6)), FailReason.INSUFFICIENT_STOCK, "b"),
+        ((("a", 11), ("b", 6)), FailReason.INSUFFICIENT_STOCK, "a"),
+        ((("a", 1), ("x", 1)), FailReason.PRODUCT_NOT_FOUND, "x"),
+        ((("a", 1), ("off", 1)), FailReason.PRODUCT_DISCONTINUED, "off"),
+    ],
+)
+def test_all_lines_or_none(
+    lines: tuple[tuple[str, int], ...], reason: FailReason, blamed: str
+) -> None:
+    at = in_state(None)
+    reactions.carry_out(CreateProduct(product_id="off", name="off", price=1, stock=5), at)
+    off = ChangeProduct(product_id="off", status=ProductStatus.DISCONTINUED)
+    reactions.carry_out(off, at)
+    before = amounts(at)
+    wanted = tuple(Line(product_id=each, quantity=count, price=1) for each, count in lines)
+    said = reactions.react(used(lines=wanted), at)
+    assert said == (StockUnavailable(order_id="o", reason=reason, product_id=blamed),)
+    at.keep()
+    assert at.holds["o"].state is HoldState.REFUSED
+    assert amounts(at) == before
+    assert {entry.request_id for entry in at.ledger} == {"INITIAL"}
+
+
+def test_the_last_unit_can_be_had_once() -> None:
+    at = shelves(product("a", 1))
+    one = (Line(product_id="a", quantity=1, price=30),)
+    said = [reactions.react(used(order_id, one), at)[0] for order_id in ("o1", "o2")]
+    assert [type(event) for event in said] == [StockDecremented, StockUnavailable]
+
+
+# ---------------------------------------------------------------- commands
+
+
+def test_the_stock_of_a_product_has_a_limit() -> None:
+    at = shelves(product("a", LARGEST_STOCK - 1))
+    one = BookStock(product_id="a", request_id="k", delta=1, reason="r", order_id=None)
+    assert reactions.carry_out(one, at)[0].balance_after == LARGEST_STOCK
+    more = BookStock(product_id="a", request_id="l", delta=1, reason="r", order_id=None)
+    with pytest.raises(Refused) as refused:
+        reactions.carry_out(more, at)
+    assert refused.value.code == "VALIDATION_ERROR"
+
+
+def test_each_change_is_told_once_with_the_next_version() -> None:
+    at = shelves(product("a", 3))
+    for version, price, is_new in ((2, 40, True), (2, 40, False), (3, 41, True)):
+        answer, said = reactions.carry_out(ChangeProduct(product_id="a", price=price), at)
+        assert (answer.version, answer.price, answer.available) == (version, price, 3)
+        told = ProductChanged(
+            product_id="a",
+            version=version,
+            name="a",
+            price=price,
+            status=ProductStatus.ACTIVE,
+        )
+        assert said == ((told,) if is_new else ())
+
+
+def test_seeding_twice_changes_nothing() -> None:
+    at = shelves()
+    first = [reactions.carry_out(command, at) for command in SEED]
+    at.keep()
+    assert [len(said) for _, said in first] == [1] * len(SEED)
+    rows, entries = at.products.inserted, list(at.ledger)
+    again = [reactions.carry_out(command, at) for command in SEED]
+    at.keep()
+    assert [answer for answer, _ in again] == [answer for answer, _ in first]
+    assert [said for _, said in again] == [()] * len(SEED)
+    assert (at.products.inserted, list(at.ledger)) == (rows, entries)

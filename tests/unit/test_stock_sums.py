@@ -1,0 +1,122 @@
+"""Stock adds up, and rows only move forward, whatever comes in whatever order, and twice."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from events.contract import Event, Line
+from infra.errors import Refused
+from product.domain import BookStock, HoldState, Shelves
+from product.reactions import reactions
+from tests.unit.shelves import failed, paid, product, shelves, used
+
+FORWARD = {
+    (None, HoldState.HELD),
+    (None, HoldState.REFUSED),
+    (None, HoldState.RELEASED),
+    (HoldState.HELD, HoldState.SOLD),
+    (HoldState.HELD, HoldState.RELEASED),
+    (HoldState.SOLD, HoldState.RELEASED),
+}
+
+order_ids = st.sampled_from(["o1", "o2", "o3", "o4"])
+quantities = st.tuples(st.integers(1, 6), st.integers(0, 6))
+bookings = st.builds(
+    BookStock,
+    product_id=st.sampled_from(["a", "b"]),
+    request_id=st.sampled_from(["k1", "k2", "DEC-o1", "INC-o1"]),
+    delta=st.sampled_from([-9, -3, -1, 1, 5]),
+    reason=st.just("MANUAL"),
+    order_id=st.none(),
+)
+happenings = st.lists(
+    st.one_of(order_ids.map(paid), order_ids.map(failed), order_ids, bookings), max_size=30
+)
+
+
+def check_sums(at: Shelves, initial: dict[str, int]) -> None:
+    holds = [hold for each in ("o1", "o2", "o3", "o4") if (hold := at.holds.get(each))]
+    for product_id, came in initial.items():
+        row = at.products[product_id]
+        entries = [entry for entry in at.ledger if entry.product_id == product_id]
+        by_hand = sum(entry.delta for entry in entries if entry.request_id.startswith("k"))
+        in_state = {
+            state: sum(
+                line.quantity
+                for hold in holds
+                for line in hold.items
+                if hold.state is state and line.product_id == product_id
+            )
+            for state in (HoldState.HELD, HoldState.SOLD)
+        }
+        assert row.available >= 0
+        assert row.reserved == in_state[HoldState.HELD]
+        assert row.available + row.reserved + in_state[HoldState.SOLD] == came + by_hand
+        assert row.available == came + sum(entry.delta for entry in entries)
+        assert len({entry.request_id for entry in entries}) == len(entries)
+        balances = [came, *(entry.balance_after for entry in entries)]
+        steps = [later - earlier for earlier, later in pairwise(balances)]
+        assert steps == [entry.delta for entry in entries]
+
+
+@settings(deadline=None)
+@given(
+    st.fixed_dictionaries(dict.fromkeys(["o1", "o2", "o3", "o4"], quantities)),
+    st.fixed_dictionaries({"a": st.integers(0, 12), "b": st.integers(0, 12)}),
+    happenings,
+)
+def test_stock_adds_up_whatever_comes(
+    wanted: dict[str, tuple[int, int]],
+    initial: dict[str, int],
+    happened: list[Event | str | BookStock],
+) -> None:
+    """A text stands for the order's CouponUsed: its lines are the same each time."""
+    at = shelves(*(product(each, count) for each, count in initial.items()))
+    states: dict[str, HoldState | None] = {}
+    for each in happened:
+        if isinstance(each, BookStock):
+            book_or_refuse(at, each)
+        else:
+            event = used(each, lines_of(wanted[each])) if isinstance(each, str) else each
+            reactions.react(event, at)
+            at.keep()
+            order_id = event.key
+            hold = at.holds.get(order_id)
+            now, before = hold.state if hold else None, states.get(order_id)
+            assert now == before or (before, now) in FORWARD
+            states[order_id] = now
+        check_sums(at, initial)
+
+
+def lines_of(counts: tuple[int, int]) -> tuple[Line, ...]:
+    return tuple(
+        Line(product_id=each, quantity=count, price=30)
+        for each, count in zip("ab", counts, strict=True)
+        if count
+    )
+
+
+def book_or_refuse(at: Shelves, command: BookStock) -> None:
+    known = at.booked.get((command.product_id, command.request_id))
+    available = at.products[command.product_id].available
+    own_key = command.request_id.startswith("k")
+    if known and known.delta != command.delta:
+        code = "IDEMPOTENCY_KEY_REUSED"
+    elif known is None and not own_key:
+        code = "VALIDATION_ERROR"
+    elif known is None and available + command.delta < 0:
+        code = "INSUFFICIENT_STOCK"
+    else:
+        entry, said = reactions.carry_out(command, at)
+        at.keep()
+        assert said == ()
+        assert entry.delta == command.delta
+        assert known is None or entry == known
+        return
+    with pytest.raises(Refused) as refused:
+        reactions.carry_out(command, at)
+    at.undo()
+    assert refused.value.code == code
+    assert at.products[command.product_id].available == available
