@@ -1,0 +1,72 @@
+"""A whole local stack for tests.
+
+It is started as a user starts it, by `infra.stack`, with free ports and a state folder of its own,
+so the suite runs beside a stack that is up, and every process is stopped by its id.
+"""
+
+import os
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SERVICES = ("order", "product", "coupon", "payment")
+PARTS = (*SERVICES, "nats", "nats_monitor", "redis")
+
+
+@contextmanager
+def running_stack(folder: Path, **settings: str) -> Iterator[Mapping[str, str]]:
+    """Start a stack in this folder, give its environment, and stop it again."""
+    environment = {f"{part.upper()}_PORT": str(port) for part, port in _free_ports().items()}
+    environment |= {"STATE_DIR": str(folder), "NATS_CONTEXT": ""} | settings
+    environment = os.environ | environment
+    try:
+        run_stack(environment, "up")
+        lines = run_stack(environment, "env").splitlines()
+        yield environment | dict(line.split("=", 1) for line in lines)
+    finally:
+        run_stack(environment, "down")
+
+
+def run_stack(environment: Mapping[str, str], *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.stack", *words],
+        cwd=ROOT,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def free_port(start: int | None = None) -> int:
+    """A port that nobody uses, below the range that the system gives to outgoing connections."""
+    candidate = start or random.randint(20_000, 30_000)
+    while not _is_free(candidate):
+        candidate += 1
+    return candidate
+
+
+def _free_ports() -> dict[str, int]:
+    ports: dict[str, int] = {}
+    last = free_port()
+    for part in PARTS:
+        ports[part] = last = free_port(last + 1)
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
