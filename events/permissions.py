@@ -66,6 +66,7 @@ def publishes(registry: Reactions) -> list[str]:
     for stream in sorted({event.stream for event in registry.says | registry.hears}):
         subjects += [f"$JS.API.STREAM.CREATE.{stream}", f"$JS.API.STREAM.INFO.{stream}"]
         subjects += [f"$JS.API.DIRECT.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}.>"]
+        subjects += [f"$JS.API.STREAM.MSG.GET.{stream}"]
     for stream in sorted({event.stream for event in registry.hears}):
         subjects += [
             f"$JS.API.CONSUMER.CREATE.{stream}.{service}",

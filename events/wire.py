@@ -41,6 +41,7 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str
     name: str
     key: str
+    stream: str
     subject: str
     body: bytes
     cause_id: str | None
@@ -94,6 +95,7 @@ def seal(
         event_id=identity,
         name=type(event).__name__,
         key=event.key,
+        stream=event.stream,
         subject=subject_of(type(event), event.key),
         body=_encode(event),
         cause_id=cause.event_id if cause else None,

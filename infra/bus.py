@@ -22,9 +22,9 @@ from nats.js.errors import BadRequestError, NotFoundError
 from events.contract import CATALOG, SAGA, SUBJECT_PREFIX, Event
 from events.permissions import inbox_prefix
 from events.reactions import Reactions
-from events.wire import subject_of
+from events.wire import EVENT_ID, subject_of
 from infra.errors import RetryLater
-from infra.ports import Outgoing, Receiver
+from infra.ports import BrokerAway, Outgoing, Receiver
 from infra.publishing import Publisher
 from infra.pulling import Puller
 
@@ -109,6 +109,26 @@ class JetStream:
         except (NatsError, TimeoutError, OSError) as error:
             raise RetryLater("the event stream can't be read at the moment; try again") from error
 
+    async def first_sequence(self, stream: str) -> int:
+        jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
+        try:
+            return (await jetstream.stream_info(stream)).state.first_seq
+        except NotFoundError:
+            return 0
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BrokerAway(repr(error)) from error
+
+    async def event_at(self, stream: str, sequence: int) -> str | None:
+        jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
+        try:
+            # Of the leader: a replica may be behind, which is no loss.
+            message = await jetstream.get_msg(stream, seq=sequence)
+        except NotFoundError:
+            return None
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BrokerAway(repr(error)) from error
+        return (message.headers or {}).get(EVENT_ID)
+
     @asynccontextmanager
     async def passing(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
         passed = asyncio.Event()
@@ -181,7 +201,12 @@ class JetStream:
                     raise
                 log.warning("a stream is configured otherwise", extra={"stream": name})
         for name in sorted({event.stream for event in self._registry.hears}):
-            await jetstream.add_consumer(name, durable_config(name, self._registry))
+            durable = await jetstream.add_consumer(name, durable_config(name, self._registry))
+            last = (await jetstream.stream_info(name)).state.last_seq
+            if durable.delivered and durable.delivered.stream_seq > last:
+                log.error("a durable stands beyond its stream: made anew", extra={"stream": name})
+                await jetstream.delete_consumer(name, self._registry.service)
+                await jetstream.add_consumer(name, durable_config(name, self._registry))
 
 
 def stream_config(name: str, replicas: int) -> StreamConfig:

@@ -50,7 +50,7 @@ class Relay:
         self, database: Database, broker: Broker, clock: Clock, *, service: str, instance: str
     ) -> None:
         self._database = database
-        self._broker = broker
+        self.broker = broker
         self._clock = clock
         self._service = service
         self._instance = instance
@@ -100,7 +100,7 @@ class Relay:
             while True:
                 await self._work.wait()
                 self._work.clear()
-                await self._broker.wait_connected()
+                await self.broker.wait_connected()
                 room = IN_FLIGHT - len(self._in_flight)
                 idle = (event_id for event_id in self._backlog if event_id not in self._in_flight)
                 if chosen := list(islice(idle, room)):
@@ -108,7 +108,9 @@ class Relay:
                     group.create_task(self._send(chosen))
 
     async def _send(self, event_ids: list[str]) -> None:
-        sequences = await self._broker.publish([self._outgoing(each) for each in event_ids])
+        sequences = await self.broker.publish(
+            [self.outgoing(self._backlog[each]) for each in event_ids]
+        )
         now = self._clock()
         for event_id, sequence in zip(event_ids, sequences, strict=True):
             if sequence is not None:
@@ -124,8 +126,8 @@ class Relay:
         self._in_flight.difference_update(event_ids)
         self._wake()
 
-    def _outgoing(self, event_id: str) -> Outgoing:
-        sealed = self._backlog[event_id]
+    def outgoing(self, sealed: Sealed) -> Outgoing:
+        """The message for an event of ours."""
         return Outgoing(sealed.subject, sealed.body, wire.headers(sealed, self._service))
 
     async def _note(self) -> None:
@@ -140,7 +142,7 @@ class Relay:
 
     async def _sweep(self) -> None:
         while True:
-            await self._broker.wait_connected()
+            await self.broker.wait_connected()
             if len(self._backlog) < SWEPT_AT_ONCE:
                 rows = await self._swept()
                 self._adopt(rows)

@@ -60,6 +60,10 @@ class Delivery(Protocol):
 Receiver = Callable[[Delivery], Awaitable[None]]
 
 
+class BrokerAway(Exception):
+    """The broker can't be asked now. Later it can."""
+
+
 class Broker(Protocol):
     """The event bus, as far as a service needs it."""
 
@@ -82,6 +86,12 @@ class Broker(Protocol):
 
     def room_again(self) -> None:
         """Messages were worked off: more may be delivered."""
+
+    async def first_sequence(self, stream: str) -> int:
+        """The lowest sequence that the stream still holds, or would give. Raises BrokerAway."""
+
+    async def event_at(self, stream: str, sequence: int) -> str | None:
+        """The id of the event that the stream holds there, if any. Raises BrokerAway."""
 
     async def history(self, subject: str) -> list[Outgoing]:
         """What the stream holds under a subject filter, in order. Raises RetryLater."""

@@ -13,7 +13,7 @@ from typing import Any, Generic
 from sqlalchemy import Connection, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.contract import SAGA, SUBJECT_PREFIX
+from events.contract import SAGA
 from infra import metrics, tables
 from infra.batch import Batch, Participant, W
 from infra.bus import ACK_WAIT_SECONDS, JetStream
@@ -23,6 +23,7 @@ from infra.mailbox import Mailbox
 from infra.messages import Done, Heard, IdempotencyKey, Message, Outcome
 from infra.outbox import Relay, note
 from infra.ports import Broker, Clock, Delivery, NewId, random_id, system_clock
+from infra.reconciliation import Reconciler
 from infra.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,9 @@ class Service(Generic[W]):
             service=participant.name,
             instance=settings.instance,
         )
+        self.reconciler = Reconciler(
+            self.database, self.broker, clock, {e.stream for e in participant.reactions.says}
+        )
         self.mailbox = Mailbox(
             self._transact,
             self._settled,
@@ -78,7 +82,13 @@ class Service(Generic[W]):
         """Make the tables, then work. The broker may come later."""
         await self.database.create(tables.metadata, self.participant.schema)
         await self.database.run(self.relay.forget_claims)
-        loops = (self.mailbox.run(), self.relay.run(), self._stay_in_progress(), self._clean_up())
+        loops = (
+            self.mailbox.run(),
+            self.relay.run(),
+            self.reconciler.run(),
+            self._stay_in_progress(),
+            self._clean_up(),
+        )
         self._tasks = [asyncio.create_task(loop) for loop in loops]
         for task in self._tasks:
             task.add_done_callback(_stop_if_broken)
@@ -192,7 +202,7 @@ class Service(Generic[W]):
         rows, inbox, outbox = self.participant.rows, tables.inbox, tables.outbox
         keys = tables.idempotency_keys
         unsettled = select(rows.c.order_id).where(rows.c.state.in_(self.participant.unsettled))
-        of_an_order = outbox.c.subject.startswith(f"{SUBJECT_PREFIX[SAGA]}.")
+        of_an_order = outbox.c.stream == SAGA
         spent = (outbox.c.published_at < before) & of_an_order & outbox.c.key.not_in(unsettled)
         removed = 0
         for condition, *key in (

@@ -95,6 +95,7 @@ outbox = Table(
     Column("event_id", Uuid, nullable=False, unique=True),
     Column("name", String(64), nullable=False),
     Column("key", Uuid, nullable=False),
+    Column("stream", String(32), nullable=False),
     Column("subject", String(160), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("cause_id", Uuid),
@@ -112,6 +113,7 @@ Index(
     postgresql_where=outbox.c.published_at.is_(None),
 )
 Index("outbox_published", outbox.c.published_at)
+Index("outbox_by_sequence", outbox.c.stream, outbox.c.stream_sequence)
 
 dead_letters = Table(
     "dead_letters",

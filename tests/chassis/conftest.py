@@ -3,9 +3,12 @@
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import nats
 import pytest
+from nats.js.client import JetStreamContext
 
 from infra import tables
 from infra.database import Database
@@ -18,7 +21,7 @@ class NatsServer:
     """A nats-server of the test's own, without users, that can be stopped and started."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._port = free_port()
         self._process: asyncio.subprocess.Process | None = None
 
@@ -31,7 +34,7 @@ class NatsServer:
         assert program is not None
         command = [program, "-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd"]
         self._process = await asyncio.create_subprocess_exec(
-            *command, str(self._folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            *command, str(self.folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
         async def listens() -> bool:
@@ -43,6 +46,14 @@ class NatsServer:
             return True
 
         await until(listens, "nats-server listens")
+
+    @asynccontextmanager
+    async def jetstream(self) -> AsyncIterator[JetStreamContext]:
+        client = await nats.connect(self.url)
+        try:
+            yield client.jetstream()
+        finally:
+            await client.close()
 
     async def stop(self) -> None:
         if self._process is not None:

@@ -6,9 +6,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import nats
-from nats.js.client import JetStreamContext
-
 from events import wire
 from events.contract import OrderCompleted, StockDecremented
 from infra.bus import ACK_WAIT_SECONDS, JetStream
@@ -48,15 +45,6 @@ async def bus(url: str, inbox: Inbox) -> AsyncIterator[JetStream]:
         await broker.stop()
 
 
-@asynccontextmanager
-async def jetstream(url: str) -> AsyncIterator[JetStreamContext]:
-    client = await nats.connect(url)
-    try:
-        yield client.jetstream()
-    finally:
-        await client.close()
-
-
 def message(order_id: str | None = None) -> Outgoing:
     event = StockDecremented(
         order_id=order_id or str(uuid4()),
@@ -80,7 +68,7 @@ async def received(inbox: Inbox, count: int) -> None:
 async def test_the_running_choreography_can_be_read_from_the_broker(
     nats_server: NatsServer,
 ) -> None:
-    async with bus(nats_server.url, Inbox()), jetstream(nats_server.url) as js:
+    async with bus(nats_server.url, Inbox()), nats_server.jetstream() as js:
         stream = (await js.stream_info("SAGA")).config
         durable = (await js.consumer_info("SAGA", "payment")).config
     assert stream.subjects == ["saga.*.*"]
@@ -110,7 +98,7 @@ async def test_only_what_the_service_hears_is_delivered(nats_server: NatsServer)
 
 async def test_no_more_is_fetched_than_there_is_room_for(nats_server: NatsServer) -> None:
     inbox = Inbox(room=10)
-    async with bus(nats_server.url, inbox) as broker, jetstream(nats_server.url) as js:
+    async with bus(nats_server.url, inbox) as broker, nats_server.jetstream() as js:
         await broker.publish([message() for _ in range(35)])
         await received(inbox, 10)
         info = await js.consumer_info("SAGA", "payment")
@@ -161,7 +149,7 @@ async def test_delivery_goes_on_after_the_broker_was_killed(nats_server: NatsSer
 
 async def test_a_stream_that_was_deleted_is_made_anew(nats_server: NatsServer) -> None:
     inbox = Inbox()
-    async with bus(nats_server.url, inbox) as broker, jetstream(nats_server.url) as js:
+    async with bus(nats_server.url, inbox) as broker, nats_server.jetstream() as js:
         await broker.publish([message()])
         await received(inbox, 1)
         await inbox.acknowledge()
@@ -178,7 +166,7 @@ async def test_a_stream_that_was_deleted_is_made_anew(nats_server: NatsServer) -
 
 async def test_a_durable_that_was_deleted_is_made_anew(nats_server: NatsServer) -> None:
     inbox = Inbox()
-    async with bus(nats_server.url, inbox) as broker, jetstream(nats_server.url) as js:
+    async with bus(nats_server.url, inbox) as broker, nats_server.jetstream() as js:
         await js.delete_consumer("SAGA", "payment")
         await broker.publish([message()])
         await received(inbox, 1)
@@ -188,7 +176,7 @@ async def test_the_history_of_an_order_is_read_in_order_without_a_consumer(
     nats_server: NatsServer,
 ) -> None:
     order_id = str(uuid4())
-    async with bus(nats_server.url, Inbox()) as broker, jetstream(nats_server.url) as js:
+    async with bus(nats_server.url, Inbox()) as broker, nats_server.jetstream() as js:
         assert await broker.history(f"saga.{order_id}.*") == []
         other = Outgoing(f"saga.{order_id}.OrderCompleted", b"{}", {"ce-id": "2"})
         await broker.publish([message(), message(order_id), message(), other])

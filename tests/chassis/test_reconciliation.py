@@ -1,0 +1,126 @@
+"""The broker's store is lost or set back under a service that has published."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from events.contract import SAGA
+from infra.database import Database
+from infra.outbox import Relay
+from infra.reconciliation import Reconciler
+from tests.chassis.conftest import NatsServer
+from tests.chassis.test_relay import all_published, events, relay, store, stream
+from tests.shop import until
+
+
+@asynccontextmanager
+async def reconciled(database: Database, url: str) -> AsyncIterator[tuple[Relay, Reconciler]]:
+    async with relay(database, url) as running:
+        reconciler = Reconciler(database, running.broker, lambda: datetime.now(UTC), [SAGA])
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        yield running, reconciler
+
+
+async def publish(database: Database, running: Relay, count: int) -> list[str]:
+    sealed = events(count)
+    await store(database, sealed, **running.claim(datetime.now(UTC)))
+    running.offer(sealed)
+    await asyncio.wait_for(running.drained(), 10)
+    await all_published(database)
+    return [each.event_id for each in sealed]
+
+
+async def test_an_untouched_stream_needs_nothing(
+    database: Database, nats_server: NatsServer
+) -> None:
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        assert await reconciler.check(SAGA) == 0  # with nothing published yet
+        await publish(database, running, 30)
+        assert await reconciler.check(SAGA) == 0
+
+
+async def test_a_deleted_store_is_filled_again(database: Database, nats_server: NatsServer) -> None:
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        ids = await publish(database, running, 300)
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        assert await reconciler.check(SAGA) == 300
+        await all_published(database)
+        assert await reconciler.check(SAGA) == 0
+    assert await stream(nats_server.url) == ids
+
+
+@pytest.mark.parametrize("kept", [1, 20, 49])
+async def test_a_store_that_was_set_back_gets_what_it_misses(
+    database: Database, nats_server: NatsServer, tmp_path: Path, kept: int
+) -> None:
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        first = await publish(database, running, kept)
+        await nats_server.stop()
+        shutil.copytree(nats_server.folder, tmp_path / "copy")
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        then = await publish(database, running, 50 - kept)
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        shutil.copytree(tmp_path / "copy", nats_server.folder)
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        assert await reconciler.check(SAGA) == 50 - kept
+        await all_published(database)
+    assert await stream(nats_server.url) == first + then
+
+
+async def test_events_of_others_at_my_sequences_do_not_deceive(
+    database: Database, nats_server: NatsServer
+) -> None:
+    """After a loss the stream grows again and holds something else where my events stood."""
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        ids = await publish(database, running, 10)
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        strangers = [running.outgoing(each) for each in events(25)]
+        await running.broker.publish(strangers)
+        assert await reconciler.check(SAGA) == 10
+        await all_published(database)
+    assert (await stream(nats_server.url))[25:] == ids
+
+
+async def test_what_the_stream_has_aged_out_is_not_lost(
+    database: Database, nats_server: NatsServer
+) -> None:
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        await publish(database, running, 10)
+        async with nats_server.jetstream() as jetstream:
+            await jetstream.purge_stream("SAGA", seq=11)
+        assert await reconciler.check(SAGA) == 0
+
+
+async def test_the_loop_notices_by_itself(
+    database: Database, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.reconciliation.CHECK_SECONDS", 0.1)
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        ids = await publish(database, running, 5)
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        await nats_server.start()
+        task = asyncio.create_task(reconciler.run())
+
+        async def refilled() -> bool:
+            return len(await stream(nats_server.url)) == 5
+
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        await until(refilled, "the stream is filled again")
+        await all_published(database)
+        task.cancel()
+        assert await stream(nats_server.url) == ids
