@@ -97,8 +97,8 @@ def _start_fresh(say: Say) -> Stack:
     config.record(stack)
     if stack.redis_url is None:
         say(
-            "redis-server was not found: the hot-product gate and the cache are off, and every "
-            "order goes to the database. Install redis-server and run `make down up` to have them."
+            "redis-server was not found. The stack runs without it, and nothing is missing: "
+            "no service uses Redis yet."
         )
     say(f"Starting {', '.join(stack.parts)} ...")
     processes.launch_supervisor(stack)

@@ -3,18 +3,13 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import nats
 from nats.errors import Error as NatsError
 from nats.js.api import ConsumerInfo
-from nats.js.errors import NotFoundError
 from rich.console import Console
 from rich.table import Table
 
-from infra.stack import health, passwords, processes
+from infra.stack import broker, health, processes
 from infra.stack.config import Stack
-
-_STREAMS = ("SAGA", "CATALOG")
-_TIMEOUT_SECONDS = 3
 
 
 def show(stack: Stack, console: Console) -> bool:
@@ -42,7 +37,7 @@ def _cells(process: processes.Process) -> tuple[str, ...]:
 
 def _show_consumers(stack: Stack, console: Console) -> None:
     try:
-        consumers = asyncio.run(asyncio.wait_for(_consumers(stack), 2 * _TIMEOUT_SECONDS))
+        consumers = asyncio.run(asyncio.wait_for(_consumers(stack), 2 * broker.TIMEOUT_SECONDS))
     except (NatsError, OSError, TimeoutError) as error:
         console.print(f"Consumers: the broker does not answer ({type(error).__name__}).")
         return
@@ -55,28 +50,5 @@ def _show_consumers(stack: Stack, console: Console) -> None:
 
 
 async def _consumers(stack: Stack) -> list[ConsumerInfo]:
-    password = passwords.load(stack.state_dir)["observer"]
-    client = await nats.connect(
-        stack.nats_url("observer", password),
-        # At once or not: by default it would knock sixty times, two seconds apart.
-        allow_reconnect=False,
-        max_reconnect_attempts=1,
-        reconnect_time_wait=0,
-        connect_timeout=_TIMEOUT_SECONDS,
-        error_cb=_ignore,
-    )
-    try:
-        found: list[ConsumerInfo] = []
-        for stream in _STREAMS:
-            try:
-                found += await client.jetstream(timeout=_TIMEOUT_SECONDS).consumers_info(stream)
-            except NotFoundError:
-                continue
-        return sorted(found, key=lambda info: (info.stream_name, info.name))
-    finally:
-        await client.close()
-
-
-async def _ignore(error: Exception) -> None:
-    """The caller gets the error as well, and says it once."""
-    del error
+    async with broker.observing(stack) as client:
+        return await broker.consumers(client)

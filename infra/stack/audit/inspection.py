@@ -1,0 +1,75 @@
+"""One audit, from the addresses to the report."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+from events import choreography
+from infra import settings
+from infra.errors import ConfigurationError
+from infra.stack import config
+from infra.stack.audit import coupons, stock, stream, wallets
+from infra.stack.audit.delivery import Deliveries, Patience
+from infra.stack.audit.findings import CannotRead, Discrepancy, Report
+from infra.stack.audit.orders import Orders
+from infra.stack.audit.sources import databases
+
+QUIET_SECONDS = 5.0
+LIMIT_SECONDS = 60.0
+
+
+def audit(
+    environment: Mapping[str, str] = os.environ,
+    *,
+    quiet_seconds: float = QUIET_SECONDS,
+    limit_seconds: float = LIMIT_SECONDS,
+) -> list[Discrepancy]:
+    """Everything that does not add up in the stack that runs in this environment's STATE_DIR.
+
+    Blocks, and runs an event loop of its own: `await asyncio.to_thread(audit, environment)`.
+    Raises CannotRead when a database or the broker can't be read.
+    """
+    report = inspect(environment, quiet_seconds=quiet_seconds, limit_seconds=limit_seconds)
+    return list(report.discrepancies)
+
+
+def inspect(
+    environment: Mapping[str, str] = os.environ,
+    *,
+    quiet_seconds: float = QUIET_SECONDS,
+    limit_seconds: float = LIMIT_SECONDS,
+) -> Report:
+    """The same, with what was looked at. The package's docstring tells the order of reading."""
+    stack = config.recorded(config.state_dir(environment))
+    if stack is None:
+        raise CannotRead("The stack is not running. Run: make up")
+    flow = choreography.load()
+    patience = Patience(
+        began_at=datetime.now(UTC),
+        quiet_seconds=quiet_seconds,
+        limit_seconds=limit_seconds,
+        inbox_seconds=_inbox_seconds(environment),
+    )
+    floors = stream.floors(stack)
+    try:
+        with databases(stack, environment) as found:
+            deliveries = Deliveries(found, flow, floors, patience)
+            orders = Orders(found, deliveries, patience)
+            results = [*wallets.checks(found.payment), *stock.checks(found.product)]
+            results += [*coupons.checks(found.coupon), *orders.checks(flow)]
+    except msgspec.DecodeError as error:
+        raise CannotRead(
+            f"An order's lines are not the JSON that they should be: {error}"
+        ) from error
+    results += deliveries.checks(stream.contents(stack))
+    under_way = len(orders.all) - len(orders.judged)
+    return Report(results=tuple(results), orders=len(orders.all), under_way=under_way)
+
+
+def _inbox_seconds(environment: Mapping[str, str]) -> float:
+    try:
+        return settings.from_environment("order", environment).retention_seconds
+    except ConfigurationError as error:
+        raise CannotRead(str(error)) from error

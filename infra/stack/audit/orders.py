@@ -1,0 +1,219 @@
+"""Each order as all four services have it: did it end all done or all undone, and paid right?"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, Row, text
+
+from events.choreography import Choreography
+from infra.stack.audit.delivery import Deliveries, Patience, Said
+from infra.stack.audit.findings import Discrepancy, Result, result
+from infra.stack.audit.sources import Databases, moment
+
+PAID = "orders: what was captured is what completed orders owe"
+SAME = "orders: same lines, sums and coupon everywhere"
+ENDED = "orders: an ended order has ended everywhere"
+TIMELY = "orders: nothing unsettled is older than the limit"
+
+_DONE = {"coupon": "SETTLED", "product": "SOLD", "payment": "CAPTURED"}
+_LIVE = {
+    "coupon": {"HELD", "SETTLED"},
+    "product": {"HELD", "SOLD"},
+    "payment": {"CAPTURED"},
+}
+_UNSETTLED = {"order": {"PENDING"}, "coupon": {"HELD"}, "product": {"HELD"}}
+
+_QUERIES = {
+    "order": """SELECT order_id, state, customer_id, items, total_amount, discount_amount,
+        payable_amount, coupon_id, updated_at FROM orders""",
+    "coupon": "SELECT order_id, state, issued_coupon_id, discount_amount, updated_at FROM holds",
+    "product": "SELECT order_id, state, items, updated_at FROM holds",
+    "payment": "SELECT order_id, state, customer_id, amount, updated_at FROM payments",
+}
+
+
+class _Line(msgspec.Struct, frozen=True, order=True, rename="camel"):
+    product_id: str
+    quantity: int
+    price: int
+
+
+_lines = msgspec.json.Decoder(list[_Line]).decode
+
+
+class Order:
+    """What each service has of one order: its row, or none."""
+
+    def __init__(self, order_id: str) -> None:
+        self.order_id = order_id
+        self.rows: dict[str, Row[tuple[object, ...]]] = {}
+        self.said: list[Said] = []
+
+    def state(self, service: str) -> str:
+        return str(self.rows[service].state) if service in self.rows else "missing"
+
+    @property
+    def states(self) -> str:
+        return ", ".join(f"{service} {self.state(service)}" for service in _QUERIES)
+
+    @property
+    def last_event(self) -> str:
+        last = max(self.said, key=lambda said: said.created_at, default=None)
+        return last.name if last else "none"
+
+    @property
+    def last_moved_at(self) -> datetime:
+        rows = (moment(row.updated_at) for row in self.rows.values())
+        return max([*rows, *(said.created_at for said in self.said)])
+
+    def since(self, service: str) -> datetime:
+        return moment(self.rows[service].updated_at)
+
+    @property
+    def captured(self) -> int:
+        return int(self.rows["payment"].amount) if self.state("payment") == "CAPTURED" else 0
+
+    @property
+    def discount(self) -> int:
+        """By the coupon service's word, which is the one that counts."""
+        live = self.state("coupon") in _LIVE["coupon"]
+        return int(self.rows["coupon"].discount_amount) if live else 0
+
+    @property
+    def owed(self) -> int:
+        """Worked out anew from the lines."""
+        if self.state("order") != "COMPLETED":
+            return 0
+        lines = _lines(self.rows["order"].items)
+        return sum(line.price * line.quantity for line in lines) - self.discount
+
+
+class Orders:
+    """Every order that any service knows, and which of them can be judged."""
+
+    def __init__(self, databases: Databases, deliveries: Deliveries, patience: Patience) -> None:
+        self._patience = patience
+        self.all: dict[str, Order] = {}
+        for service, query in _QUERIES.items():
+            self._add(service, databases.by_service[service], query)
+        for said in deliveries.said:
+            if said.key in self.all:
+                self.all[said.key].said.append(said)
+        self.judged = [
+            order
+            for order in self.all.values()
+            if order.order_id not in deliveries.under_way and patience.is_quiet(order.last_moved_at)
+        ]
+
+    def _add(self, service: str, connection: Connection, query: str) -> None:
+        for row in connection.execute(text(query)):
+            self.all.setdefault(row.order_id, Order(row.order_id)).rows[service] = row
+
+    def checks(self, choreography: Choreography) -> list[Result]:
+        return [
+            self._each(PAID, _paid),
+            self._each(SAME, _same),
+            self._each(ENDED, _ended),
+            result(TIMELY, len(self.all), self._late(choreography)),
+        ]
+
+    def _each(self, check: str, judge: Callable[[Order], Iterator[Discrepancy]]) -> Result:
+        found = (discrepancy for order in self.judged for discrepancy in judge(order))
+        return result(check, len(self.judged), found)
+
+    def _late(self, choreography: Choreography) -> Iterator[Discrepancy]:
+        for order in self.all.values():
+            open_since = [
+                order.since(service)
+                for service, states in _UNSETTLED.items()
+                if order.state(service) in states
+            ]
+            if open_since and self._patience.is_over(min(open_since)):
+                age = self._patience.age_text(min(open_since))
+                yield Discrepancy(
+                    check=TIMELY,
+                    order_id=order.order_id,
+                    event=_awaited(order, choreography),
+                    what=f"unsettled for {age}, {order.states}; last event: {order.last_event}",
+                )
+
+
+def _paid(order: Order) -> Iterator[Discrepancy]:
+    if order.captured != order.owed:
+        yield Discrepancy(
+            check=PAID,
+            order_id=order.order_id,
+            event="PaymentCompleted" if order.captured else None,
+            what=f"{order.state('order')}: it owes {order.owed} won, {order.captured} were taken",
+        )
+    if order.captured and "order" in order.rows:
+        payer, customer = order.rows["payment"].customer_id, order.rows["order"].customer_id
+        if payer != customer:
+            what = f"customer {payer} paid for customer {customer}"
+            yield Discrepancy(check=PAID, order_id=order.order_id, what=what)
+
+
+def _same(order: Order) -> Iterator[Discrepancy]:
+    """Of orders that completed; of the others nothing is left that could differ."""
+    if order.state("order") != "COMPLETED":
+        return
+    own = order.rows["order"]
+    lines = _lines(own.items)
+    told = {"total": own.total_amount, "discount": own.discount_amount, "sum": own.payable_amount}
+    total = sum(line.price * line.quantity for line in lines)
+    right = {"total": total, "discount": order.discount, "sum": total - order.discount}
+    for name, amount in told.items():
+        if amount != right[name]:
+            what = f"its {name} is {amount} won, by its lines and coupon {right[name]}"
+            yield Discrepancy(check=SAME, order_id=order.order_id, what=what)
+    if order.state("product") in _LIVE["product"]:
+        sold = _lines(order.rows["product"].items)
+        if sorted(sold) != sorted(lines):
+            what = f"ordered were {_listed(lines)}, sold {_listed(sold)}"
+            yield Discrepancy(check=SAME, order_id=order.order_id, what=what)
+    if order.state("coupon") in _LIVE["coupon"]:
+        held = order.rows["coupon"].issued_coupon_id
+        if held != own.coupon_id:
+            what = f"the order names issued coupon {own.coupon_id}, the coupon service {held}"
+            yield Discrepancy(check=SAME, order_id=order.order_id, what=what)
+
+
+def _ended(order: Order) -> Iterator[Discrepancy]:
+    state = order.state("order")
+    if state == "PENDING":
+        return
+    for service, done in _DONE.items():
+        found = order.state(service)
+        wrong = found != done if state == "COMPLETED" else found in _LIVE[service]
+        if wrong:
+            yield Discrepancy(
+                check=ENDED,
+                order_id=order.order_id,
+                event=_that_would_end(order, service),
+                what=f"the order is {state}, but {service}'s row is {found}",
+            )
+
+
+def _that_would_end(order: Order, service: str) -> str:
+    """The event that the service should have heard, or have been heard to say."""
+    if order.state("order") == "missing":
+        return "OrderCreated"
+    if order.state("order") == "COMPLETED" or service == "payment":
+        return "PaymentCompleted"
+    refused_by_product = service == "coupon" and order.state("product") == "REFUSED"
+    return "StockUnavailable" if refused_by_product else "PaymentFailed"
+
+
+def _awaited(order: Order, choreography: Choreography) -> str:
+    """What has to follow the last event that was said of the order."""
+    last = choreography.contract.get(order.last_event)
+    following = choreography.following(last) if last else []
+    if following:
+        return " or ".join(event.__name__ for event in following)
+    behind = (name for name in _DONE if order.state(name) in _UNSETTLED.get(name, ()))
+    return _that_would_end(order, next(behind, "coupon"))
+
+
+def _listed(lines: list[_Line]) -> str:
+    return ", ".join(f"{line.quantity} x {line.product_id}" for line in lines)

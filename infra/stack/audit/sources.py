@@ -1,0 +1,95 @@
+"""Where the audit reads: four databases, each in one transaction that can't write."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from infra import settings
+from infra.errors import ConfigurationError
+from infra.stack.audit.findings import CannotRead
+from infra.stack.config import SERVICES, Stack
+
+
+class Databases:
+    """A connection to each service's database, all with a snapshot of the same moment or nearly."""
+
+    def __init__(self, connections: Mapping[str, Connection]) -> None:
+        self.by_service = connections
+        self.order = connections["order"]
+        self.coupon = connections["coupon"]
+        self.product = connections["product"]
+        self.payment = connections["payment"]
+
+
+@contextmanager
+def databases(stack: Stack, environment: Mapping[str, str]) -> Iterator[Databases]:
+    """Raises CannotRead naming the service, also when something goes wrong while reading."""
+    with ExitStack() as everything:
+        opened: dict[str, Connection] = {}
+        for service in SERVICES:
+            try:
+                engine = _engine(_url(service, stack, environment))
+                everything.callback(engine.dispose)
+                opened[service] = everything.enter_context(engine.connect())
+                opened[service].execute(text("SELECT COUNT(*) FROM outbox"))  # the snapshot begins
+            except (SQLAlchemyError, ConfigurationError, OSError) as error:
+                raise CannotRead(
+                    f"The database of {service} can't be read: {_reason(error)}. "
+                    f"Look at {service.upper()}_DATABASE_URL and at: make status"
+                ) from error
+        try:
+            yield Databases(opened)
+        except SQLAlchemyError as error:
+            raise CannotRead(
+                f"A database could not be read to its end: {_reason(error)}. Try again; if it "
+                "stays so, the tables are not those of this version: make reset makes new ones"
+            ) from error
+
+
+def moment(value: Any) -> datetime:
+    """A time column as SQL gives it: SQLite as text in UTC, PostgreSQL as a time with its zone."""
+    time = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+
+
+def _url(service: str, stack: Stack, environment: Mapping[str, str]) -> URL:
+    at = dict(environment) | {"STATE_DIR": str(stack.state_dir)}
+    return make_url(settings.from_environment(service, at).database_url)
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url)
+    if url.get_backend_name() == "postgresql":
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            isolation_level="REPEATABLE READ",
+            execution_options={"postgresql_readonly": True},
+        )
+    raise ConfigurationError(f"the audit does not know {url.get_backend_name()} databases")
+
+
+def _sqlite(url: URL) -> Engine:
+    path = Path(os.path.abspath(url.database or ""))  # noqa: PTH100 - as it is, links unresolved
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}")
+    # Read-only from the first byte on: a reader that may write would tidy up the log on closing.
+    read_only = URL.create("sqlite+pysqlite", database=path.as_uri())
+    engine = create_engine(read_only.update_query_dict({"mode": "ro", "uri": "true"}))
+    event.listen(engine, "connect", _begin_by_hand)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def _begin_by_hand(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # the driver begins no transaction for a SELECT
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error)

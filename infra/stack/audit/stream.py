@@ -1,0 +1,106 @@
+"""What the broker holds and how far each consumer has come, read as the observer."""
+
+import asyncio
+import json
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+
+from events.contract import SUBJECT_PREFIX
+from events.wire import EVENT_ID
+from infra.stack import broker
+from infra.stack.audit.findings import CannotRead
+from infra.stack.config import Stack
+
+_AT_ONCE = 1000
+_READ_SECONDS = 20.0
+
+Floors = dict[tuple[str, str], int]
+"""By stream and consumer: everything up to this sequence is acknowledged."""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A message that the stream holds."""
+
+    subject: str
+    event_id: str
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """A stream. `max_age_seconds` is how long it keeps a message, 0 for ever."""
+
+    max_age_seconds: float
+    messages: dict[int, Held]
+
+
+def floors(stack: Stack) -> Floors:
+    return asyncio.run(_floors(stack))
+
+
+def contents(stack: Stack) -> dict[str, Contents]:
+    """Each stream by its name. One that is not there holds nothing."""
+    return asyncio.run(_contents(stack))
+
+
+async def _floors(stack: Stack) -> Floors:
+    try:
+        async with broker.observing(stack) as client:
+            return {
+                (info.stream_name, info.name): info.ack_floor.stream_seq if info.ack_floor else 0
+                for info in await broker.consumers(client)
+            }
+    except (NatsError, OSError, TimeoutError) as error:
+        raise _cannot_read(error) from error
+
+
+async def _contents(stack: Stack) -> dict[str, Contents]:
+    found: dict[str, Contents] = {}
+    try:
+        async with broker.observing(stack) as client:
+            for stream in broker.STREAMS:
+                found[stream] = await _one(client, stream)
+    except (NatsError, OSError, TimeoutError) as error:
+        raise _cannot_read(error) from error
+    return found
+
+
+async def _one(client: Client, stream: str) -> Contents:
+    try:
+        info = await client.jetstream(timeout=broker.TIMEOUT_SECONDS).stream_info(stream)
+    except NotFoundError:
+        return Contents(0, {})
+    messages: dict[int, Held] = {}
+    while await _next_batch(client, stream, messages):
+        pass
+    return Contents(info.config.max_age or 0, messages)
+
+
+async def _next_batch(client: Client, stream: str, messages: dict[int, Held]) -> bool:
+    """Read on by one batched direct get, for which no consumer is made. False at the end."""
+    after = max(messages, default=0)
+    wanted = {"seq": after + 1, "batch": _AT_ONCE, "next_by_subj": f"{SUBJECT_PREFIX[stream]}.>"}
+    before = len(messages)
+    ended = asyncio.Event()
+
+    async def take(message: Msg) -> None:
+        headers = message.headers or {}
+        if "Nats-Sequence" in headers:
+            held = Held(headers["Nats-Subject"], headers.get(EVENT_ID, ""))
+            messages[int(headers["Nats-Sequence"])] = held
+        else:  # 204: the end of this batch; 404: there is no more
+            ended.set()
+
+    inbox = client.new_inbox()
+    answers = await client.subscribe(inbox, cb=take)
+    await client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(wanted).encode(), reply=inbox)
+    async with asyncio.timeout(_READ_SECONDS):
+        await ended.wait()
+    await answers.unsubscribe()
+    return len(messages) > before
+
+
+def _cannot_read(error: Exception) -> CannotRead:
+    return CannotRead(f"The broker can't be read ({error!r}). Look at: make status")

@@ -1,0 +1,298 @@
+"""What the audit must find: for every check, something false that a database might say."""
+
+import msgspec
+
+from infra.stack.audit import coupons, delivery, orders, stock, wallets
+
+
+class Lie(msgspec.Struct, frozen=True):
+    """A change of one service's database, and what the audit must say to it.
+
+    `sql` are statements with semicolons between them. It calls things by the names of
+    `tests.books.Names`; `order` is such a name, too.
+    """
+
+    service: str
+    check: str
+    sql: str
+    order: str | None = None
+    event: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.check} / {self.sql}"
+
+
+LIES = (
+    Lie(
+        "payment",
+        wallets.SUM,
+        "UPDATE wallets SET balance = balance + 7 WHERE customer_id = :customer",
+    ),
+    Lie("payment", wallets.SUM, "DELETE FROM wallets WHERE customer_id = :customer"),
+    Lie(
+        "payment", wallets.NEGATIVE, "UPDATE wallets SET balance = -1 WHERE customer_id = :customer"
+    ),
+    Lie(
+        "payment",
+        wallets.NEGATIVE,
+        "UPDATE wallet_ledger SET balance_after = -1 WHERE order_id = :plain",
+        order="plain",
+    ),
+    Lie(
+        "payment",
+        wallets.RUNNING,
+        "UPDATE wallet_ledger SET balance_after = balance_after + 1 WHERE order_id = :plain",
+        order="plain",
+    ),
+    Lie(
+        "payment",
+        wallets.ONE_CAPTURE,
+        (
+            "DROP INDEX wallet_ledger_once_an_order; INSERT INTO wallet_ledger (customer_id, "
+            "kind, delta, balance_after, order_id, created_at) SELECT customer_id, kind, delta, "
+            "balance_after + delta, order_id, created_at FROM wallet_ledger WHERE order_id = "
+            ":plain"
+        ),
+        order="plain",
+    ),
+    Lie(
+        "payment",
+        wallets.BOOKED,
+        "DELETE FROM wallet_ledger WHERE order_id = :plain",
+        order="plain",
+    ),
+    Lie(
+        "payment",
+        wallets.BOOKED,
+        (
+            "INSERT INTO wallet_ledger (customer_id, kind, delta, balance_after, order_id, "
+            "created_at) SELECT customer_id, kind, delta, balance_after + delta, :poor, "
+            "created_at FROM wallet_ledger WHERE order_id = :plain"
+        ),
+        order="poor",
+    ),
+    Lie(
+        "product",
+        stock.SUM,
+        "UPDATE products SET available = available + 1 WHERE product_id = :product",
+    ),
+    Lie(
+        "product", stock.NEGATIVE, "UPDATE products SET available = -1 WHERE product_id = :product"
+    ),
+    Lie("product", stock.NEGATIVE, "UPDATE products SET reserved = -1 WHERE product_id = :product"),
+    Lie(
+        "product",
+        stock.RUNNING,
+        (
+            "UPDATE stock_ledger SET balance_after = balance_after + 1 WHERE request_id = "
+            "'DEC-' || :plain"
+        ),
+        order="plain",
+    ),
+    Lie(
+        "product",
+        stock.RESERVED,
+        "UPDATE products SET reserved = reserved + 2 WHERE product_id = :product",
+    ),
+    Lie(
+        "product",
+        stock.CONSERVED,
+        (
+            "UPDATE stock_ledger SET delta = delta + 1 WHERE product_id = :product AND "
+            "request_id = 'INITIAL'"
+        ),
+    ),
+    Lie(
+        "product",
+        stock.BOOKED,
+        "DELETE FROM stock_ledger WHERE request_id = 'DEC-' || :plain",
+        order="plain",
+    ),
+    Lie(
+        "product",
+        stock.BOOKED,
+        "DELETE FROM stock_ledger WHERE request_id = 'INC-' || :poor",
+        order="poor",
+    ),
+    Lie(
+        "coupon",
+        coupons.ISSUED,
+        (
+            "UPDATE coupons SET issued = 0 WHERE coupon_id = (SELECT coupon_id FROM "
+            "issued_coupons WHERE issued_coupon_id = :coupon)"
+        ),
+    ),
+    Lie(
+        "coupon",
+        coupons.ONE_ORDER,
+        "UPDATE holds SET issued_coupon_id = :coupon WHERE order_id = :plain",
+        order="plain",
+    ),
+    Lie(
+        "coupon",
+        coupons.BOTH_SIDES,
+        "UPDATE issued_coupons SET order_id = NULL WHERE order_id = :paid",
+        order="paid",
+    ),
+    Lie(
+        "coupon",
+        coupons.BOTH_SIDES,
+        "UPDATE issued_coupons SET order_id = :short WHERE issued_coupon_id = :spare",
+        order="short",
+    ),
+    Lie(
+        "payment",
+        orders.PAID,
+        "UPDATE payments SET amount = amount - 100 WHERE order_id = :plain",
+        order="plain",
+        event="PaymentCompleted",
+    ),
+    Lie(
+        "payment",
+        orders.PAID,
+        "UPDATE payments SET state = 'CAPTURED' WHERE order_id = :poor",
+        order="poor",
+        event="PaymentCompleted",
+    ),
+    Lie(
+        "payment",
+        orders.PAID,
+        "UPDATE payments SET customer_id = :pauper WHERE order_id = :plain",
+        order="plain",
+    ),
+    Lie(
+        "order",
+        orders.SAME,
+        "UPDATE orders SET discount_amount = 1 WHERE order_id = :paid",
+        order="paid",
+    ),
+    Lie(
+        "order",
+        orders.SAME,
+        "UPDATE orders SET coupon_id = NULL WHERE order_id = :paid",
+        order="paid",
+    ),
+    Lie(
+        "product",
+        orders.SAME,
+        (
+            "UPDATE holds SET items = (SELECT items FROM holds WHERE order_id = :paid) WHERE "
+            "order_id = :plain"
+        ),
+        order="plain",
+    ),
+    Lie(
+        "coupon",
+        orders.ENDED,
+        "UPDATE holds SET state = 'HELD' WHERE order_id = :plain",
+        order="plain",
+        event="PaymentCompleted",
+    ),
+    Lie(
+        "product",
+        orders.ENDED,
+        "UPDATE holds SET state = 'HELD' WHERE order_id = :plain",
+        order="plain",
+        event="PaymentCompleted",
+    ),
+    Lie(
+        "payment",
+        orders.ENDED,
+        "DELETE FROM payments WHERE order_id = :plain",
+        order="plain",
+        event="PaymentCompleted",
+    ),
+    Lie(
+        "product",
+        orders.ENDED,
+        "UPDATE holds SET state = 'HELD' WHERE order_id = :poor",
+        order="poor",
+        event="PaymentFailed",
+    ),
+    Lie(
+        "coupon",
+        orders.ENDED,
+        "UPDATE holds SET state = 'HELD' WHERE order_id = :short",
+        order="short",
+        event="StockUnavailable",
+    ),
+    Lie(
+        "order",
+        orders.ENDED,
+        "DELETE FROM orders WHERE order_id = :plain",
+        order="plain",
+        event="OrderCreated",
+    ),
+    Lie(
+        "order",
+        orders.TIMELY,
+        (
+            "DELETE FROM outbox WHERE key = :plain AND name = 'OrderCompleted'; UPDATE orders "
+            "SET state = 'PENDING', updated_at = :long_ago WHERE order_id = :plain"
+        ),
+        order="plain",
+        event="OrderCompleted",
+    ),
+    Lie(
+        "coupon",
+        orders.TIMELY,
+        "UPDATE holds SET state = 'HELD', updated_at = :long_ago WHERE order_id = :plain",
+        order="plain",
+        event="PaymentCompleted",
+    ),
+    Lie(
+        "product",
+        delivery.PUBLISHED,
+        (
+            "UPDATE outbox SET published_at = NULL, stream_sequence = NULL WHERE key = :plain "
+            "AND name = 'StockDecremented'"
+        ),
+        order="plain",
+        event="StockDecremented",
+    ),
+    Lie(
+        "product",
+        delivery.IN_STREAM,
+        (
+            "UPDATE outbox SET stream_sequence = 999999 WHERE key = :plain AND name = "
+            "'StockDecremented'"
+        ),
+        order="plain",
+        event="StockDecremented",
+    ),
+    Lie(
+        "payment",
+        delivery.IN_STREAM,
+        (
+            "UPDATE outbox SET stream_sequence = (SELECT stream_sequence FROM outbox WHERE key "
+            "= :paid) WHERE key = :plain"
+        ),
+        order="plain",
+        event="PaymentCompleted",
+    ),
+    *(
+        Lie(
+            service,
+            delivery.REACHED,
+            f"DELETE FROM inbox WHERE key = :{about} AND name = '{event}'",  # noqa: S608
+            None if about == "product" else about,
+            event,
+        )
+        for service, about, event in (
+            ("coupon", "plain", "OrderCreated"),
+            ("product", "plain", "CouponUsed"),
+            ("payment", "plain", "StockDecremented"),
+            ("order", "plain", "PaymentCompleted"),
+            ("product", "plain", "PaymentCompleted"),
+            ("coupon", "plain", "PaymentCompleted"),
+            ("order", "refused", "CouponRejected"),
+            ("order", "short", "StockUnavailable"),
+            ("coupon", "short", "StockUnavailable"),
+            ("order", "poor", "PaymentFailed"),
+            ("product", "poor", "PaymentFailed"),
+            ("coupon", "poor", "PaymentFailed"),
+            ("coupon", "poor", "StockRestored"),
+            ("order", "product", "ProductChanged"),
+        )
+    ),
+)
