@@ -26,6 +26,9 @@ SOURCE = "ce-source"
 TIME = "ce-time"
 CAUSE = "ce-causationid"
 TRACE = "traceparent"
+COPIED_FROM = "Nats-Stream"
+"""The broker marks with it what it reads out of a stream for a client. A client chooses where the
+answer goes, so a service could have its own event delivered under the name of another's."""
 
 
 class Unreadable(Exception):
@@ -128,6 +131,8 @@ def read(subject: str, body: bytes, header: Mapping[str, str] | None) -> Opened:
     """
     header = header or {}
     name = subject.rpartition(".")[2]
+    if COPIED_FROM in header:
+        raise Unreadable("a stored message that was sent on to this subject, not an event")
     said_type = header.get(EVENT_TYPE, name)
     if said_type not in EVENTS:
         raise Unreadable(f"unknown event type {said_type!r}")
@@ -135,7 +140,7 @@ def read(subject: str, body: bytes, header: Mapping[str, str] | None) -> Opened:
         raise Unreadable(f"the subject says {name!r} and the header ce-type {said_type!r}")
     try:
         event = _decoder(name).decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(f"{name}: {error}") from error
     if subject != subject_of(type(event), event.key):
         raise Unreadable(f"the body is about {event.key!r}, the subject is {subject!r}")

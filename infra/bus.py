@@ -36,7 +36,25 @@ ACK_WAIT_SECONDS = 10
 MAX_ACK_PENDING = 10_000
 RECONNECT_SECONDS = 0.25
 API_TIMEOUT_SECONDS = 5.0
+FLUSH_TIMEOUT_SECONDS = 1
 _NAME_IN_USE = 10058
+
+
+class SturdyClient(Client):
+    """A subject may be any bytes. nats-py's read loop dies of one that is not UTF-8, and with it
+    everything that the connection hears; here it becomes a message that nobody can read."""
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        return self.msg_class(
+            subject=subject.decode(errors="replace"),
+            reply=reply.decode(errors="replace"),
+            data=data,
+            headers=headers,
+            _client=self,
+            _sid=sid,
+        )
 
 
 class JetStream:
@@ -47,10 +65,11 @@ class JetStream:
         self._registry = registry
         self._instance = instance
         self._replicas = replicas
-        self._client = Client()
+        self._client = SturdyClient()
         self._connected = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
         self._pullers: list[Puller] = []
+        self._leaving: set[asyncio.Task[None]] = set()
         self._publisher = Publisher(self._client)
 
     @property
@@ -76,16 +95,16 @@ class JetStream:
             puller.room_again()
 
     async def stop_delivering(self) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._connecting
         for puller in self._pullers:
             await puller.stop()
 
     async def stop(self) -> None:
         """Send off the last acknowledgements, and close."""
         self._connected.clear()
+        if self._connecting is not None and not self._connecting.done():
+            self._connecting.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._connecting
         if self._client.is_connected:
             with suppress(NatsError, TimeoutError):
                 await self._client.flush(1)
@@ -131,21 +150,32 @@ class JetStream:
 
     @asynccontextmanager
     async def passing(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
-        passed = asyncio.Event()
+        look = asyncio.Event()
 
         async def note(_: Msg) -> None:
-            passed.set()
+            look.set()
 
-        subscriptions: list[Subscription] = []
-        try:
-            if self.connected:  # else it is never set: the caller's own time limit ends the wait
-                subscriptions = [await self._client.subscribe(each, cb=note) for each in subjects]
-                await self._client.flush()
-            yield passed
-        finally:
-            for subscription in subscriptions:
+        async def listen() -> list[Subscription]:
+            with suppress(NatsError, TimeoutError):
+                found = [await self._client.subscribe(subject, cb=note) for subject in subjects]
+                await self._client.flush(FLUSH_TIMEOUT_SECONDS)
+                return found
+            return []
+
+        async def leave() -> None:
+            for subscription in await listening:
                 with suppress(NatsError):
                     await subscription.unsubscribe()
+
+        # In a task that nobody cancels: nats-py's writer dies when a call is cancelled half way.
+        listening = asyncio.create_task(listen())
+        listening.add_done_callback(lambda _: look.set())
+        try:
+            yield look
+        finally:
+            leaving = asyncio.create_task(leave())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     async def _connect(self) -> None:
         while True:

@@ -97,7 +97,7 @@ class Broker(Protocol):
         """What the stream holds under a subject filter, in order. Raises RetryLater."""
 
     def passing(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
-        """Set once a message with one of the subjects has gone by, from now on."""
+        """Set whenever it is time to look again: listening has begun, or one of them went by."""
 
     async def stop_delivering(self) -> None:
         """Deliver nothing new; publishing and acknowledging still work."""

@@ -14,7 +14,6 @@ from contextlib import suppress
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from infra.ports import Receiver
@@ -26,6 +25,7 @@ EXPIRES_SECONDS = 30
 HEARTBEAT_SECONDS = 2
 SILENCE_SECONDS = 3 * HEARTBEAT_SECONDS
 GONE_SECONDS = 0.5
+STOP_SECONDS = 2
 _NANOSECONDS = 1_000_000_000
 _HEARTBEAT = "100"
 _EXPIRED = "408"
@@ -90,34 +90,37 @@ class Puller:
         self._receive = receive
         self._room = room
         self._task: asyncio.Task[None] | None = None
-        self._subscription: Subscription | None = None
         self._more_room = asyncio.Event()
         self._progress = asyncio.Event()
+        self._inbox = ""
         self._expected = 0
         self._gone = False
+        self._stopping = False
 
     async def start(self) -> None:
         """Begin, or begin anew: what was asked of a broker that was away is void."""
-        await self.stop()
-        self._task = asyncio.create_task(self._run())
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        self._expected = 0
+        self._progress.set()
 
     async def stop(self) -> None:
+        """Ask for nothing more. (Not by cancelling: nats-py's writer dies of a call half way.)"""
+        self._stopping = True
+        self._expected = 0
+        self._progress.set()
+        self._more_room.set()
         if self._task is not None:
+            await asyncio.wait([self._task], timeout=STOP_SECONDS)
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        if self._subscription is not None:
-            with suppress(NatsError):
-                await self._subscription.unsubscribe()
-        self._task = self._subscription = None
 
     def room_again(self) -> None:
         self._more_room.set()
 
     async def _run(self) -> None:
-        inbox = self._client.new_inbox()
-        self._subscription = await self._client.subscribe(inbox, cb=self._on_message)
-        while True:
+        inbox = self._inbox = self._client.new_inbox()
+        await self._client.subscribe(inbox, cb=self._on_message)
+        while not self._stopping:
             self._more_room.clear()
             room = min(self._room(), LARGEST_PULL)
             if room <= 0:
@@ -146,8 +149,9 @@ class Puller:
                 return
 
     async def _on_message(self, message: Msg) -> None:
-        status = message.headers.get("Status") if message.headers and not message.data else None
-        if status is None:
+        # An event comes under its own subject, what the broker says of the pull under the inbox.
+        status = (message.headers or {}).get("Status") if message.subject == self._inbox else None
+        if message.subject != self._inbox:
             self._expected -= 1
             await self._receive(JetStreamDelivery(message, self._stream))
         elif status != _HEARTBEAT:

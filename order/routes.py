@@ -211,18 +211,17 @@ async def _ended(service: Service[Orders], order_id: str, wait_seconds: int) -> 
     """The order once it has ended; None when that takes longer than the client will wait.
 
     Listens to the order's end on the broker, for another instance may be the one that hears of it;
-    and listens before it looks, so that the end can't slip by in between.
+    and looks once more when the listening has begun, so that the end can't slip by in between.
     """
     ends = [subject_of(event, order_id) for event in (OrderCompleted, OrderFailed)]
-    async with service.broker.passing(*ends) as passed:
-        order = await _find(service, order_id)
-        if order.state is OrderState.PENDING:
-            try:
-                await asyncio.wait_for(passed.wait(), wait_seconds)
-            except TimeoutError:
-                return None
-            order = await _find(service, order_id)
-    return order
+    try:
+        async with asyncio.timeout(wait_seconds), service.broker.passing(*ends) as look:
+            while (order := await _find(service, order_id)).state is OrderState.PENDING:
+                await look.wait()
+                look.clear()
+            return order
+    except TimeoutError:
+        return None
 
 
 async def _find(service: Service[Orders], order_id: str) -> Order:

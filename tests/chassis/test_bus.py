@@ -192,9 +192,11 @@ async def test_a_passing_message_is_noticed(nats_server: NatsServer) -> None:
     order_id = str(uuid4())
     async with (
         bus(nats_server.url, Inbox()) as broker,
-        broker.passing(f"saga.{order_id}.OrderCompleted") as passed,
+        broker.passing(f"saga.{order_id}.OrderCompleted") as look,
     ):
+        await asyncio.wait_for(look.wait(), 5)  # it listens now
+        look.clear()
         await broker.publish([message(), message(order_id)])
-        assert not passed.is_set()
+        assert not look.is_set()
         await broker.publish([Outgoing(f"saga.{order_id}.OrderCompleted", b"{}", {})])
-        await asyncio.wait_for(passed.wait(), 5)
+        await asyncio.wait_for(look.wait(), 5)

@@ -62,7 +62,7 @@ async def subjects(shop: Shop) -> dict[str, Counter[str]]:
     async with shop.nats("observer") as client:
         request = json.dumps({"subjects_filter": ">"}).encode()
         answer = await client.request("$JS.API.STREAM.INFO.SAGA", request, timeout=5)
-    for subject, count in json.loads(answer.data)["state"]["subjects"].items():
+    for subject, count in (json.loads(answer.data)["state"].get("subjects") or {}).items():
         _, order_id, name = subject.split(".")
         held[order_id][name] = count
     return held
