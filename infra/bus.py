@@ -9,7 +9,7 @@ enough.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from nats.aio.client import Client
@@ -23,8 +23,8 @@ from events.contract import CATALOG, SAGA, SUBJECT_PREFIX, Event
 from events.permissions import inbox_prefix
 from events.reactions import Reactions
 from events.wire import EVENT_ID, subject_of
-from infra.errors import RetryLater
-from infra.ports import BrokerAway, Outgoing, Receiver
+from infra.errors import BrokerAway, Outage, RetryLater
+from infra.ports import Outgoing, Receiver
 from infra.publishing import Publisher
 from infra.pulling import Puller
 
@@ -76,10 +76,13 @@ class JetStream:
     def connected(self) -> bool:
         return self._connected.is_set() and self._client.is_connected
 
-    async def start(self, receive: Receiver, room: Callable[[], int]) -> None:
+    async def start(
+        self, receive: Receiver, room: Callable[[], int], verify: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._verify = verify
         streams = sorted({event.stream for event in self._registry.hears})
         self._pullers = [
-            Puller(self._client, stream, self._registry.service, receive, room, self._declare)
+            Puller(self._client, stream, self._registry.service, receive, room, self.declare)
             for stream in streams
         ]
         self._connecting = asyncio.create_task(self._connect())
@@ -208,11 +211,12 @@ class JetStream:
         """Make sure that streams and durables are there, then let the work begin."""
         while self._client.is_connected:
             try:
-                await self._declare()
+                await self.declare()
                 await self._publisher.start()
+                await self._verify()
                 for puller in self._pullers:
                     await puller.start()
-            except (NatsError, TimeoutError) as error:
+            except (NatsError, TimeoutError, Outage) as error:
                 log.warning("JetStream is not ready; trying again", extra={"error": repr(error)})
                 await asyncio.sleep(RECONNECT_SECONDS)
             else:
@@ -220,7 +224,8 @@ class JetStream:
                 log.info("connected to the broker")
                 return
 
-    async def _declare(self) -> None:
+    async def declare(self) -> None:
+        """Make the streams and durables that are missing. Raises NatsError or TimeoutError."""
         jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
         used = {event.stream for event in self._registry.says | self._registry.hears}
         for name in sorted(used):

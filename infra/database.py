@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from infra.errors import ConfigurationError, RetryLater
+from infra.errors import ConfigurationError, Outage, RetryLater
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +40,6 @@ _OUTAGES = (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError)
 
 _SCHEMA_LOCK = 0x5A6A
 """Key of the PostgreSQL advisory lock under which instances create tables one after another."""
-
-
-class Outage(Exception):
-    """The database can't be reached or can't write now. The same work will do later."""
 
 
 class Database:

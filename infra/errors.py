@@ -79,3 +79,14 @@ class RetryLater(ShopError):
 
 class ConfigurationError(ShopError):
     code = "CONFIGURATION"
+
+
+class Outage(Exception):
+    """What is needed can't be reached or can't write now; the same work will do later.
+
+    It stays inside: it is waited out, and a client who waits too long gets RetryLater.
+    """
+
+
+class BrokerAway(Outage):
+    """The broker can't be asked now."""

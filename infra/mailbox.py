@@ -15,8 +15,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from infra.database import Outage
-from infra.errors import RetryLater
+from infra.errors import Outage, RetryLater
 from infra.messages import (
     Call,
     Declined,

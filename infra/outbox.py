@@ -22,7 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import wire
 from events.wire import Sealed
-from infra.database import Database, Outage
+from infra.database import Database
+from infra.errors import Outage
 from infra.ports import Broker, Clock, Outgoing
 from infra.tables import outbox
 

@@ -60,20 +60,20 @@ class Delivery(Protocol):
 Receiver = Callable[[Delivery], Awaitable[None]]
 
 
-class BrokerAway(Exception):
-    """The broker can't be asked now. Later it can."""
-
-
 class Broker(Protocol):
     """The event bus, as far as a service needs it."""
 
     @property
     def connected(self) -> bool: ...
 
-    async def start(self, receive: Receiver, room: Callable[[], int]) -> None:
+    async def start(
+        self, receive: Receiver, room: Callable[[], int], verify: Callable[[], Awaitable[None]]
+    ) -> None:
         """Begin to connect and to deliver, never more than `room()` messages ahead.
 
-        Returns at once: a broker that is away is waited for in the background.
+        Returns at once: a broker that is away is waited for in the background. `verify` runs on
+        each new connection before anything is published on it; while it raises BrokerAway or
+        Outage, it is tried again.
         """
 
     async def publish(self, messages: Sequence[Outgoing]) -> list[int | None]:

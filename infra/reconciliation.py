@@ -1,33 +1,43 @@
 """Notices that the broker's store was lost or set back, and publishes again what it misses.
 
 Every published outbox row remembers the sequence that the stream gave it. When the stream does not
-hold my event at my highest sequence, its store was deleted, made anew or replaced by an older copy.
+hold my event there any more, its store was deleted, made anew or replaced by an older copy.
 (Neither its creation time nor its last sequence can tell: the one does not change when the store is
-set back, the other grows again.) Then all my rows behind the last one that still stands where it
-stood count as unpublished, and the relay's sweep sends them again, under their ids: every inbox
-knows those that it had.
+set back, the other grows again.) Then each row that does not stand where it stood counts as
+unpublished, and the relay's sweep sends it again, under its id: every inbox knows what it had.
+
+It looks before anything is published on a new connection, and now and then. Each look asks for two
+witnesses: the row that was last at the look before, and the one that is last now. A stream that was
+lost in between fails the first, however fast it has grown since.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 
 import msgspec
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, update
 
-from infra.database import Database, Outage
-from infra.ports import Broker, BrokerAway, Clock
+from infra.database import Database
+from infra.errors import BrokerAway, Outage
+from infra.ports import Broker, Clock
 from infra.tables import outbox
 
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5
+PAGE = 500
+ASKED_AT_ONCE = 50
+ENOUGH = 5_000
+"""So many rows in a row that stand, behind lost ones, are taken for the part that was not lost."""
 
 
 class Published(msgspec.Struct, frozen=True):
     """An event of ours and where the stream holds it, as the outbox remembers it."""
 
+    id: int
     event_id: str
     sequence: int
 
@@ -42,75 +52,85 @@ class Reconciler:
         self._broker = broker
         self._clock = clock
         self._streams = sorted(streams)
+        self._witnesses: dict[str, Published] = {}
 
     async def run(self) -> None:
         """Look now and then, for as long as the broker is there, until cancelled."""
         while True:
-            await self._broker.wait_connected()
-            for stream in self._streams:
-                try:
-                    await self.check(stream)
-                except (Outage, BrokerAway) as error:
-                    log.warning("the stream can't be checked", extra={"error": str(error)})
             await asyncio.sleep(CHECK_SECONDS)
+            await self._broker.wait_connected()
+            try:
+                await self.check_all()
+            except (Outage, BrokerAway) as error:
+                log.warning("the streams can't be checked", extra={"error": str(error)})
+
+    async def check_all(self) -> None:
+        """Check every stream that the service publishes to. Raises Outage or BrokerAway."""
+        for stream in self._streams:
+            await self.check(stream)
 
     async def check(self, stream: str) -> int:
         """Compare the outbox with the stream. Returns how many events have to be sent again.
 
         Raises Outage or BrokerAway when one of the two can't be asked now.
         """
-        last = await self._last_up_to(stream, None)
-        if last is None or await self._stands(stream, last):
+        newest = await self._page(stream, before=None, size=1)
+        earlier = self._witnesses.get(stream)
+        witnesses = [*newest, *([earlier] if earlier else [])]
+        if all(await self._stand(stream, witnesses)):
+            self._witnesses.update((stream, each) for each in newest)
             return 0
-        kept = await self._last_that_stands(stream, last.sequence)
-        again = await self._database.run(
-            lambda connection: _unpublish(connection, stream, kept, self._clock())
-        )
+        again = await self._unpublish_lost(stream)
+        self._witnesses.pop(stream, None)
         log.error(
             "the broker has lost events; sending them again",
-            extra={"stream": stream, "events": again, "afterSequence": kept},
+            extra={"stream": stream, "events": again},
         )
         return again
 
-    async def _last_that_stands(self, stream: str, lost: int) -> int:
-        """The highest sequence at which the stream holds our event; 0 when there is none.
+    async def _unpublish_lost(self, stream: str) -> int:
+        """Go back through the outbox to what was not lost, and free for the sweep what was."""
+        lost, run_of_standing, before = 0, 0, None
+        while page := await self._page(stream, before, PAGE):
+            stand = await self._stand(stream, page)
+            missing = [row.id for row, there in zip(page, stand, strict=True) if not there]
+            if missing:
+                await self._database.run(partial(_unpublish, missing, self._clock()))
+            lost += len(missing)
+            run_of_standing = 0 if missing else run_of_standing + len(page)
+            if lost and run_of_standing >= ENOUGH:
+                break
+            before = page[-1].id
+        return lost
 
-        A store that is set back is right up to one point and wrong behind it: bisect.
-        """
-        stands = 0
-        while stands < lost - 1:
-            middle = await self._last_up_to(stream, (stands + lost) // 2)
-            ours = middle is not None and middle.sequence > stands
-            if middle is not None and ours and not await self._stands(stream, middle):
-                lost = middle.sequence
-            else:  # all that is ours up to the middle stands
-                stands = (stands + lost) // 2
-        return stands
-
-    async def _stands(self, stream: str, published: Published) -> bool:
+    async def _stand(self, stream: str, rows: Sequence[Published]) -> list[bool]:
+        """Does the stream hold each of these events where the outbox says?"""
         first = await self._broker.first_sequence(stream)
-        if published.sequence < first:
-            return True  # it was there, and has grown too old since
-        return await self._broker.event_at(stream, published.sequence) == published.event_id
 
-    async def _last_up_to(self, stream: str, sequence: int | None) -> Published | None:
-        """Our event with the highest sequence that is not above this one."""
-        found = select(outbox.c.event_id, outbox.c.stream_sequence).where(
+        async def stands(row: Published) -> bool:
+            if row.sequence < first:
+                return True  # it was there, and has grown too old since
+            return await self._broker.event_at(stream, row.sequence) == row.event_id
+
+        found: list[bool] = []
+        for start in range(0, len(rows), ASKED_AT_ONCE):
+            asked = rows[start : start + ASKED_AT_ONCE]
+            found += await asyncio.gather(*(stands(row) for row in asked))
+        return found
+
+    async def _page(self, stream: str, before: int | None, size: int) -> list[Published]:
+        """Published rows, newest first."""
+        columns = (outbox.c.id, outbox.c.event_id, outbox.c.stream_sequence)
+        query = select(*columns).where(
             outbox.c.stream == stream, outbox.c.stream_sequence.is_not(None)
         )
-        if sequence is not None:
-            found = found.where(outbox.c.stream_sequence <= sequence)
-        newest = found.order_by(outbox.c.stream_sequence.desc()).limit(1)
-        row = await self._database.run(lambda connection: connection.execute(newest).one_or_none())
-        return Published(row[0], row[1]) if row else None
+        if before is not None:
+            query = query.where(outbox.c.id < before)
+        query = query.order_by(outbox.c.id.desc()).limit(size)
+        rows = await self._database.run(lambda connection: connection.execute(query).all())
+        return [Published(*row) for row in rows]
 
 
-def _unpublish(connection: Connection, stream: str, kept: int, now: datetime) -> int:
-    lost = (outbox.c.stream == stream) & (outbox.c.stream_sequence > kept)
-    count = connection.scalar(select(func.count()).where(lost))
-    connection.execute(
-        update(outbox)
-        .where(lost)
-        .values(published_at=None, stream_sequence=None, claimed_until=now)
-    )
-    return count or 0
+def _unpublish(ids: Sequence[int], now: datetime, connection: Connection) -> None:
+    free = {"published_at": None, "stream_sequence": None, "claimed_until": now}
+    connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(free))

@@ -17,7 +17,8 @@ from events.contract import SAGA
 from infra import metrics, tables
 from infra.batch import Batch, Participant, W
 from infra.bus import ACK_WAIT_SECONDS, JetStream
-from infra.database import Database, Outage
+from infra.database import Database
+from infra.errors import Outage
 from infra.logs import about
 from infra.mailbox import Mailbox
 from infra.messages import Done, Heard, IdempotencyKey, Message, Outcome
@@ -92,7 +93,11 @@ class Service(Generic[W]):
         self._tasks = [asyncio.create_task(loop) for loop in loops]
         for task in self._tasks:
             task.add_done_callback(_stop_if_broken)
-        await self.broker.start(self._receive, lambda: EVENTS_AHEAD - self.mailbox.events)
+        await self.broker.start(
+            self._receive,
+            lambda: EVENTS_AHEAD - self.mailbox.events,
+            self.reconciler.check_all,
+        )
 
     async def stop(self) -> None:
         """Finish what was begun, as far as that goes quickly, and let go of everything.

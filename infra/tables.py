@@ -113,7 +113,6 @@ Index(
     postgresql_where=outbox.c.published_at.is_(None),
 )
 Index("outbox_published", outbox.c.published_at)
-Index("outbox_by_sequence", outbox.c.stream, outbox.c.stream_sequence)
 
 dead_letters = Table(
     "dead_letters",

@@ -36,7 +36,10 @@ class Inbox:
 @asynccontextmanager
 async def bus(url: str, inbox: Inbox) -> AsyncIterator[JetStream]:
     broker = JetStream(url, reactions, instance="payment-1")
-    await broker.start(inbox.receive, lambda: inbox.room - len(inbox.held))
+
+    async def trust() -> None: ...
+
+    await broker.start(inbox.receive, lambda: inbox.room - len(inbox.held), trust)
     await asyncio.wait_for(broker.wait_connected(), 10)
     try:
         yield broker

@@ -11,8 +11,7 @@ import pytest
 from events import wire
 from events.contract import FailReason, PaymentFailed
 from infra import mailbox as mailbox_module
-from infra.database import Outage
-from infra.errors import NotFound, RetryLater
+from infra.errors import NotFound, Outage, RetryLater
 from infra.mailbox import ATTEMPTS, Mailbox
 from infra.messages import Declined, Done, Heard, Message, Outcome, Raised
 from tests.chassis.deliveries import Delivered

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from events.contract import SAGA
+from infra.bus import JetStream
 from infra.database import Database
 from infra.outbox import Relay
 from infra.reconciliation import Reconciler
@@ -93,6 +94,23 @@ async def test_events_of_others_at_my_sequences_do_not_deceive(
         assert await reconciler.check(SAGA) == 10
         await all_published(database)
     assert (await stream(nats_server.url))[25:] == ids
+
+
+async def test_a_loss_is_noticed_although_the_stream_has_outgrown_it(
+    database: Database, nats_server: NatsServer
+) -> None:
+    """The last row stands again by the time of the look: the witness of the last look does not."""
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        lost = await publish(database, running, 10)
+        assert await reconciler.check(SAGA) == 0
+        async with nats_server.jetstream() as jetstream:
+            await jetstream.delete_stream("SAGA")
+        assert isinstance(running.broker, JetStream)
+        await running.broker.declare()
+        then = await publish(database, running, 40)
+        assert await reconciler.check(SAGA) == 10
+        await all_published(database)
+    assert await stream(nats_server.url) == then + lost
 
 
 async def test_what_the_stream_has_aged_out_is_not_lost(

@@ -36,7 +36,9 @@ async def relay(
 
     async def ignore(_: Delivery) -> None: ...
 
-    await broker.start(ignore, lambda: 0)
+    async def trust() -> None: ...
+
+    await broker.start(ignore, lambda: 0, trust)
     task = asyncio.create_task(running.run())
     try:
         yield running
