@@ -82,7 +82,7 @@ choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the b
 
 # --- working on it
 
-.PHONY: check test bench lock
+.PHONY: check test lock
 check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the choreography
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -92,9 +92,6 @@ check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the
 
 test: $(VENV)/.installed-dev redis postgres ## the whole suite, on ports and folders of its own [ARGS=...]
 	$(PY) -m pytest $(ARGS)
-
-bench: $(VENV)/.installed-dev redis ## the benchmark
-	$(PY) -m bench
 
 lock: $(VENV)/.installed-dev ## pin every dependency anew, with hashes
 	$(LOCK) --upgrade -o infra/requirements/runtime.txt pyproject.toml

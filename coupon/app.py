@@ -8,7 +8,7 @@ from coupon.reactions import reactions
 from coupon.routes import ROUTES
 from infra import web
 from infra.batch import Participant
-from infra.ports import Broker, Clock, NewId, random_id, system_clock
+from infra.ports import REAL, Ports
 from infra.service import Service
 from infra.settings import Settings
 
@@ -22,14 +22,8 @@ participant: Participant[Coupons] = Participant(
 )
 
 
-def create_app(
-    settings: Settings,
-    *,
-    clock: Clock = system_clock,
-    new_id: NewId = random_id,
-    broker: Broker | None = None,
-) -> Litestar:
-    service = Service(participant, settings, clock=clock, new_id=new_id, broker=broker)
+def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
+    service = Service(participant, settings, ports)
     return web.build(
         service,
         ROUTES,

@@ -14,7 +14,6 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
-    func,
     select,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -113,29 +112,18 @@ def _issued_already(
 
 
 async def find_coupon(connection: AsyncConnection, coupon_id: str) -> Coupon | None:
-    query = select(*_coupons.columns).where(coupons_table.c.coupon_id == coupon_id)
-    row = (await connection.execute(query)).one_or_none()
-    return _coupons.row(row) if row else None
+    return await _coupons.find(connection, "coupon_id", coupon_id)
 
 
 async def find_issued(connection: AsyncConnection, issued_coupon_id: str) -> IssuedCoupon | None:
-    query = select(*_issued.columns).where(issued_table.c.issued_coupon_id == issued_coupon_id)
-    row = (await connection.execute(query)).one_or_none()
-    return _issued.row(row) if row else None
+    return await _issued.find(connection, "issued_coupon_id", issued_coupon_id)
 
 
 async def issued_to(
     connection: AsyncConnection, customer_id: str, *, offset: int, size: int
 ) -> tuple[list[IssuedCoupon], int]:
     """A customer's coupons, newest first, and how many there are."""
-    his = issued_table.c.customer_id == customer_id
-    query = (
-        select(*_issued.columns)
-        .where(his)
-        .order_by(issued_table.c.issued_at.desc(), issued_table.c.issued_coupon_id)
-        .offset(offset)
-        .limit(size)
-    )
-    rows = (await connection.execute(query)).all()
-    total = await connection.scalar(select(func.count()).where(his))
-    return [_issued.row(row) for row in rows], total or 0
+    columns = issued_table.c
+    order = (columns.issued_at.desc(), columns.issued_coupon_id)
+    his = columns.customer_id == customer_id
+    return await _issued.page(connection, his, *order, offset=offset, size=size)

@@ -28,6 +28,18 @@ def random_id() -> str:
     return str(uuid4())
 
 
+class Ports(msgspec.Struct, frozen=True):
+    """What a service takes from outside. The defaults are the real world's."""
+
+    clock: Clock = system_clock
+    new_id: NewId = random_id
+    broker: "Broker | None" = None
+    """None: JetStream, at the settings' NATS_URL."""
+
+
+REAL = Ports()
+
+
 class Outgoing(msgspec.Struct, frozen=True):
     """A message for the broker. `headers` carry the id by which the broker knows a repeat."""
 

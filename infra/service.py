@@ -23,7 +23,7 @@ from infra.logs import about
 from infra.mailbox import Mailbox
 from infra.messages import Done, Heard, IdempotencyKey, Message, Outcome
 from infra.outbox import Relay, note
-from infra.ports import Broker, Clock, Delivery, NewId, random_id, system_clock
+from infra.ports import Delivery, Ports
 from infra.reconciliation import Reconciler
 from infra.settings import Settings
 
@@ -38,22 +38,15 @@ CLEANED_AT_ONCE = 500
 
 
 class Service(Generic[W]):
-    """`clock`, `new_id` and `broker` are for tests and simulations; left out, they are real."""
+    """One instance of one service."""
 
-    def __init__(
-        self,
-        participant: Participant[W],
-        settings: Settings,
-        *,
-        clock: Clock = system_clock,
-        new_id: NewId = random_id,
-        broker: Broker | None = None,
-    ) -> None:
+    def __init__(self, participant: Participant[W], settings: Settings, ports: Ports) -> None:
+        clock = ports.clock
         self.participant = participant
         self.settings = settings
         self.clock = clock
-        self.new_id = new_id
-        self.broker = broker or JetStream(
+        self.new_id = ports.new_id
+        self.broker = ports.broker or JetStream(
             settings.nats_url,
             participant.reactions,
             instance=settings.instance,

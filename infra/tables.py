@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Dialect,
@@ -23,10 +24,12 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     bindparam,
+    func,
     insert,
     select,
     update,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.rows import K, R, Rows
 
@@ -154,6 +157,26 @@ class Appended(Generic[R]):
     def row(self, values: Sequence[Any]) -> R:
         """A row of a query that selected `columns`."""
         return self.row_type(**dict(zip(self.fields, values, strict=True)))
+
+    async def find(self, connection: AsyncConnection, by: str, value: str) -> R | None:
+        """The row whose column `by` has this value; at most one does."""
+        query = select(*self.columns).where(self.table.c[by] == value)
+        row = (await connection.execute(query)).one_or_none()
+        return self.row(row) if row else None
+
+    async def page(
+        self,
+        connection: AsyncConnection,
+        matching: ColumnElement[bool],
+        *order: ColumnElement[Any],
+        offset: int,
+        size: int,
+    ) -> tuple[list[R], int]:
+        """One page of the rows that match, in this order, and how many there are in all."""
+        query = select(*self.columns).where(matching).order_by(*order)
+        rows = (await connection.execute(query.offset(offset).limit(size))).all()
+        count = select(func.count()).select_from(self.table).where(matching)
+        return [self.row(row) for row in rows], await connection.scalar(count) or 0
 
     def append(self, connection: Connection, rows: Iterable[R]) -> None:
         """Write new rows, all in one statement."""

@@ -4,7 +4,7 @@ from litestar import Litestar
 
 from infra import web
 from infra.batch import Participant
-from infra.ports import Broker, Clock, NewId, random_id, system_clock
+from infra.ports import REAL, Ports
 from infra.service import Service
 from infra.settings import Settings
 from order import store
@@ -22,14 +22,8 @@ participant: Participant[Orders] = Participant(
 )
 
 
-def create_app(
-    settings: Settings,
-    *,
-    clock: Clock = system_clock,
-    new_id: NewId = random_id,
-    broker: Broker | None = None,
-) -> Litestar:
-    service = Service(participant, settings, clock=clock, new_id=new_id, broker=broker)
+def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
+    service = Service(participant, settings, ports)
     return web.build(
         service,
         ROUTES,

@@ -17,8 +17,6 @@ from sqlalchemy import (
     String,
     Table,
     and_,
-    func,
-    select,
     true,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -88,9 +86,7 @@ def save(connection: Connection, orders: Orders) -> None:
 
 
 async def find_order(connection: AsyncConnection, order_id: str) -> Order | None:
-    query = select(*_orders.columns).where(orders_table.c.order_id == order_id)
-    row = (await connection.execute(query)).one_or_none()
-    return _orders.row(row) if row else None
+    return await _orders.find(connection, "order_id", order_id)
 
 
 async def list_orders(
@@ -102,19 +98,12 @@ async def list_orders(
     size: int,
 ) -> tuple[list[Order], int]:
     """Orders, newest first, and how many there are."""
+    columns = orders_table.c
     conditions: list[ColumnElement[bool]] = []
     if customer_id is not None:
-        conditions.append(orders_table.c.customer_id == customer_id)
+        conditions.append(columns.customer_id == customer_id)
     if state is not None:
-        conditions.append(orders_table.c.state == state)
+        conditions.append(columns.state == state)
     matching = and_(true(), *conditions)
-    query = (
-        select(*_orders.columns)
-        .where(matching)
-        .order_by(orders_table.c.created_at.desc(), orders_table.c.order_id)
-        .offset(offset)
-        .limit(size)
-    )
-    rows = (await connection.execute(query)).all()
-    total = await connection.scalar(select(func.count()).select_from(orders_table).where(matching))
-    return [_orders.row(row) for row in rows], total or 0
+    order = (columns.created_at.desc(), columns.order_id)
+    return await _orders.page(connection, matching, *order, offset=offset, size=size)

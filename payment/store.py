@@ -10,8 +10,6 @@ from sqlalchemy import (
     Index,
     MetaData,
     Table,
-    func,
-    select,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -81,9 +79,7 @@ def save(connection: Connection, wallets: Wallets) -> None:
 
 
 async def find_wallet(connection: AsyncConnection, customer_id: str) -> Wallet | None:
-    query = select(*_wallets.columns).where(wallets_table.c.customer_id == customer_id)
-    row = (await connection.execute(query)).one_or_none()
-    return _wallets.row(row) if row else None
+    return await _wallets.find(connection, "customer_id", customer_id)
 
 
 async def entries(
@@ -91,24 +87,14 @@ async def entries(
 ) -> tuple[list[Entry], int]:
     """A wallet's ledger, newest first, and how many lines it has."""
     his = ledger_table.c.customer_id == customer_id
-    query = (
-        select(*_ledger.columns)
-        .where(his)
-        .order_by(ledger_table.c.id.desc())
-        .offset(offset)
-        .limit(size)
-    )
-    rows = (await connection.execute(query)).all()
-    total = await connection.scalar(select(func.count()).where(his))
-    return [_ledger.row(row) for row in rows], total or 0
+    newest = ledger_table.c.id.desc()
+    return await _ledger.page(connection, his, newest, offset=offset, size=size)
 
 
 async def find_payment(connection: AsyncConnection, payment_id: str) -> Payment | None:
-    query = select(*_payments.columns).where(payments_table.c.payment_id == payment_id)
-    row = (await connection.execute(query)).one_or_none()
-    return _payments.row(row) if row else None
+    return await _payments.find(connection, "payment_id", payment_id)
 
 
 async def payments_of(connection: AsyncConnection, order_id: str) -> list[Payment]:
-    query = select(*_payments.columns).where(payments_table.c.order_id == order_id)
-    return [_payments.row(row) for row in (await connection.execute(query)).all()]
+    payment = await _payments.find(connection, "order_id", order_id)
+    return [payment] if payment else []

@@ -15,9 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
-    func,
     select,
-    true,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -111,9 +109,7 @@ def _booked_already(
 
 
 async def find_product(connection: AsyncConnection, product_id: str) -> Product | None:
-    query = select(*_products.columns).where(products_table.c.product_id == product_id)
-    row = (await connection.execute(query)).one_or_none()
-    return _products.row(row) if row else None
+    return await _products.find(connection, "product_id", product_id)
 
 
 async def search(
@@ -126,22 +122,14 @@ async def search(
     size: int,
 ) -> tuple[list[Product], int]:
     """Products whose name contains the text, oldest first, and how many there are."""
-    conditions: list[ColumnElement[bool]] = [products_table.c.status == status]
+    columns = products_table.c
+    conditions: list[ColumnElement[bool]] = [columns.status == status]
     if category is not None:
-        conditions.append(products_table.c.category == category)
+        conditions.append(columns.category == category)
     if text:
-        conditions.append(products_table.c.name.icontains(text, autoescape=True))
-    matching = and_(true(), *conditions)
-    query = (
-        select(*_products.columns)
-        .where(matching)
-        .order_by(products_table.c.created_at, products_table.c.product_id)
-        .offset(offset)
-        .limit(size)
-    )
-    rows = (await connection.execute(query)).all()
-    total = await connection.scalar(select(func.count()).where(matching))
-    return [_products.row(row) for row in rows], total or 0
+        conditions.append(columns.name.icontains(text, autoescape=True))
+    order = (columns.created_at, columns.product_id)
+    return await _products.page(connection, and_(*conditions), *order, offset=offset, size=size)
 
 
 async def history(
@@ -154,19 +142,11 @@ async def history(
     size: int,
 ) -> tuple[list[Entry], int]:
     """A product's stock ledger from `since` to before `until`, newest first, and its length."""
-    conditions: list[ColumnElement[bool]] = [ledger_table.c.product_id == product_id]
+    columns = ledger_table.c
+    conditions: list[ColumnElement[bool]] = [columns.product_id == product_id]
     if since is not None:
-        conditions.append(ledger_table.c.created_at >= since)
+        conditions.append(columns.created_at >= since)
     if until is not None:
-        conditions.append(ledger_table.c.created_at < until)
-    matching = and_(true(), *conditions)
-    query = (
-        select(*_entries.columns)
-        .where(matching)
-        .order_by(ledger_table.c.id.desc())
-        .offset(offset)
-        .limit(size)
-    )
-    rows = (await connection.execute(query)).all()
-    total = await connection.scalar(select(func.count()).where(matching))
-    return [_entries.row(row) for row in rows], total or 0
+        conditions.append(columns.created_at < until)
+    newest = columns.id.desc()
+    return await _entries.page(connection, and_(*conditions), newest, offset=offset, size=size)
