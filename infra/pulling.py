@@ -99,7 +99,7 @@ class Puller:
 
     async def start(self) -> None:
         """Begin, or begin anew: what was asked of a broker that was away is void."""
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         self._expected = 0
         self._progress.set()
