@@ -41,8 +41,16 @@ _NAME_IN_USE = 10058
 
 
 class SturdyClient(Client):
-    """A subject may be any bytes. nats-py's read loop dies of one that is not UTF-8, and with it
-    everything that the connection hears; here it becomes a message that nobody can read."""
+    """nats-py without two ways in which its read loop dies, and with it all that the service hears.
+
+    A subject may be any bytes: one that is not UTF-8 becomes a message that nobody can read. And an
+    answer to a flush that was given up meanwhile is passed over.
+    """
+
+    async def _process_pong(self) -> None:
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None

@@ -1,9 +1,10 @@
 """A broker and databases for tests of the chassis by itself."""
 
 import asyncio
+import signal
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import nats
@@ -54,6 +55,16 @@ class NatsServer:
             yield client.jetstream()
         finally:
             await client.close()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It answers nobody for a while, yet connections stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     async def stop(self) -> None:
         if self._process is not None:

@@ -203,3 +203,18 @@ async def test_a_passing_message_is_noticed(nats_server: NatsServer) -> None:
         assert not look.is_set()
         await broker.publish([Outgoing(f"saga.{order_id}.OrderCompleted", b"{}", {})])
         await asyncio.wait_for(look.wait(), 5)
+
+
+async def test_a_listener_who_gave_up_on_a_hanging_broker_hurts_nobody(
+    nats_server: NatsServer,
+) -> None:
+    inbox = Inbox()
+    async with bus(nats_server.url, inbox) as broker:
+        with nats_server.hanging():
+            async with broker.passing("saga.*.OrderCompleted") as look:
+                await asyncio.wait_for(look.wait(), 5)  # the listening was given up
+        began = asyncio.get_running_loop().time()
+        assert await broker.publish([message()]) == [1]
+        await received(inbox, 1)
+        # Far below the time after which a dead connection would be noticed and made anew.
+        assert asyncio.get_running_loop().time() - began < 3
