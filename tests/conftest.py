@@ -1,11 +1,17 @@
 """One stack for the whole run, and a fresh one for tests that need new data or break things."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.shop import Opened, Shop, running_stack
+
+
+def pytest_configure() -> None:
+    """A run that is told to end stops what it started, as one that is interrupted does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
