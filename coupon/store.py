@@ -18,10 +18,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from coupon.domain import Coupon, Coupons, DiscountType, Hold, HoldState, IssueCoupon, IssuedCoupon
+from coupon.domain import (
+    UNSETTLED,
+    Coupon,
+    Coupons,
+    DiscountType,
+    Hold,
+    HoldState,
+    IssueCoupon,
+    IssuedCoupon,
+)
 from events.contract import OrderCreated
 from infra.rows import Rows, values_of
-from infra.tables import Mapped, Time, Uuid, Won64, one_of
+from infra.tables import Mapped, Time, Uuid, Won64, index_unsettled, one_of
 
 schema = MetaData()
 
@@ -34,6 +43,7 @@ holds_table = Table(
     Column("discount_amount", Won64, nullable=False),
     Column("updated_at", Time, nullable=False),
 )
+index_unsettled(holds_table, UNSETTLED)
 
 coupons_table = Table(
     "coupons",

@@ -215,6 +215,9 @@ class OrderFailed(SagaEvent, frozen=True, kw_only=True):
 class OrderTimedOut(SagaEvent, frozen=True, kw_only=True):
     """A request to payment to decide now. Payment may already have been made: then that holds."""
 
+    customer_id: Id
+    payment_method: PaymentMethod
+
 
 class OrderCancelRequested(SagaEvent, frozen=True, kw_only=True):
     """The customer wants the money back. `attempt` counts from 1."""
@@ -263,8 +266,6 @@ class StockRestored(SagaEvent, frozen=True, kw_only=True):
 
 class CouponRestored(SagaEvent, frozen=True, kw_only=True):
     """The coupon can be used again. Said also for an order without one. It ends the undoing."""
-
-    final: ClassVar[bool] = True
 
     coupon_id: Id | None = None
 

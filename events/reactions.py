@@ -30,13 +30,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Answer(Generic[V_co, E_co]):
-    """What a command tells its caller, together with the events that it says."""
+    """What a command tells its caller, together with the events that it says.
 
-    __slots__ = ("events", "value")
+    `cause_id` is the id of the event that they follow from, where a command brings an answer that
+    was long in coming.
+    """
 
-    def __init__(self, value: V_co, *events: E_co) -> None:
+    __slots__ = ("cause_id", "events", "value")
+
+    def __init__(self, value: V_co, *events: E_co, cause_id: str | None = None) -> None:
         self.value = value
         self.events = events
+        self.cause_id = cause_id
 
 
 class WrongHints(TypeError):
@@ -117,13 +122,13 @@ class Reactions:
         events = (said,) if isinstance(said, Event) else tuple(said)
         return _declared(reaction, events)
 
-    def carry_out(self, command: object, working_set: Any) -> tuple[Any, tuple[Event, ...]]:
+    def carry_out(self, command: object, working_set: Any) -> Answer[Any, Event]:
         """The answer to a command and what the service says with it."""
         reaction = self.commands[type(command)]
         result = reaction.function(command, working_set)
-        if isinstance(result, Answer):
-            return result.value, _declared(reaction, result.events)
-        return result, ()
+        answer = result if isinstance(result, Answer) else Answer(result)
+        _declared(reaction, answer.events)
+        return answer
 
     def _hear(self, function: F, *, compensates: bool) -> F:
         heard, returned = _hints(function)

@@ -53,11 +53,17 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that came in."""
+    """An event that came in. `message_id` is the broker's id of this message."""
 
     event_id: str
     event: Event
     traceparent: str
+    message_id: str
+
+    @property
+    def is_repeat(self) -> bool:
+        """It was said again, by somebody who misses an answer."""
+        return self.message_id != self.event_id
 
     @property
     def name(self) -> str:
@@ -69,8 +75,12 @@ def event_id(event: Event) -> str:
 
     A name-based UUID (RFC 9562, version 5) of the event's name, key and occurrence.
     """
-    name = f"{type(event).__name__}/{event.key}/{event.occurrence}"
-    return str(uuid5(_NAMESPACE, name))
+    return id_of(type(event), event.key, event.occurrence)
+
+
+def id_of(event_type: type[Event], key: str, occurrence: int = 0) -> str:
+    """The id that an event has or will have."""
+    return str(uuid5(_NAMESPACE, f"{event_type.__name__}/{key}/{occurrence}"))
 
 
 def subject_of(event_type: type[Event], key: str = "*") -> str:
@@ -90,9 +100,9 @@ def traceparent(key: str, span_source: str, parent: str | None = None) -> str:
 
 
 def seal(
-    event: Event, time: datetime, *, cause: Opened | None = None, parent_trace: str | None = None
+    event: Event, time: datetime, *, cause_id: str | None = None, parent_trace: str | None = None
 ) -> Sealed:
-    """Make a decision ready to go out. Its trace goes on from its cause's, or from the parent."""
+    """Make a decision ready to go out. Its trace goes on from the parent, where there is one."""
     identity = event_id(event)
     return Sealed(
         event_id=identity,
@@ -101,16 +111,20 @@ def seal(
         stream=event.stream,
         subject=subject_of(type(event), event.key),
         body=_encode(event),
-        cause_id=cause.event_id if cause else None,
-        traceparent=traceparent(event.key, identity, cause.traceparent if cause else parent_trace),
+        cause_id=cause_id,
+        traceparent=traceparent(event.key, identity, parent_trace),
         created_at=time,
     )
 
 
-def headers(sealed: Sealed, source: str) -> dict[str, str]:
-    """The message's headers: CloudEvents attributes, cause, trace, and the broker's message id."""
+def headers(sealed: Sealed, source: str, *, repeat: str | None = None) -> dict[str, str]:
+    """The message's headers: CloudEvents attributes, cause, trace, and the broker's message id.
+
+    With `repeat`, which tells it from other times, an event is said again: to the broker it is a
+    new message, to every inbox the same event.
+    """
     result = {
-        MESSAGE_ID: sealed.event_id,
+        MESSAGE_ID: f"{sealed.event_id}/{repeat}" if repeat else sealed.event_id,
         EVENT_ID: sealed.event_id,
         "ce-specversion": "1.0",
         EVENT_TYPE: sealed.name,
@@ -149,6 +163,7 @@ def read(subject: str, body: bytes, header: Mapping[str, str] | None) -> Opened:
         event_id=identity,
         event=event,
         traceparent=traceparent(event.key, identity, header.get(TRACE)),
+        message_id=header.get(MESSAGE_ID, identity),
     )
 
 

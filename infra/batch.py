@@ -17,6 +17,7 @@ from infra import deadletters, tables
 from infra.errors import KeyReused, Refused
 from infra.messages import Call, Declined, Done, Heard, Message, Outcome, Raised
 from infra.rows import WorkingSet
+from infra.timers import Timer
 
 W = TypeVar("W", bound=WorkingSet)
 W_contra = TypeVar("W_contra", bound=WorkingSet, contravariant=True)
@@ -43,6 +44,7 @@ class Participant(msgspec.Struct, Generic[W], frozen=True):
     `rows` is the table with one row per order (`order_id`, `state`, `updated_at`), and `unsettled`
     are the states in which such a row still waits for somebody or owes an answer. `seed` are the
     commands that put the first data of a new stack there; carried out again they change nothing.
+    `timers` find what has become due.
     """
 
     reactions: Reactions
@@ -52,6 +54,7 @@ class Participant(msgspec.Struct, Generic[W], frozen=True):
     rows: Table
     unsettled: frozenset[str]
     seed: tuple[object, ...] = ()
+    timers: tuple[Timer, ...] = ()
 
     @property
     def name(self) -> str:
@@ -77,7 +80,10 @@ Claim = Callable[[datetime], dict[str, Any]]
 
 
 class Batch(Generic[W]):
-    """A batch at work. Made anew for each transaction; `run` gives an outcome per message."""
+    """A batch at work. Made anew for each transaction; `run` gives an outcome per message.
+
+    `errands` are the calls to the outside that it decided on, to be made once it is committed.
+    """
 
     def __init__(self, participant: Participant[W], claim: Claim, now: datetime) -> None:
         self._participant = participant
@@ -85,6 +91,7 @@ class Batch(Generic[W]):
         self._now = now
         self._received: list[dict[str, Any]] = []
         self._said: list[wire.Sealed] = []
+        self.errands: list[object] = []
 
     def run(self, connection: Connection, messages: Sequence[Message]) -> list[Outcome]:
         seen = _already_in_inbox(connection, messages)
@@ -94,6 +101,7 @@ class Batch(Generic[W]):
         outcomes = [self._one(message, seen) for message in messages]
         self._participant.save(connection, self._working_set)
         self._save_own(connection, messages)
+        self.errands = list(self._working_set.errands)
         return outcomes
 
     def _one(self, message: Message, seen: set[str]) -> Outcome:
@@ -121,7 +129,10 @@ class Batch(Generic[W]):
         if opened.event_id in seen:
             return Done(replayed=True)
         said = self._participant.reactions.react(opened.event, self._working_set)
-        sealed = tuple(wire.seal(event, self._now, cause=opened) for event in said)
+        sealed = tuple(
+            wire.seal(event, self._now, cause_id=opened.event_id, parent_trace=opened.traceparent)
+            for event in said
+        )
         seen.add(opened.event_id)
         self._received.append(
             {
@@ -139,13 +150,17 @@ class Batch(Generic[W]):
             known = self._answers.get((asked.key, asked.scope))
             if known is not None:
                 return self._replay(call, known)
-        answer, said = self._participant.reactions.carry_out(call.command, self._working_set)
+        answer = self._participant.reactions.carry_out(call.command, self._working_set)
         if asked is not None:
+            kept = msgspec.json.encode(answer.value)
             self._answers[asked.key, asked.scope] = KeptAnswer(
-                asked.scope, asked.key, asked.fingerprint, msgspec.json.encode(answer), self._now
+                asked.scope, asked.key, asked.fingerprint, kept, self._now
             )
-        sealed = tuple(wire.seal(event, self._now, parent_trace=call.trace) for event in said)
-        return Done(answer=answer, said=sealed)
+        sealed = tuple(
+            wire.seal(event, self._now, cause_id=answer.cause_id, parent_trace=call.trace)
+            for event in answer.events
+        )
+        return Done(answer=answer.value, said=sealed)
 
     def _replay(self, call: Call, known: KeptAnswer) -> Done:
         assert call.idempotency is not None

@@ -7,7 +7,9 @@
     │   ├── NotFound               404
     │   ├── Conflict               409  someone else was first
     │   ├── UnsupportedMediaType   415  the body is not JSON
-    │   └── KeyReused              422  an Idempotency-Key came back with another request
+    │   ├── KeyReused              422  an Idempotency-Key came back with another request
+    │   ├── DependencyFailed       424  somebody whose consent is needed has refused
+    │   └── GatewayFailed          502  the payment gateway refused, or did not answer in time
     ├── RetryLater                 503  an outage or too much work: the request itself is fine
     └── ConfigurationError         the process can't start like this
 
@@ -64,6 +66,16 @@ class UnsupportedMediaType(Refused):
 class KeyReused(Refused):
     status_code = 422
     code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class DependencyFailed(Refused):
+    status_code = 424
+    code = "DEPENDENCY_FAILED"
+
+
+class GatewayFailed(Refused):
+    status_code = 502
+    code = "PAYMENT_GATEWAY_FAILED"
 
 
 class RetryLater(ShopError):

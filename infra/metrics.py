@@ -7,6 +7,7 @@ _FAST = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 heard = Counter("saga_events_heard_total", "Events worked on and committed.", ["event"])
 repeated = Counter("saga_events_repeated_total", "Events that the inbox knew already.")
 said = Counter("saga_events_said_total", "Events committed to the outbox.", ["event"])
+said_again = Counter("saga_events_said_again_total", "Repeats and answers to repeats.")
 dead = Counter("saga_dead_letters_total", "Messages set aside as dead letters.", ["reason"])
 commands = Counter("saga_commands_total", "Commands by their end.", ["command", "outcome"])
 batch_size = Histogram(

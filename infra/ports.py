@@ -8,10 +8,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import msgspec
+
+from infra.database import Database
 
 Clock = Callable[[], datetime]
 """The time, in UTC."""
@@ -35,9 +37,25 @@ class Ports(msgspec.Struct, frozen=True):
     new_id: NewId = random_id
     broker: "Broker | None" = None
     """None: JetStream, at the settings' NATS_URL."""
+    database: Callable[[str], Database] = Database
+    """Opens the database at a URL."""
+    outside: "CarryOut | None" = None
+    """Carries out errands. None: over HTTP, at the address that the settings name."""
 
 
 REAL = Ports()
+
+
+class CarryOut(Protocol):
+    """The way to an outside system."""
+
+    async def __call__(self, errand: Any, /) -> object:
+        """Make the call. Gives the command that brings its outcome back.
+
+        Raises Outage when the outcome is not known: then the errand will be sent for again.
+        """
+
+    async def close(self) -> None: ...
 
 
 class Outgoing(msgspec.Struct, frozen=True):

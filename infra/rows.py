@@ -91,11 +91,13 @@ class WorkingSet:
     """What a service's reactions work on: its `Rows` and `Ledger`s, and the time of the batch.
 
     A service's own class names them and hands them on. `now` is the same for the whole batch.
+    `errands` are the calls to outside systems that are to be made once the batch is committed.
     """
 
     def __init__(self, now: datetime, *parts: "Rows[Any, Any] | Ledger[Any]") -> None:
         self.now = now
-        self._parts = parts
+        self.errands: Ledger[Any] = Ledger()
+        self._parts = (*parts, self.errands)
 
     def keep(self) -> None:
         for part in self._parts:

@@ -17,15 +17,17 @@ from events.contract import SAGA
 from infra import metrics, tables
 from infra.batch import Batch, Participant, W
 from infra.bus import ACK_WAIT_SECONDS, JetStream
-from infra.database import Database
-from infra.errors import Outage
+from infra.errands import NOWHERE, Errands
+from infra.errors import Outage, RetryLater
 from infra.logs import about
 from infra.mailbox import Mailbox
 from infra.messages import Done, Heard, IdempotencyKey, Message, Outcome
 from infra.outbox import Relay, note
-from infra.ports import Delivery, Ports
+from infra.ports import CarryOut, Delivery, Ports
 from infra.reconciliation import Reconciler
+from infra.repetition import Repeater
 from infra.settings import Settings
+from infra.timers import Timer
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,13 @@ CLEANED_AT_ONCE = 500
 class Service(Generic[W]):
     """One instance of one service."""
 
-    def __init__(self, participant: Participant[W], settings: Settings, ports: Ports) -> None:
+    def __init__(
+        self,
+        participant: Participant[W],
+        settings: Settings,
+        ports: Ports,
+        outside: CarryOut = NOWHERE,
+    ) -> None:
         clock = ports.clock
         self.participant = participant
         self.settings = settings
@@ -52,7 +60,7 @@ class Service(Generic[W]):
             instance=settings.instance,
             replicas=settings.nats_replicas,
         )
-        self.database = Database(settings.database_url)
+        self.database = ports.database(settings.database_url)
         self.relay = Relay(
             self.database,
             self.broker,
@@ -69,6 +77,15 @@ class Service(Generic[W]):
             capacity=settings.mailbox_capacity,
             patience_seconds=settings.patience_seconds,
         )
+        self.repeater = Repeater(
+            participant,
+            self.database,
+            self.broker,
+            clock,
+            after_seconds=settings.repeat_after_seconds,
+            idle=lambda: not len(self.mailbox),
+        )
+        self.errands = Errands(outside, self.ask)
         self._held: set[Heard] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -80,8 +97,10 @@ class Service(Generic[W]):
             self.mailbox.run(),
             self.relay.run(),
             self.reconciler.run(),
+            self.repeater.run(),
             self._stay_in_progress(),
             self._clean_up(),
+            *(self._watch(timer) for timer in self.participant.timers),
         )
         self._tasks = [asyncio.create_task(loop) for loop in loops]
         for task in self._tasks:
@@ -103,6 +122,7 @@ class Service(Generic[W]):
                 await self.mailbox.drained()
                 await self.relay.drained()
         await self.broker.stop()
+        await self.errands.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -159,6 +179,7 @@ class Service(Generic[W]):
         except BaseException:
             self.relay.give_back(marks)
             raise
+        self.errands.offer(batch.errands)
         metrics.batch_seconds.observe(perf_counter() - started)
         metrics.batch_size.observe(len(messages))
         return outcomes
@@ -172,6 +193,8 @@ class Service(Generic[W]):
                 self._held.discard(message)
                 await message.delivery.ack()
                 _count(message, outcome)
+                if message.opened and message.opened.is_repeat and not outcome.said:
+                    self.repeater.asked(message.opened)
             for sealed in outcome.said:
                 metrics.said.labels(sealed.name).inc()
                 log.info("said", extra=about(sealed))
@@ -187,6 +210,18 @@ class Service(Generic[W]):
                 await heard.delivery.in_progress()
             held_before = set(self._held)
 
+    async def _watch(self, timer: Timer) -> None:
+        """Hand what has become due to the mailbox. What can't be done now is found again."""
+        while True:
+            await asyncio.sleep(timer.every_seconds)
+            with suppress(RetryLater):
+                async with self.reading() as connection:
+                    due = await timer.find(connection, self.clock(), self.settings)
+                ends = await asyncio.gather(*map(self.ask, due), return_exceptions=True)
+                for end in ends:
+                    if isinstance(end, Exception) and not isinstance(end, RetryLater):
+                        log.error("what was due could not be done", exc_info=end)
+
     async def _clean_up(self) -> None:
         """Forget, in small steps, what has been settled for longer than the retention time."""
         while True:
@@ -198,8 +233,9 @@ class Service(Generic[W]):
     def _clean_up_some(self, connection: Connection) -> int:
         before = self.clock() - timedelta(seconds=self.settings.retention_seconds)
         rows, inbox, outbox = self.participant.rows, tables.inbox, tables.outbox
-        keys = tables.idempotency_keys
-        unsettled = select(rows.c.order_id).where(rows.c.state.in_(self.participant.unsettled))
+        keys, repeats = tables.idempotency_keys, tables.repeats
+        open_rows = tables.unsettled(rows, self.participant.unsettled)
+        unsettled = select(rows.c.order_id).where(open_rows)
         of_an_order = outbox.c.stream == SAGA
         spent = (outbox.c.published_at < before) & of_an_order & outbox.c.key.not_in(unsettled)
         removed = 0
@@ -207,6 +243,7 @@ class Service(Generic[W]):
             (inbox.c.received_at < before, inbox.c.event_id),
             (spent, outbox.c.event_id),
             (keys.c.created_at < before, keys.c.key, keys.c.scope),
+            (repeats.c.next_at < before, repeats.c.order_id),
         ):
             some = select(*key).where(condition).limit(CLEANED_AT_ONCE)
             gone = delete(key[0].table).where(tuple_(*key).in_(some))

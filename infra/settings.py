@@ -27,6 +27,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mailbox_capacity: int
     patience_seconds: float
     retention_seconds: float
+    repeat_after_seconds: float
+    order_timeout_seconds: float
+    payment_gateway_url: str | None
 
 
 def from_environment(service: str, environment: Mapping[str, str] | None = None) -> Settings:
@@ -56,6 +59,9 @@ def from_environment(service: str, environment: Mapping[str, str] | None = None)
         mailbox_capacity=_whole(env, "MAILBOX_CAPACITY", 5_000, 1, 1_000_000),
         patience_seconds=_whole(env, "PATIENCE_SECONDS", 5, 1, 60),
         retention_seconds=_whole(env, "RETENTION_SECONDS", 8 * 24 * 3600, 60, 10 * 366 * 24 * 3600),
+        repeat_after_seconds=_whole(env, "REPEAT_AFTER_SECONDS", 30, 1, 24 * 3600),
+        order_timeout_seconds=_whole(env, "ORDER_TIMEOUT_SECONDS", 600, 1, 30 * 24 * 3600),
+        payment_gateway_url=_url(env, "PAYMENT_GATEWAY_URL"),
     )
 
 
@@ -64,3 +70,10 @@ def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: in
     if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
         raise ConfigurationError(f"{name}={text}: use a whole number from {least} to {most}")
     return int(text)
+
+
+def _url(env: Mapping[str, str], name: str) -> str | None:
+    text = env.get(name)
+    if text and not text.startswith(("http://", "https://")):
+        raise ConfigurationError(f"{name}={text}: use an http:// or https:// address")
+    return text.rstrip("/") if text else None

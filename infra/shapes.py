@@ -46,6 +46,8 @@ _MEANS = {
     413: "The body is too large",
     415: "The body is not JSON",
     422: "The Idempotency-Key was used for another request",
+    424: "Somebody whose consent is needed has refused; everything is as it was",
+    502: "The payment gateway refused, or did not answer in time; nothing was changed",
     503: "Not now: send it again after Retry-After",
 }
 

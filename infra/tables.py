@@ -1,6 +1,6 @@
 """The tables that the chassis keeps in every service's database, and how structs become rows."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from operator import attrgetter
@@ -116,6 +116,15 @@ Index(
     postgresql_where=outbox.c.published_at.is_(None),
 )
 Index("outbox_published", outbox.c.published_at)
+Index("outbox_of_key", outbox.c.key)
+
+repeats = Table(
+    "repeats",
+    metadata,
+    Column("order_id", Uuid, primary_key=True),
+    Column("times", Integer, nullable=False),
+    Column("next_at", Time, nullable=False, index=True),
+)
 
 dead_letters = Table(
     "dead_letters",
@@ -142,6 +151,23 @@ idempotency_keys = Table(
     Column("answer", LargeBinary, nullable=False),
     Column("created_at", Time, nullable=False, index=True),
 )
+
+
+def unsettled(rows: Table, states: Collection[str]) -> ColumnElement[bool]:
+    """The participant rows that still wait for somebody, or owe an answer.
+
+    The states stand in the statement itself: only then does the index below serve it.
+    """
+    return rows.c.state.in_(
+        bindparam("unsettled", sorted(states), expanding=True, literal_execute=True)
+    )
+
+
+def index_unsettled(rows: Table, states: Collection[str]) -> None:
+    """Of all orders few are under way: the index by time holds those alone."""
+    these = rows.c.state.in_(sorted(states))
+    name = f"{rows.name}_unsettled"
+    Index(name, rows.c.updated_at, sqlite_where=these, postgresql_where=these)
 
 
 class Appended(Generic[R]):

@@ -7,6 +7,7 @@ from infra.batch import Participant
 from infra.ports import REAL, Ports
 from infra.service import Service
 from infra.settings import Settings
+from infra.timers import Timer
 from order import store
 from order.domain import UNSETTLED, Orders
 from order.reactions import reactions
@@ -19,6 +20,7 @@ participant: Participant[Orders] = Participant(
     schema=store.schema,
     rows=store.orders_table,
     unsettled=UNSETTLED,
+    timers=(Timer(store.overdue),),
 )
 
 
@@ -28,5 +30,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         service,
         ROUTES,
         title="order",
-        description="Orders: placing, following and listing them.",
+        description="Orders: placing, following, listing and cancelling them.",
     )

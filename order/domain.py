@@ -2,9 +2,16 @@
 
 An order's row moves forward only:
 
-    PENDING -> COMPLETED | FAILED
+    PENDING -> EXPIRING
+       |          |
+       v          v
+    COMPLETED | FAILED
+       |
+       v
+    CANCELLING(attempt) -> CANCELLED, or back to COMPLETED when the refund was refused
 
-The order service decides neither: it hears what the others decided.
+The order service decides no end: it hears what the others decided. At its deadline an order asks
+payment to decide, and a payment that won the race completes it all the same.
 """
 
 from collections.abc import Iterable
@@ -31,15 +38,62 @@ LARGEST_TOTAL = 10**15
 
 class OrderState(StrEnum):
     PENDING = "PENDING"
+    EXPIRING = "EXPIRING"
     COMPLETED = "COMPLETED"
+    CANCELLING = "CANCELLING"
+    CANCELLED = "CANCELLED"
     FAILED = "FAILED"
 
 
-UNSETTLED = frozenset({OrderState.PENDING})
+UNSETTLED = frozenset({OrderState.PENDING, OrderState.EXPIRING, OrderState.CANCELLING})
+OPEN = frozenset({OrderState.PENDING, OrderState.EXPIRING})
+
+
+class OrderStatus(StrEnum):
+    """What a client sees of the state. It never goes backwards."""
+
+    PENDING = "PENDING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+STATES = {
+    OrderStatus.PENDING: OPEN,
+    OrderStatus.COMPLETED: frozenset({OrderState.COMPLETED, OrderState.CANCELLING}),
+    OrderStatus.FAILED: frozenset({OrderState.FAILED}),
+    OrderStatus.CANCELLED: frozenset({OrderState.CANCELLED}),
+}
+"""The states behind each status. An order stays COMPLETED until its cancel has taken effect."""
+
+_STATUS = {state: status for status, states in STATES.items() for state in states}
+
+
+class CancellationState(StrEnum):
+    REQUESTED = "REQUESTED"
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+
+
+class Cancellation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How the last cancel stands. `attempt` counts them from 1."""
+
+    state: CancellationState
+    attempt: int
+
+
+_CANCELLATION = {
+    OrderState.CANCELLING: CancellationState.REQUESTED,
+    OrderState.CANCELLED: CancellationState.DONE,
+    OrderState.COMPLETED: CancellationState.REFUSED,
+}
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """An order. Until it is paid, `payable_amount` is its total: the coupon has not spoken yet."""
+    """An order. Until it is paid, `payable_amount` is its total: the coupon has not spoken yet.
+
+    `attempt` counts the cancels that were asked for.
+    """
 
     order_id: str
     customer_id: str
@@ -52,21 +106,39 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     coupon_id: str | None
     payment_method: PaymentMethod
     address: Address | None
+    attempt: int
     created_at: datetime
+    completed_at: datetime | None
     updated_at: datetime
+
+    @property
+    def status(self) -> OrderStatus:
+        return _STATUS[self.state]
+
+    @property
+    def cancellation(self) -> Cancellation | None:
+        """None for an order that nobody has tried to cancel."""
+        if self.attempt == 0:
+            return None
+        return Cancellation(state=_CANCELLATION[self.state], attempt=self.attempt)
+
+    def moved(self, state: OrderState, now: datetime) -> "Order":
+        return msgspec.structs.replace(self, state=state, updated_at=now)
 
     def completed(self, paid: int, discount: int, now: datetime) -> "Order":
         return msgspec.structs.replace(
-            self,
-            state=OrderState.COMPLETED,
+            self.moved(OrderState.COMPLETED, now),
             payable_amount=paid,
             discount_amount=discount,
-            updated_at=now,
+            completed_at=now,
         )
 
     def failed(self, reason: FailReason, now: datetime) -> "Order":
+        return msgspec.structs.replace(self.moved(OrderState.FAILED, now), fail_reason=reason)
+
+    def cancelling(self, now: datetime) -> "Order":
         return msgspec.structs.replace(
-            self, state=OrderState.FAILED, fail_reason=reason, updated_at=now
+            self.moved(OrderState.CANCELLING, now), attempt=self.attempt + 1
         )
 
 
@@ -91,10 +163,10 @@ class Orders(WorkingSet):
         self.orders = orders
         self.price_list = price_list
 
-    def pending(self, order_id: str) -> Order | None:
-        """The order, if it still waits for its end."""
+    def in_state(self, order_id: str, *states: OrderState) -> Order | None:
+        """The order, if it is in one of these states."""
         order = self.orders.get(order_id)
-        return order if order is not None and order.state is OrderState.PENDING else None
+        return order if order is not None and order.state in states else None
 
 
 # ---------------------------------------------------------------- commands
@@ -119,6 +191,18 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: PaymentMethod = PaymentMethod.WALLET
     on_shortage: OnShortage = OnShortage.REJECT
     address: Address | None = None
+
+
+class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer wants the money back."""
+
+    order_id: str
+
+
+class ExpireOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order's deadline has come."""
+
+    order_id: str
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +263,14 @@ def no_product(product_id: str) -> NotFound:
         f"there is no product {product_id}",
         code="PRODUCT_NOT_FOUND",
         details={"productId": product_id},
+    )
+
+
+def not_completed(order: Order) -> Refused:
+    return Refused(
+        f"only a COMPLETED order can be cancelled, this one is {order.status}",
+        code="INVALID_STATE",
+        details={"status": order.status},
     )
 
 

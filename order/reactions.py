@@ -2,16 +2,35 @@
 
 from events.contract import (
     CouponRejected,
+    CouponRestored,
+    OrderCancelled,
+    OrderCancelRequested,
     OrderCompleted,
     OrderCreated,
     OrderFailed,
+    OrderTimedOut,
     PaymentCompleted,
     PaymentFailed,
+    PaymentRefundFailed,
     ProductChanged,
     StockUnavailable,
 )
 from events.reactions import Answer, Reactions
-from order.domain import Accepted, Offer, Order, Orders, OrderState, PlaceOrder, priced, total
+from order.domain import (
+    OPEN,
+    Accepted,
+    CancelOrder,
+    ExpireOrder,
+    Offer,
+    Order,
+    Orders,
+    OrderState,
+    PlaceOrder,
+    no_order,
+    not_completed,
+    priced,
+    total,
+)
 
 reactions = Reactions("order")
 
@@ -33,7 +52,9 @@ def place_order(command: PlaceOrder, orders: Orders) -> Answer[Accepted, OrderCr
         coupon_id=command.coupon_id,
         payment_method=command.payment_method,
         address=command.address,
+        attempt=0,
         created_at=orders.now,
+        completed_at=None,
         updated_at=orders.now,
     )
     created = OrderCreated(
@@ -52,7 +73,7 @@ def place_order(command: PlaceOrder, orders: Orders) -> Answer[Accepted, OrderCr
 @reactions.on
 def complete(event: PaymentCompleted, orders: Orders) -> OrderCompleted | None:
     """The order is paid: it is done."""
-    order = orders.pending(event.order_id)
+    order = orders.in_state(event.order_id, *OPEN)
     if order is None:
         return None
     order = order.completed(event.amount, event.discount_amount, orders.now)
@@ -73,11 +94,63 @@ def fail(
     event: CouponRejected | StockUnavailable | PaymentFailed, orders: Orders
 ) -> OrderFailed | None:
     """A step could not be done: the order came to nothing."""
-    order = orders.pending(event.order_id)
+    order = orders.in_state(event.order_id, *OPEN)
     if order is None:
         return None
     orders.orders[order.order_id] = order.failed(event.reason, orders.now)
     return OrderFailed(order_id=order.order_id, customer_id=order.customer_id, reason=event.reason)
+
+
+@reactions.command
+def expire(command: ExpireOrder, orders: Orders) -> Answer[None, OrderTimedOut]:
+    """The order has waited long enough: ask payment to decide, which alone can."""
+    order = orders.in_state(command.order_id, OrderState.PENDING)
+    if order is None:
+        return Answer(None)
+    orders.orders[order.order_id] = order.moved(OrderState.EXPIRING, orders.now)
+    timed_out = OrderTimedOut(
+        order_id=order.order_id,
+        customer_id=order.customer_id,
+        payment_method=order.payment_method,
+    )
+    return Answer(None, timed_out)
+
+
+@reactions.command
+def cancel(command: CancelOrder, orders: Orders) -> Answer[Order, OrderCancelRequested]:
+    """Ask for the money back. A cancel that is on its way already is joined."""
+    order = orders.orders.get(command.order_id)
+    if order is None:
+        raise no_order(command.order_id)
+    if order.state is OrderState.CANCELLING:
+        return Answer(order)
+    if order.state is not OrderState.COMPLETED:
+        raise not_completed(order)
+    order = orders.orders[order.order_id] = order.cancelling(orders.now)
+    return Answer(order, OrderCancelRequested(order_id=order.order_id, attempt=order.attempt))
+
+
+@reactions.on
+def keep(event: PaymentRefundFailed, orders: Orders) -> None:
+    """The refund was refused: the order stays as it was. An older attempt's refusal is void."""
+    order = orders.in_state(event.order_id, OrderState.CANCELLING)
+    if order is not None and order.attempt == event.attempt:
+        orders.orders[order.order_id] = order.moved(OrderState.COMPLETED, orders.now)
+
+
+@reactions.compensation
+def finish_cancel(event: CouponRestored, orders: Orders) -> OrderCancelled | None:
+    """Payment, product and coupon have undone their parts: the order is cancelled."""
+    order = orders.in_state(event.order_id, OrderState.CANCELLING)
+    if order is None:
+        return None
+    orders.orders[order.order_id] = order.moved(OrderState.CANCELLED, orders.now)
+    return OrderCancelled(
+        order_id=order.order_id,
+        customer_id=order.customer_id,
+        items=order.items,
+        completed_at=order.completed_at or orders.now,
+    )
 
 
 @reactions.on

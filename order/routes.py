@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -9,31 +11,52 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import State
+from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from events import wire
 from events.contract import (
     Address,
+    Event,
     FailReason,
     Line,
     OnShortage,
+    OrderCancelled,
     OrderCompleted,
     OrderFailed,
     PaymentMethod,
+    PaymentRefundFailed,
 )
 from events.wire import subject_of
-from infra.errors import Invalid
+from infra.errors import DependencyFailed, Invalid
 from infra.messages import Done
 from infra.ports import Outgoing
 from infra.service import Service
 from infra.shapes import Amount, Body, OptionalKey, Page, Size, Text, View, refusals
 from infra.web import idempotency
 from order import store
-from order.domain import Accepted, Order, Orders, OrderState, PlaceOrder, WantedLine, no_order
+from order.domain import (
+    OPEN,
+    STATES,
+    Accepted,
+    Cancellation,
+    CancelOrder,
+    Order,
+    Orders,
+    OrderState,
+    OrderStatus,
+    PlaceOrder,
+    WantedLine,
+    no_order,
+)
 
 OrderId = Annotated[UUID, PathParameter(name="orderId")]
 
 LONGEST_WAIT_SECONDS = 30
+CANCEL_WAIT_SECONDS = 5
+LOOK_SECONDS = 0.1
+"""How soon to look again for what no event of our own tells: a cancel that was refused."""
+
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?=$|[,;\s])", re.IGNORECASE)
 
 
@@ -68,17 +91,20 @@ class AcceptedView(View):
 
     order_id: str
     order_tracking_id: str
-    status: OrderState
+    status: OrderStatus
     total_amount: int
 
 
 class OrderView(View):
-    """Amounts in won. `failReason` says why an order FAILED."""
+    """Amounts in won. `failReason` says why an order FAILED.
+
+    `cancellation` is null until somebody cancels the order, and then says how that stands.
+    """
 
     order_id: str
     order_tracking_id: str
     customer_id: str
-    status: OrderState
+    status: OrderStatus
     fail_reason: FailReason | None
     items: tuple[Line, ...]
     total_amount: int
@@ -87,7 +113,7 @@ class OrderView(View):
     coupon_id: str | None
     payment_method: PaymentMethod
     address: Address | None
-    cancellation: None
+    cancellation: Cancellation | None
     created_at: datetime
     updated_at: datetime
 
@@ -154,7 +180,7 @@ class OrderController(Controller):
         self,
         service: Service[Orders],
         customer_id: Annotated[UUID | None, QueryParameter(name="customerId")] = None,
-        status: OrderState | None = None,
+        status: OrderStatus | None = None,
         page: Page = 0,
         size: Size = 20,
     ) -> OrderPage:
@@ -162,24 +188,50 @@ class OrderController(Controller):
             found, total = await store.list_orders(
                 connection,
                 customer_id=str(customer_id) if customer_id else None,
-                state=status,
+                states=STATES[status] if status else None,
                 offset=page * size,
                 size=size,
             )
         return OrderPage(items=[_order(each) for each in found], page=page, size=size, total=total)
+
+    @post(
+        "/{orderId:str}/cancel",
+        status_code=200,
+        summary="Cancel a COMPLETED order",
+        responses=refusals(404, 424)
+        | {202: ResponseSpec(OrderView, description="The cancel is on its way")},
+    )
+    async def cancel(self, order_id: OrderId, service: Service[Orders]) -> Response[OrderView]:
+        """Give the money, the stock and the coupon back. Waits up to 5 s for that.
+
+        200 with the order CANCELLED, or 202 while the cancel is still on its way: then look at the
+        order's `cancellation`. When the refund was refused, 424: the order stays COMPLETED. Several
+        calls at once cancel the order once.
+        """
+        asked: Order = (await service.ask(CancelOrder(order_id=str(order_id)))).answer
+        order = await _cancelled(service, asked)
+        if order is None:
+            return Response(_order(asked), status_code=202)
+        if order.state is not OrderState.CANCELLED:
+            raise DependencyFailed(
+                "the refund was refused; the order stays COMPLETED",
+                details={"orderId": order.order_id, "attempt": asked.attempt},
+            )
+        return Response(_order(order), status_code=200)
 
     @get("/{orderId:str}/trace", summary="An order's events, in order", responses=refusals(404))
     async def trace(self, order_id: OrderId, service: Service[Orders]) -> Trace:
         """Read from the event stream, which keeps them for a week."""
         await _find(service, str(order_id))
         messages = await service.broker.history(f"saga.{order_id}.*")
-        return Trace(order_id=str(order_id), events=[_step(message) for message in messages])
+        steps: dict[str, Step] = {}
+        for step in map(_step, messages):
+            steps.setdefault(step.id, step)  # what was said again is shown where it was said first
+        return Trace(order_id=str(order_id), events=list(steps.values()))
 
 
 def _place(order_id: str, data: NewOrder) -> PlaceOrder:
     """The command of a request. Raises Invalid for what this shop does not offer."""
-    if data.payment_method is not PaymentMethod.WALLET:
-        raise Invalid("paymentMethod: only WALLET is offered here; no payment gateway is connected")
     if data.on_shortage is not OnShortage.REJECT:
         raise Invalid("onShortage: only REJECT is offered here; there is no queue for stock")
     items = tuple(
@@ -208,16 +260,50 @@ def _wait_seconds(prefer: str | None) -> int:
 
 
 async def _ended(service: Service[Orders], order_id: str, wait_seconds: int) -> Order | None:
-    """The order once it has ended; None when that takes longer than the client will wait.
+    """The order once it has ended; None when that takes longer than the client will wait."""
+    ends = (OrderCompleted, OrderFailed)
+    return await _once(
+        service, order_id, lambda order: order.state not in OPEN, ends, wait_seconds=wait_seconds
+    )
 
-    Listens to the order's end on the broker, for another instance may be the one that hears of it;
-    and looks once more when the listening has begun, so that the end can't slip by in between.
+
+async def _cancelled(service: Service[Orders], asked: Order) -> Order | None:
+    """The order once this attempt to cancel it has come to an end; None after 5 s."""
+
+    def over(order: Order) -> bool:
+        return order.state is not OrderState.CANCELLING or order.attempt != asked.attempt
+
+    return await _once(
+        service,
+        asked.order_id,
+        over,
+        (OrderCancelled, PaymentRefundFailed),
+        wait_seconds=CANCEL_WAIT_SECONDS,
+        look_seconds=LOOK_SECONDS,
+    )
+
+
+async def _once(
+    service: Service[Orders],
+    order_id: str,
+    over: Callable[[Order], bool],
+    events: Iterable[type[Event]],
+    *,
+    wait_seconds: float,
+    look_seconds: float | None = None,
+) -> Order | None:
+    """The order once it is as wanted; None when that takes too long.
+
+    Listens to the events on the broker, for another instance may be the one that hears of it; and
+    looks once more when the listening has begun, so that the end can't slip by in between.
     """
-    ends = [subject_of(event, order_id) for event in (OrderCompleted, OrderFailed)]
+    subjects = [subject_of(event, order_id) for event in events]
     try:
-        async with asyncio.timeout(wait_seconds), service.broker.passing(*ends) as look:
-            while (order := await _find(service, order_id)).state is OrderState.PENDING:
-                await look.wait()
+        async with asyncio.timeout(wait_seconds), service.broker.passing(*subjects) as look:
+            while not over(order := await _find(service, order_id)):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(look_seconds):
+                        await look.wait()
                 look.clear()
             return order
     except TimeoutError:
@@ -237,7 +323,7 @@ def _accepted(done: Done, ended: Order | None = None) -> Response[AcceptedView |
     view = AcceptedView(
         order_id=accepted.order_id,
         order_tracking_id=accepted.order_id,
-        status=OrderState.PENDING,
+        status=OrderStatus.PENDING,
         total_amount=accepted.total_amount,
     )
     headers = {"Location": f"/api/v1/orders/{accepted.order_id}"}
@@ -249,9 +335,7 @@ def _accepted(done: Done, ended: Order | None = None) -> Response[AcceptedView |
 
 
 def _order(order: Order) -> OrderView:
-    return OrderView.of(
-        order, order_tracking_id=order.order_id, status=order.state, cancellation=None
-    )
+    return OrderView.of(order, order_tracking_id=order.order_id)
 
 
 def _step(message: Outgoing) -> Step:

@@ -4,8 +4,8 @@ An order's lines and address are values of the order: written once, with it, and
 they stand in its row as JSON, and an order costs one insert.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
     Column,
@@ -17,14 +17,19 @@ from sqlalchemy import (
     String,
     Table,
     and_,
+    select,
     true,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.contract import Address, FailReason, Line, PaymentMethod, ProductChanged, ProductStatus
 from infra.rows import values_of
-from infra.tables import Json, Mapped, Time, Uuid, Won64, one_of
-from order.domain import Offer, Order, Orders, OrderState, PlaceOrder
+from infra.settings import Settings
+from infra.tables import Json, Mapped, Time, Uuid, Won64, index_unsettled, one_of
+from order.domain import UNSETTLED, ExpireOrder, Offer, Order, Orders, OrderState, PlaceOrder
+
+MOST_DUE = 500
+"""So many expired orders are taken care of at once."""
 
 schema = MetaData()
 
@@ -42,12 +47,15 @@ orders_table = Table(
     Column("coupon_id", Uuid),
     Column("payment_method", one_of(PaymentMethod), nullable=False),
     Column("address", Json(Address)),
+    Column("attempt", Integer, nullable=False),
     Column("created_at", Time, nullable=False),
+    Column("completed_at", Time),
     Column("updated_at", Time, nullable=False),
     Index("orders_of_customer", "customer_id", "created_at"),
     Index("orders_by_time", "created_at"),
     Index("orders_by_state", "state", "created_at"),
 )
+index_unsettled(orders_table, UNSETTLED)
 
 price_list_table = Table(
     "price_list",
@@ -89,11 +97,26 @@ async def find_order(connection: AsyncConnection, order_id: str) -> Order | None
     return await _orders.find(connection, "order_id", order_id)
 
 
+async def overdue(
+    connection: AsyncConnection, now: datetime, settings: Settings
+) -> list[ExpireOrder]:
+    """The orders whose deadline has come, the oldest first."""
+    columns = orders_table.c
+    latest = now - timedelta(seconds=settings.order_timeout_seconds)
+    query = (
+        select(columns.order_id)
+        .where(columns.state == OrderState.PENDING, columns.created_at <= latest)
+        .order_by(columns.created_at)
+        .limit(MOST_DUE)
+    )
+    return [ExpireOrder(order_id=found) for found in await connection.scalars(query)]
+
+
 async def list_orders(
     connection: AsyncConnection,
     *,
     customer_id: str | None,
-    state: OrderState | None,
+    states: Collection[OrderState] | None,
     offset: int,
     size: int,
 ) -> tuple[list[Order], int]:
@@ -102,8 +125,8 @@ async def list_orders(
     conditions: list[ColumnElement[bool]] = []
     if customer_id is not None:
         conditions.append(columns.customer_id == customer_id)
-    if state is not None:
-        conditions.append(columns.state == state)
+    if states is not None:
+        conditions.append(columns.state.in_(states))
     matching = and_(true(), *conditions)
     order = (columns.created_at.desc(), columns.order_id)
     return await _orders.page(connection, matching, *order, offset=offset, size=size)

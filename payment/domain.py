@@ -1,38 +1,62 @@
-"""Wallets and payments. Pure: no clock, no I/O, no framework.
+"""Wallets, payments, and errands to the gateway. Pure: no clock, no I/O, no framework.
 
 Payment is the arbiter of the saga: an order is sold from the moment at which its row here is
-CAPTURED, and dead from the moment at which it is FAILED. The row moves once, in the transaction
-that takes the money:
+CAPTURED, and dead from the moment at which it is FAILED.
 
-    NONE -> CAPTURED | FAILED
+    NONE -> CAPTURED | FAILED                    wallet: money and verdict in one transaction
+    NONE -> INTENT -> CAPTURED | FAILED          card: the gateway decides
+    CAPTURED -> REFUNDING(attempt) -> REFUNDED   a cancel; CAPTURED again when it was refused
+
+The gateway is called after the commit that decided on the call (an *errand*), under a key that was
+stored with it; its answer comes back as a command. An outcome that nobody knows is asked for again
+under the same key. Before a payment is given up its key is voided at the gateway, so that a charge
+in flight can't land afterwards.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import msgspec
 
-from events.contract import FailReason, PaymentMethod, StockDecremented
+from events.contract import FailReason, OrderTimedOut, PaymentMethod, StockDecremented
 from infra.errors import Conflict, NotFound
 from infra.rows import Ledger, Rows, WorkingSet
 
 LARGEST_BALANCE = 10**15
 """A wallet's limit in won, far inside what the column can hold."""
 
+ERRAND_SECONDS = 30
+"""An errand that has not come to its end by then is begun again, by whichever instance sees it."""
+
 
 class PaymentState(StrEnum):
+    INTENT = "INTENT"
     CAPTURED = "CAPTURED"
     FAILED = "FAILED"
+    REFUNDING = "REFUNDING"
+    REFUNDED = "REFUNDED"
 
 
-UNSETTLED: frozenset[PaymentState] = frozenset()
+UNSETTLED = frozenset({PaymentState.INTENT, PaymentState.REFUNDING})
+
+
+class TopUpState(StrEnum):
+    """INTENT -> BOOKED | FAILED. One that nobody waits for any more is VOIDING, then FAILED; money
+    that was captured for it all the same goes back first: REFUNDING."""
+
+    INTENT = "INTENT"
+    BOOKED = "BOOKED"
+    VOIDING = "VOIDING"
+    REFUNDING = "REFUNDING"
+    FAILED = "FAILED"
 
 
 class EntryKind(StrEnum):
     OPENING = "OPENING"
     CHARGE = "CHARGE"
     PAYMENT = "PAYMENT"
+    REFUND = "REFUND"
 
 
 class Wallet(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +64,19 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
     balance: int
     created_at: datetime
     updated_at: datetime
+
+    def fits(self, delta: int) -> bool:
+        """Would the balance stay from 0 to the limit?"""
+        return 0 <= self.balance + delta <= LARGEST_BALANCE
+
+    def check(self, delta: int) -> None:
+        """Raises Conflict when it would not."""
+        if not self.fits(delta):
+            raise Conflict(
+                f"the balance would be {self.balance + delta} won; "
+                f"it stays from 0 to {LARGEST_BALANCE}",
+                code="BALANCE_OUT_OF_RANGE",
+            )
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,21 +87,145 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     delta: int
     balance_after: int
     order_id: str | None
+    top_up_id: str | None
     created_at: datetime
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
-    """An order's row in this service, and its payment's history."""
+    """An order's row in this service, and its payment's history.
+
+    `attempt` is the last cancel that was heard. `voiding`: it is to be given up, if that is still
+    possible. `stray`: money was captured for it after it had FAILED, and goes back.
+    """
 
     order_id: str
     payment_id: str
     customer_id: str
     method: PaymentMethod
     amount: int
+    discount_amount: int
     state: PaymentState
     fail_reason: FailReason | None
+    attempt: int
+    voiding: bool
+    stray: bool
     created_at: datetime
     updated_at: datetime
+    retry_at: datetime | None
+
+    def moved(self, now: datetime, **changes: object) -> "Payment":
+        return msgspec.structs.replace(self, updated_at=now, **changes)
+
+    @property
+    def errand(self) -> "Errand | None":
+        """What is to be had from the gateway for it now."""
+        if self.state is PaymentState.INTENT:
+            action = Action.VOID if self.voiding else Action.CHARGE
+        elif self.state is PaymentState.REFUNDING or self.stray:
+            action = Action.REFUND
+        else:
+            return None
+        return Errand(
+            action=action,
+            purpose=Purpose.ORDER,
+            subject=self.order_id,
+            key=self.payment_id,
+            customer_id=self.customer_id,
+            amount=self.amount,
+            attempt=0 if self.stray else self.attempt,
+            began_at=self.created_at,
+        )
+
+
+class TopUp(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that a customer brings into a wallet through the gateway."""
+
+    top_up_id: str
+    customer_id: str
+    amount: int
+    state: TopUpState
+    created_at: datetime
+    updated_at: datetime
+    retry_at: datetime | None
+
+    def moved(self, state: TopUpState, now: datetime) -> "TopUp":
+        return msgspec.structs.replace(self, state=state, updated_at=now, retry_at=None)
+
+    @property
+    def errand(self) -> "Errand | None":
+        """What is to be had from the gateway for it now."""
+        action = _TOP_UP_ACTIONS.get(self.state)
+        if action is None:
+            return None
+        return Errand(
+            action=action,
+            purpose=Purpose.TOP_UP,
+            subject=self.top_up_id,
+            key=self.top_up_id,
+            customer_id=self.customer_id,
+            amount=self.amount,
+            attempt=0,
+            began_at=self.created_at,
+        )
+
+
+# ---------------------------------------------------------------- the gateway
+
+
+class Action(StrEnum):
+    CHARGE = "CHARGE"
+    VOID = "VOID"
+    REFUND = "REFUND"
+
+
+_TOP_UP_ACTIONS = {
+    TopUpState.INTENT: Action.CHARGE,
+    TopUpState.VOIDING: Action.VOID,
+    TopUpState.REFUNDING: Action.REFUND,
+}
+
+
+class Purpose(StrEnum):
+    ORDER = "ORDER"
+    TOP_UP = "TOP_UP"
+
+
+class Outcome(StrEnum):
+    """What the gateway has decided. That nobody knows is not among them: then it is asked again."""
+
+    CAPTURED = "CAPTURED"
+    DECLINED = "DECLINED"
+    VOIDED = "VOIDED"
+    REFUNDED = "REFUNDED"
+    REFUND_REFUSED = "REFUND_REFUSED"
+
+
+class Errand(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wanted of the gateway. `key` is the charge's idempotency key there.
+
+    `subject` is the order or the top-up. `attempt` tells an order's refunds apart. `began_at` is
+    when the key was first used: the gateway remembers it for so long only.
+    """
+
+    action: Action
+    purpose: Purpose
+    subject: str
+    key: str
+    customer_id: str
+    amount: int
+    attempt: int
+    began_at: datetime
+
+    @property
+    def refund_key(self) -> str:
+        """The refund's own idempotency key: one for each attempt."""
+        return f"{self.key}/refund/{self.attempt}"
+
+    def settled(self, outcome: Outcome) -> "GatewayDecided | TopUpDecided":
+        """The command that brings the gateway's answer back."""
+        if self.purpose is Purpose.TOP_UP:
+            return TopUpDecided(top_up_id=self.subject, outcome=outcome)
+        return GatewayDecided(order_id=self.subject, outcome=outcome, attempt=self.attempt)
 
 
 class Wallets(WorkingSet):
@@ -75,11 +236,13 @@ class Wallets(WorkingSet):
         now: datetime,
         wallets: Rows[str, Wallet],
         payments: Rows[str, Payment],
+        top_ups: Rows[str, TopUp],
         ledger: Ledger[Entry],
     ) -> None:
-        super().__init__(now, wallets, payments, ledger)
+        super().__init__(now, wallets, payments, top_ups, ledger)
         self.wallets = wallets
         self.payments = payments
+        self.top_ups = top_ups
         self.ledger = ledger
 
     def open(self, customer_id: str, balance: int = 0) -> Wallet:
@@ -91,15 +254,17 @@ class Wallets(WorkingSet):
         return self.book(wallet, EntryKind.OPENING, balance) if balance else wallet
 
     def book(
-        self, wallet: Wallet, kind: EntryKind, delta: int, order_id: str | None = None
+        self,
+        wallet: Wallet,
+        kind: EntryKind,
+        delta: int,
+        *,
+        order_id: str | None = None,
+        top_up_id: str | None = None,
     ) -> Wallet:
         """Change a balance together with its ledger. Raises Conflict outside 0 to the limit."""
+        wallet.check(delta)
         balance = wallet.balance + delta
-        if not 0 <= balance <= LARGEST_BALANCE:
-            raise Conflict(
-                f"the balance would be {balance} won; it stays from 0 to {LARGEST_BALANCE}",
-                code="BALANCE_OUT_OF_RANGE",
-            )
         booked = msgspec.structs.replace(wallet, balance=balance, updated_at=self.now)
         self.wallets[wallet.customer_id] = booked
         self.ledger.add(
@@ -109,26 +274,66 @@ class Wallets(WorkingSet):
                 delta=delta,
                 balance_after=balance,
                 order_id=order_id,
+                top_up_id=top_up_id,
                 created_at=self.now,
             )
         )
         return booked
 
-    def record(self, event: StockDecremented, fail_reason: FailReason | None) -> Payment:
-        """Write down the verdict on an order's payment."""
+    def record(
+        self,
+        event: StockDecremented | OrderTimedOut,
+        state: PaymentState,
+        fail_reason: FailReason | None = None,
+    ) -> Payment:
+        """Write down an order's payment. One that timed out before it came here owes nothing."""
+        owed, discount = 0, 0
+        if isinstance(event, StockDecremented):
+            owed, discount = event.payable_amount, event.discount_amount
         payment = Payment(
             order_id=event.order_id,
             payment_id=payment_id(event.order_id),
             customer_id=event.customer_id,
             method=event.payment_method,
-            amount=event.payable_amount,
-            state=PaymentState.FAILED if fail_reason else PaymentState.CAPTURED,
+            amount=owed,
+            discount_amount=discount,
+            state=state,
             fail_reason=fail_reason,
+            attempt=0,
+            voiding=False,
+            stray=False,
             created_at=self.now,
             updated_at=self.now,
+            retry_at=None,
         )
         self.payments[event.order_id] = payment
         return payment
+
+    def move(self, payment: Payment, **changes: object) -> Payment:
+        """Move a payment on, and send for what is to be had from the gateway then."""
+        moved = payment.moved(self.now, retry_at=None, **changes)
+        self.payments[payment.order_id] = moved
+        return self.send_for(moved)
+
+    def send_for(self, payment: Payment) -> Payment:
+        """Begin the payment's errand, or begin it again."""
+        if errand := payment.errand:
+            self.errands.add(errand)
+            payment = msgspec.structs.replace(payment, retry_at=self._retry_at)
+            self.payments[payment.order_id] = payment
+        return payment
+
+    def send_for_top_up(self, top_up: TopUp) -> TopUp:
+        """Keep a top-up as it is now, and send for what is to be had from the gateway for it."""
+        if errand := top_up.errand:
+            self.errands.add(errand)
+            top_up = msgspec.structs.replace(top_up, retry_at=self._retry_at)
+        self.top_ups[top_up.top_up_id] = top_up
+        return top_up
+
+    @property
+    def _retry_at(self) -> datetime:
+        return self.now + timedelta(seconds=ERRAND_SECONDS)
 
 
 def payment_id(order_id: str) -> str:
@@ -155,6 +360,47 @@ class ChargeWallet(msgspec.Struct, frozen=True, kw_only=True):
     amount: int
 
 
+class BeginTopUp(msgspec.Struct, frozen=True, kw_only=True):
+    """Bring money into a wallet through the gateway."""
+
+    top_up_id: str
+    customer_id: str
+    amount: int
+
+
+class GiveUpTopUp(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody waits for it any more: see to it that nothing is taken for it."""
+
+    top_up_id: str
+
+
+class TopUpDecided(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway's answer about a top-up."""
+
+    top_up_id: str
+    outcome: Outcome
+
+
+class GatewayDecided(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway's answer about an order's payment. Of a refund, `attempt` says which."""
+
+    order_id: str
+    outcome: Outcome
+    attempt: int
+
+
+class ResumePayment(msgspec.Struct, frozen=True, kw_only=True):
+    """An errand for this order has not come to its end in time."""
+
+    order_id: str
+
+
+class ResumeTopUp(msgspec.Struct, frozen=True, kw_only=True):
+    """An errand for this top-up has not come to its end in time."""
+
+    top_up_id: str
+
+
 class SeedWallet(msgspec.Struct, frozen=True, kw_only=True):
     customer_id: str
     balance: int
@@ -173,3 +419,7 @@ def no_wallet(customer_id: str) -> NotFound:
         f"customer {customer_id} has no wallet; open one with POST /api/v1/wallets",
         code="WALLET_NOT_FOUND",
     )
+
+
+def no_top_up(top_up_id: str) -> NotFound:
+    return NotFound(f"there is no top-up {top_up_id}", code="TOP_UP_NOT_FOUND")

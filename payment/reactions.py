@@ -2,56 +2,224 @@
 
 from events.contract import (
     FailReason,
+    OrderCancelRequested,
+    OrderTimedOut,
     PaymentCompleted,
     PaymentFailed,
     PaymentMethod,
+    PaymentRefunded,
+    PaymentRefundFailed,
     StockDecremented,
 )
-from events.reactions import Reactions
+from events.reactions import Answer, Reactions
+from events.wire import id_of
 from payment.domain import (
+    BeginTopUp,
     ChargeWallet,
     EntryKind,
+    GatewayDecided,
+    GiveUpTopUp,
     OpenedWallet,
     OpenWallet,
+    Outcome,
+    Payment,
+    PaymentState,
+    ResumePayment,
+    ResumeTopUp,
     SeedWallet,
+    TopUp,
+    TopUpDecided,
+    TopUpState,
     Wallet,
     Wallets,
+    no_top_up,
     no_wallet,
 )
 
 reactions = Reactions("payment")
 
 
+# ---------------------------------------------------------------- paying
+
+
 @reactions.on
 def pay(event: StockDecremented, wallets: Wallets) -> PaymentCompleted | PaymentFailed | None:
-    """Take the money from the customer's wallet and say so, in one transaction; or refuse."""
+    """Take the money from the customer's wallet and say so, in one transaction; or refuse.
+
+    A card's payment is only intended here: the gateway decides it.
+    """
     if event.order_id in wallets.payments:
         return None
+    if event.payment_method is PaymentMethod.CARD and event.payable_amount > 0:
+        wallets.send_for(wallets.record(event, PaymentState.INTENT))
+        return None
     reason = _take(event, wallets)
-    payment = wallets.record(event, reason)
     if reason is not None:
-        return PaymentFailed(order_id=event.order_id, reason=reason)
-    return PaymentCompleted(
-        order_id=event.order_id,
-        payment_id=payment.payment_id,
-        customer_id=event.customer_id,
-        method=event.payment_method,
-        amount=event.payable_amount,
-        discount_amount=event.discount_amount,
-    )
+        return _failed(wallets.record(event, PaymentState.FAILED, reason))
+    return _completed(wallets.record(event, PaymentState.CAPTURED))
 
 
 def _take(event: StockDecremented, wallets: Wallets) -> FailReason | None:
-    if event.payment_method is not PaymentMethod.WALLET:
-        return FailReason.PG_DECLINED  # no payment gateway is connected
+    if event.payment_method is PaymentMethod.CARD:
+        return None  # there is nothing to pay
     wallet = wallets.wallets.get(event.customer_id)
     if wallet is None:
         return FailReason.WALLET_NOT_FOUND
-    if wallet.balance < event.payable_amount:
+    if not wallet.fits(-event.payable_amount):
         return FailReason.INSUFFICIENT_BALANCE
     if event.payable_amount > 0:
-        wallets.book(wallet, EntryKind.PAYMENT, -event.payable_amount, event.order_id)
+        delta = -event.payable_amount
+        wallets.book(wallet, EntryKind.PAYMENT, delta, order_id=event.order_id)
     return None
+
+
+@reactions.on
+def decide(event: OrderTimedOut, wallets: Wallets) -> PaymentCompleted | PaymentFailed | None:
+    """The order can wait no longer: fail a payment that was not made yet.
+
+    What was decided stays so, and has been said. A charge in flight at the gateway is voided; only
+    the gateway knows which of the two was first.
+    """
+    payment = wallets.payments.get(event.order_id)
+    if payment is None:
+        reason = FailReason.ORDER_TIMED_OUT
+        return _failed(wallets.record(event, PaymentState.FAILED, reason))
+    if payment.state is PaymentState.INTENT and not payment.voiding:
+        wallets.move(payment, voiding=True)
+    return None
+
+
+@reactions.on
+def refund(
+    event: OrderCancelRequested, wallets: Wallets
+) -> PaymentRefunded | PaymentRefundFailed | None:
+    """The customer cancels: give the money back, once."""
+    payment = wallets.payments.get(event.order_id)
+    if payment is None or payment.state is not PaymentState.CAPTURED:
+        return None
+    if event.attempt <= payment.attempt:
+        return None
+    payment = payment.moved(wallets.now, attempt=event.attempt)
+    if payment.method is PaymentMethod.CARD and payment.amount > 0:
+        wallets.move(payment, state=PaymentState.REFUNDING)
+        return None
+    if not _give_back(payment, wallets):
+        wallets.move(payment)
+        return _refund_failed(payment)
+    return _refunded(wallets.move(payment, state=PaymentState.REFUNDED))
+
+
+def _give_back(payment: Payment, wallets: Wallets) -> bool:
+    if payment.amount == 0:
+        return True
+    wallet = wallets.wallets.get(payment.customer_id)
+    if wallet is None or not wallet.fits(payment.amount):
+        return False
+    wallets.book(wallet, EntryKind.REFUND, payment.amount, order_id=payment.order_id)
+    return True
+
+
+@reactions.command
+def settle(
+    command: GatewayDecided, wallets: Wallets
+) -> Answer[
+    Payment | None, PaymentCompleted | PaymentFailed | PaymentRefunded | PaymentRefundFailed
+]:
+    """The gateway has decided about a card's payment. Heard twice, it acts once."""
+    payment = wallets.payments.get(command.order_id)
+    if payment is None:
+        return Answer(None)
+    match payment.state:
+        case PaymentState.INTENT:
+            return _charged(payment, command.outcome, wallets)
+        case PaymentState.REFUNDING if command.attempt == payment.attempt:
+            return _refund_decided(payment, command.outcome, wallets)
+        case PaymentState.FAILED:
+            return Answer(_return_stray(payment, command.outcome, wallets))
+    return Answer(payment)
+
+
+def _charged(
+    payment: Payment, outcome: Outcome, wallets: Wallets
+) -> Answer[Payment, PaymentCompleted | PaymentFailed]:
+    match outcome:
+        case Outcome.CAPTURED:
+            payment = wallets.move(payment, state=PaymentState.CAPTURED)
+            return Answer(payment, _completed(payment), cause_id=_cause_id(payment))
+        case Outcome.DECLINED | Outcome.VOIDED:
+            late = payment.voiding and outcome is Outcome.VOIDED
+            reason = FailReason.ORDER_TIMED_OUT if late else FailReason.PG_DECLINED
+            payment = wallets.move(payment, state=PaymentState.FAILED, fail_reason=reason)
+            return Answer(payment, _failed(payment), cause_id=_cause_id(payment))
+    return Answer(payment)
+
+
+def _cause_id(payment: Payment) -> str:
+    """The event that made the gateway be asked."""
+    return id_of(OrderTimedOut if payment.voiding else StockDecremented, payment.order_id)
+
+
+def _refund_decided(
+    payment: Payment, outcome: Outcome, wallets: Wallets
+) -> Answer[Payment, PaymentRefunded | PaymentRefundFailed]:
+    cause_id = id_of(OrderCancelRequested, payment.order_id, payment.attempt)
+    match outcome:
+        case Outcome.REFUNDED:
+            payment = wallets.move(payment, state=PaymentState.REFUNDED)
+            return Answer(payment, _refunded(payment), cause_id=cause_id)
+        case Outcome.REFUND_REFUSED:
+            payment = wallets.move(payment, state=PaymentState.CAPTURED)
+            return Answer(payment, _refund_failed(payment), cause_id=cause_id)
+    return Answer(payment)
+
+
+def _return_stray(payment: Payment, outcome: Outcome, wallets: Wallets) -> Payment:
+    """Money was captured after all for a payment that had failed: it goes back by itself."""
+    if outcome is Outcome.CAPTURED and not payment.stray:
+        return wallets.move(payment, stray=True)
+    if outcome is Outcome.REFUNDED and payment.stray:
+        return wallets.move(payment, stray=False)
+    return payment
+
+
+@reactions.command
+def resume_payment(command: ResumePayment, wallets: Wallets) -> None:
+    """Send for the gateway's decision once more, if it is still due."""
+    payment = wallets.payments.get(command.order_id)
+    if payment is not None and payment.retry_at is not None and payment.retry_at <= wallets.now:
+        wallets.send_for(payment)
+
+
+def _completed(payment: Payment) -> PaymentCompleted:
+    return PaymentCompleted(
+        order_id=payment.order_id,
+        payment_id=payment.payment_id,
+        customer_id=payment.customer_id,
+        method=payment.method,
+        amount=payment.amount,
+        discount_amount=payment.discount_amount,
+    )
+
+
+def _failed(payment: Payment) -> PaymentFailed:
+    reason = payment.fail_reason or FailReason.SYSTEM_ERROR
+    return PaymentFailed(order_id=payment.order_id, reason=reason)
+
+
+def _refunded(payment: Payment) -> PaymentRefunded:
+    return PaymentRefunded(
+        order_id=payment.order_id,
+        payment_id=payment.payment_id,
+        amount=payment.amount,
+        attempt=payment.attempt,
+    )
+
+
+def _refund_failed(payment: Payment) -> PaymentRefundFailed:
+    return PaymentRefundFailed(order_id=payment.order_id, attempt=payment.attempt)
+
+
+# ---------------------------------------------------------------- wallets
 
 
 @reactions.command
@@ -65,10 +233,8 @@ def open_wallet(command: OpenWallet, wallets: Wallets) -> OpenedWallet:
 
 @reactions.command
 def charge_wallet(command: ChargeWallet, wallets: Wallets) -> Wallet:
-    """Put money into a wallet."""
-    wallet = wallets.wallets.get(command.customer_id)
-    if wallet is None:
-        raise no_wallet(command.customer_id)
+    """Put money into a wallet, where no gateway is asked for it."""
+    wallet = _wallet(command.customer_id, wallets)
     return wallets.book(wallet, EntryKind.CHARGE, command.amount)
 
 
@@ -77,3 +243,78 @@ def seed_wallet(command: SeedWallet, wallets: Wallets) -> Wallet:
     """Open a wallet of a new stack with its first balance, once."""
     known = wallets.wallets.get(command.customer_id)
     return known or wallets.open(command.customer_id, command.balance)
+
+
+@reactions.command
+def begin_top_up(command: BeginTopUp, wallets: Wallets) -> TopUp:
+    """Note what is to be charged before anybody is asked for it."""
+    wallet = _wallet(command.customer_id, wallets)
+    wallet.check(command.amount)
+    top_up = TopUp(
+        top_up_id=command.top_up_id,
+        customer_id=command.customer_id,
+        amount=command.amount,
+        state=TopUpState.INTENT,
+        created_at=wallets.now,
+        updated_at=wallets.now,
+        retry_at=None,
+    )
+    return wallets.send_for_top_up(top_up)
+
+
+@reactions.command
+def give_up_top_up(command: GiveUpTopUp, wallets: Wallets) -> TopUp:
+    """Nobody waits for it any more: it may not take effect. One that has taken effect stays."""
+    top_up = _top_up(command.top_up_id, wallets)
+    if top_up.state is not TopUpState.INTENT:
+        return top_up
+    return wallets.send_for_top_up(top_up.moved(TopUpState.VOIDING, wallets.now))
+
+
+@reactions.command
+def settle_top_up(command: TopUpDecided, wallets: Wallets) -> TopUp:
+    """The gateway has decided about a top-up. Heard twice, it acts once."""
+    top_up = _top_up(command.top_up_id, wallets)
+    match top_up.state, command.outcome:
+        case TopUpState.INTENT, Outcome.CAPTURED:
+            return _book_or_return(top_up, wallets)
+        case TopUpState.INTENT | TopUpState.VOIDING, Outcome.DECLINED | Outcome.VOIDED:
+            return wallets.send_for_top_up(top_up.moved(TopUpState.FAILED, wallets.now))
+        case TopUpState.VOIDING | TopUpState.FAILED, Outcome.CAPTURED:
+            return wallets.send_for_top_up(top_up.moved(TopUpState.REFUNDING, wallets.now))
+        case TopUpState.REFUNDING, Outcome.REFUNDED:
+            return wallets.send_for_top_up(top_up.moved(TopUpState.FAILED, wallets.now))
+        case TopUpState.REFUNDING, Outcome.REFUND_REFUSED:
+            return _book_or_return(top_up, wallets)  # the money is ours: so the customer has it
+    return top_up
+
+
+@reactions.command
+def resume_top_up(command: ResumeTopUp, wallets: Wallets) -> None:
+    """Send for the gateway's decision once more, if it is still due."""
+    top_up = wallets.top_ups.get(command.top_up_id)
+    if top_up is not None and top_up.retry_at is not None and top_up.retry_at <= wallets.now:
+        wallets.send_for_top_up(top_up)
+
+
+def _book_or_return(top_up: TopUp, wallets: Wallets) -> TopUp:
+    """Book the money that was captured; what does not fit into the wallet any more goes back."""
+    wallet = _wallet(top_up.customer_id, wallets)
+    if not wallet.fits(top_up.amount):
+        return wallets.send_for_top_up(top_up.moved(TopUpState.REFUNDING, wallets.now))
+    wallets.book(wallet, EntryKind.CHARGE, top_up.amount, top_up_id=top_up.top_up_id)
+    return wallets.send_for_top_up(top_up.moved(TopUpState.BOOKED, wallets.now))
+
+
+def _wallet(customer_id: str, wallets: Wallets) -> Wallet:
+    wallet = wallets.wallets.get(customer_id)
+    if wallet is None:
+        raise no_wallet(customer_id)
+    return wallet
+
+
+def _top_up(top_up_id: str, wallets: Wallets) -> TopUp:
+    top_up = wallets.top_ups.get(top_up_id)
+    if top_up is None:
+        raise no_top_up(top_up_id)
+    return top_up

@@ -1,6 +1,9 @@
 """The payment service over HTTP."""
 
+import asyncio
+from contextlib import suppress
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
@@ -8,18 +11,22 @@ from litestar import Controller, Response, get, post
 from litestar.params import PathParameter, QueryParameter
 
 from events.contract import FailReason, PaymentMethod
-from infra.errors import NotFound
+from infra.errors import GatewayFailed, NotFound
 from infra.service import Service
 from infra.shapes import Amount, Body, OptionalKey, Page, Size, View, refusals
 from infra.web import idempotency
 from payment import store
 from payment.domain import (
+    BeginTopUp,
     ChargeWallet,
     EntryKind,
+    GiveUpTopUp,
     OpenedWallet,
     OpenWallet,
     Payment,
     PaymentState,
+    TopUp,
+    TopUpState,
     Wallet,
     Wallets,
     no_wallet,
@@ -28,7 +35,27 @@ from payment.domain import (
 CustomerId = Annotated[UUID, PathParameter(name="customerId")]
 PaymentId = Annotated[UUID, PathParameter(name="paymentId")]
 
-_STATUS = {PaymentState.CAPTURED: "COMPLETED", PaymentState.FAILED: "FAILED"}
+GATEWAY_PATIENCE_SECONDS = 10
+"""How long a client waits for the gateway. Then the charge is given up, and takes no effect."""
+
+
+class PaymentStatus(StrEnum):
+    """What a client sees of a payment's state."""
+
+    PENDING = "PENDING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    REFUNDING = "REFUNDING"
+    REFUNDED = "REFUNDED"
+
+
+_STATUS = {
+    PaymentState.INTENT: PaymentStatus.PENDING,
+    PaymentState.CAPTURED: PaymentStatus.COMPLETED,
+    PaymentState.FAILED: PaymentStatus.FAILED,
+    PaymentState.REFUNDING: PaymentStatus.REFUNDING,
+    PaymentState.REFUNDED: PaymentStatus.REFUNDED,
+}
 
 
 class NewWallet(Body):
@@ -69,7 +96,7 @@ class PaymentView(View):
     customer_id: str
     method: PaymentMethod
     amount: int
-    status: str
+    status: PaymentStatus
     fail_reason: FailReason | None
     created_at: datetime
     updated_at: datetime
@@ -100,7 +127,7 @@ class WalletController(Controller):
         "/{customerId:str}/charge",
         status_code=200,
         summary="Put money in",
-        responses=refusals(404, 409, 422, body=True),
+        responses=refusals(404, 409, 422, 502, body=True),
     )
     async def charge(
         self,
@@ -109,12 +136,25 @@ class WalletController(Controller):
         service: Service[Wallets],
         idempotency_key: OptionalKey = None,
     ) -> Response[WalletView]:
-        """With an Idempotency-Key, the same request again gives the first answer."""
-        command = ChargeWallet(customer_id=str(customer_id), amount=data.amount)
+        """The payment gateway is asked for the money first, where one is connected.
+
+        502 when it refuses or does not answer within 10 s: then the balance is unchanged, and what
+        it may still take goes back. With an Idempotency-Key, the same request again gives the first
+        answer; one that has failed needs a new key.
+        """
         key = idempotency(f"charge/{customer_id}", idempotency_key, data)
-        done = await service.ask(command, key)
+        if service.settings.payment_gateway_url is None:
+            at_once = ChargeWallet(customer_id=str(customer_id), amount=data.amount)
+            done = await service.ask(at_once, key)
+            wallet = WalletView.of(done.answer)
+        else:
+            begin = BeginTopUp(
+                top_up_id=service.new_id(), customer_id=str(customer_id), amount=data.amount
+            )
+            done = await service.ask(begin, key)
+            wallet = await _topped_up(service, done.answer)
         headers = {"Idempotency-Replayed": "true"} if done.replayed else {}
-        return Response(WalletView.of(done.answer), headers=headers)
+        return Response(wallet, headers=headers)
 
     @get(
         "/{customerId:str}/transactions",
@@ -160,6 +200,28 @@ async def _find(service: Service[Wallets], customer_id: UUID) -> Wallet:
     if wallet is None:
         raise no_wallet(str(customer_id))
     return wallet
+
+
+async def _topped_up(service: Service[Wallets], begun: TopUp) -> WalletView:
+    """The wallet as it was once this top-up was booked. Raises GatewayFailed."""
+    async with service.reading() as connection:
+        top_up = await store.find_top_up(connection, begun.top_up_id) or begun
+    if top_up.state is TopUpState.INTENT:
+        await _wait_for_gateway(service, top_up)
+        given_up = GiveUpTopUp(top_up_id=top_up.top_up_id)
+        top_up = (await service.ask(given_up)).answer  # one that was booked stays booked
+    if top_up.state is not TopUpState.BOOKED:
+        raise GatewayFailed("the payment gateway did not take the money; nothing was booked")
+    async with service.reading() as connection:
+        balance = await store.balance_after(connection, top_up.top_up_id)
+    return WalletView(customer_id=top_up.customer_id, balance=balance)
+
+
+async def _wait_for_gateway(service: Service[Wallets], top_up: TopUp) -> None:
+    """Until the gateway has decided, or the client has waited long enough."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GATEWAY_PATIENCE_SECONDS):
+            await service.errands.join(top_up.errand)
 
 
 def _payment(payment: Payment) -> PaymentView:

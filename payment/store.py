@@ -4,21 +4,47 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     Connection,
     Index,
+    Integer,
     MetaData,
     Table,
+    select,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.contract import FailReason, PaymentMethod
 from infra.rows import Ledger, values_of
-from infra.tables import Appended, Mapped, Sequence64, Time, Uuid, Won64, one_of
-from payment.domain import Entry, EntryKind, Payment, PaymentState, Wallet, Wallets
+from infra.settings import Settings
+from infra.tables import Appended, Mapped, Sequence64, Time, Uuid, Won64, index_unsettled, one_of
+from payment.domain import (
+    UNSETTLED,
+    Entry,
+    EntryKind,
+    Payment,
+    PaymentState,
+    ResumePayment,
+    ResumeTopUp,
+    TopUp,
+    TopUpState,
+    Wallet,
+    Wallets,
+)
+
+MOST_DUE = 200
+"""So many errands are begun again at once."""
 
 schema = MetaData()
+
+
+def _index_due(table: Table) -> None:
+    """Few rows wait for the gateway at any time: the index holds those alone."""
+    waits = table.c.retry_at.is_not(None)
+    Index(f"{table.name}_due", table.c.retry_at, sqlite_where=waits, postgresql_where=waits)
+
 
 wallets_table = Table(
     "wallets",
@@ -38,6 +64,7 @@ ledger_table = Table(
     Column("delta", Won64, nullable=False),
     Column("balance_after", Won64, CheckConstraint("balance_after >= 0"), nullable=False),
     Column("order_id", Uuid),
+    Column("top_up_id", Uuid, unique=True),
     Column("created_at", Time, nullable=False),
     Index("wallet_ledger_of_customer", "customer_id", "id"),
     Index("wallet_ledger_once_an_order", "order_id", "kind", unique=True),
@@ -51,31 +78,68 @@ payments_table = Table(
     Column("customer_id", Uuid, nullable=False),
     Column("method", one_of(PaymentMethod), nullable=False),
     Column("amount", Won64, nullable=False),
+    Column("discount_amount", Won64, nullable=False),
     Column("state", one_of(PaymentState), nullable=False),
     Column("fail_reason", one_of(FailReason)),
+    Column("attempt", Integer, nullable=False),
+    Column("voiding", Boolean, nullable=False),
+    Column("stray", Boolean, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
+    Column("retry_at", Time),
 )
+index_unsettled(payments_table, UNSETTLED)
+_index_due(payments_table)
+
+top_ups_table = Table(
+    "top_ups",
+    schema,
+    Column("top_up_id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("amount", Won64, nullable=False),
+    Column("state", one_of(TopUpState), nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+    Column("retry_at", Time),
+)
+_index_due(top_ups_table)
 
 _wallets: Mapped[str, Wallet] = Mapped(wallets_table, Wallet, "customer_id")
 _payments: Mapped[str, Payment] = Mapped(payments_table, Payment, "order_id")
+_top_ups: Mapped[str, TopUp] = Mapped(top_ups_table, TopUp, "top_up_id")
 _ledger = Appended(ledger_table, Entry)
 
 
 def load(connection: Connection, messages: Sequence[object], now: datetime) -> Wallets:
-    """The orders' payments and the wallets of everybody concerned."""
+    """The orders' payments, the top-ups, and the wallets of everybody concerned."""
     payments = _payments.load(connection, "order_id", values_of(messages, "order_id"))
-    wallets = _wallets.load(connection, "customer_id", values_of(messages, "customer_id"))
-    return Wallets(now, wallets, payments, Ledger())
+    top_ups = _top_ups.load(connection, "top_up_id", values_of(messages, "top_up_id"))
+    concerned = [*messages, *payments.loaded, *top_ups.loaded]
+    wallets = _wallets.load(connection, "customer_id", values_of(concerned, "customer_id"))
+    return Wallets(now, wallets, payments, top_ups, Ledger())
 
 
 def save(connection: Connection, wallets: Wallets) -> None:
     _wallets.save(connection, wallets.wallets)
     _payments.save(connection, wallets.payments)
+    _top_ups.save(connection, wallets.top_ups)
     _ledger.append(connection, wallets.ledger)
 
 
 # ---------------------------------------------------------------- reading
+
+
+async def unanswered(
+    connection: AsyncConnection, now: datetime, _: Settings
+) -> list[ResumePayment | ResumeTopUp]:
+    """The errands to the gateway that have not come to their end in time."""
+    payments, top_ups = payments_table.c, top_ups_table.c
+    orders = select(payments.order_id).where(payments.retry_at <= now).limit(MOST_DUE)
+    others = select(top_ups.top_up_id).where(top_ups.retry_at <= now).limit(MOST_DUE)
+    return [
+        *(ResumePayment(order_id=found) for found in await connection.scalars(orders)),
+        *(ResumeTopUp(top_up_id=found) for found in await connection.scalars(others)),
+    ]
 
 
 async def find_wallet(connection: AsyncConnection, customer_id: str) -> Wallet | None:
@@ -89,6 +153,17 @@ async def entries(
     his = ledger_table.c.customer_id == customer_id
     newest = ledger_table.c.id.desc()
     return await _ledger.page(connection, his, newest, offset=offset, size=size)
+
+
+async def find_top_up(connection: AsyncConnection, top_up_id: str) -> TopUp | None:
+    return await _top_ups.find(connection, "top_up_id", top_up_id)
+
+
+async def balance_after(connection: AsyncConnection, top_up_id: str) -> int:
+    """What was in the wallet once this top-up was booked."""
+    booked = select(ledger_table.c.balance_after).where(ledger_table.c.top_up_id == top_up_id)
+    balance: int = (await connection.execute(booked)).scalar_one()
+    return balance
 
 
 async def find_payment(connection: AsyncConnection, payment_id: str) -> Payment | None:

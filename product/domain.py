@@ -3,9 +3,9 @@
 An order's row here moves forward only:
 
     NONE -> HELD -> SOLD
-     |       |
-     v       v
-    REFUSED  RELEASED <- NONE (a tombstone: the order died before we heard of it)
+     |       |       |
+     v       v       v
+    REFUSED  RELEASED    <- NONE (a tombstone: the order died before we heard of it)
 
 Of each product: what came in = available + held + sold + what went out. Every change of
 `available` has its row in the ledger, written in the same transaction.
@@ -70,6 +70,11 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     state: HoldState
     items: tuple[Line, ...]
     updated_at: datetime
+
+    @property
+    def is_tombstone(self) -> bool:
+        """The order died before it could hold anything here."""
+        return self.state is HoldState.RELEASED and not self.items
 
     def moved(self, state: HoldState, now: datetime) -> "Hold":
         return msgspec.structs.replace(self, state=state, updated_at=now)

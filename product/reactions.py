@@ -6,6 +6,7 @@ from events.contract import (
     CouponUsed,
     PaymentCompleted,
     PaymentFailed,
+    PaymentRefunded,
     ProductChanged,
     ProductStatus,
     StockDecremented,
@@ -31,10 +32,14 @@ reactions = Reactions("product")
 @reactions.on
 def decrement_stock(
     event: CouponUsed, shelves: Shelves
-) -> StockDecremented | StockUnavailable | None:
-    """Hold the stock of all lines for the order, or of none."""
-    if event.order_id in shelves.holds:
-        return None
+) -> StockDecremented | StockUnavailable | StockRestored | None:
+    """Hold the stock of all lines for the order, or of none.
+
+    An order that was dead before we heard of it is told so: its coupon may have missed it.
+    """
+    hold = shelves.holds.get(event.order_id)
+    if hold is not None:
+        return StockRestored(order_id=event.order_id, items=()) if hold.is_tombstone else None
     objection = shelves.objection(event.items)
     if objection is not None:
         reason, product_id = objection
@@ -61,8 +66,8 @@ def sell(event: PaymentCompleted, shelves: Shelves) -> None:
 
 
 @reactions.compensation
-def restore_stock(event: PaymentFailed, shelves: Shelves) -> StockRestored | None:
-    """The order came to nothing: put back what it holds."""
+def restore_stock(event: PaymentFailed | PaymentRefunded, shelves: Shelves) -> StockRestored | None:
+    """The order came to nothing, or was cancelled: put back what it holds or has bought."""
     hold = shelves.holds.get(event.order_id)
     if hold is None:
         shelves.record(event.order_id, HoldState.RELEASED)  # a late CouponUsed finds it dead

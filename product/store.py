@@ -21,8 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.contract import CouponUsed, Line, ProductStatus
 from infra.rows import Ledger, Rows, values_of
-from infra.tables import Json, Mapped, Sequence64, Time, Uuid, Won64, one_of
-from product.domain import BookStock, Entry, Hold, HoldState, Product, Shelves
+from infra.tables import Json, Mapped, Sequence64, Time, Uuid, Won64, index_unsettled, one_of
+from product.domain import UNSETTLED, BookStock, Entry, Hold, HoldState, Product, Shelves
 
 schema = MetaData()
 
@@ -33,8 +33,8 @@ holds_table = Table(
     Column("state", one_of(HoldState), nullable=False),
     Column("items", Json(tuple[Line, ...]), nullable=False),
     Column("updated_at", Time, nullable=False),
-    Index("holds_by_state", "state", "updated_at"),
 )
+index_unsettled(holds_table, UNSETTLED)
 
 products_table = Table(
     "products",

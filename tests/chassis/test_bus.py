@@ -1,6 +1,7 @@
 """JetStream as the services use it: streams, durables, delivery, history."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -79,11 +80,19 @@ async def test_the_running_choreography_can_be_read_from_the_broker(
     assert durable.durable_name == "payment"
     assert durable.max_deliver == -1
     filters = durable.filter_subjects or [durable.filter_subject]
-    assert filters == ["saga.*.StockDecremented"]
-    assert durable.description == "payment: hears StockDecremented"
+    assert filters == [
+        "saga.*.OrderCancelRequested",
+        "saga.*.OrderTimedOut",
+        "saga.*.StockDecremented",
+    ]
+    assert durable.description == (
+        "payment: hears OrderCancelRequested, OrderTimedOut, StockDecremented"
+    )
     metadata = durable.metadata or {}
-    assert metadata["hears"] == '["StockDecremented"]'
-    assert metadata["says"] == '["PaymentCompleted", "PaymentFailed"]'
+    heard = ["OrderCancelRequested", "OrderTimedOut", "StockDecremented"]
+    said = ["PaymentCompleted", "PaymentFailed", "PaymentRefundFailed", "PaymentRefunded"]
+    assert json.loads(metadata["hears"]) == heard
+    assert json.loads(metadata["says"]) == said
 
 
 async def test_only_what_the_service_hears_is_delivered(nats_server: NatsServer) -> None:

@@ -1,0 +1,86 @@
+"""Calls to outside systems: made after the commit that decided on them, never in a transaction.
+
+A reaction adds an errand to its working set. Once that is committed the errand is carried out here,
+beside the mailbox, and what came of it goes into the mailbox as a command.
+
+Errands live in memory alone. What each is for stands in a row, and a timer sends for it again when
+it was lost or nobody knows what came of it. So an errand may be carried out twice: whoever is
+called knows it by its idempotency key.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from infra.errors import Outage, RetryLater
+from infra.messages import Done
+from infra.ports import CarryOut
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 64
+LARGEST_BACKLOG = 1_000
+TELL_AGAIN_SECONDS = 0.2
+
+
+class Nowhere:
+    """For a service that has nothing to do with the outside."""
+
+    async def __call__(self, errand: object, /) -> object:
+        raise Outage(f"there is nobody to carry out {errand}")
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+NOWHERE = Nowhere()
+
+
+class Errands:
+    """One per instance, with `AT_ONCE` calls at a time. `tell` hands a command to the mailbox."""
+
+    def __init__(self, carry_out: CarryOut, tell: Callable[[object], Awaitable[Done]]) -> None:
+        self._carry_out = carry_out
+        self._tell = tell
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._under_way: dict[object, asyncio.Task[Done | None]] = {}
+
+    def offer(self, errands: Iterable[object]) -> None:
+        """Begin these. What is too much now is left to the timer that sends for it again."""
+        for errand in errands:
+            if len(self._under_way) < LARGEST_BACKLOG:
+                self._begin(errand)
+
+    async def join(self, errand: object) -> Done | None:
+        """Wait for an errand's end, and begin it if it is not under way. None: nobody knows it."""
+        return await asyncio.shield(self._begin(errand))
+
+    async def close(self) -> None:
+        under_way = list(self._under_way.values())
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        await self._carry_out.close()
+
+    def _begin(self, errand: object) -> asyncio.Task[Done | None]:
+        task = self._under_way.get(errand)
+        if task is None:
+            task = self._under_way[errand] = asyncio.create_task(self._one(errand))
+            task.add_done_callback(lambda _: self._under_way.pop(errand))
+        return task
+
+    async def _one(self, errand: object) -> Done | None:
+        async with self._room:
+            try:
+                command = await self._carry_out(errand)
+            except Outage as outage:
+                log.warning("an outcome is not known yet", extra={"error": str(outage)})
+                return None
+            except Exception:
+                log.exception("an errand broke; it will be sent for again")
+                return None
+        while True:
+            try:
+                return await self._tell(command)
+            except RetryLater:
+                await asyncio.sleep(TELL_AGAIN_SECONDS)

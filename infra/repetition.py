@@ -1,0 +1,183 @@
+"""Repeat and answer: brings every order to its end, whatever the broker has lost.
+
+A service whose row has waited for too long says its last word about the order again, at growing
+intervals. A service that hears a repeat of something it has already decided says its own words
+again: those that its reaction to the event may say. So a question goes down the choreography until
+it meets whoever has not heard it, or the verdict comes back. The choreography has no cycle, so a
+repeat comes to rest.
+
+A repeat has the event's own id, by which every inbox knows it, and another `Nats-Msg-Id`, so that
+the broker does not take it for a duplicate. It is said once: if it is lost too, the next one comes.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, func, insert, or_, select, update
+
+from events import wire
+from events.wire import Opened, Sealed
+from infra import metrics
+from infra.batch import Participant
+from infra.database import Database
+from infra.errors import Outage
+from infra.ports import Broker, Clock, Outgoing
+from infra.tables import outbox, repeats, unsettled
+
+log = logging.getLogger(__name__)
+
+LONGEST_SECONDS = 600
+LOOK_SECONDS = 5
+AT_ONCE = 200
+MOST_ASKED = 2_000
+
+
+class Word(msgspec.Struct, frozen=True):
+    """An event of ours that is said again. `token` tells this time from the others."""
+
+    sealed: Sealed
+    token: str
+
+
+class Repeater:
+    """`after_seconds` is how long a row waits before it asks; `idle` says that nothing is in hand:
+    while much is, orders wait for a good reason."""
+
+    def __init__(
+        self,
+        participant: Participant[Any],
+        database: Database,
+        broker: Broker,
+        clock: Clock,
+        *,
+        after_seconds: float,
+        idle: Callable[[], bool],
+    ) -> None:
+        self._participant = participant
+        self._database = database
+        self._broker = broker
+        self._clock = clock
+        self._after_seconds = after_seconds
+        self._idle = idle
+        self._asked: asyncio.Queue[Opened] = asyncio.Queue(MOST_ASKED)
+
+    def asked(self, repeat: Opened) -> None:
+        """A repeat was heard that brought nothing new. Beyond what can be answered it is left."""
+        if not self._asked.full():
+            self._asked.put_nowait(repeat)
+
+    async def run(self) -> None:
+        """Ask and answer until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._ask())
+            group.create_task(self._answer())
+
+    async def _ask(self) -> None:
+        while True:
+            await asyncio.sleep(min(LOOK_SECONDS, self._after_seconds / 2))
+            await self._broker.wait_connected()
+            if self._idle():
+                await self._say(self._overdue)
+
+    async def _answer(self) -> None:
+        while True:
+            asked = [await self._asked.get()]
+            while not self._asked.empty() and len(asked) < AT_ONCE:
+                asked.append(self._asked.get_nowait())
+            await self._say(partial(self._words_on, asked))
+
+    async def _say(self, find: Callable[[Connection], list[Word]]) -> None:
+        try:
+            words = await self._database.run(find)
+        except Outage as outage:
+            log.warning("nothing can be said again now", extra={"error": str(outage)})
+            return
+        if words:
+            metrics.said_again.inc(len(words))
+            log.info("saying again", extra={"events": len(words)})
+            await self._broker.publish([self._outgoing(word) for word in words])
+
+    def _outgoing(self, word: Word) -> Outgoing:
+        headers = wire.headers(word.sealed, self._participant.name, repeat=word.token)
+        return Outgoing(word.sealed.subject, word.sealed.body, headers)
+
+    # ------------------------------------------------------------ asking
+
+    def _overdue(self, connection: Connection) -> list[Word]:
+        """The last words about the orders that have waited for too long, and are due again."""
+        now = self._clock()
+        times = self._due(connection, now)
+        if not times:
+            return []
+        last = select(func.max(outbox.c.id)).where(outbox.c.key.in_(times)).group_by(outbox.c.key)
+        words = _sealed(connection, outbox.c.id.in_(last))
+        return [Word(sealed, f"asked-{times[sealed.key]}") for sealed in words]
+
+    def _due(self, connection: Connection, now: datetime) -> dict[str, int]:
+        """The orders that ask now, with how often each has asked, this time included."""
+        rows = self._participant.rows
+        query = (
+            select(rows.c.order_id, repeats.c.times)
+            .outerjoin_from(rows, repeats, repeats.c.order_id == rows.c.order_id)
+            .where(
+                unsettled(rows, self._participant.unsettled),
+                rows.c.updated_at <= now - timedelta(seconds=self._after_seconds),
+                or_(repeats.c.next_at.is_(None), repeats.c.next_at <= now),
+            )
+            .order_by(rows.c.updated_at)
+            .limit(AT_ONCE)
+            .with_for_update(of=rows, skip_locked=True)
+        )
+        found = connection.execute(query).all()
+        for order_id, times in found:
+            values = {"times": (times or 0) + 1, "next_at": self._next_at(now, times or 0)}
+            if times is None:
+                connection.execute(insert(repeats).values(order_id=order_id, **values))
+            else:
+                same = repeats.c.order_id == order_id
+                connection.execute(update(repeats).where(same).values(values))
+        return {order_id: (times or 0) + 1 for order_id, times in found}
+
+    def _next_at(self, now: datetime, times: int) -> datetime:
+        pause_seconds = min(self._after_seconds * 2.0 ** min(times, 20), LONGEST_SECONDS)
+        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - spreads the repeats, guards nothing
+        return now + timedelta(seconds=pause_seconds * jitter)
+
+    # ------------------------------------------------------------ answering
+
+    def _words_on(self, asked: Sequence[Opened], connection: Connection) -> list[Word]:
+        """What we have said about these orders that answers what was asked."""
+        wanted = {
+            (repeat.event.key, name): _token(repeat)
+            for repeat in asked
+            for name in self._answers_to(repeat)
+        }
+        keys = sorted({key for key, _ in wanted})
+        words = _sealed(connection, outbox.c.key.in_(keys)) if keys else []
+        return [
+            Word(sealed, wanted[sealed.key, sealed.name])
+            for sealed in words
+            if (sealed.key, sealed.name) in wanted
+        ]
+
+    def _answers_to(self, repeat: Opened) -> Iterable[str]:
+        reaction = self._participant.reactions.reactions.get(type(repeat.event))
+        return sorted(event.__name__ for event in reaction.says) if reaction else ()
+
+
+def _token(repeat: Opened) -> str:
+    """The same for a repeat that is delivered twice: it is answered once."""
+    return f"answer-{sha256(repeat.message_id.encode()).hexdigest()[:16]}"
+
+
+def _sealed(connection: Connection, condition: Any) -> list[Sealed]:
+    fields = Sealed.__struct_fields__
+    query = select(*(outbox.c[name] for name in fields)).where(condition).order_by(outbox.c.id)
+    return [Sealed(**dict(zip(fields, row, strict=True))) for row in connection.execute(query)]
