@@ -80,14 +80,25 @@ class Address(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     city: str
 
 
+class Part(StrEnum):
+    """The part of the flow to which an event belongs, for the drawing."""
+
+    FORWARD = "FORWARD"
+    FAILURE = "FAILURE"
+    REQUEST = "REQUEST"
+    UNDONE = "UNDONE"
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What all events have in common.
 
     `failure`: services that had done their part before it must undo it.
+    `part`: where it belongs in the flow.
     `final`: nobody has to hear it; it tells the outside how an order ended.
     """
 
     stream: ClassVar[str] = SAGA
+    part: ClassVar[Part] = Part.FORWARD
     failure: ClassVar[bool] = False
     final: ClassVar[bool] = False
 
@@ -182,6 +193,7 @@ class OrderCompleted(SagaEvent, frozen=True, kw_only=True):
 
 
 class CouponRejected(SagaEvent, frozen=True, kw_only=True):
+    part: ClassVar[Part] = Part.FAILURE
     failure: ClassVar[bool] = True
 
     reason: FailReason
@@ -190,6 +202,7 @@ class CouponRejected(SagaEvent, frozen=True, kw_only=True):
 class StockUnavailable(SagaEvent, frozen=True, kw_only=True):
     """`product_id` is the first line that could not be served."""
 
+    part: ClassVar[Part] = Part.FAILURE
     failure: ClassVar[bool] = True
 
     reason: FailReason
@@ -197,12 +210,14 @@ class StockUnavailable(SagaEvent, frozen=True, kw_only=True):
 
 
 class PaymentFailed(SagaEvent, frozen=True, kw_only=True):
+    part: ClassVar[Part] = Part.FAILURE
     failure: ClassVar[bool] = True
 
     reason: FailReason
 
 
 class OrderFailed(SagaEvent, frozen=True, kw_only=True):
+    part: ClassVar[Part] = Part.FAILURE
     final: ClassVar[bool] = True
 
     customer_id: Id
@@ -215,12 +230,16 @@ class OrderFailed(SagaEvent, frozen=True, kw_only=True):
 class OrderTimedOut(SagaEvent, frozen=True, kw_only=True):
     """A request to payment to decide now. Payment may already have been made: then that holds."""
 
+    part: ClassVar[Part] = Part.REQUEST
+
     customer_id: Id
     payment_method: PaymentMethod
 
 
 class OrderCancelRequested(SagaEvent, frozen=True, kw_only=True):
     """The customer wants the money back. `attempt` counts from 1."""
+
+    part: ClassVar[Part] = Part.REQUEST
 
     attempt: Counter
 
@@ -230,6 +249,7 @@ class OrderCancelRequested(SagaEvent, frozen=True, kw_only=True):
 
 
 class PaymentRefunded(SagaEvent, frozen=True, kw_only=True):
+    part: ClassVar[Part] = Part.REQUEST
     failure: ClassVar[bool] = True
 
     payment_id: Id
@@ -240,6 +260,8 @@ class PaymentRefunded(SagaEvent, frozen=True, kw_only=True):
 class PaymentRefundFailed(SagaEvent, frozen=True, kw_only=True):
     """The refund was refused: the order stays COMPLETED."""
 
+    part: ClassVar[Part] = Part.REQUEST
+
     attempt: Counter
 
     @property
@@ -248,6 +270,7 @@ class PaymentRefundFailed(SagaEvent, frozen=True, kw_only=True):
 
 
 class OrderCancelled(SagaEvent, frozen=True, kw_only=True):
+    part: ClassVar[Part] = Part.REQUEST
     final: ClassVar[bool] = True
 
     customer_id: Id
@@ -261,11 +284,15 @@ class OrderCancelled(SagaEvent, frozen=True, kw_only=True):
 class StockRestored(SagaEvent, frozen=True, kw_only=True):
     """What the order held is on the shelf again."""
 
+    part: ClassVar[Part] = Part.UNDONE
+
     items: tuple[Line, ...]
 
 
 class CouponRestored(SagaEvent, frozen=True, kw_only=True):
     """The coupon can be used again. Said also for an order without one. It ends the undoing."""
+
+    part: ClassVar[Part] = Part.UNDONE
 
     coupon_id: Id | None = None
 

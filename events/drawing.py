@@ -1,9 +1,8 @@
 """docs/CHOREOGRAPHY.md, written from the choreography so that it can't drift."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from events.contract import CATALOG, Event
+from events.contract import CATALOG, Event, Part
 from events.reactions import Reaction, Reactions
 from events.wire import subject_of
 
@@ -23,9 +22,11 @@ def document(flow: "Choreography") -> str:
     parts = [
         _HEAD,
         "## The way forward\n",
-        _diagram(flow, [event for event in _said(flow) if not _backward(flow, event)]),
-        "## What happens when a step can't be done\n",
-        _diagram(flow, [event for event in _said(flow) if _backward(flow, event)]),
+        _diagram(flow, Part.FORWARD),
+        "## When a step can't be done\n",
+        _diagram(flow, Part.FAILURE, Part.UNDONE),
+        "## Cancel and time-out\n",
+        _diagram(flow, Part.REQUEST, Part.UNDONE),
         "## Events\n",
         _events_table(flow),
     ]
@@ -42,18 +43,10 @@ def _said(flow: "Choreography") -> list[type[Event]]:
     return [event for event in flow.contract.values() if flow.sayers(event)]
 
 
-def _backward(flow: "Choreography", event: type[Event]) -> bool:
-    """A failure, or something that only ever follows from one."""
-    if event.failure:
-        return True
-    causes = [cause for cause in flow.contract.values() if event in flow.following(cause)]
-    return bool(causes) and all(_backward(flow, cause) for cause in causes)
-
-
-def _diagram(flow: "Choreography", events: Iterable[type[Event]]) -> str:
+def _diagram(flow: "Choreography", *parts: Part) -> str:
     lines = ["```mermaid", "flowchart LR"]
-    for event in events:
-        for sayer in flow.sayers(event):
+    for event in _said(flow):
+        for sayer in flow.sayers(event) if event.part in parts else ():
             hearers = flow.hearers(event) or [f"{sayer}_watchers(((whoever watches)))"]
             lines += [f"    {sayer} -- {event.__name__} --> {hearer}" for hearer in hearers]
     return "\n".join([*lines, "```\n"])
@@ -74,7 +67,7 @@ def _reactions_table(registry: Reactions) -> str:
     lines = ["| hears | does | says |", "|---|---|---|"]
     lines += [_row(event.__name__, reaction) for event, reaction in registry.reactions.items()]
     lines += [
-        _row(f"*{command.__name__}* (HTTP)", reaction)
+        _row(f"*{command.__name__}* (a command)", reaction)
         for command, reaction in registry.commands.items()
     ]
     return "\n".join(lines) + "\n"

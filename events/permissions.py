@@ -80,9 +80,9 @@ def publishes(registry: Reactions) -> list[str]:
 
 
 def subscribes(registry: Reactions) -> list[str]:
-    """Its replies, and its own events as they go by (to notice when an order has ended)."""
-    own = [subject_of(event) for event in _ordered(registry.says)]
-    return [f"{inbox_prefix(registry.service)}.>", *own]
+    """Its replies, and what it says and hears as it goes by (to notice when an order has ended)."""
+    passing = [subject_of(event) for event in _ordered(registry.says | registry.hears)]
+    return [f"{inbox_prefix(registry.service)}.>", *passing]
 
 
 def _ordered(events: Iterable[type[Event]]) -> list[type[Event]]:

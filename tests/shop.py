@@ -216,6 +216,21 @@ class Shop:
         """A command of the local stack, such as `kill order`. Returns what it printed."""
         return run_stack(self.environment, *words)
 
+    async def ready(self, *services: str) -> None:
+        """Wait until these services, or all, can do their part."""
+
+        async def all_ready() -> bool:
+            try:
+                answers = [
+                    await self.call(service, "GET", "/health/ready")
+                    for service in services or SERVICES
+                ]
+            except aiohttp.ClientError:
+                return False
+            return all(answer.status == 200 for answer in answers)
+
+        await until(all_ready, f"{services or SERVICES} are ready", timeout_seconds=60)
+
     async def quiet(self) -> None:
         """Wait until nothing is under way: no event unpublished, none unheard."""
 

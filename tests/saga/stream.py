@@ -17,7 +17,7 @@ from nats.js.errors import NotFoundError
 
 from events.permissions import inbox_prefix
 from infra.stack import passwords
-from tests.shop import SERVICES, Json, Shop
+from tests.shop import SERVICES, Json, Shop, until
 
 
 def name_of(message: RawStreamMsg) -> str:
@@ -54,6 +54,19 @@ async def messages(shop: Shop, order_id: str) -> list[RawStreamMsg]:
 
 async def names(shop: Shop, order_id: str) -> list[str]:
     return [name_of(message) for message in await messages(shop, order_id)]
+
+
+async def until_in_stream(shop: Shop, order_id: str, event: str) -> None:
+    async def there() -> bool:
+        return event in await names(shop, order_id)
+
+    await until(there, f"{event} is in the stream")
+
+
+async def lose(shop: Shop, order_id: str, event: str) -> None:
+    """Take an event out of the stream, as if it had never been there."""
+    async with shop.nats() as client:
+        await client.jetstream().purge_stream("SAGA", subject=f"saga.{order_id}.{event}")
 
 
 async def subjects(shop: Shop) -> dict[str, Counter[str]]:
