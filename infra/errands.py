@@ -55,7 +55,13 @@ class Errands:
         """Wait for an errand's end, and begin it if it is not under way. None: nobody knows it."""
         return await asyncio.shield(self._begin(errand))
 
+    async def drained(self) -> None:
+        """Wait for what is under way."""
+        while self._under_way:
+            await asyncio.wait(list(self._under_way.values()))
+
     async def close(self) -> None:
+        """What is under way is left: it will be sent for again."""
         under_way = list(self._under_way.values())
         for task in under_way:
             task.cancel()
@@ -70,15 +76,18 @@ class Errands:
         return task
 
     async def _one(self, errand: object) -> Done | None:
-        async with self._room:
-            try:
+        try:
+            async with self._room:
                 command = await self._carry_out(errand)
-            except Outage as outage:
-                log.warning("an outcome is not known yet", extra={"error": str(outage)})
-                return None
-            except Exception:
-                log.exception("an errand broke; it will be sent for again")
-                return None
+            return await self._insist(command)
+        except Outage as outage:
+            log.warning("an outcome is not known yet", extra={"error": str(outage)})
+        except Exception:
+            log.exception("an errand broke; it will be sent for again")
+        return None
+
+    async def _insist(self, command: object) -> Done:
+        """The outcome is known: it must not get lost because the database is away."""
         while True:
             try:
                 return await self._tell(command)

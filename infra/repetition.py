@@ -47,7 +47,7 @@ class Word(msgspec.Struct, frozen=True):
 
 
 class Repeater:
-    """`after_seconds` is how long a row waits before it asks; `idle` says that nothing is in hand:
+    """`after_seconds` is how long a row waits before it asks. `idle` says that little is in hand:
     while much is, orders wait for a good reason."""
 
     def __init__(

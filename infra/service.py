@@ -20,7 +20,7 @@ from infra.bus import ACK_WAIT_SECONDS, JetStream
 from infra.errands import NOWHERE, Errands
 from infra.errors import Outage, RetryLater
 from infra.logs import about
-from infra.mailbox import Mailbox
+from infra.mailbox import LARGEST_BATCH, Mailbox
 from infra.messages import Done, Heard, IdempotencyKey, Message, Outcome
 from infra.outbox import Relay, note
 from infra.ports import CarryOut, Delivery, Ports
@@ -83,7 +83,7 @@ class Service(Generic[W]):
             self.broker,
             clock,
             after_seconds=settings.repeat_after_seconds,
-            idle=lambda: not len(self.mailbox),
+            idle=lambda: len(self.mailbox) < LARGEST_BATCH,
         )
         self.errands = Errands(outside, self.ask)
         self._held: set[Heard] = set()
@@ -120,6 +120,7 @@ class Service(Generic[W]):
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self.mailbox.drained()
+                await self.errands.drained()
                 await self.relay.drained()
         await self.broker.stop()
         await self.errands.close()

@@ -54,6 +54,13 @@ class Unknown(Exception):
 
 
 class _Reply(msgspec.Struct):
+    """`key` names the charge or refund that the answer is about.
+
+    On a connection that is used again, a gateway that answers twice leaves its second answer to the
+    next question: without this check, somebody else's payment.
+    """
+
+    key: str = ""
     status: str = ""
 
 
@@ -136,7 +143,7 @@ class HttpGateway:
         raise Unknown(f"answered {status}")
 
     async def _inquire(self, errand: Errand) -> Outcome:
-        status, said = await self._call(HTTPMethod.GET, f"/v1/charges/{errand.key}")
+        status, said = await self._call(HTTPMethod.GET, f"/v1/charges/{errand.key}", errand.key)
         if status == 404:
             return await self._void(errand)
         if status == 200:
@@ -144,7 +151,8 @@ class HttpGateway:
         raise Unknown(f"answered {status}")
 
     async def _void(self, errand: Errand) -> Outcome:
-        status, said = await self._call(HTTPMethod.POST, f"/v1/charges/{errand.key}/void")
+        path = f"/v1/charges/{errand.key}/void"
+        status, said = await self._call(HTTPMethod.POST, path, errand.key)
         if status in (200, 409):
             return _known(said)
         raise Unknown(f"answered {status}")
@@ -159,7 +167,7 @@ class HttpGateway:
         raise Unknown(f"answered {status}")
 
     async def _call(
-        self, method: HTTPMethod, path: str, key: str | None = None, body: Any = None
+        self, method: HTTPMethod, path: str, key: str, body: Any = None
     ) -> tuple[int, str]:
         """The status code and the body's `status`. Raises Unknown, CircuitBreakerError."""
         answer: tuple[int, str] = await self._breaker.call_async(
@@ -167,23 +175,24 @@ class HttpGateway:
         )
         return answer
 
-    async def _request(
-        self, method: HTTPMethod, path: str, key: str | None, body: Any
-    ) -> tuple[int, str]:
-        headers = {"Idempotency-Key": key} if key else {}
+    async def _request(self, method: HTTPMethod, path: str, key: str, body: Any) -> tuple[int, str]:
         try:
             async with self._open().request(
-                method, f"{self._url}{path}", json=body, headers=headers
+                method, f"{self._url}{path}", json=body, headers={"Idempotency-Key": key}
             ) as answer:
                 content = await answer.read()
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unknown(repr(error)) from error
         if answer.status >= 500:
             raise Unknown(f"answered {answer.status}")
-        return answer.status, _status(content)
+        reply = _read(content)
+        if answer.status != 404 and reply.key != key:
+            await self.close()
+            raise Unknown(f"the answer is about {reply.key!r}")
+        return answer.status, reply.status
 
     def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
+        if self._session is None or self._session.closed:
             timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_SECONDS)
             self._session = aiohttp.ClientSession(timeout=timeout)
         return self._session
@@ -195,8 +204,8 @@ def _known(status: str) -> Outcome:
     return _OUTCOMES[status]
 
 
-def _status(content: bytes) -> str:
+def _read(content: bytes) -> _Reply:
     try:
-        return _decode(content).status
-    except msgspec.DecodeError as error:
+        return _decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unknown(f"the answer can't be read: {error}") from error

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SERVICES = ("order", "product", "coupon", "payment")
-PARTS = (*SERVICES, "nats", "nats_monitor", "redis")
+PARTS = (*SERVICES, "nats", "nats_monitor", "redis", "gateway")
 
 
 @contextmanager

@@ -141,6 +141,8 @@ def _print_addresses(stack: Stack) -> None:
         _say(f"{service:>8}  {stack.url(service)}  (API page: {stack.url(service)}/schema)")
     _say(f"    nats  nats://127.0.0.1:{stack.ports['nats']}  (users and passwords: make env)")
     _say(f"   redis  {stack.redis_url or 'off'}")
+    simulated = " (a simulator)" if stack.simulates_gateway else ""
+    _say(f" gateway  {stack.gateway_url}{simulated}")
     _say(f"   state  {stack.state_dir}")
     _say("\nmake status, make logs, make trace ORDER=..., make down")
 

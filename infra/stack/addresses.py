@@ -18,6 +18,7 @@ def values(stack: Stack) -> dict[str, str]:
     }
     if stack.redis_url:
         found["REDIS_URL"] = stack.redis_url
+    found["GATEWAY_URL"] = stack.gateway_url
     found["STATE_DIR"] = str(stack.state_dir)
     return found
 

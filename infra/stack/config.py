@@ -15,7 +15,7 @@ import msgspec
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("order", "product", "coupon", "payment")
-PARTS = ("nats", "redis", *SERVICES)
+PARTS = ("nats", "redis", "gateway", *SERVICES)
 NATS_USERS = (*SERVICES, "admin", "observer", "sys")
 
 DEFAULT_PORTS = {
@@ -26,6 +26,7 @@ DEFAULT_PORTS = {
     "nats": 4222,
     "nats_monitor": 8222,
     "redis": 6379,
+    "gateway": 8190,
 }
 
 # Linux allows 108 bytes and macOS 104; supervisord first binds a longer, temporary name.
@@ -47,6 +48,10 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
     redis_server: str | None
     """The program to run as the part redis. None: there is none, or REDIS_URL names another."""
     redis_url: str | None
+    gateway_url: str
+    """Where payments by card go."""
+    simulates_gateway: bool
+    """False: PAYMENT_GATEWAY_URL names another gateway than the simulator."""
 
     def url(self, service: str) -> str:
         return f"http://127.0.0.1:{self.ports[service]}"
@@ -57,7 +62,11 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts that this stack runs."""
-        return tuple(part for part in PARTS if part != "redis" or self.redis_server)
+        left_out = {
+            "redis": self.redis_server is None,
+            "gateway": not self.simulates_gateway,
+        }
+        return tuple(part for part in PARTS if not left_out.get(part))
 
     @property
     def own_ports(self) -> dict[str, int]:
@@ -83,6 +92,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
         names = [variable(name) for name, port in ports.items() if port in twice]
         raise StackError(f"{' and '.join(names)} are the same port. Give each one of its own.")
     elsewhere = environment.get("REDIS_URL")
+    gateway = environment.get("PAYMENT_GATEWAY_URL")
     redis_server = None if elsewhere else shutil.which("redis-server")
     own_url = f"redis://127.0.0.1:{ports['redis']}/0" if redis_server else None
     return Stack(
@@ -91,6 +101,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
         ports=ports,
         redis_server=redis_server,
         redis_url=elsewhere or own_url,
+        gateway_url=gateway or f"http://127.0.0.1:{ports['gateway']}",
+        simulates_gateway=not gateway,
     )
 
 

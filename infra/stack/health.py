@@ -17,7 +17,8 @@ def ready(stack: Stack, part: str) -> bool:
         return _redis_answers(stack)
     if part == "nats":
         return _is_ok(f"http://127.0.0.1:{stack.ports['nats_monitor']}/healthz")
-    return _is_ok(f"{stack.url(part)}/health/ready")
+    path = "/health" if part == "gateway" else "/health/ready"
+    return _is_ok(f"{stack.url(part)}{path}")
 
 
 def alive(stack: Stack, part: str) -> bool:

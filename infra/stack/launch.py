@@ -26,6 +26,8 @@ def command(stack: Stack, part: str) -> list[str]:
         return _nats(stack)
     if part == "redis":
         return _redis(stack)
+    if part == "gateway":
+        return [sys.executable, "-m", "infra.simulators.gateway"]
     return [sys.executable, "-m", part]
 
 
@@ -39,6 +41,9 @@ def environment(stack: Stack, part: str, inherited: Mapping[str, str]) -> dict[s
         return plain | {passwords.variable(user): word for user, word in secret.items()}
     if part == "redis":
         return plain
+    if part == "gateway":
+        port = str(stack.ports["gateway"])
+        return plain | {"STATE_DIR": str(stack.state_dir), "GATEWAY_PORT": port}
     return plain | _service_environment(stack, part, secret[part], inherited)
 
 
@@ -54,6 +59,8 @@ def _service_environment(
         "PYTHONUNBUFFERED": "1",
         database: inherited.get(database) or default,
     }
+    if service == "payment":
+        values["PAYMENT_GATEWAY_URL"] = stack.gateway_url
     if stack.redis_url:
         values["REDIS_URL"] = stack.redis_url
     return values
@@ -69,6 +76,7 @@ def _supervisor_environment(stack: Stack, inherited: Mapping[str, str]) -> dict[
         "STACK_PYTHON": sys.executable,
         "STACK_SOCKET": str(stack.socket),
         "STACK_RUNS_REDIS": "true" if stack.redis_server else "false",
+        "STACK_RUNS_GATEWAY": "true" if stack.simulates_gateway else "false",
     }
 
 
@@ -76,7 +84,7 @@ def _withheld(name: str) -> bool:
     """What is another part's secret, the supervisor's or make's business, or set anew below."""
     others = {f"{service.upper()}_DATABASE_URL" for service in SERVICES}
     not_passed_on = ("NATS_PASSWORD", "STACK_", "SUPERVISOR_", "MAKE", "MFLAGS")
-    return name in others | {"NATS_URL", "REDIS_URL"} or name.startswith(not_passed_on)
+    return name in others | {"NATS_URL", "REDIS_URL", "PAYMENT_GATEWAY_URL"} or name.startswith(not_passed_on)
 
 
 def _nats(stack: Stack) -> list[str]:

@@ -1,0 +1,283 @@
+"""A payment gateway that can be told to misbehave: `python -m infra.simulators.gateway`.
+
+What a gateway offers (amounts in won):
+
+    POST /v1/charges                   Idempotency-Key; {amount, customerId, reference}
+                                       200 CAPTURED, 402 DECLINED, 409 VOIDED: the key was fenced
+    GET  /v1/charges/{key}             200 the charge, 404: it knows of none (which is no proof)
+    POST /v1/charges/{key}/void        fences the key for good. 200 VOIDED, 409 decided before
+    POST /v1/charges/{key}/refunds     Idempotency-Key; {amount}. 200 REFUNDED, 409 REFUSED
+    GET  /v1/statement?after=&limit=   everything that was captured and given back, in order
+
+The same key gives the same answer and acts once. Each answer names the key that it is about. What this one offers besides:
+
+    POST, GET, DELETE /control/behaviours    what it is to do wrong: see `Rule`
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from infra.simulators.behaviours import Behaviours, Does, Operation, Rule
+from infra.simulators.gateway_books import Books, Charge, Status
+
+PORT = 8190
+LAND_SECONDS = 0.05
+LARGEST_PAGE = 1000
+
+_HTTP_STATUS = {
+    Status.CAPTURED: HTTPStatus.OK,
+    Status.DECLINED: HTTPStatus.PAYMENT_REQUIRED,
+    Status.VOIDED: HTTPStatus.CONFLICT,
+    Status.IN_FLIGHT: HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+T = TypeVar("T")
+Amount = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
+
+
+class NewCharge(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    amount: Amount
+    customer_id: str
+    reference: str
+
+
+class NewRefund(msgspec.Struct, forbid_unknown_fields=True):
+    amount: Amount
+
+
+class Gateway:
+    def __init__(self, books: Books) -> None:
+        self.books = books
+        self.behaviours = Behaviours()
+
+    # ------------------------------------------------------------ what a gateway offers
+
+    async def charge(self, request: web.Request) -> web.StreamResponse:
+        key, wanted = _key(request), await _body(request, NewCharge)
+        known = self.books.find(key)
+        if known is not None:
+            return _answer(known, wanted.amount)
+        rule = self.behaviours.next(Operation.CHARGE, wanted.customer_id)
+        await _fail_before(rule)
+        broken = rule.does is Does.LAND_AFTER_VOID
+        late = broken or rule.does is Does.LAND_LATE
+        status = Status.IN_FLIGHT if late else Status.CAPTURED
+        if rule.does is Does.DECLINE:
+            status = Status.DECLINED
+        # While it hung, another call under the same key may have been answered.
+        charge = self.books.find(key) or self.books.charge(
+            key,
+            wanted.reference,
+            wanted.customer_id,
+            wanted.amount,
+            status,
+            lands_after_seconds=rule.seconds,
+            fence_holds=not broken,
+        )
+        await _fail_after(rule)
+        if rule.does is Does.ANSWER_TWICE:
+            return await _twice(request, charge)
+        return _answer(charge, wanted.amount)
+
+    async def inquire(self, request: web.Request) -> web.Response:
+        charge = self.books.find(request.match_info["key"])
+        await self._behave(Operation.INQUIRE, charge)
+        if charge is None or charge.status is Status.IN_FLIGHT:
+            raise _refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", "no such charge is known")
+        return _json(charge)
+
+    async def void(self, request: web.Request) -> web.Response:
+        key = request.match_info["key"]
+        await self._behave(Operation.VOID, self.books.find(key))
+        charge = self.books.void(key)
+        done = charge.status is Status.VOIDED
+        return _json(charge, HTTPStatus.OK if done else HTTPStatus.CONFLICT)
+
+    async def refund(self, request: web.Request) -> web.Response:
+        refund_key, wanted = _key(request), await _body(request, NewRefund)
+        charge = self.books.find(request.match_info["key"])
+        if charge is None or charge.status is Status.IN_FLIGHT:
+            raise _refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", "no such charge is known")
+        rule = self.behaviours.next(Operation.REFUND, self.books.customer_of(charge.key))
+        await _fail_before(rule)
+        known = self.books.known_refund(refund_key)
+        refused = rule.does is Does.REFUSE
+        if known is None:
+            charge = self.books.find(charge.key) or charge
+            status = self.books.refund(refund_key, charge, wanted.amount, refused=refused)
+        else:
+            status = known[0]
+        await _fail_after(rule)
+        done = status == "REFUNDED"
+        answer = {"key": refund_key, "status": status, "amount": wanted.amount}
+        return _json(answer, HTTPStatus.OK if done else HTTPStatus.CONFLICT)
+
+    async def statement(self, request: web.Request) -> web.Response:
+        after, limit = _number(request, "after", 0), _number(request, "limit", LARGEST_PAGE)
+        return _json({"items": self.books.statement(after, min(limit, LARGEST_PAGE))})
+
+    # ------------------------------------------------------------ what only this one offers
+
+    async def add_behaviour(self, request: web.Request) -> web.Response:
+        try:
+            self.behaviours.add(await _body(request, Rule))
+        except ValueError as error:
+            raise _refusal(HTTPStatus.BAD_REQUEST, "VALIDATION_ERROR", str(error)) from error
+        return _json({"rules": self.behaviours.rules})
+
+    async def list_behaviours(self, _: web.Request) -> web.Response:
+        return _json({"rules": self.behaviours.rules})
+
+    async def clear_behaviours(self, _: web.Request) -> web.Response:
+        self.behaviours.rules.clear()
+        return _json({"rules": []})
+
+    async def _behave(self, operation: Operation, charge: Charge | None) -> None:
+        customer_id = self.books.customer_of(charge.key) if charge else None
+        await _fail_before(self.behaviours.next(operation, customer_id))
+
+    async def landing(self) -> None:
+        """Let what is in flight land, until cancelled."""
+        while True:
+            await asyncio.sleep(LAND_SECONDS)
+            self.books.land()
+
+
+def build(file: Path) -> web.Application:
+    """The application, with its books in this file."""
+    gateway = Gateway(Books(file))
+    app = web.Application(middlewares=[_errors_as_json])
+    app.add_routes(
+        [
+            web.post("/v1/charges", gateway.charge),
+            web.get("/v1/charges/{key}", gateway.inquire),
+            web.post("/v1/charges/{key}/void", gateway.void),
+            web.post("/v1/charges/{key}/refunds", gateway.refund),
+            web.get("/v1/statement", gateway.statement),
+            web.post("/control/behaviours", gateway.add_behaviour),
+            web.get("/control/behaviours", gateway.list_behaviours),
+            web.delete("/control/behaviours", gateway.clear_behaviours),
+            web.get("/health", _healthy),
+        ]
+    )
+
+    async def life(_: web.Application) -> AsyncIterator[None]:
+        landing = asyncio.create_task(gateway.landing())
+        yield
+        landing.cancel()
+        gateway.books.close()
+
+    app.cleanup_ctx.append(life)
+    return app
+
+
+async def _healthy(_: web.Request) -> web.Response:
+    return _json({"status": "alive"})
+
+
+async def _fail_before(rule: Rule) -> None:
+    """Errors in which nothing has happened."""
+    if rule.does is Does.HANG:
+        await asyncio.sleep(rule.seconds)
+        raise _refusal(HTTPStatus.GATEWAY_TIMEOUT, "TIMEOUT", "nothing has happened")
+    if rule.does is Does.ERROR:
+        raise _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "ERROR", "nothing has happened")
+
+
+async def _fail_after(rule: Rule) -> None:
+    """Errors in which everything has happened, and nobody is told."""
+    if rule.does in (Does.CAPTURE_THEN_HANG, Does.REFUND_THEN_HANG):
+        await asyncio.sleep(rule.seconds)
+    if rule.does in (Does.CAPTURE_THEN_ERROR, Does.REFUND_THEN_ERROR):
+        raise _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "ERROR", "something broke")
+
+
+async def _twice(request: web.Request, charge: Charge) -> web.StreamResponse:
+    """The same answer once more, which nobody has asked for, on the same connection."""
+    answer = _answer(charge, charge.amount)
+    await answer.prepare(request)
+    await answer.write_eof()
+    body = msgspec.json.encode(charge)
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    if request.transport is not None:
+        request.transport.write(head + body)
+    return answer
+
+
+def _answer(charge: Charge, amount: int) -> web.Response:
+    if charge.amount != amount and charge.status is not Status.VOIDED:
+        sentence = f"this key was used for a charge of {charge.amount} won"
+        raise _refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "KEY_REUSED", sentence)
+    return _json(charge, _HTTP_STATUS[charge.status])
+
+
+def _key(request: web.Request) -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if not key:
+        raise _refusal(HTTPStatus.BAD_REQUEST, "VALIDATION_ERROR", "send an Idempotency-Key")
+    return key
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name, str(default))
+    if not text.isascii() or not text.isdigit():
+        raise _refusal(HTTPStatus.BAD_REQUEST, "VALIDATION_ERROR", f"{name}: a whole number")
+    return int(text)
+
+
+async def _body(request: web.Request, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _refusal(HTTPStatus.BAD_REQUEST, "VALIDATION_ERROR", str(error)) from error
+
+
+def _json(body: Any, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(body), status=status, content_type="application/json"
+    )
+
+
+class _Refusal(Exception):
+    def __init__(self, answer: web.Response) -> None:
+        super().__init__(answer.text)
+        self.answer = answer
+
+
+def _refusal(status: HTTPStatus, code: str, message: str) -> _Refusal:
+    return _Refusal(_json({"error": code, "message": message}, status))
+
+
+@web.middleware
+async def _errors_as_json(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except _Refusal as refusal:
+        return refusal.answer
+    except web.HTTPException as error:
+        body = {"error": error.reason.upper().replace(" ", "_"), "message": error.reason}
+        return _json(body, HTTPStatus(error.status))
+
+
+def main() -> None:
+    folder = Path(os.environ.get("STATE_DIR") or ".run").absolute()
+    port = os.environ.get("GATEWAY_PORT") or str(PORT)
+    if not port.isdigit():
+        sys.exit(f"GATEWAY_PORT={port}: use a port number")
+    host = os.environ.get("HOST") or "127.0.0.1"
+    app = build(folder / "gateway" / "gateway.db")
+    web.run_app(app, host=host, port=int(port), print=None, access_log=None)
+
+
+if __name__ == "__main__":
+    main()
