@@ -9,7 +9,8 @@ What a gateway offers (amounts in won):
     POST /v1/charges/{key}/refunds     Idempotency-Key; {amount}. 200 REFUNDED, 409 REFUSED
     GET  /v1/statement?after=&limit=   everything that was captured and given back, in order
 
-The same key gives the same answer and acts once. Each answer names the key that it is about. What this one offers besides:
+The same key gives the same answer and acts once. Each answer names the key that it is about.
+What this one offers besides:
 
     POST, GET, DELETE /control/behaviours    what it is to do wrong: see `Rule`
 """

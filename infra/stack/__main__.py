@@ -9,6 +9,7 @@ from rich.console import Console
 from infra.stack import (
     addresses,
     config,
+    dead_letters,
     health,
     lifecycle,
     logs,
@@ -17,7 +18,7 @@ from infra.stack import (
     status,
     trace,
 )
-from infra.stack.config import PARTS, Stack, StackError
+from infra.stack.config import PARTS, SERVICES, Stack, StackError
 from infra.stack.waiting import wait_until
 
 _console = Console()
@@ -64,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     shown = command("logs", _logs, "the last lines of the logs; follows them in a terminal")
     shown.add_argument("--service", choices=PARTS)
     command("trace", _trace, "one order's events").add_argument("order")
+    command("dlq", _dlq, "the dead letters of all services")
+    again = command("redrive", _redrive, "send dead letters again, once their cause is mended")
+    again.add_argument("service", choices=SERVICES)
+    again.add_argument("letter", help="a dead letter's id, or all")
     return parser
 
 
@@ -121,6 +126,14 @@ def _logs(arguments: argparse.Namespace) -> None:
 
 def _trace(arguments: argparse.Namespace) -> None:
     trace.show(_running(), arguments.order, _console)
+
+
+def _dlq(_: argparse.Namespace) -> None:
+    dead_letters.show(_running(), _console)
+
+
+def _redrive(arguments: argparse.Namespace) -> None:
+    dead_letters.redrive(_running(), arguments.service, arguments.letter, _console)
 
 
 def _recorded() -> Stack:

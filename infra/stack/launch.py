@@ -84,7 +84,8 @@ def _withheld(name: str) -> bool:
     """What is another part's secret, the supervisor's or make's business, or set anew below."""
     others = {f"{service.upper()}_DATABASE_URL" for service in SERVICES}
     not_passed_on = ("NATS_PASSWORD", "STACK_", "SUPERVISOR_", "MAKE", "MFLAGS")
-    return name in others | {"NATS_URL", "REDIS_URL", "PAYMENT_GATEWAY_URL"} or name.startswith(not_passed_on)
+    others |= {"NATS_URL", "REDIS_URL", "PAYMENT_GATEWAY_URL"}
+    return name in others or name.startswith(not_passed_on)
 
 
 def _nats(stack: Stack) -> list[str]:

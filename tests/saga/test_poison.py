@@ -268,6 +268,11 @@ async def test_a_letter_is_redriven_after_the_bug_is_gone(rough_shop: Shop) -> N
     assert await shop.coupon_status(coupon) == ("USED", order_id)
     assert (await letter(shop, found["subject"]))["redrivenAt"] is not None
 
+    assert await redrive(shop, found["id"]) == 202  # of an order that has ended
+    await shop.quiet()
+    assert [name_of(message) for message in await messages(shop, order_id)] == CHAIN
+    assert await shop.balance(customer) == 9_000
+
 
 async def test_everything_is_delivered_anew(rough_shop: Shop) -> None:
     """Without its durable a service hears the whole stream again: each letter is kept once."""
