@@ -90,7 +90,7 @@ choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the b
 
 # --- working on it
 
-.PHONY: check test lock
+.PHONY: check test modelcheck chaos lock
 check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the choreography
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -100,6 +100,12 @@ check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the
 
 test: $(VENV)/.installed-dev redis postgres ## the whole suite, on ports and folders of its own [ARGS=...]
 	$(PY) -m pytest $(ARGS)
+
+modelcheck: $(VENV)/.installed-dev ## walk every interleaving of the production reactions [BOUND=small]
+	@$(PY) -m tests.model --bound $(or $(BOUND),full)
+
+chaos: $(VENV)/.installed-dev redis ## kill, hang, wipe and lock a stack of its own under load [SECONDS=180 SEED=...]
+	@$(PY) -m tests.chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED))
 
 lock: $(VENV)/.installed-dev ## pin every dependency anew, with hashes
 	$(LOCK) --upgrade -o infra/requirements/runtime.txt pyproject.toml

@@ -54,6 +54,11 @@ class Rows(Generic[K, R]):
         return self._loaded.values()
 
     @property
+    def kept(self) -> Iterable[K]:
+        """The keys of the rows that messages of the batch have put."""
+        return self._kept
+
+    @property
     def inserted(self) -> list[R]:
         return [row for key, row in self._kept.items() if key not in self._loaded]
 

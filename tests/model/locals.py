@@ -1,0 +1,157 @@
+"""One service in the model: its rows, its inbox and its outbox, moved by the production reactions.
+
+A local state is a value. What a service does with a message depends on its local state and the
+message alone, so each such step is worked out once, by the service's own `react` or `carry_out` on
+a working set made from the rows, and remembered.
+
+Time stands still: it would only multiply the states. Whatever a rule does at a certain time is a
+command of its own here (a deadline, an errand that is begun again).
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from coupon.domain import Coupons
+from events import wire
+from events.contract import Event
+from events.reactions import Reactions
+from infra.rows import Ledger, Rows, WorkingSet
+from order.domain import Orders
+from payment.domain import Wallets
+from product.domain import Shelves
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+Table = tuple[tuple[str, msgspec.Struct], ...]
+"""Rows by key, sorted: equal tables are equal values."""
+
+
+class Local(msgspec.Struct, frozen=True):
+    """`inbox` is None in a world without one. `outbox` is in the order in which it was said."""
+
+    tables: tuple[Table, ...]
+    ledger: tuple[tuple[str, str | None, int], ...]
+    inbox: frozenset[str] | None
+    outbox: tuple[Event, ...]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What a message brought about. `said` are the events that had not been said before."""
+
+    local: Local
+    said: tuple[Event, ...] = ()
+    errands: tuple[Any, ...] = ()
+    is_new: bool = True
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """How a service's rows become its working set. `tables` names its `Rows`, in their order."""
+
+    tables: tuple[str, ...]
+    working_set: Callable[..., WorkingSet]
+
+
+def _coupons(now: datetime, holds: Any, issued: Any) -> Coupons:
+    return Coupons(now, holds, Rows(), issued, Rows())
+
+
+def _shelves(now: datetime, holds: Any, products: Any) -> Shelves:
+    return Shelves(now, holds, products, Rows(), Ledger())
+
+
+def _wallets(now: datetime, wallets: Any, payments: Any) -> Wallets:
+    return Wallets(now, wallets, payments, Rows(), Ledger())
+
+
+KINDS = {
+    "order": Kind(("orders",), lambda now, orders: Orders(now, orders, Rows())),
+    "coupon": Kind(("holds", "issued"), _coupons),
+    "product": Kind(("holds", "products"), _shelves),
+    "payment": Kind(("wallets", "payments"), _wallets),
+}
+
+
+def table(rows: Mapping[str, msgspec.Struct]) -> Table:
+    return tuple(sorted(rows.items()))
+
+
+class Service:
+    """A service's registry, which may be a broken one, and what it does in each situation."""
+
+    def __init__(self, registry: Reactions) -> None:
+        self.registry = registry
+        self._kind = KINDS[registry.service]
+        self._rows = {name: index for index, name in enumerate(self._kind.tables)}
+
+    def rows(self, local: Local, name: str) -> dict[str, Any]:
+        return dict(local.tables[self._rows[name]])
+
+    def hear(self, local: Local, event: Event) -> Step:
+        """Work on an event; one that the inbox knows changes nothing."""
+        identity = wire.event_id(event)
+        if local.inbox is not None and identity in local.inbox:
+            return Step(local, is_new=False)
+        inbox = None if local.inbox is None else local.inbox | {identity}
+        react = self.registry.react
+        return self._do(local, inbox, lambda working_set: react(event, working_set))
+
+    def carry_out(self, local: Local, command: object) -> Step:
+        def events(working_set: WorkingSet) -> tuple[Event, ...]:
+            return self.registry.carry_out(command, working_set).events
+
+        return self._do(local, local.inbox, events)
+
+    def answers_to(self, local: Local, event: Event) -> tuple[Event, ...]:
+        """What it says again when a repeat brought nothing new, as `infra.repetition` does."""
+        reaction = self.registry.reactions.get(type(event))
+        says = reaction.says if reaction else frozenset()
+        return tuple(said for said in local.outbox if said.key == event.key and type(said) in says)
+
+    def last_word(self, local: Local, key: str) -> Event | None:
+        return next((said for said in reversed(local.outbox) if said.key == key), None)
+
+    def _do(
+        self,
+        local: Local,
+        inbox: frozenset[str] | None,
+        work: Callable[[WorkingSet], tuple[Event, ...]],
+    ) -> Step:
+        working_set = self._kind.working_set(NOW, *(Rows(dict(each)) for each in local.tables))
+        said = work(working_set)
+        working_set.keep()
+        known = {wire.event_id(event) for event in local.outbox}
+        new = tuple(event for event in said if wire.event_id(event) not in known)
+        after = Local(
+            tables=tuple(self._after(local, working_set, name) for name in self._kind.tables),
+            ledger=self._ledger_after(local, working_set),
+            inbox=inbox,
+            outbox=(*local.outbox, *new),
+        )
+        return Step(after, new, tuple(working_set.errands))
+
+    def _after(self, local: Local, working_set: WorkingSet, name: str) -> Table:
+        rows: Rows[str, Any] = getattr(working_set, name)
+        changed = {key: rows.get(key) for key in rows.kept}
+        return table(self.rows(local, name) | {key: _timeless(row) for key, row in changed.items()})
+
+    def _ledger_after(
+        self, local: Local, working_set: WorkingSet
+    ) -> tuple[tuple[str, str | None, int], ...]:
+        """Who booked what for which order. (Which row came first is told by the balance.)"""
+        entries = getattr(working_set, "ledger", ())
+        new = [(_owner(entry), entry.order_id, entry.delta) for entry in entries]
+        return tuple(sorted([*local.ledger, *new], key=str))
+
+
+def _owner(entry: Any) -> str:
+    return str(getattr(entry, "customer_id", None) or entry.product_id)
+
+
+def _timeless(row: Any) -> Any:
+    """What is due later may be due at once: the model tries every moment."""
+    if getattr(row, "retry_at", None) is not None:
+        return msgspec.structs.replace(row, retry_at=NOW)
+    return row
