@@ -19,6 +19,9 @@ import msgspec
 SAGA = "SAGA"
 CATALOG = "CATALOG"
 
+NEWEST_ONLY = frozenset({CATALOG})
+"""The streams that keep the newest message of each subject alone."""
+
 LARGEST = 10**9
 """The largest quantity, and the largest amount in won, that a client may send for one thing."""
 

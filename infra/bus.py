@@ -19,7 +19,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
-from events.contract import CATALOG, SAGA, SUBJECT_PREFIX, Event
+from events.contract import NEWEST_ONLY, SAGA, SUBJECT_PREFIX, Event
 from events.permissions import inbox_prefix
 from events.reactions import Reactions
 from events.wire import EVENT_ID, subject_of
@@ -260,7 +260,7 @@ def stream_config(name: str, replicas: int) -> StreamConfig:
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         max_age=STREAM_MAX_AGE_SECONDS if name == SAGA else 0,
-        max_msgs_per_subject=1 if name == CATALOG else -1,
+        max_msgs_per_subject=1 if name in NEWEST_ONLY else -1,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
         allow_direct=True,
         num_replicas=replicas,

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
-from events.contract import SAGA
-from infra.bus import JetStream
+from events import wire
+from events.contract import CATALOG, SAGA, ProductChanged, ProductStatus
+from infra.bus import JetStream, stream_config
 from infra.database import Database
 from infra.outbox import Relay
 from infra.reconciliation import Reconciler
@@ -28,7 +30,10 @@ async def reconciled(database: Database, url: str) -> AsyncIterator[tuple[Relay,
 
 
 async def publish(database: Database, running: Relay, count: int) -> list[str]:
-    sealed = events(count)
+    return await publish_these(database, running, events(count))
+
+
+async def publish_these(database: Database, running: Relay, sealed: list[wire.Sealed]) -> list[str]:
     await store(database, sealed, **running.claim(datetime.now(UTC)))
     running.offer(sealed)
     await asyncio.wait_for(running.drained(), 10)
@@ -142,3 +147,44 @@ async def test_the_loop_notices_by_itself(
         await all_published(database)
         task.cancel()
         assert await stream(nats_server.url) == ids
+
+
+async def make_catalogue(nats_server: NatsServer) -> None:
+    """The stream, which the payment service does not use and so does not make."""
+    async with nats_server.jetstream() as jetstream:
+        await jetstream.add_stream(stream_config(CATALOG, 1))
+
+
+def changed(product_id: str, version: int) -> wire.Sealed:
+    event = ProductChanged(
+        product_id=product_id,
+        version=version,
+        name="Cake",
+        price=version,
+        status=ProductStatus.ACTIVE,
+    )
+    return wire.seal(event, datetime.now(UTC))
+
+
+async def test_a_message_that_was_replaced_by_a_newer_one_is_not_lost(
+    database: Database, nats_server: NatsServer
+) -> None:
+    """The catalogue keeps a product's newest message alone."""
+    first, second = str(uuid4()), str(uuid4())
+    await make_catalogue(nats_server)
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        for version in range(1, 6):
+            await publish_these(database, running, [changed(first, version)])
+            assert await reconciler.check(CATALOG) == 0
+        await publish_these(database, running, [changed(second, 1)])
+        assert await reconciler.check(CATALOG) == 0
+
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        await nats_server.start()
+        await make_catalogue(nats_server)
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+
+        assert await reconciler.check(CATALOG) == 2
+        await all_published(database)
+        assert await reconciler.check(CATALOG) == 0
