@@ -29,6 +29,9 @@ class Nowhere:
     async def __call__(self, errand: object, /) -> object:
         raise Outage(f"there is nobody to carry out {errand}")
 
+    def told(self, answer: object) -> None:
+        """Nobody is told."""
+
     async def close(self) -> None:
         """There is nothing to close."""
 
@@ -79,7 +82,9 @@ class Errands:
         try:
             async with self._room:
                 command = await self._carry_out(errand)
-            return await self._insist(command)
+            done = await self._insist(command)
+            self._carry_out.told(done.answer)
+            return done
         except Outage as outage:
             log.warning("an outcome is not known yet", extra={"error": str(outage)})
         except Exception:

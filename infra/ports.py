@@ -55,6 +55,9 @@ class CarryOut(Protocol):
         Raises Outage when the outcome is not known: then the errand will be sent for again.
         """
 
+    def told(self, answer: Any) -> None:
+        """What the service answered to that command: a chance to raise an alarm."""
+
     async def close(self) -> None: ...
 
 

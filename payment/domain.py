@@ -38,17 +38,25 @@ class PaymentState(StrEnum):
     REFUNDED = "REFUNDED"
 
 
+class Stray(StrEnum):
+    """Money that a gateway has captured although its key was fenced: it goes back by itself."""
+
+    RETURNING = "RETURNING"
+    RETURNED = "RETURNED"
+
+
 UNSETTLED = frozenset({PaymentState.INTENT, PaymentState.REFUNDING})
 
 
 class TopUpState(StrEnum):
     """INTENT -> BOOKED | FAILED. One that nobody waits for any more is VOIDING, then FAILED; money
-    that was captured for it all the same goes back first: REFUNDING."""
+    that was captured for it all the same goes back: REFUNDING -> REFUNDED."""
 
     INTENT = "INTENT"
     BOOKED = "BOOKED"
     VOIDING = "VOIDING"
     REFUNDING = "REFUNDING"
+    REFUNDED = "REFUNDED"
     FAILED = "FAILED"
 
 
@@ -95,7 +103,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """An order's row in this service, and its payment's history.
 
     `attempt` is the last cancel that was heard. `voiding`: it is to be given up, if that is still
-    possible. `stray`: money was captured for it after it had FAILED, and goes back.
+    possible. `stray`: what became of money that was captured for it after it had FAILED.
     """
 
     order_id: str
@@ -108,7 +116,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     fail_reason: FailReason | None
     attempt: int
     voiding: bool
-    stray: bool
+    stray: Stray | None
     created_at: datetime
     updated_at: datetime
     retry_at: datetime | None
@@ -121,7 +129,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         """What is to be had from the gateway for it now."""
         if self.state is PaymentState.INTENT:
             action = Action.VOID if self.voiding else Action.CHARGE
-        elif self.state is PaymentState.REFUNDING or self.stray:
+        elif self.state is PaymentState.REFUNDING or self.stray is Stray.RETURNING:
             action = Action.REFUND
         else:
             return None
@@ -301,7 +309,7 @@ class Wallets(WorkingSet):
             fail_reason=fail_reason,
             attempt=0,
             voiding=False,
-            stray=False,
+            stray=None,
             created_at=self.now,
             updated_at=self.now,
             retry_at=None,

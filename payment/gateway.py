@@ -32,6 +32,8 @@ from payment.domain import (
     Errand,
     GatewayDecided,
     Outcome,
+    Payment,
+    Stray,
     TopUpDecided,
 )
 
@@ -46,7 +48,8 @@ REST_SECONDS = 3
 KEY_RETENTION_SECONDS = 23 * 3600
 """The gateway remembers a key for 24 hours. Later, a charge under it would be a new one."""
 
-_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+_CHARGES = {each.value: each for each in (Outcome.CAPTURED, Outcome.DECLINED, Outcome.VOIDED)}
+_REFUNDS = {"REFUNDED": Outcome.REFUNDED, "REFUSED": Outcome.REFUND_REFUSED}
 
 
 class Unknown(Exception):
@@ -81,6 +84,9 @@ class NoGateway:
         void = Outcome.VOIDED if errand.action is Action.VOID else Outcome.REFUND_REFUSED
         return errand.settled(Outcome.DECLINED if charge else void)
 
+    def told(self, answer: object) -> None:
+        """Nothing can be wrong with it."""
+
     async def close(self) -> None:
         """There is nothing to close."""
 
@@ -112,6 +118,13 @@ class HttpGateway:
         except RetryError as error:
             cause = error.last_attempt.exception()
             raise Outage(f"{errand.action} {errand.key}: {cause}") from cause
+
+    def told(self, answer: object) -> None:
+        if isinstance(answer, Payment) and answer.stray is Stray.RETURNING:
+            log.error(
+                "money was captured for a payment that had failed; it goes back",
+                extra={"orderId": answer.order_id, "amount": answer.amount},
+            )
 
     async def close(self) -> None:
         if self._session is not None:
@@ -159,12 +172,10 @@ class HttpGateway:
 
     async def _refund(self, errand: Errand) -> Outcome:
         path, body = f"/v1/charges/{errand.key}/refunds", {"amount": errand.amount}
-        status, _ = await self._call(HTTPMethod.POST, path, errand.refund_key, body)
-        if status == 200:
-            return Outcome.REFUNDED
-        if status == 409:
-            return Outcome.REFUND_REFUSED
-        raise Unknown(f"answered {status}")
+        status, said = await self._call(HTTPMethod.POST, path, errand.refund_key, body)
+        if status in (200, 409) and said in _REFUNDS:
+            return _REFUNDS[said]
+        raise Unknown(f"answered {status} {said}")
 
     async def _call(
         self, method: HTTPMethod, path: str, key: str, body: Any = None
@@ -199,9 +210,9 @@ class HttpGateway:
 
 
 def _known(status: str) -> Outcome:
-    if status not in _OUTCOMES:
+    if status not in _CHARGES:
         raise Unknown(f"said {status!r}")
-    return _OUTCOMES[status]
+    return _CHARGES[status]
 
 
 def _read(content: bytes) -> _Reply:

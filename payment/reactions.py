@@ -27,6 +27,7 @@ from payment.domain import (
     ResumePayment,
     ResumeTopUp,
     SeedWallet,
+    Stray,
     TopUp,
     TopUpDecided,
     TopUpState,
@@ -175,10 +176,10 @@ def _refund_decided(
 
 def _return_stray(payment: Payment, outcome: Outcome, wallets: Wallets) -> Payment:
     """Money was captured after all for a payment that had failed: it goes back by itself."""
-    if outcome is Outcome.CAPTURED and not payment.stray:
-        return wallets.move(payment, stray=True)
-    if outcome is Outcome.REFUNDED and payment.stray:
-        return wallets.move(payment, stray=False)
+    if outcome is Outcome.CAPTURED and payment.stray is None:
+        return wallets.move(payment, stray=Stray.RETURNING)
+    if outcome is Outcome.REFUNDED and payment.stray is Stray.RETURNING:
+        return wallets.move(payment, stray=Stray.RETURNED)
     return payment
 
 
@@ -283,7 +284,7 @@ def settle_top_up(command: TopUpDecided, wallets: Wallets) -> TopUp:
         case TopUpState.VOIDING | TopUpState.FAILED, Outcome.CAPTURED:
             return wallets.send_for_top_up(top_up.moved(TopUpState.REFUNDING, wallets.now))
         case TopUpState.REFUNDING, Outcome.REFUNDED:
-            return wallets.send_for_top_up(top_up.moved(TopUpState.FAILED, wallets.now))
+            return wallets.send_for_top_up(top_up.moved(TopUpState.REFUNDED, wallets.now))
         case TopUpState.REFUNDING, Outcome.REFUND_REFUSED:
             return _book_or_return(top_up, wallets)  # the money is ours: so the customer has it
     return top_up
@@ -301,6 +302,8 @@ def _book_or_return(top_up: TopUp, wallets: Wallets) -> TopUp:
     """Book the money that was captured; what does not fit into the wallet any more goes back."""
     wallet = _wallet(top_up.customer_id, wallets)
     if not wallet.fits(top_up.amount):
+        if top_up.state is TopUpState.REFUNDING:
+            return top_up  # neither here nor there: its timer sends for it again
         return wallets.send_for_top_up(top_up.moved(TopUpState.REFUNDING, wallets.now))
     wallets.book(wallet, EntryKind.CHARGE, top_up.amount, top_up_id=top_up.top_up_id)
     return wallets.send_for_top_up(top_up.moved(TopUpState.BOOKED, wallets.now))

@@ -40,12 +40,11 @@ GATEWAY_PATIENCE_SECONDS = 10
 
 
 class PaymentStatus(StrEnum):
-    """What a client sees of a payment's state."""
+    """What a client sees of a payment's state: it never goes backwards."""
 
     PENDING = "PENDING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
-    REFUNDING = "REFUNDING"
     REFUNDED = "REFUNDED"
 
 
@@ -53,7 +52,7 @@ _STATUS = {
     PaymentState.INTENT: PaymentStatus.PENDING,
     PaymentState.CAPTURED: PaymentStatus.COMPLETED,
     PaymentState.FAILED: PaymentStatus.FAILED,
-    PaymentState.REFUNDING: PaymentStatus.REFUNDING,
+    PaymentState.REFUNDING: PaymentStatus.COMPLETED,
     PaymentState.REFUNDED: PaymentStatus.REFUNDED,
 }
 

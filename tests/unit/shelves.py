@@ -9,6 +9,7 @@ from events.contract import (
     PaymentCompleted,
     PaymentFailed,
     PaymentMethod,
+    PaymentRefunded,
     ProductStatus,
 )
 from infra.rows import Ledger, Rows
@@ -68,3 +69,7 @@ def paid(order_id: str = "o") -> PaymentCompleted:
 
 def failed(order_id: str = "o") -> PaymentFailed:
     return PaymentFailed(order_id=order_id, reason=FailReason.INSUFFICIENT_BALANCE)
+
+
+def refunded(order_id: str = "o") -> PaymentRefunded:
+    return PaymentRefunded(order_id=order_id, payment_id="p", amount=60, attempt=1)

@@ -15,9 +15,17 @@ from events.contract import (
     CouponRejected,
     CouponRestored,
     CouponUsed,
+    Event,
+    OrderCancelled,
+    OrderCancelRequested,
     OrderCompleted,
     OrderCreated,
     OrderFailed,
+    OrderTimedOut,
+    PaymentCompleted,
+    PaymentFailed,
+    PaymentRefunded,
+    PaymentRefundFailed,
     StockDecremented,
     StockRestored,
     StockUnavailable,
@@ -61,6 +69,38 @@ PRODUCT = service("product", take)
 
 def test_the_real_flow_is_sound() -> None:
     assert choreography.load().flaws() == []
+
+
+@pytest.mark.parametrize(
+    ("event", "sayer", "hearers", "then"),
+    [
+        (OrderCancelRequested, "order", {"payment"}, [PaymentRefunded, PaymentRefundFailed]),
+        (PaymentRefunded, "payment", {"product"}, [StockRestored]),
+        (StockRestored, "product", {"coupon"}, [CouponRestored]),
+        (CouponRestored, "coupon", {"order"}, [OrderCancelled]),
+        (OrderCancelled, "order", set(), []),
+        (PaymentRefundFailed, "payment", {"order"}, []),
+        (OrderTimedOut, "order", {"payment"}, [PaymentCompleted, PaymentFailed]),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_the_edges_of_cancel_and_time_out(
+    event: type[Event], sayer: str, hearers: set[str], then: list[type[Event]]
+) -> None:
+    flow = choreography.load()
+    assert flow.sayers(event) == [sayer]
+    assert set(flow.hearers(event)) == hearers
+    assert flow.following(event) == then
+
+
+@pytest.mark.parametrize(
+    ("service", "event"),
+    [("product", PaymentRefunded), ("coupon", StockRestored), ("order", CouponRestored)],
+)
+def test_each_service_undoes_its_part_of_a_cancelled_order(
+    service: str, event: type[Event]
+) -> None:
+    assert choreography.load().registries[service].reactions[event].compensates
 
 
 def test_a_small_sound_flow_has_no_flaw() -> None:

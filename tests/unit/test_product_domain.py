@@ -1,8 +1,11 @@
 """Stock: every event in every state, all lines or none, and the catalogue's commands."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from events.contract import (
+    Event,
     FailReason,
     Line,
     ProductChanged,
@@ -25,7 +28,8 @@ from product.domain import (
     Shelves,
 )
 from product.reactions import reactions
-from tests.unit.shelves import LINES, NOW, failed, paid, product, shelves, used
+from tests.unit.shelves import LINES, NOW, failed, paid, product, refunded, shelves, used
+from tests.unit.telling import tell
 
 
 def in_state(state: HoldState | None) -> Shelves:
@@ -42,17 +46,29 @@ def in_state(state: HoldState | None) -> Shelves:
     return shelves(*rows)
 
 
-def amounts(at: Shelves) -> list[tuple[int, int]]:
+Amounts = tuple[int, int]
+"""What is available and what is reserved of a product."""
+
+
+def amounts(at: Shelves) -> list[Amounts]:
     return [(at.products[each].available, at.products[each].reserved) for each in ("a", "b")]
 
 
-EVENTS = {"CouponUsed": used(), "PaymentCompleted": paid(), "PaymentFailed": failed()}
-MOVES = {
+def is_untouched(at: Shelves) -> bool:
+    return not [*at.holds.inserted, *at.holds.updated, *at.products.updated, *at.ledger]
+
+
+EVENTS: Mapping[str, Event] = {
+    type(event).__name__: event for event in (used(), paid(), failed(), refunded())
+}
+UNDOING = ("PaymentFailed", "PaymentRefunded")
+BACK = [(10, 0), (5, 0)]
+MOVES: dict[tuple[HoldState | None, str], tuple[HoldState, type[Event] | None, list[Amounts]]] = {
     (None, "CouponUsed"): (HoldState.HELD, StockDecremented, [(8, 2), (4, 1)]),
-    (None, "PaymentFailed"): (HoldState.RELEASED, None, [(10, 0), (5, 0)]),
     (HoldState.HELD, "PaymentCompleted"): (HoldState.SOLD, None, [(8, 0), (4, 0)]),
-    (HoldState.HELD, "PaymentFailed"): (HoldState.RELEASED, StockRestored, [(10, 0), (5, 0)]),
-    (HoldState.SOLD, "PaymentFailed"): (HoldState.RELEASED, StockRestored, [(10, 0), (5, 0)]),
+    **{(None, name): (HoldState.RELEASED, None, BACK) for name in UNDOING},
+    **{(HoldState.HELD, name): (HoldState.RELEASED, StockRestored, BACK) for name in UNDOING},
+    **{(HoldState.SOLD, name): (HoldState.RELEASED, StockRestored, BACK) for name in UNDOING},
 }
 
 
@@ -61,12 +77,10 @@ MOVES = {
 def test_every_event_in_every_state(state: HoldState | None, name: str) -> None:
     at = in_state(state)
     before = amounts(at)
-    said = reactions.react(EVENTS[name], at)
-    at.keep()
+    said = tell(reactions, EVENTS[name], at)
     if (state, name) not in MOVES:
         assert said == ()
-        assert [*at.holds.inserted, *at.holds.updated, *at.products.updated, *at.ledger] == []
-        assert amounts(at) == before
+        assert is_untouched(at)
         return
     after, says, left = MOVES[state, name]
     assert at.holds["o"].state is after
@@ -84,9 +98,33 @@ def test_the_states_and_events_are_all_of_them() -> None:
     assert frozenset({HoldState.HELD}) == UNSETTLED
 
 
-def test_what_is_said_when_the_stock_is_held_and_given_back() -> None:
+@pytest.mark.parametrize("name", EVENTS)
+@pytest.mark.parametrize("death", UNDOING)
+def test_an_order_that_died_before_holds_nothing_and_a_late_comer_is_told(
+    death: str, name: str
+) -> None:
     at = in_state(None)
-    (held,) = reactions.react(used(), at)
+    tell(reactions, EVENTS[death], at)
+    tombstone = at.holds["o"]
+    said = tell(reactions, EVENTS[name], at)
+    assert said == ((StockRestored(order_id="o", items=()),) if name == "CouponUsed" else ())
+    assert at.holds.inserted == [tombstone]
+    assert tombstone.is_tombstone
+    assert [*at.products.updated, *at.ledger] == []
+
+
+@pytest.mark.parametrize("state", [HoldState.HELD, HoldState.SOLD])
+def test_stock_that_was_put_back_is_no_tombstone(state: HoldState) -> None:
+    at = in_state(state)
+    tell(reactions, refunded(), at)
+    assert not at.holds["o"].is_tombstone
+    assert tell(reactions, used(), at) == ()
+
+
+@pytest.mark.parametrize("undoing", [failed(), refunded()], ids=UNDOING)
+def test_what_is_said_and_written_when_the_stock_is_held_and_given_back(undoing: Event) -> None:
+    at = in_state(None)
+    (held,) = tell(reactions, used(), at)
     assert held == StockDecremented(
         order_id="o",
         customer_id="c",
@@ -95,7 +133,13 @@ def test_what_is_said_when_the_stock_is_held_and_given_back() -> None:
         discount_amount=7,
         payable_amount=60,
     )
-    assert reactions.react(failed(), at) == (StockRestored(order_id="o", items=LINES),)
+    assert tell(reactions, undoing, at) == (StockRestored(order_id="o", items=LINES),)
+    assert [(entry.request_id, entry.reason, entry.order_id) for entry in at.ledger] == [
+        ("DEC-o", "ORDER", "o"),
+        ("DEC-o", "ORDER", "o"),
+        ("INC-o", "ORDER_UNDONE", "o"),
+        ("INC-o", "ORDER_UNDONE", "o"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +181,7 @@ def test_the_last_unit_can_be_had_once() -> None:
 def test_the_stock_of_a_product_has_a_limit() -> None:
     at = shelves(product("a", LARGEST_STOCK - 1))
     one = BookStock(product_id="a", request_id="k", delta=1, reason="r", order_id=None)
-    assert reactions.carry_out(one, at)[0].balance_after == LARGEST_STOCK
+    assert reactions.carry_out(one, at).value.balance_after == LARGEST_STOCK
     more = BookStock(product_id="a", request_id="l", delta=1, reason="r", order_id=None)
     with pytest.raises(Refused) as refused:
         reactions.carry_out(more, at)
@@ -147,8 +191,9 @@ def test_the_stock_of_a_product_has_a_limit() -> None:
 def test_each_change_is_told_once_with_the_next_version() -> None:
     at = shelves(product("a", 3))
     for version, price, is_new in ((2, 40, True), (2, 40, False), (3, 41, True)):
-        answer, said = reactions.carry_out(ChangeProduct(product_id="a", price=price), at)
-        assert (answer.version, answer.price, answer.available) == (version, price, 3)
+        answer = reactions.carry_out(ChangeProduct(product_id="a", price=price), at)
+        changed = answer.value
+        assert (changed.version, changed.price, changed.available) == (version, price, 3)
         told = ProductChanged(
             product_id="a",
             version=version,
@@ -156,17 +201,17 @@ def test_each_change_is_told_once_with_the_next_version() -> None:
             price=price,
             status=ProductStatus.ACTIVE,
         )
-        assert said == ((told,) if is_new else ())
+        assert answer.events == ((told,) if is_new else ())
 
 
 def test_seeding_twice_changes_nothing() -> None:
     at = shelves()
     first = [reactions.carry_out(command, at) for command in SEED]
     at.keep()
-    assert [len(said) for _, said in first] == [1] * len(SEED)
+    assert [len(answer.events) for answer in first] == [1] * len(SEED)
     rows, entries = at.products.inserted, list(at.ledger)
     again = [reactions.carry_out(command, at) for command in SEED]
     at.keep()
-    assert [answer for answer, _ in again] == [answer for answer, _ in first]
-    assert [said for _, said in again] == [()] * len(SEED)
+    assert [answer.value for answer in again] == [answer.value for answer in first]
+    assert [answer.events for answer in again] == [()] * len(SEED)
     assert (at.products.inserted, list(at.ledger)) == (rows, entries)

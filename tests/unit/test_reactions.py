@@ -9,6 +9,7 @@ from events.contract import (
     FailReason,
     OrderCreated,
     PaymentFailed,
+    StockRestored,
     StockUnavailable,
 )
 from events.reactions import Answer, Reactions, Undeclared, WrongHints
@@ -75,7 +76,9 @@ def test_a_command_has_an_answer_and_may_say_events(reactions: Reactions) -> Non
 
     assert reactions.answer_type(Ask()) is int
     assert reactions.says == {CouponRestored}
-    assert reactions.carry_out(Ask(), Things()) == (42, (CouponRestored(order_id=ORDER),))
+    answer = reactions.carry_out(Ask(), Things())
+    assert (answer.value, answer.events) == (42, (CouponRestored(order_id=ORDER),))
+    assert answer.cause_id is None
 
 
 def test_a_command_without_events_is_just_its_answer(reactions: Reactions) -> None:
@@ -84,7 +87,26 @@ def test_a_command_without_events_is_just_its_answer(reactions: Reactions) -> No
         return "done"
 
     assert reactions.says == frozenset()
-    assert reactions.carry_out(Ask(), Things()) == ("done", ())
+    answer = reactions.carry_out(Ask(), Things())
+    assert (answer.value, answer.events, answer.cause_id) == ("done", (), None)
+
+
+def test_an_answer_that_was_long_in_coming_names_its_cause(reactions: Reactions) -> None:
+    @reactions.command
+    def carry_out(command: Ask, things: Things) -> Answer[None, CouponRestored]:
+        return Answer(None, CouponRestored(order_id=ORDER), cause_id="cause")
+
+    answer = reactions.carry_out(Ask(), Things())
+    assert (answer.events, answer.cause_id) == ((CouponRestored(order_id=ORDER),), "cause")
+
+
+def test_a_command_can_not_say_what_its_hints_do_not_allow(reactions: Reactions) -> None:
+    @reactions.command
+    def lie(command: Ask, things: Things) -> Answer[None, CouponRestored]:
+        return Answer(None, StockRestored(order_id=ORDER, items=()))  # type: ignore[arg-type]
+
+    with pytest.raises(Undeclared, match="lie said StockRestored"):
+        reactions.carry_out(Ask(), Things())
 
 
 def test_two_reactions_to_one_event_are_refused(reactions: Reactions) -> None:

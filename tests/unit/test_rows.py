@@ -58,9 +58,17 @@ def test_a_working_set_keeps_and_undoes_all_its_parts() -> None:
     for value, ending in ((1, working_set.undo), (2, working_set.keep)):
         rows["a"] = Row("a", value)
         ledger.add(Row("entry", value))
+        working_set.errands.add(Row("errand", value))
         ending()
     assert rows.inserted == [Row("a", 2)]
     assert list(ledger) == [Row("entry", 2)]
+    assert list(working_set.errands) == [Row("errand", 2)]
+
+
+def test_an_errand_of_a_message_that_is_not_kept_yet_is_not_carried_out() -> None:
+    working_set = WorkingSet(datetime(2026, 1, 1, tzinfo=UTC))
+    working_set.errands.add(Row("errand", 1))
+    assert list(working_set.errands) == []
 
 
 def test_values_are_distinct_and_in_the_order_in_which_rows_are_locked() -> None:

@@ -1,6 +1,7 @@
 """Events on the wire: subject, id, headers, body, and what can't be read."""
 
 from datetime import UTC, datetime
+from itertools import product
 from uuid import UUID
 
 import msgspec
@@ -12,9 +13,12 @@ from events import wire
 from events.contract import (
     EVENTS,
     CouponRestored,
+    Event,
     FailReason,
     OrderCancelRequested,
     PaymentFailed,
+    PaymentRefunded,
+    PaymentRefundFailed,
     ProductChanged,
     ProductStatus,
 )
@@ -39,6 +43,26 @@ def test_other_decisions_have_other_ids() -> None:
     assert len(ids) == 4
 
 
+@pytest.mark.parametrize(
+    ("event", "occurrence"),
+    [
+        (failed, 0),
+        (OrderCancelRequested(order_id=ORDER, attempt=3), 3),
+        (PaymentRefundFailed(order_id=ORDER, attempt=3), 3),
+        (PaymentRefunded(order_id=ORDER, payment_id=ORDER, amount=1, attempt=3), 0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_id_of_an_event_is_known_before_it_is_said(event: Event, occurrence: int) -> None:
+    assert wire.id_of(type(event), ORDER, occurrence) == wire.event_id(event)
+
+
+def test_ids_tell_events_keys_and_occurrences_apart() -> None:
+    keys = (ORDER, ORDER.replace("1", "2"))
+    ids = {wire.id_of(*each) for each in product(EVENTS.values(), keys, range(3))}
+    assert len(ids) == len(EVENTS) * 2 * 3
+
+
 def test_the_body_is_the_events_json_and_nothing_else() -> None:
     sealed = wire.seal(failed, NOON)
     assert sealed.subject == f"saga.{ORDER}.PaymentFailed"
@@ -50,7 +74,7 @@ def test_the_body_is_the_events_json_and_nothing_else() -> None:
 
 def test_headers_are_cloudevents_with_cause_and_trace() -> None:
     cause = wire.read(f"saga.{ORDER}.CouponRestored", _body(), {"traceparent": PARENT})
-    sealed = wire.seal(failed, NOON, cause=cause)
+    sealed = wire.seal(failed, NOON, cause_id=cause.event_id, parent_trace=cause.traceparent)
     headers = wire.headers(sealed, "payment")
     assert headers == {
         "Nats-Msg-Id": sealed.event_id,
@@ -84,6 +108,34 @@ def test_reading_gives_back_what_was_sealed_with_or_without_headers() -> None:
     full = wire.read(sealed.subject, sealed.body, wire.headers(sealed, "payment"))
     assert bare.event == full.event == failed
     assert bare.event_id == full.event_id == sealed.event_id
+
+
+def test_the_first_of_a_chain_names_no_cause() -> None:
+    assert wire.CAUSE not in wire.headers(wire.seal(failed, NOON), "payment")
+
+
+@pytest.mark.parametrize("token", ["asked-1", "answer-0123456789abcdef"])
+def test_a_repeat_is_a_new_message_to_the_broker_and_the_same_event_to_all(token: str) -> None:
+    sealed = wire.seal(failed, NOON, cause_id=ORDER)
+    first, again = (wire.headers(sealed, "payment", repeat=each) for each in (None, token))
+    assert again == first | {wire.MESSAGE_ID: f"{sealed.event_id}/{token}"}
+
+
+@pytest.mark.parametrize(
+    ("repeat", "is_repeat"), [(None, False), ("", False), ("asked-1", True), ("asked-2", True)]
+)
+def test_who_hears_a_repeat_sees_that_it_is_one(repeat: str | None, is_repeat: bool) -> None:
+    sealed = wire.seal(failed, NOON)
+    headers = wire.headers(sealed, "payment", repeat=repeat)
+    opened = wire.read(sealed.subject, sealed.body, headers)
+    assert (opened.event, opened.event_id) == (failed, sealed.event_id)
+    assert (opened.message_id, opened.is_repeat) == (headers[wire.MESSAGE_ID], is_repeat)
+
+
+def test_a_message_without_an_id_of_its_own_is_no_repeat() -> None:
+    sealed = wire.seal(failed, NOON)
+    opened = wire.read(sealed.subject, sealed.body, None)
+    assert (opened.message_id, opened.is_repeat) == (sealed.event_id, False)
 
 
 def test_readers_ignore_fields_that_they_do_not_know() -> None:

@@ -1,0 +1,28 @@
+"""Telling a service something, and what holds for whatever it says."""
+
+from collections.abc import Sequence
+
+from events.contract import Event
+from events.reactions import Reactions
+from events.wire import event_id
+from infra.errors import Refused
+from infra.rows import WorkingSet
+
+
+def tell(reactions: Reactions, message: object, at: WorkingSet) -> tuple[Event, ...]:
+    """What the service says to an event or a command. A command that it refuses leaves no trace."""
+    try:
+        if isinstance(message, Event):
+            said = reactions.react(message, at)
+        else:
+            said = reactions.carry_out(message, at).events
+    except Refused:
+        at.undo()
+        return ()
+    at.keep()
+    return said
+
+
+def is_distinct(said: Sequence[Event]) -> bool:
+    """Was no word said twice? An outbox has room for each once."""
+    return len({event_id(event) for event in said}) == len(said)

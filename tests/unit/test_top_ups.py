@@ -1,0 +1,197 @@
+"""Top-ups through the gateway: every message in every state, and the wallet's limit."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from infra.errors import Conflict, NotFound
+from payment.domain import (
+    ERRAND_SECONDS,
+    LARGEST_BALANCE,
+    Action,
+    BeginTopUp,
+    EntryKind,
+    Errand,
+    GiveUpTopUp,
+    Outcome,
+    Purpose,
+    ResumeTopUp,
+    TopUp,
+    TopUpDecided,
+    TopUpState,
+)
+from payment.reactions import reactions
+from tests.unit.telling import tell
+from tests.unit.wallets import BEGAN, DUE, LATER, is_untouched, top_up, wallets
+
+BEGIN = BeginTopUp(top_up_id="t", customer_id="c", amount=60)
+GIVE_UP = GiveUpTopUp(top_up_id="t")
+RESUME = ResumeTopUp(top_up_id="t")
+RETRY_AT = LATER + timedelta(seconds=ERRAND_SECONDS)
+
+
+def decided(outcome: Outcome) -> TopUpDecided:
+    return TopUpDecided(top_up_id="t", outcome=outcome)
+
+
+ACTIONS = {
+    TopUpState.INTENT: Action.CHARGE,
+    TopUpState.VOIDING: Action.VOID,
+    TopUpState.REFUNDING: Action.REFUND,
+}
+MESSAGES = {"GIVE_UP": GIVE_UP} | {outcome: decided(outcome) for outcome in Outcome}
+MOVES = {
+    (TopUpState.INTENT, "GIVE_UP"): TopUpState.VOIDING,
+    (TopUpState.INTENT, Outcome.CAPTURED): TopUpState.BOOKED,
+    (TopUpState.INTENT, Outcome.DECLINED): TopUpState.FAILED,
+    (TopUpState.INTENT, Outcome.VOIDED): TopUpState.FAILED,
+    (TopUpState.VOIDING, Outcome.CAPTURED): TopUpState.REFUNDING,
+    (TopUpState.VOIDING, Outcome.DECLINED): TopUpState.FAILED,
+    (TopUpState.VOIDING, Outcome.VOIDED): TopUpState.FAILED,
+    (TopUpState.FAILED, Outcome.CAPTURED): TopUpState.REFUNDING,
+    (TopUpState.REFUNDING, Outcome.REFUNDED): TopUpState.REFUNDED,
+    (TopUpState.REFUNDING, Outcome.REFUND_REFUSED): TopUpState.BOOKED,
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+@pytest.mark.parametrize("state", list(TopUpState))
+def test_every_message_in_every_state(state: TopUpState, name: str) -> None:
+    at = wallets(40, top_up(state))
+    answer = reactions.carry_out(MESSAGES[name], at)
+    at.keep()
+    assert (answer.value, answer.events) == (at.top_ups["t"], ())
+    if (state, name) not in MOVES:
+        assert is_untouched(at)
+        return
+    after = MOVES[state, name]
+    action = ACTIONS.get(after)
+    row = at.top_ups["t"]
+    assert (row.state, row.updated_at) == (after, LATER)
+    assert row.retry_at == (RETRY_AT if action else None)
+    assert [errand.action for errand in at.errands] == ([action] if action else [])
+    booked = [(entry.kind, entry.delta, entry.balance_after) for entry in at.ledger]
+    is_booked = after is TopUpState.BOOKED
+    assert booked == ([(EntryKind.CHARGE, 60, 100)] if is_booked else [])
+    assert at.wallets["c"].balance == (100 if is_booked else 40)
+
+
+def test_a_top_up_is_noted_before_the_gateway_is_asked() -> None:
+    at = wallets(0)
+    begun = reactions.carry_out(BEGIN, at).value
+    at.keep()
+    assert at.top_ups.inserted == [begun]
+    assert begun == TopUp(
+        top_up_id="t",
+        customer_id="c",
+        amount=60,
+        state=TopUpState.INTENT,
+        created_at=LATER,
+        updated_at=LATER,
+        retry_at=RETRY_AT,
+    )
+    assert list(at.errands) == [begun.errand]
+    assert [*at.wallets.updated, *at.ledger] == []
+
+
+def test_what_was_booked_names_its_top_up() -> None:
+    at = wallets(0, top_up(TopUpState.INTENT))
+    tell(reactions, decided(Outcome.CAPTURED), at)
+    (entry,) = at.ledger
+    assert (entry.top_up_id, entry.order_id, entry.created_at) == ("t", None, LATER)
+
+
+# ---------------------------------------------------------------- what can not be
+
+
+@pytest.mark.parametrize("command", [GIVE_UP, decided(Outcome.CAPTURED)])
+def test_a_top_up_that_nobody_began_is_not_found(command: object) -> None:
+    at = wallets(0)
+    with pytest.raises(NotFound) as refused:
+        reactions.carry_out(command, at)
+    assert refused.value.code == "TOP_UP_NOT_FOUND"
+
+
+def test_a_wallet_that_is_not_there_is_not_topped_up() -> None:
+    at = wallets(None)
+    with pytest.raises(NotFound) as refused:
+        reactions.carry_out(BEGIN, at)
+    assert refused.value.code == "WALLET_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("balance", "fits"), [(LARGEST_BALANCE - 60, True), (LARGEST_BALANCE - 59, False)]
+)
+def test_nobody_is_asked_for_more_than_the_wallet_can_hold(balance: int, fits: bool) -> None:
+    at = wallets(balance)
+    if fits:
+        assert reactions.carry_out(BEGIN, at).value.state is TopUpState.INTENT
+        return
+    with pytest.raises(Conflict) as refused:
+        reactions.carry_out(BEGIN, at)
+    assert refused.value.code == "BALANCE_OUT_OF_RANGE"
+    at.undo()
+    assert is_untouched(at)
+
+
+def test_what_does_not_fit_into_the_wallet_any_more_goes_back() -> None:
+    at = wallets(LARGEST_BALANCE - 59, top_up(TopUpState.INTENT))
+    tell(reactions, decided(Outcome.CAPTURED), at)
+    row = at.top_ups["t"]
+    assert (row.state, row.retry_at) == (TopUpState.REFUNDING, RETRY_AT)
+    assert list(at.errands) == [row.errand]
+    assert [*at.wallets.updated, *at.ledger] == []
+
+
+def test_what_neither_fits_nor_goes_back_is_neither_booked_nor_given_up() -> None:
+    at = wallets(LARGEST_BALANCE - 59, top_up(TopUpState.REFUNDING))
+    tell(reactions, decided(Outcome.REFUND_REFUSED), at)
+    row = at.top_ups["t"]
+    assert row.state is TopUpState.REFUNDING
+    assert row.retry_at in (DUE, RETRY_AT)
+    assert set(at.errands) <= {row.errand}
+    assert [*at.wallets.updated, *at.ledger] == []
+
+
+# ---------------------------------------------------------------- errands
+
+
+@pytest.mark.parametrize(("state", "action"), ACTIONS.items())
+def test_what_is_wanted_of_the_gateway(state: TopUpState, action: Action) -> None:
+    errand = Errand(
+        action=action,
+        purpose=Purpose.TOP_UP,
+        subject="t",
+        key="t",
+        customer_id="c",
+        amount=60,
+        attempt=0,
+        began_at=BEGAN,
+    )
+    assert top_up(state).errand == errand
+    assert errand.refund_key != errand.key
+    for outcome in Outcome:
+        assert errand.settled(outcome) == decided(outcome)
+
+
+@pytest.mark.parametrize("state", [TopUpState.BOOKED, TopUpState.FAILED])
+def test_nothing_is_wanted_for_a_top_up_that_is_settled(state: TopUpState) -> None:
+    assert top_up(state).errand is None
+
+
+@pytest.mark.parametrize("state", ACTIONS)
+def test_an_errand_that_was_lost_is_sent_for_again_unchanged(state: TopUpState) -> None:
+    lost = msgspec.structs.replace(top_up(state), retry_at=LATER)
+    at = wallets(0, lost)
+    for _ in range(2):  # the second finds that it is not due
+        assert tell(reactions, RESUME, at) == ()
+    assert list(at.errands) == [lost.errand]
+    assert at.top_ups["t"] == msgspec.structs.replace(lost, retry_at=RETRY_AT)
+
+
+@pytest.mark.parametrize("state", [None, *TopUpState])
+def test_an_errand_that_is_not_due_is_left_alone(state: TopUpState | None) -> None:
+    at = wallets(0, top_up(state) if state else None)
+    assert tell(reactions, RESUME, at) == ()
+    assert is_untouched(at)

@@ -1,0 +1,133 @@
+"""Balances are the sums of their ledgers, whatever comes in whatever order, and twice."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from events.contract import Event, PaymentCompleted, PaymentFailed, PaymentRefunded
+from infra.errors import Conflict, NotFound
+from payment.domain import (
+    LARGEST_BALANCE,
+    SEED,
+    ChargeWallet,
+    EntryKind,
+    OpenWallet,
+    PaymentState,
+    Wallets,
+)
+from payment.reactions import reactions
+from tests.unit.telling import is_distinct, tell
+from tests.unit.wallets import ORDERS, cancel, decremented, name_of, timed_out, wallets
+
+CUSTOMERS = ("c", "d", "nobody")
+FORWARD = {
+    ("NONE", "CAPTURED"),
+    ("NONE", "FAILED"),
+    ("CAPTURED", "REFUNDED"),
+}
+
+order_ids = st.sampled_from(ORDERS)
+customers = st.sampled_from(CUSTOMERS)
+happenings = st.lists(
+    st.one_of(
+        st.integers(0, 4),
+        order_ids.map(timed_out),
+        st.builds(cancel, st.integers(1, 3), order_ids),
+        st.builds(ChargeWallet, customer_id=customers, amount=st.integers(1, 50)),
+        st.builds(OpenWallet, customer_id=st.sampled_from(["c", "d"])),
+    ),
+    max_size=30,
+)
+asked = st.lists(st.tuples(customers, st.integers(0, 90)), min_size=5, max_size=5)
+
+
+@settings(deadline=None)
+@given(asked, happenings)
+def test_balances_add_up_whatever_comes(
+    orders: list[tuple[str, int]], happened: list[object]
+) -> None:
+    """A number stands for that order's StockDecremented, the same each time."""
+    at = wallets(None)
+    said: list[Event] = []
+    states = dict.fromkeys(ORDERS, "NONE")
+    for each in happened:
+        message = decremented(ORDERS[each], *orders[each]) if isinstance(each, int) else each
+        said += tell(reactions, message, at)
+        for order_id, before in states.items():
+            states[order_id] = now = name_of(at.payments.get(order_id))
+            assert now == before or (before, now) in FORWARD
+        check_sums(at)
+    assert is_distinct(said)
+    check_words(at, said)
+
+
+def check_sums(at: Wallets) -> None:
+    for customer in CUSTOMERS:
+        entries = [entry for entry in at.ledger if entry.customer_id == customer]
+        wallet = at.wallets.get(customer)
+        assert (wallet.balance if wallet else 0) == sum(entry.delta for entry in entries)
+        balances = [0, *(entry.balance_after for entry in entries)]
+        assert min(balances) >= 0
+        steps = [later - earlier for earlier, later in pairwise(balances)]
+        assert steps == [entry.delta for entry in entries]
+    for order_id in ORDERS:
+        taken = [-entry.delta for entry in at.ledger if entry.order_id == order_id]
+        row = at.payments.get(order_id)
+        owes = row is not None and row.state is PaymentState.CAPTURED
+        assert sum(taken) == (row.amount if row and owes else 0)
+        assert len(taken) <= 2
+
+
+def check_words(at: Wallets, said: list[Event]) -> None:
+    """What was said of each order is what its row holds."""
+    words = {
+        order_id: {type(event) for event in said if event.key == order_id} for order_id in ORDERS
+    }
+    for order_id, heard in words.items():
+        ended = {
+            "NONE": set(),
+            "CAPTURED": {PaymentCompleted},
+            "FAILED": {PaymentFailed},
+            "REFUNDED": {PaymentCompleted, PaymentRefunded},
+        }
+        assert heard == ended[name_of(at.payments.get(order_id))]
+
+
+@settings(deadline=None)
+@given(st.integers(0, LARGEST_BALANCE), st.integers(-LARGEST_BALANCE, LARGEST_BALANCE))
+def test_a_balance_never_leaves_its_bounds(balance: int, delta: int) -> None:
+    at = wallets(balance)
+    wallet = at.wallets["c"]
+    if 0 <= balance + delta <= LARGEST_BALANCE:
+        assert at.book(wallet, EntryKind.CHARGE, delta).balance == balance + delta
+    else:
+        with pytest.raises(Conflict) as refused:
+            at.book(wallet, EntryKind.CHARGE, delta)
+        assert refused.value.code == "BALANCE_OUT_OF_RANGE"
+        at.keep()
+        assert [*at.wallets.updated, *at.ledger] == []
+
+
+def test_a_wallet_is_opened_once() -> None:
+    at = wallets(None)
+    first, again = (reactions.carry_out(OpenWallet(customer_id="c"), at).value for _ in range(2))
+    assert (first.new, again.new) == (True, False)
+    assert first.wallet == again.wallet == at.wallets["c"]
+
+
+def test_nobody_puts_money_into_a_wallet_that_is_not_there() -> None:
+    with pytest.raises(NotFound) as refused:
+        reactions.carry_out(ChargeWallet(customer_id="nobody", amount=1), wallets(1))
+    assert refused.value.code == "WALLET_NOT_FOUND"
+
+
+def test_seeding_twice_changes_nothing() -> None:
+    at = wallets(None)
+    first = [reactions.carry_out(command, at).value for command in SEED]
+    again = [reactions.carry_out(command, at).value for command in SEED]
+    at.keep()
+    assert first == again
+    assert [wallet.balance for wallet in first] == [1_000_000, 500_000, 250_000]
+    assert [entry.kind for entry in at.ledger] == [EntryKind.OPENING] * len(SEED)
