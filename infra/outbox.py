@@ -17,6 +17,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -44,6 +45,13 @@ _mark = (
 )
 
 
+class Receipts(msgspec.Struct, frozen=True):
+    """What the broker has acknowledged on one connection, to be noted in the outbox."""
+
+    connection: int
+    marks: list[dict[str, Any]]
+
+
 class Relay:
     """One per instance. `instance` must be the same after a restart, to find its own rows again."""
 
@@ -58,6 +66,7 @@ class Relay:
         self._backlog: dict[str, Sealed] = {}
         self._in_flight: set[str] = set()
         self._published: dict[str, dict[str, Any]] = {}
+        self._connection = 0
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -86,14 +95,25 @@ class Relay:
             group.create_task(self._note())
             group.create_task(self._sweep())
 
-    def take_published(self) -> list[dict[str, Any]]:
+    def take_receipts(self) -> Receipts:
         """What was published since the last call, for the next transaction to note."""
         marks, self._published = list(self._published.values()), {}
-        return marks
+        return Receipts(self._connection, marks)
 
-    def give_back(self, marks: Iterable[dict[str, Any]]) -> None:
+    def give_back(self, receipts: Receipts) -> None:
         """That transaction failed: keep them for the next one."""
-        self._published = {mark["_event_id"]: mark for mark in marks} | self._published
+        if receipts.connection == self._connection:
+            known = {mark["_event_id"]: mark for mark in receipts.marks}
+            self._published = known | self._published
+
+    def forget_receipts(self) -> None:
+        """The connection was lost, and with it perhaps the broker's store.
+
+        What was published and is not noted yet counts as not published: noted after the streams
+        were checked, it would pass for standing where it may be gone.
+        """
+        self._connection += 1
+        self._published = {}
 
     async def _publish(self) -> None:
         """Send whatever is not on its way yet; several batches may be under way at once."""
@@ -135,11 +155,12 @@ class Relay:
         """Note publications also when no batch comes by that would take them along."""
         while True:
             await asyncio.sleep(MARK_SECONDS)
-            if marks := self.take_published():
+            receipts = self.take_receipts()
+            if receipts.marks:
                 try:
-                    await self._database.run(partial(note, marks))
+                    await self._database.run(partial(note, receipts))
                 except Outage:
-                    self.give_back(marks)
+                    self.give_back(receipts)
 
     async def _sweep(self) -> None:
         while True:
@@ -195,10 +216,10 @@ class Relay:
             self._empty.set()
 
 
-def note(marks: list[dict[str, Any]], connection: Connection) -> None:
+def note(receipts: Receipts, connection: Connection) -> None:
     """Write down what was published, and where the stream holds it."""
-    if marks:
-        connection.execute(_mark, marks)
+    if receipts.marks:
+        connection.execute(_mark, receipts.marks)
 
 
 async def backlog(connection: AsyncConnection) -> tuple[int, datetime | None]:

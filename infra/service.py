@@ -108,7 +108,7 @@ class Service(Generic[W]):
         await self.broker.start(
             self._receive,
             lambda: EVENTS_AHEAD - self.mailbox.events,
-            self.reconciler.check_all,
+            self._verify,
         )
 
     async def stop(self) -> None:
@@ -127,9 +127,8 @@ class Service(Generic[W]):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if marks := self.relay.take_published():
-            with suppress(Outage):
-                await self.database.run(partial(note, marks))
+        with suppress(Outage):
+            await self.database.run(partial(note, self.relay.take_receipts()))
         await self.database.close()
 
     @property
@@ -160,6 +159,11 @@ class Service(Generic[W]):
         """Put a message into the mailbox once more, as if the broker had."""
         await self._receive(delivery)
 
+    async def _verify(self) -> None:
+        """On a new connection: is in the streams what we believe to be there?"""
+        self.relay.forget_receipts()
+        await self.reconciler.check_all()
+
     async def _receive(self, delivery: Delivery) -> None:
         heard = Heard(delivery)
         self._held.add(heard)
@@ -167,18 +171,18 @@ class Service(Generic[W]):
 
     async def _transact(self, messages: Sequence[Message]) -> list[Outcome]:
         """One transaction in the writing thread: the batch, and what the relay has published."""
-        marks = self.relay.take_published()
+        receipts = self.relay.take_receipts()
         batch = Batch(self.participant, self.relay.claim, self.clock())
 
         def work(connection: Connection) -> list[Outcome]:
-            note(marks, connection)
+            note(receipts, connection)
             return batch.run(connection, messages)
 
         started = perf_counter()
         try:
             outcomes = await self.database.run(work)
         except BaseException:
-            self.relay.give_back(marks)
+            self.relay.give_back(receipts)
             raise
         self.errands.offer(batch.errands)
         metrics.batch_seconds.observe(perf_counter() - started)

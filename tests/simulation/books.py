@@ -1,0 +1,210 @@
+"""Reads the four databases, the stream and the gateway's books, and says what does not add up."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+
+from events.choreography import load
+from order.domain import STATES, OrderState
+from payment.domain import payment_id
+from tests.simulation.machines import PARTICIPANTS, Cluster
+
+_STATUS = {state: status.value for status, states in STATES.items() for state in states}
+_HEARERS = {
+    event.__name__: flow.hearers(event) for flow in [load()] for event in flow.contract.values()
+}
+_DONE = {"coupon": "SETTLED", "product": "SOLD", "payment": "CAPTURED"}
+_UNDONE = {
+    "coupon": {None, "REFUSED", "RELEASED"},
+    "product": {None, "REFUSED", "RELEASED"},
+    "payment": {None, "FAILED", "REFUNDED"},
+}
+
+
+def rows(cluster: Cluster, service: str, query: str) -> list[Any]:
+    with cluster.disks[service].engine.connect() as connection:
+        return list(connection.execute(text(query)).all())
+
+
+def states(cluster: Cluster, service: str) -> dict[str, str]:
+    """The state of each order's row at this service."""
+    query = f"SELECT order_id, state FROM {PARTICIPANTS[service].rows.name}"  # noqa: S608
+    return {row[0]: row[1] for row in rows(cluster, service, query)}
+
+
+def statuses(cluster: Cluster) -> dict[str, str]:
+    """What clients see."""
+    return {
+        order_id: _STATUS[OrderState(state)] for order_id, state in states(cluster, "order").items()
+    }
+
+
+def unsettled(cluster: Cluster) -> list[str]:
+    """What is still under way anywhere; empty once there is rest."""
+    found: list[str] = []
+    for service, participant in PARTICIPANTS.items():
+        waiting = [
+            f"{order_id}: {state}"
+            for order_id, state in states(cluster, service).items()
+            if state in participant.unsettled
+        ]
+        found += [f"{service} {each}" for each in waiting]
+        query = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
+        if rows(cluster, service, query)[0][0]:
+            found.append(f"{service} has unpublished events")
+    top_ups = rows(cluster, "payment", "SELECT 1 FROM top_ups WHERE retry_at IS NOT NULL")
+    found += ["a top-up"] * len(top_ups)
+    for name, stream in cluster.hub.streams.items():
+        for service, durable in stream.durables.items():
+            if durable.pending or durable.next_sequence <= len(stream.messages):
+                found.append(f"{service} has not heard all of {name}")
+    return found
+
+
+def wrong(cluster: Cluster, placed: Mapping[str, str]) -> list[str]:
+    """Everything that does not hold at rest."""
+    return [
+        *_orders(cluster, placed),
+        *_wallets(cluster),
+        *_stock(cluster),
+        *_coupons(cluster),
+        *_money(cluster),
+        *_events(cluster),
+    ]
+
+
+def _orders(cluster: Cluster, placed: Mapping[str, str]) -> Iterator[str]:
+    ends = statuses(cluster)
+    for order_id in set(placed.values()) - ends.keys():
+        yield f"order {order_id} was accepted and is lost"
+    if len(ends) > len(set(placed.values())):
+        yield f"{len(ends)} orders, {len(placed)} were placed"
+    others = {service: states(cluster, service) for service in _DONE}
+    for order_id, status in ends.items():
+        for service, rows_ in others.items():
+            state = rows_.get(order_id)
+            if status == "COMPLETED" and state != _DONE[service]:
+                yield f"order {order_id} is COMPLETED, {service} has {state}"
+            if status in ("FAILED", "CANCELLED") and state not in _UNDONE[service]:
+                yield f"order {order_id} is {status}, {service} has {state}"
+            if status == "PENDING":
+                yield f"order {order_id} has not ended"
+
+
+def _wallets(cluster: Cluster) -> Iterator[str]:
+    query = """
+        SELECT w.customer_id, w.balance, COALESCE(SUM(l.delta), 0)
+        FROM wallets w LEFT JOIN wallet_ledger l ON l.customer_id = w.customer_id
+        GROUP BY w.customer_id, w.balance
+    """
+    for customer, balance, booked in rows(cluster, "payment", query):
+        if balance != booked or balance < 0:
+            yield f"wallet {customer} has {balance}, its ledger says {booked}"
+    query = """
+        SELECT order_id FROM wallet_ledger WHERE kind = 'PAYMENT' GROUP BY order_id
+        HAVING COUNT(*) > 1
+    """
+    for (order_id,) in rows(cluster, "payment", query):
+        yield f"order {order_id} was paid twice"
+
+
+def _stock(cluster: Cluster) -> Iterator[str]:
+    gone, held = Counter[str](), Counter[str]()
+    decode = msgspec.json.decode
+    for state, items in rows(cluster, "product", "SELECT state, items FROM holds"):
+        for line in decode(items):
+            if state in ("HELD", "SOLD"):
+                gone[line["productId"]] += line["quantity"]
+            if state == "HELD":
+                held[line["productId"]] += line["quantity"]
+    query = """
+        SELECT p.product_id, p.available, p.reserved, SUM(l.delta), SUM(
+            CASE WHEN SUBSTR(l.request_id, 1, 4) IN ('DEC-', 'INC-') THEN 0 ELSE l.delta END
+        ) FROM products p LEFT JOIN stock_ledger l ON l.product_id = p.product_id
+        GROUP BY p.product_id, p.available, p.reserved
+    """
+    for product, available, reserved, booked, brought in rows(cluster, "product", query):
+        if available != (booked or 0) or reserved != held[product] or available < 0:
+            yield f"product {product}: {available} there, {reserved} reserved, booked {booked}"
+        if (brought or 0) != available + gone[product]:
+            yield f"product {product}: {brought} came in, {available} there, {gone[product]} gone"
+
+
+def _coupons(cluster: Cluster) -> Iterator[str]:
+    live = defaultdict(list)
+    query = """
+        SELECT issued_coupon_id, order_id FROM holds
+        WHERE state IN ('HELD', 'SETTLED') AND issued_coupon_id IS NOT NULL
+    """
+    for coupon, order_id in rows(cluster, "coupon", query):
+        live[coupon].append(order_id)
+    query = "SELECT issued_coupon_id, order_id FROM issued_coupons"
+    for coupon, order_id in rows(cluster, "coupon", query):
+        if live[coupon] != ([order_id] if order_id else []):
+            yield f"coupon {coupon} names {order_id}, held by {live[coupon]}"
+
+
+def _money(cluster: Cluster) -> Iterator[str]:
+    """What was taken for each order, from the wallet and by the gateway, is what it owes."""
+    wallet = Counter[str]()
+    for order_id, delta in rows(
+        cluster, "payment", "SELECT order_id, delta FROM wallet_ledger WHERE order_id IS NOT NULL"
+    ):
+        wallet[order_id] -= delta
+    gateway, known = cluster.gateway, set()
+    query = "SELECT order_id, state, payable_amount FROM orders"
+    for order_id, state, payable in rows(cluster, "order", query):
+        known.add(payment_id(order_id))
+        taken = wallet[order_id] + gateway.captured(payment_id(order_id))
+        owed = payable if state == "COMPLETED" else 0
+        if taken != owed:
+            yield f"order {order_id} is {state} and owes {owed}, {taken} were taken"
+    for top_up, state, amount in rows(
+        cluster, "payment", "SELECT top_up_id, state, amount FROM top_ups"
+    ):
+        known.add(top_up)
+        if gateway.captured(top_up) != (amount if state == "BOOKED" else 0):
+            yield f"top-up {top_up} is {state}, {gateway.captured(top_up)} were taken"
+    for key in gateway.charges.keys() - known:
+        yield f"the gateway has a charge {key} of nobody"
+
+
+def _events(cluster: Cluster) -> Iterator[str]:
+    """Each event is in the stream where its outbox says, and in every inbox that hears it."""
+    inboxes = {
+        service: {row[0] for row in rows(cluster, service, "SELECT event_id FROM inbox")}
+        for service in PARTICIPANTS
+    }
+    query = "SELECT event_id, name, stream, stream_sequence, key FROM outbox"
+    for service in PARTICIPANTS:
+        if dead := rows(cluster, service, "SELECT subject, error FROM dead_letters"):
+            yield f"{service} has dead letters: {dead[:3]}"
+        for event_id, name, stream, sequence, key in rows(cluster, service, query):
+            messages = cluster.hub.streams[stream].messages
+            there = 0 < sequence <= len(messages)
+            if stream == "SAGA" and (
+                not there or messages[sequence - 1].headers["ce-id"] != event_id
+            ):
+                yield f"{name} of {key} is not in the stream at {sequence}"
+            for hearer in _HEARERS[name] if stream == "SAGA" else ():
+                if event_id not in inboxes[hearer]:
+                    yield f"{name} of {key} has not reached {hearer}"
+
+
+def history(cluster: Cluster) -> tuple[str, set[tuple[str, str, str]]]:
+    """All that was said, in order, and the edges of the choreography that were walked."""
+    said: list[Any] = []
+    names: dict[str, str] = {}
+    causes: list[tuple[str, str, str]] = []
+    query = "SELECT event_id, name, cause_id, created_at, stream_sequence FROM outbox ORDER BY id"
+    for service in PARTICIPANTS:
+        for row in rows(cluster, service, query):
+            said.append(tuple(row))
+            names[row.event_id] = row.name
+            if row.cause_id:
+                causes.append((row.cause_id, service, row.name))
+    edges = {(names[cause], service, name) for cause, service, name in causes if cause in names}
+    return repr(said), edges

@@ -1,0 +1,140 @@
+"""A service's database in the simulation: production SQL on SQLite in memory, in virtual time.
+
+The database survives its processes, as a file does. A transaction runs in one step; a kill may come
+before it, in its middle (nothing of it stays), or after the commit and before anybody hears of it.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, MetaData, Result, create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from infra import tables
+from infra.database import Database
+from infra.errors import Outage, RetryLater
+from tests.simulation.loop import LIFE, Killed
+
+T = TypeVar("T")
+
+SLOW_SECONDS = 0.02
+
+
+class Disk:
+    """A service's data, and what is wrong with it just now.
+
+    `kill_in` counts transactions down to the one in whose phase the process is killed.
+    """
+
+    def __init__(self, schema: MetaData) -> None:
+        self.engine = _engine()
+        tables.metadata.create_all(self.engine)
+        schema.create_all(self.engine)
+        self._template = _raw(_engine())
+        _raw(self.engine).backup(self._template)
+        self.outage: str | None = None
+        self.kill_in: tuple[int, str] | None = None
+
+    def wipe(self) -> None:
+        """As new, for the next schedule."""
+        self._template.backup(_raw(self.engine))
+        self.outage = None
+        self.kill_in = None
+
+    def transact(self, work: Callable[[Connection], T], kill: Callable[[str], None]) -> T:
+        """One transaction. Raises Killed where this is the one to die in."""
+        phase = self._phase()
+        if phase == "before":
+            kill(phase)
+        with self.engine.begin() as connection:
+            result = work(connection)
+            if phase == "in":
+                kill(phase)
+        if phase == "after":
+            kill(phase)
+        return result
+
+    def _phase(self) -> str | None:
+        if self.kill_in is None:
+            return None
+        left, phase = self.kill_in
+        self.kill_in = (left - 1, phase) if left else None
+        return None if left else phase
+
+
+class SimulatedDatabase(Database):
+    """Handed to a service instead of the real one."""
+
+    def __init__(self, disk: Disk, chance: random.Random, on_kill: Callable[[str], None]) -> None:
+        self.is_sqlite = True
+        self._disk = disk
+        self._chance = chance
+        self._on_kill = on_kill
+        self._turn_lock = asyncio.Lock()
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        async with self._turn_lock:
+            await self._pause()
+            if self._disk.outage is not None:
+                raise Outage(self._disk.outage)
+            result = self._disk.transact(work, self._kill)
+            await self._pause()
+            return result
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Any]:
+        await self._pause()
+        if self._disk.outage is not None:
+            raise RetryLater(self._disk.outage)
+        with self._disk.engine.connect() as connection:
+            yield _Reader(connection)
+
+    async def create(self, *_: MetaData) -> None:
+        """The tables are there already."""
+
+    async def close(self) -> None:
+        """The disk stays."""
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._chance.random() * SLOW_SECONDS)
+
+    def _kill(self, phase: str) -> None:
+        self._on_kill(phase)
+        life = LIFE.get()
+        raise Killed(life.name if life else phase)
+
+
+class _Reader:
+    """An async connection's face on a connection that never waits."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def execute(self, statement: Any) -> Result[Any]:
+        return self._connection.execute(statement)
+
+    async def scalars(self, statement: Any) -> Any:
+        return self._connection.scalars(statement)
+
+    async def scalar(self, statement: Any) -> Any:
+        return self._connection.scalar(statement)
+
+
+def _engine() -> Engine:
+    engine = create_engine(
+        "sqlite+pysqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+    event.listen(engine, "connect", _by_hand)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def _by_hand(connection: Any, _: object) -> None:
+    connection.isolation_level = None
+
+
+def _raw(engine: Engine) -> Any:
+    return engine.raw_connection().driver_connection

@@ -1,0 +1,126 @@
+"""The payment gateway in the simulation: late, twice, never, and it keeps its own books."""
+
+import asyncio
+import random
+from collections import Counter
+from enum import StrEnum
+
+from infra.errors import Outage
+from payment.domain import Action, Errand, GatewayDecided, Outcome, TopUpDecided
+
+LATENCY_SECONDS = 0.05
+HANGING_SECONDS = 8.0
+LANDING_SECONDS = 20.0
+
+
+class Behaviour(StrEnum):
+    APPROVE = "approve"
+    DECLINE = "decline"
+    ERROR = "error: nothing has happened"
+    HANG = "hang: nothing has happened"
+    CAPTURE_AND_LOSE = "capture, and lose the answer"
+    LAND_LATE = "land late, unless it is voided"
+
+
+class Gateway:
+    """Shared by all instances of payment. `charges` and `refunds` are what was captured and given
+    back, by key."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.trouble = 0.0
+        self.refuses = 0.0
+        self.declines = 0.1
+        self.charges: dict[str, tuple[Outcome, int]] = {}
+        self.landing: dict[str, tuple[float, int]] = {}
+        self.refunds: dict[str, tuple[Outcome, str, int]] = {}
+        self.faults = Counter[str]()
+
+    def captured(self, key: str) -> int:
+        """What it has taken under this key and not given back."""
+        outcome, amount = self.charges.get(key, (None, 0))
+        if outcome is not Outcome.CAPTURED:
+            return 0
+        back = sum(
+            each
+            for done, charge, each in self.refunds.values()
+            if charge == key and done is Outcome.REFUNDED
+        )
+        return amount - back
+
+    def land(self, now: float) -> None:
+        for key, (due, amount) in list(self.landing.items()):
+            if due <= now:
+                del self.landing[key]
+                self.charges[key] = (Outcome.CAPTURED, amount)
+
+    def charge(self, errand: Errand, behaviour: Behaviour, now: float) -> Outcome | None:
+        """The decision, or None where nobody is told."""
+        if errand.key in self.charges:
+            return self.charges[errand.key][0]
+        if errand.key in self.landing or behaviour in (Behaviour.ERROR, Behaviour.HANG):
+            return None
+        if behaviour is Behaviour.LAND_LATE:
+            due = now + self.chance.random() * LANDING_SECONDS
+            self.landing[errand.key] = (due, errand.amount)
+            return None
+        declined = behaviour is Behaviour.DECLINE or self.chance.random() < self.declines
+        outcome = Outcome.DECLINED if declined else Outcome.CAPTURED
+        self.charges[errand.key] = (outcome, errand.amount)
+        return None if behaviour is Behaviour.CAPTURE_AND_LOSE else outcome
+
+    def void(self, key: str) -> Outcome:
+        if key not in self.charges:
+            self.landing.pop(key, None)
+            self.charges[key] = (Outcome.VOIDED, 0)
+        return self.charges[key][0]
+
+    def refund(self, errand: Errand) -> Outcome:
+        key = errand.refund_key
+        if key not in self.refunds:
+            possible = self.captured(errand.key) >= errand.amount
+            refused = not possible or self.chance.random() < self.refuses
+            outcome = Outcome.REFUND_REFUSED if refused else Outcome.REFUNDED
+            self.refunds[key] = (outcome, errand.key, errand.amount)
+        return self.refunds[key][0]
+
+
+class SimulatedGateway:
+    """One instance's way to the gateway: a `CarryOut`."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, errand: Errand) -> GatewayDecided | TopUpDecided:
+        gateway, loop = self._gateway, asyncio.get_running_loop()
+        await asyncio.sleep(gateway.chance.random() * LATENCY_SECONDS)
+        behaviour = self._behaviour()
+        gateway.land(loop.time())
+        outcome: Outcome | None = None
+        if errand.action is Action.CHARGE:
+            outcome = gateway.charge(errand, behaviour, loop.time())
+        elif behaviour not in (Behaviour.ERROR, Behaviour.HANG):
+            done = gateway.void(errand.key) if errand.action is Action.VOID else None
+            outcome = done or gateway.refund(errand)
+            if behaviour is Behaviour.CAPTURE_AND_LOSE:
+                outcome = None
+        if outcome is None:
+            hangs = behaviour is Behaviour.HANG
+            await asyncio.sleep(HANGING_SECONDS if hangs else LATENCY_SECONDS)
+            raise Outage(behaviour)
+        await asyncio.sleep(gateway.chance.random() * LATENCY_SECONDS)
+        return errand.settled(outcome)
+
+    def told(self, answer: object) -> None:
+        """Nobody watches for alarms here."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+    def _behaviour(self) -> Behaviour:
+        gateway = self._gateway
+        if gateway.chance.random() >= gateway.trouble:
+            return Behaviour.APPROVE
+        behaviour = gateway.chance.choice(list(Behaviour))
+        gateway.faults[f"gateway: {behaviour}"] += 1
+        return behaviour
