@@ -90,7 +90,7 @@ choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the b
 
 # --- working on it
 
-.PHONY: check test modelcheck chaos lock
+.PHONY: check test modelcheck simulate chaos lock
 check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the choreography
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -103,6 +103,9 @@ test: $(VENV)/.installed-dev redis postgres ## the whole suite, on ports and fol
 
 modelcheck: $(VENV)/.installed-dev ## walk every interleaving of the production reactions [BOUND=small]
 	@$(PY) -m tests.model --bound $(or $(BOUND),full)
+
+simulate: $(VENV)/.installed-dev ## run schedules of faults on a simulated world [SEEDS=1000], or replay one [SEED=7]
+	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
 
 chaos: $(VENV)/.installed-dev redis ## kill, hang, wipe and lock a stack of its own under load [SECONDS=180 SEED=...]
 	@$(PY) -m tests.chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED))

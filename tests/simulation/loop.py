@@ -62,7 +62,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._now_seconds += timeout
         return []
 
-    def call_soon(
+    def call_soon(  # type: ignore[override]  # of any arguments, as at run time
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> events.Handle:
         if self.is_done or _is_over(context):
@@ -70,7 +70,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.steps += 1
         return super().call_soon(callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override]  # likewise
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> events.TimerHandle:
         if self.is_done or _is_over(context):
