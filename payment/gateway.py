@@ -106,11 +106,16 @@ class HttpGateway:
             name="payment gateway",
         )
 
+    @property
+    def is_resting(self) -> bool:
+        """The breaker is open: no call is made for a while."""
+        return bool(self._breaker.opened)
+
     async def __call__(self, errand: Errand) -> GatewayDecided | TopUpDecided:
         """Raises Outage when the outcome is still not known after `GIVE_UP_SECONDS`."""
         attempts = AsyncRetrying(
             stop=stop_after_delay(GIVE_UP_SECONDS),
-            wait=wait_exponential_jitter(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS),
+            wait=wait_exponential_jitter(multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS),
             retry=retry_if_exception_type((Unknown, CircuitBreakerError)),
         )
         try:
