@@ -54,7 +54,8 @@ class Redelivery:
 
 def digest(delivery: Delivery) -> str:
     """Names a delivery, to set it aside once. A new stream counts from 1 again: hence the body."""
-    place = f"{delivery.stream}/{delivery.sequence}/{delivery.subject}/".encode()
+    subject = _storable(delivery.subject)  # as it will be when it is redriven
+    place = f"{delivery.stream}/{delivery.sequence}/{subject}/".encode()
     return sha256(place + delivery.body).hexdigest()
 
 
@@ -78,13 +79,18 @@ def _row(message: Heard, now: datetime) -> dict[str, Any]:
         "digest": digest(delivery),
         "stream": delivery.stream,
         "sequence": delivery.sequence,
-        "subject": delivery.subject,
+        "subject": _storable(delivery.subject),
         "headers": dict(delivery.headers or {}),
         "body": delivery.body,
         "reason": verdict.reason,
-        "error": verdict.error.replace("\0", "\\0"),  # PostgreSQL takes no NUL in a text
+        "error": _storable(verdict.error),
         "created_at": now,
     }
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL takes no NUL in a text."""
+    return text.replace("\0", "\\0")
 
 
 async def page(
@@ -98,7 +104,7 @@ async def page(
 
 
 async def find(connection: AsyncConnection, letter_id: int) -> RowMapping | None:
-    if letter_id > LARGEST_ID:
+    if not 0 < letter_id <= LARGEST_ID:
         return None
     found = await connection.execute(select(dead_letters).where(dead_letters.c.id == letter_id))
     return found.mappings().one_or_none()

@@ -24,8 +24,11 @@ Size = Annotated[int, QueryParameter(ge=1, le=LARGEST_PAGE, description="rows on
 
 
 def utc(instant: datetime | None) -> datetime | None:
-    """A client's time in the zone that everything here is told in."""
-    return instant and instant.astimezone(UTC)
+    """A client's time in the zone that everything here is told in. Raises Invalid."""
+    try:
+        return instant and instant.astimezone(UTC)
+    except OverflowError:
+        raise Invalid("a time lies, in UTC, before the year 1 or after the year 9999") from None
 
 
 def instant(name: str, text: str | None) -> datetime | None:
@@ -77,4 +80,9 @@ class Error(View):
 def refusals(*statuses: int, body: bool = False) -> dict[int, ResponseSpec]:
     """The errors that a route answers with, for its documentation: 400 and 503 and these."""
     known = {400, 503, *statuses, *((413, 415) if body else ())}
-    return {status: ResponseSpec(Error, description=_MEANS[status]) for status in sorted(known)}
+    return {status: answered(Error, _MEANS[status]) for status in sorted(known)}
+
+
+def answered(shape: type[View], meaning: str) -> ResponseSpec:
+    """An answer beside a route's usual one, for its documentation."""
+    return ResponseSpec(shape, description=meaning, generate_examples=False)

@@ -35,6 +35,9 @@ from infra.rows import K, R, Rows
 
 S = TypeVar("S")
 
+MOST_PARAMETERS = 10_000
+"""Of a statement. A database that is given too many says so as if it could not be reached."""
+
 Uuid = String(36)
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only INTEGER keys
 Won64 = BigInteger()
@@ -229,9 +232,13 @@ class Mapped(Appended[R], Generic[K, R]):
         Locked in the order of the key, so that two instances never wait for each other. (SQLite
         has no row locks and needs none: it has one writer.)
         """
-        wanted = list(values)
-        if not wanted:
-            return Rows()
+        rows: dict[K, R] = {}
+        wanted = sorted(values)
+        for start in range(0, len(wanted), MOST_PARAMETERS):
+            rows |= self._load_some(connection, by, wanted[start : start + MOST_PARAMETERS])
+        return Rows(rows)
+
+    def _load_some(self, connection: Connection, by: str, wanted: Sequence[str]) -> dict[K, R]:
         statement = (
             select(*self.columns)
             .where(self.table.c[by].in_(wanted))
@@ -239,7 +246,7 @@ class Mapped(Appended[R], Generic[K, R]):
             .with_for_update()
         )
         rows = [self.row(row) for row in connection.execute(statement)]
-        return Rows({self._key_of(row): row for row in rows})
+        return {self._key_of(row): row for row in rows}
 
     def save(self, connection: Connection, rows: Rows[K, R]) -> None:
         """Write what changed: one statement for all new rows, one for all changed ones."""

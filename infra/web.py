@@ -29,7 +29,7 @@ from infra.messages import IdempotencyKey
 from infra.reading import StrictRequest, refuse_null
 from infra.request_metrics import RequestMetrics
 from infra.service import Service
-from infra.shapes import Error
+from infra.shapes import Body, Error
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def build(
     provided = Provide(lambda: service, sync_to_thread=False, use_cache=True)
     assets = files("swagger_ui") / "static"
     middleware: list[Middleware] = [RequestMetrics]
-    return Litestar(
+    app = Litestar(
         [
             Router("/api/v1", route_handlers=[*routes, *ops.ROUTES]),
             *health.ROUTES,
@@ -75,13 +75,39 @@ def build(
         exception_handlers={Exception: to_response},
         lifespan=[life],
         logging_config=None,
-        before_request=refuse_null,
+        before_request=_before,
         middleware=middleware,
         request_class=StrictRequest,
         openapi_config=_openapi(title, description),
         request_max_body_size=LARGEST_BODY_BYTES,
         state=State({"service": service}),
     )
+    _close_bodies(app)
+    return app
+
+
+def _before(request: Request[Any, Any, Any]) -> Response[None] | None:
+    refuse_null(request)
+    return _methods(request) if request.method == "OPTIONS" else None
+
+
+def _methods(request: Request[Any, Any, Any]) -> Response[None]:
+    """What a path takes. (The framework's own answer forgets all but one of its handlers.)"""
+    template = request.scope["path_template"]
+    methods = next(
+        set(route.methods)
+        for route in request.app.routes
+        if template in (route.path, route.path_format)
+    )
+    return Response(None, status_code=204, headers={"Allow": ", ".join(sorted(methods))})
+
+
+def _close_bodies(app: Litestar) -> None:
+    """Say in the document that a body takes no other fields; the framework leaves that out."""
+    schemas = app.openapi_schema.components.schemas or {}
+    for body in Body.__subclasses__():
+        if schema := schemas.get(body.__name__):
+            schema.additional_properties = False
 
 
 def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[Error]:

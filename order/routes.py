@@ -11,7 +11,6 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import State
-from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from events import wire
@@ -32,7 +31,7 @@ from infra.errors import DependencyFailed, Invalid
 from infra.messages import Done
 from infra.ports import Outgoing
 from infra.service import Service
-from infra.shapes import Amount, Body, OptionalKey, Page, Size, Text, View, refusals
+from infra.shapes import Amount, Body, OptionalKey, Page, Size, Text, View, answered, refusals
 from infra.web import idempotency
 from order import store
 from order.domain import (
@@ -78,7 +77,7 @@ class NewOrder(Body):
     """`price`, where it is sent, must be the sum of all. `couponId` is an issued coupon's id."""
 
     customer_id: UUID
-    items: Annotated[tuple[OrderedItem, ...], msgspec.Meta(min_length=1, max_length=100)]
+    items: Annotated[list[OrderedItem], msgspec.Meta(min_length=1, max_length=100)]
     price: Amount | None = None
     coupon_id: UUID | None = None
     address: ShippingAddress | None = None
@@ -144,7 +143,12 @@ class OrderController(Controller):
     path = "/orders"
     tags = ("orders",)
 
-    @post(status_code=202, summary="Place an order", responses=refusals(404, 422, body=True))
+    @post(
+        status_code=202,
+        summary="Place an order",
+        responses=refusals(404, 422, body=True)
+        | {200: answered(OrderView, "What became of it, where Prefer: wait=N was long enough")},
+    )
     async def place(
         self,
         data: NewOrder,
@@ -198,8 +202,7 @@ class OrderController(Controller):
         "/{orderId:str}/cancel",
         status_code=200,
         summary="Cancel a COMPLETED order",
-        responses=refusals(404, 424)
-        | {202: ResponseSpec(OrderView, description="The cancel is on its way")},
+        responses=refusals(404, 424) | {202: answered(OrderView, "The cancel is on its way")},
     )
     async def cancel(self, order_id: OrderId, service: Service[Orders]) -> Response[OrderView]:
         """Give the money, the stock and the coupon back. Waits up to 5 s for that.

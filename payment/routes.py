@@ -13,7 +13,7 @@ from litestar.params import PathParameter, QueryParameter
 from events.contract import FailReason, PaymentMethod
 from infra.errors import GatewayFailed, NotFound
 from infra.service import Service
-from infra.shapes import Amount, Body, OptionalKey, Page, Size, View, refusals
+from infra.shapes import Amount, Body, OptionalKey, Page, Size, View, answered, refusals
 from infra.web import idempotency
 from payment import store
 from payment.domain import (
@@ -109,7 +109,11 @@ class WalletController(Controller):
     path = "/wallets"
     tags = ("wallets",)
 
-    @post(summary="Open a wallet", responses=refusals(body=True))
+    @post(
+        summary="Open a wallet",
+        responses=refusals(body=True)
+        | {200: answered(WalletView, "There was one; it is the same")},
+    )
     async def open(self, data: NewWallet, service: Service[Wallets]) -> Response[WalletView]:
         """201 for a new wallet; 200 with the one there is, unchanged, for a second call."""
         command = OpenWallet(customer_id=str(data.customer_id))

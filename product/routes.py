@@ -12,6 +12,7 @@ from events.contract import LARGEST, ProductStatus
 from infra.errors import Invalid
 from infra.service import Service
 from infra.shapes import (
+    NO_NUL,
     Amount,
     Body,
     Label,
@@ -42,9 +43,10 @@ Delta = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
 From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339, included")]
 To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339, not included")]
 NamePart = Annotated[
-    str | None, QueryParameter(name="query", max_length=200, description="a part of the name")
+    str | None,
+    QueryParameter(name="query", max_length=200, pattern=NO_NUL, description="a part of the name"),
 ]
-Category = Annotated[str | None, QueryParameter(max_length=200)]
+Category = Annotated[str | None, QueryParameter(max_length=200, pattern=NO_NUL)]
 
 
 class NewProduct(Body):

@@ -51,7 +51,7 @@ class Shoppers:
         while not self.closing_time.is_set():
             body = await self._chance.choice(self._kinds)()
             rues = self._chance.random() < CANCELLED_SHARE
-            headers = {"idempotency_key": uuid4()} | ({"prefer": "wait=5"} if rues else {})
+            headers = {"idempotency_key": str(uuid4())} | ({"prefer": "wait=5"} if rues else {})
             answer = await self._insist("POST", "/api/v1/orders", body, **headers)
             self.open[answer.body["orderId"]] = monotonic()
             if rues and answer.body["status"] == "COMPLETED":
@@ -88,21 +88,20 @@ class Shoppers:
         path: str,
         body: Json | None = None,
         service: str = "order",
-        **headers: object,
+        **headers: str,
     ) -> Answer:
         """Send it until somebody answers with more than 'later'."""
-        sent = {name: str(value) for name, value in headers.items()}
         while True:
             began = monotonic()
             try:
-                answer = await self._shop.call(service, method, path, body, **sent)
+                answer = await self._shop.call(service, method, path, body, **headers)
             except (aiohttp.ClientError, TimeoutError):
                 self.answers["no answer"] += 1
             else:
                 self.answers[f"{answer.status}"] += 1
                 assert answer.status < 500 or answer.status in (502, 503), answer
                 if answer.status != 503:
-                    if path.endswith("/orders") and "prefer" not in sent:
+                    if path.endswith("/orders") and "prefer" not in headers:
                         self.post_seconds.append(monotonic() - began)
                     return answer
             await asyncio.sleep(PAUSE_SECONDS)

@@ -125,18 +125,6 @@ async def test_events_that_were_tampered_with(
     await shown(fuzzed_shop, real)
 
 
-STOPS_A_SERVICE = pytest.mark.xfail(
-    strict=True,
-    reason="nats-py's reading ends on headers that are none and on a form feed in a subject; a "
-    "dead letter whose subject has a NUL can't be stored in PostgreSQL; the trace answers 500 to a "
-    "message without a body that has a header Status",
-)
-TAKEN_FOR_AN_OUTAGE = pytest.mark.xfail(
-    strict=True, reason="a batch with too many ids for one statement is tried again for ever"
-)
-
-
-@STOPS_A_SERVICE
 @pytest.mark.parametrize("mutation", [under_any_subject, with_any_headers])
 async def test_what_no_client_library_would_send(doomed_shop: Shop, mutation: Mutation) -> None:
     real = await something_real(doomed_shop)
@@ -145,7 +133,6 @@ async def test_what_no_client_library_would_send(doomed_shop: Shop, mutation: Mu
     await shown(doomed_shop, real)
 
 
-@TAKEN_FOR_AN_OUTAGE
 async def test_large_events_that_come_at_once(doomed_shop: Shop) -> None:
     """Together they name more products than a database takes in one statement."""
     with held_up(doomed_shop, "product"):

@@ -18,14 +18,7 @@ CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 A_FEW = 10
 """Examples of each operation, besides those at the limits of what its document allows."""
 
-KNOWN_DEFECTS = pytest.mark.xfail(
-    strict=True,
-    reason="500 for a dead letter's id below -2**63 and for times that UTC can't hold; answers of "
-    "200 that are not documented; OPTIONS forgets methods; on PostgreSQL 500 for a NUL in a search",
-)
 
-
-@KNOWN_DEFECTS
 @pytest.mark.parametrize("service", SERVICES)
 async def test_every_answer_is_as_documented(
     fuzzed_shop: Shop, tmp_path: Path, service: str

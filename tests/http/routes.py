@@ -164,6 +164,7 @@ ROUTES = (
         query={"customerId": Query(_BAD_IDS), "status": Query(_BAD_STATES), **_PAGING},
     ),
     Route("order", "GET", "/api/v1/orders/{}", unknown="ORDER_NOT_FOUND"),
+    Route("order", "POST", "/api/v1/orders/{}/cancel", unknown="ORDER_NOT_FOUND"),
     Route("order", "GET", "/api/v1/orders/{}/trace", unknown="ORDER_NOT_FOUND"),
     Route("product", "POST", "/api/v1/products", body=NEW_PRODUCT, key=True),
     Route(
