@@ -90,7 +90,7 @@ choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the b
 
 # --- working on it
 
-.PHONY: check test modelcheck simulate fuzz chaos lock
+.PHONY: check test modelcheck simulate mutants fuzz chaos lock
 check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the choreography
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -106,6 +106,9 @@ modelcheck: $(VENV)/.installed-dev ## walk every interleaving of the production 
 
 simulate: $(VENV)/.installed-dev ## run schedules of faults on a simulated world [SEEDS=1000], or replay one [SEED=7]
 	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+
+mutants: $(VENV)/.installed-dev redis ## make known mistakes in a copy, and see that each is caught
+	@$(PY) -m tests.mutants
 
 fuzz: $(VENV)/.installed-dev redis postgres ## wrong input at length, on both databases [FUZZ_EXAMPLES=100]
 	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(PY) -m pytest tests/fuzz $(ARGS)

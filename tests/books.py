@@ -29,9 +29,15 @@ async def _make_orders(environment: Mapping[str, str]) -> Names:
             "short": order(customer, (product, 1), (names["other"], 99), couponId=names["spare"]),
             "poor": order(names["pauper"], (product, 1)),
             "refused": order(names["pauper"], (product, 1), couponId=coupon),
+            "card": order(names["pauper"], (product, 1), paymentMethod="CARD"),
+            "cancelled": order(customer, (product, 1), couponId=await shop.coupon(customer)),
+            "refunded": order(names["pauper"], (product, 1), paymentMethod="CARD"),
         }
         for name, body in bodies.items():
             names[name] = (await shop.buy(body))["orderId"]
+        for name in ("cancelled", "refunded"):
+            path = f"/api/v1/orders/{names[name]}/cancel"
+            assert (await shop.call("order", "POST", path)).status == 200
         await shop.call(
             "product",
             "PATCH",

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from infra.stack.audit import coupons, delivery, orders, stock, wallets
+from infra.stack.audit import card_payments, coupons, delivery, orders, stock, wallets
 
 
 class Lie(msgspec.Struct, frozen=True):
@@ -294,5 +294,79 @@ LIES = (
             ("coupon", "poor", "StockRestored"),
             ("order", "product", "ProductChanged"),
         )
+    ),
+    Lie(
+        "payment",
+        wallets.TOP_UPS,
+        "UPDATE wallet_ledger SET top_up_id = NULL WHERE customer_id = :customer "
+        "AND top_up_id IS NOT NULL",
+    ),
+    Lie("payment", wallets.TOP_UPS, "DELETE FROM top_ups WHERE customer_id = :customer"),
+    Lie(
+        "payment",
+        card_payments.CAPTURED,
+        "UPDATE payments SET amount = amount + 1 WHERE order_id = :card",
+        order="card",
+    ),
+    Lie(
+        "payment",
+        card_payments.CAPTURED,
+        "UPDATE payments SET state = 'FAILED' WHERE order_id = :card",
+        order="card",
+    ),
+    Lie(
+        "payment",
+        card_payments.CAPTURED,
+        "UPDATE payments SET state = 'CAPTURED' WHERE order_id = :refunded",
+        order="refunded",
+    ),
+    Lie(
+        "payment",
+        card_payments.CAPTURED,
+        "UPDATE top_ups SET state = 'FAILED' WHERE customer_id = :customer",
+    ),
+    Lie("payment", card_payments.NOBODYS, "DELETE FROM payments WHERE order_id = :card"),
+    Lie(
+        "order",
+        orders.PAID,
+        "UPDATE orders SET state = 'COMPLETED' WHERE order_id = :cancelled",
+        order="cancelled",
+        event=None,
+    ),
+    Lie(
+        "order",
+        orders.PAID,
+        "UPDATE orders SET state = 'CANCELLED' WHERE order_id = :plain",
+        order="plain",
+        event="PaymentCompleted",
+    ),
+    Lie(
+        "product",
+        orders.ENDED,
+        "UPDATE holds SET state = 'SOLD' WHERE order_id = :cancelled",
+        order="cancelled",
+        event="PaymentRefunded",
+    ),
+    Lie(
+        "coupon",
+        orders.ENDED,
+        "UPDATE holds SET state = 'SETTLED' WHERE order_id = :cancelled",
+        order="cancelled",
+        event="StockRestored",
+    ),
+    Lie(
+        "order",
+        orders.TIMELY,
+        "UPDATE orders SET state = 'CANCELLING', updated_at = :long_ago "
+        "WHERE order_id = :cancelled",
+        order="cancelled",
+        event="OrderCancelled",
+    ),
+    Lie(
+        "payment",
+        orders.TIMELY,
+        "UPDATE payments SET state = 'INTENT', updated_at = :long_ago WHERE order_id = :card",
+        order="card",
+        event="PaymentCompleted or PaymentFailed",
     ),
 )

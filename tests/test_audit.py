@@ -14,6 +14,7 @@ import pytest
 from infra.stack.audit import (
     CannotRead,
     audit,
+    card_payments,
     coupons,
     delivery,
     orders,
@@ -71,7 +72,7 @@ def test_a_discrepancy_is_named_with_its_order_and_event(books: Books, lie: Lie)
 
 
 def test_every_check_has_a_lie_that_it_finds() -> None:
-    modules = (wallets, stock, coupons, orders, delivery)
+    modules = (wallets, stock, coupons, orders, delivery, card_payments)
     checks = {
         text
         for module in modules
@@ -141,11 +142,11 @@ def test_orders_that_were_not_quiet_are_left_alone(books: Books) -> None:
 def test_the_command_says_clean_and_ends_with_0(books: Books) -> None:
     ended = run_audit(books.environment)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.splitlines()[-1] == "clean (6 orders)"
+    assert ended.stdout.splitlines()[-1] == "clean (9 orders)"
     report: dict[str, Any] = json.loads(run_audit(books.environment, "--json").stdout)
     assert report["clean"] is True
     looked_at = {result["check"]: result["lookedAt"] for result in report["results"]}
-    assert len(looked_at) == 21
+    assert len(looked_at) == 24
     assert 0 not in looked_at.values()
 
 

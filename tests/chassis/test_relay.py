@@ -189,3 +189,22 @@ async def test_two_instances_share_the_work_without_skipping_a_row(
         await all_published(database)
     await other.close()
     assert sorted(await stream(nats_server.url)) == sorted(each.event_id for each in sealed)
+
+
+async def test_receipts_of_a_lost_connection_are_not_noted(
+    database: Database, nats_server: NatsServer
+) -> None:
+    """The broker may have lost its store with it; what is not noted is published again."""
+    broker = JetStream(nats_server.url, reactions, instance="me")
+    idle = Relay(database, broker, system_clock, service="payment", instance="me")
+    mark = {"_event_id": "e", "published_at": LONG_AGO, "stream_sequence": 1}
+    taken = idle.take_receipts()
+    taken.marks.append(mark)
+    idle.give_back(taken)
+    assert idle.take_receipts().marks == [mark]
+
+    idle.give_back(taken)
+    idle.forget_receipts()
+    assert idle.take_receipts().marks == []
+    idle.give_back(taken)
+    assert idle.take_receipts().marks == []

@@ -179,6 +179,10 @@ def _events(cluster: Cluster) -> Iterator[str]:
         for service in PARTICIPANTS
     }
     query = "SELECT event_id, name, stream, stream_sequence, key FROM outbox"
+    committed = {row[0] for each in PARTICIPANTS for row in rows(cluster, each, query)}
+    for message in cluster.hub.streams["SAGA"].messages:
+        if message.headers["ce-id"] not in committed:
+            yield f"{message.subject} was published and never committed"
     for service in PARTICIPANTS:
         if dead := rows(cluster, service, "SELECT subject, error FROM dead_letters"):
             yield f"{service} has dead letters: {dead[:3]}"

@@ -21,6 +21,8 @@ from tests.simulation.loop import LIFE, Killed
 T = TypeVar("T")
 
 SLOW_SECONDS = 0.02
+LOCKED = "database is locked"
+FULL = "database or disk is full"
 
 
 class Disk:
@@ -51,6 +53,8 @@ class Disk:
             kill(phase)
         with self.engine.begin() as connection:
             result = work(connection)
+            if self.outage == FULL:
+                raise Outage(FULL)  # as a rule it is found when a page is to be written
             if phase == "in":
                 kill(phase)
         if phase == "after":
@@ -78,8 +82,8 @@ class SimulatedDatabase(Database):
     async def run(self, work: Callable[[Connection], T]) -> T:
         async with self._turn_lock:
             await self._pause()
-            if self._disk.outage is not None:
-                raise Outage(self._disk.outage)
+            if self._disk.outage == LOCKED:
+                raise Outage(LOCKED)
             result = self._disk.transact(work, self._kill)
             await self._pause()
             return result
@@ -87,8 +91,8 @@ class SimulatedDatabase(Database):
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Any]:
         await self._pause()
-        if self._disk.outage is not None:
-            raise RetryLater(self._disk.outage)
+        if self._disk.outage == LOCKED:
+            raise RetryLater(LOCKED)
         with self._disk.engine.connect() as connection:
             yield _Reader(connection)
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from tests.simulation.database import FULL, LOCKED
 from tests.simulation.machines import Cluster
 
 PHASES = ("before", "in", "after")
@@ -120,8 +121,8 @@ KINDS: dict[str, Callable[[Cluster, Fault], Awaitable[None]]] = {
     "kill -9": _kill,
     "kill -9 of everything": _kill_all,
     "kill -9 in a commit": _kill_in_commit,
-    "a database is locked": _outage("database is locked"),
-    "a disk is full": _outage("database or disk is full"),
+    "a database is locked": _outage(LOCKED),
+    "a disk is full": _outage(FULL),
     "the broker is away": _broker_away,
     "the broker's store is wiped": _broker_wiped,
     "the broker's store is set back": _broker_set_back,

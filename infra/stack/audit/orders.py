@@ -20,9 +20,14 @@ _DONE = {"coupon": "SETTLED", "product": "SOLD", "payment": "CAPTURED"}
 _LIVE = {
     "coupon": {"HELD", "SETTLED"},
     "product": {"HELD", "SOLD"},
-    "payment": {"CAPTURED"},
+    "payment": {"INTENT", "CAPTURED", "REFUNDING"},
 }
-_UNSETTLED = {"order": {"PENDING"}, "coupon": {"HELD"}, "product": {"HELD"}}
+_UNSETTLED = {
+    "order": {"PENDING", "EXPIRING", "CANCELLING"},
+    "coupon": {"HELD"},
+    "product": {"HELD"},
+    "payment": {"INTENT", "REFUNDING"},
+}
 
 _QUERIES = {
     "order": """SELECT order_id, state, customer_id, items, total_amount, discount_amount,
@@ -72,7 +77,8 @@ class Order:
 
     @property
     def captured(self) -> int:
-        return int(self.rows["payment"].amount) if self.state("payment") == "CAPTURED" else 0
+        taken = self.state("payment") in ("CAPTURED", "REFUNDING")
+        return int(self.rows["payment"].amount) if taken else 0
 
     @property
     def discount(self) -> int:
@@ -140,6 +146,8 @@ class Orders:
 
 
 def _paid(order: Order) -> Iterator[Discrepancy]:
+    if order.state("order") == "CANCELLING":
+        return  # the money may be on its way back
     if order.captured != order.owed:
         yield Discrepancy(
             check=PAID,
@@ -181,7 +189,7 @@ def _same(order: Order) -> Iterator[Discrepancy]:
 
 def _ended(order: Order) -> Iterator[Discrepancy]:
     state = order.state("order")
-    if state == "PENDING":
+    if state in _UNSETTLED["order"]:
         return
     for service, done in _DONE.items():
         found = order.state(service)
@@ -195,10 +203,25 @@ def _ended(order: Order) -> Iterator[Discrepancy]:
             )
 
 
+_UNWINDING = {
+    "payment": "PaymentRefunded or PaymentRefundFailed",
+    "product": "StockRestored",
+    "coupon": "CouponRestored",
+    "order": "OrderCancelled",
+}
+_UNWOUND_BY = {
+    "payment": "OrderCancelRequested",
+    "product": "PaymentRefunded",
+    "coupon": "StockRestored",
+}
+
+
 def _that_would_end(order: Order, service: str) -> str:
     """The event that the service should have heard, or have been heard to say."""
     if order.state("order") == "missing":
         return "OrderCreated"
+    if order.state("order") == "CANCELLED":
+        return _UNWOUND_BY[service]
     if order.state("order") == "COMPLETED" or service == "payment":
         return "PaymentCompleted"
     refused_by_product = service == "coupon" and order.state("product") == "REFUSED"
@@ -207,6 +230,11 @@ def _that_would_end(order: Order, service: str) -> str:
 
 def _awaited(order: Order, choreography: Choreography) -> str:
     """What has to follow the last event that was said of the order."""
+    if order.state("order") == "CANCELLING":
+        waiting = (each for each, live in _LIVE.items() if order.state(each) in live)
+        return _UNWINDING[next(reversed(list(waiting)), "order")]
+    if order.state("payment") in _UNSETTLED["payment"]:
+        return "PaymentCompleted or PaymentFailed"
     last = choreography.contract.get(order.last_event)
     following = choreography.following(last) if last else []
     if following:

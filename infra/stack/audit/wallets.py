@@ -9,6 +9,7 @@ NEGATIVE = "wallets: never below zero"
 RUNNING = "wallets: the running balance is unbroken"
 ONE_CAPTURE = "payments: at most one capture an order"
 BOOKED = "payments: the ledger shows each capture, no failure"
+TOP_UPS = "top-ups: each is in the ledger once if it was booked, else not"
 
 _QUESTIONS = (
     Question(
@@ -75,7 +76,7 @@ _QUESTIONS = (
                 FROM wallet_ledger WHERE order_id IS NOT NULL GROUP BY order_id, customer_id
             ) l ON l.order_id = p.order_id AND l.customer_id = p.customer_id
             WHERE p.method = 'WALLET' AND COALESCE(l.booked, 0) <>
-                CASE WHEN p.state = 'CAPTURED' THEN p.amount ELSE 0 END
+                CASE WHEN p.state IN ('CAPTURED', 'REFUNDING') THEN p.amount ELSE 0 END
             UNION ALL
             SELECT l.order_id, 'missing', 0, l.customer_id, -l.delta FROM wallet_ledger l
             WHERE l.order_id IS NOT NULL AND NOT EXISTS (
@@ -85,6 +86,22 @@ _QUESTIONS = (
         """,
         what="the payment of {amount} won is {state}, the ledger of wallet {customer_id} "
         "shows {booked} won taken for it",
+    ),
+    Question(
+        check=TOP_UPS,
+        counted="SELECT COUNT(*) FROM top_ups",
+        wrong="""
+            SELECT t.top_up_id, t.state, t.amount, t.customer_id, COALESCE(l.delta, 0) AS booked
+            FROM top_ups t LEFT JOIN wallet_ledger l
+                ON l.top_up_id = t.top_up_id AND l.customer_id = t.customer_id
+            WHERE COALESCE(l.delta, 0) <> CASE WHEN t.state = 'BOOKED' THEN t.amount ELSE 0 END
+            UNION ALL
+            SELECT l.top_up_id, 'missing', 0, l.customer_id, l.delta FROM wallet_ledger l
+            WHERE l.top_up_id IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM top_ups t WHERE t.top_up_id = l.top_up_id)
+        """,
+        what="top-up {top_up_id} of {amount} won is {state}, the ledger of wallet {customer_id} "
+        "shows {booked} won",
     ),
 )
 

@@ -1,0 +1,137 @@
+"""Money that went through the payment gateway: does its own statement agree, both ways?
+
+The statement is read after the databases. What it shows of a moment later than the audit's
+beginning is left alone, and so is what is still being decided.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import msgspec
+from sqlalchemy import Connection, text
+
+from infra.stack.audit.delivery import Patience
+from infra.stack.audit.findings import CannotRead, Discrepancy, Result, result
+from infra.stack.config import Stack
+
+CAPTURED = "gateway: what it has taken and kept is what payments and top-ups say"
+NOBODYS = "gateway: every charge is somebody's"
+
+_TIMEOUT_SECONDS = 10.0
+_PAGE_ROWS = 1000
+
+
+class Posting(msgspec.Struct, frozen=True):
+    """A line of the gateway's statement. `time` in Unix seconds, `amount` in won."""
+
+    sequence: int
+    key: str
+    kind: str
+    amount: int
+    time: float
+
+
+class _Page(msgspec.Struct):
+    items: list[Posting]
+
+
+class _Charge(msgspec.Struct, frozen=True):
+    """What our side says of a charge. `kept` is None while that is being decided."""
+
+    key: str
+    order_id: str | None
+    state: str
+    kept: int | None
+
+
+def charges(payment: Connection) -> list[_Charge]:
+    """Every charge that was ever intended, as the payment service has it."""
+    cards = "SELECT payment_id, order_id, state, amount, stray FROM payments WHERE method = 'CARD'"
+    top_ups = "SELECT top_up_id, state, amount, retry_at FROM top_ups"
+    return [
+        *(
+            _Charge(row.payment_id, row.order_id, row.state, _kept_of_card(row))
+            for row in payment.execute(text(cards))
+        ),
+        *(
+            _Charge(row.top_up_id, None, row.state, _kept_of_top_up(row))
+            for row in payment.execute(text(top_ups))
+        ),
+    ]
+
+
+def checks(stack: Stack, known: list[_Charge], patience: Patience) -> list[Result]:
+    """Raises CannotRead. Empty where the gateway gives no statement: then nothing was checked."""
+    postings = statement(stack.gateway_url)
+    if postings is None:
+        return []
+    began = patience.began_at.timestamp()
+    moved = {posting.key for posting in postings if posting.time >= began}
+    kept = Counter[str]()
+    for posting in postings:
+        kept[posting.key] += posting.amount if posting.kind == "CAPTURE" else -posting.amount
+    judged = [each for each in known if each.kept is not None and each.key not in moved]
+    names = {each.key for each in known} | moved
+    nobodys = (key for key, amount in kept.items() if amount and key not in names)
+    return [
+        result(CAPTURED, len(judged), _disagreements(judged, kept)),
+        result(
+            NOBODYS,
+            len(kept),
+            (
+                Discrepancy(check=NOBODYS, what=f"{kept[key]} won under {key}, which nobody knows")
+                for key in sorted(nobodys)
+            ),
+        ),
+    ]
+
+
+def statement(url: str) -> list[Posting] | None:
+    """Everything that the gateway has captured and given back; None where it does not tell."""
+    found: list[Posting] = []
+    while True:
+        after = found[-1].sequence if found else 0
+        page = _page(f"{url}/v1/statement?after={after}&limit={_PAGE_ROWS}")
+        if page is None:
+            return None
+        if not page:
+            return found
+        found += page
+
+
+def _page(url: str) -> list[Posting] | None:
+    try:
+        answer = httpx.get(url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+        if answer.status_code == 404:
+            return None
+        answer.raise_for_status()
+        return msgspec.json.decode(answer.content, type=_Page).items
+    except (httpx.HTTPError, msgspec.DecodeError) as error:
+        raise CannotRead(
+            f"The payment gateway's statement can't be read ({error!r}). Look at: make status"
+        ) from error
+
+
+def _disagreements(judged: list[_Charge], kept: Counter[str]) -> Iterator[Discrepancy]:
+    for each in judged:
+        if kept[each.key] != each.kept:
+            yield Discrepancy(
+                check=CAPTURED,
+                order_id=each.order_id,
+                what=f"{each.key} is {each.state}: {each.kept} won should be kept for it, the "
+                f"gateway has kept {kept[each.key]}",
+            )
+
+
+def _kept_of_card(row: Any) -> int | None:
+    if row.state in ("INTENT", "REFUNDING") or row.stray == "RETURNING":
+        return None
+    return int(row.amount) if row.state == "CAPTURED" else 0
+
+
+def _kept_of_top_up(row: Any) -> int | None:
+    if row.retry_at is not None:
+        return None
+    return int(row.amount) if row.state == "BOOKED" else 0

@@ -1,0 +1,355 @@
+"""Mistakes that somebody could make, and what has to catch each of them."""
+
+import msgspec
+
+MODEL = ("-m", "tests.model", "--bound", "small", "--only")
+PYTEST = ("-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider")
+
+
+class Mutant(msgspec.Struct, frozen=True):
+    """In `file` the text `old` is replaced by `new`; the command `killer` must then fail."""
+
+    mistake: str
+    file: str
+    old: str
+    new: str
+    killer: tuple[str, ...]
+
+
+def model(mistake: str, file: str, old: str, new: str, scenario: str) -> Mutant:
+    """Caught by the exhaustive search of one scenario."""
+    return Mutant(mistake, file, old, new, (*MODEL, scenario))
+
+
+def tests(mistake: str, file: str, old: str, new: str, *which: str) -> Mutant:
+    """Caught by these tests."""
+    return Mutant(mistake, file, old, new, (*PYTEST, *which))
+
+
+ORDER, COUPON = "order/reactions.py", "coupon/reactions.py"
+PRODUCT, PAYMENT = "product/reactions.py", "payment/reactions.py"
+GATEWAY = "payment/gateway.py"
+COMPLETES = """order = orders.in_state(event.order_id, *OPEN)
+    if order is None:
+        return None
+    order = order.completed"""
+BATCH, OUTBOX = "infra/batch.py", "infra/outbox.py"
+
+MUTANTS = (
+    model(
+        "the order decides its expiry alone",
+        ORDER,
+        "order.moved(OrderState.EXPIRING, orders.now)",
+        "order.moved(OrderState.FAILED, orders.now)",
+        "one order",
+    ),
+    model(
+        "an order that timed out can't be completed any more",
+        ORDER,
+        COMPLETES,
+        COMPLETES.replace("*OPEN", "OrderState.PENDING"),
+        "one order",
+    ),
+    model(
+        "a finished order is completed once more",
+        ORDER,
+        COMPLETES,
+        COMPLETES.replace("in_state(event.order_id, *OPEN)", "orders.get(event.order_id)"),
+        "without inbox",
+    ),
+    model(
+        "no attempt number on a refused refund",
+        ORDER,
+        "if order is not None and order.attempt == event.attempt:",
+        "if order is not None:",
+        "a card without inbox",
+    ),
+    model(
+        "a coupon that comes back cancels any order",
+        ORDER,
+        "order = orders.in_state(event.order_id, OrderState.CANCELLING)\n    if order is None:\n"
+        "        return None\n    orders",
+        "order = orders.orders.get(event.order_id)\n    if order is None:\n"
+        "        return None\n    orders",
+        "one order",
+    ),
+    model(
+        "the coupon of a cancelled order stays spent",
+        COUPON,
+        "if hold.state not in (HoldState.HELD, HoldState.SETTLED):",
+        "if hold.state is not HoldState.HELD:",
+        "one order",
+    ),
+    model(
+        "a coupon that another order has used is given out again",
+        "coupon/domain.py",
+        "        if self.order_id is not None:\n"
+        "            return FailReason.COUPON_ALREADY_USED\n",
+        "",
+        "two orders",
+    ),
+    tests(
+        "the coupon is released without asking who holds it",
+        "coupon/domain.py",
+        "if coupon is not None and coupon.order_id == hold.order_id:",
+        "if coupon is not None:",
+        "tests/unit/test_coupon_domain.py",
+    ),
+    tests(
+        "no tombstone at coupon",
+        COUPON,
+        "        coupons.hold(event.order_id, HoldState.RELEASED)  # a late",
+        "        pass  # a late",
+        "tests/unit/test_coupon_domain.py",
+    ),
+    model(
+        "no tombstone at product",
+        PRODUCT,
+        "        shelves.record(event.order_id, HoldState.RELEASED)  # a late",
+        "        pass  # a late",
+        "one order",
+    ),
+    model(
+        "a tombstone at product that says nothing",
+        PRODUCT,
+        "return StockRestored(order_id=event.order_id, items=()) if hold.is_tombstone else None",
+        "return None",
+        "a loss",
+    ),
+    model(
+        "stock is taken without looking whether it is there",
+        "product/domain.py",
+        "            if product.available < line.quantity:\n"
+        "                return FailReason.INSUFFICIENT_STOCK, line.product_id\n",
+        "",
+        "two orders",
+    ),
+    model(
+        "the stock of a cancelled order is not put back",
+        PRODUCT,
+        "if hold.state not in (HoldState.HELD, HoldState.SOLD):",
+        "if hold.state is not HoldState.HELD:",
+        "one order",
+    ),
+    model(
+        "stock that is put back twice",
+        PRODUCT,
+        "    if hold.state not in (HoldState.HELD, HoldState.SOLD):\n        return None\n",
+        "",
+        "without inbox",
+    ),
+    model(
+        "a restock without its row in the ledger",
+        "product/domain.py",
+        "        self.booked[entry.product_id, entry.request_id] = entry\n"
+        "        self.ledger.add(entry)\n",
+        "        if entry.delta < 0:\n            self.ledger.add(entry)\n",
+        "one order",
+    ),
+    model(
+        "an order is paid twice",
+        PAYMENT,
+        "    if event.order_id in wallets.payments:\n        return None\n",
+        "",
+        "without inbox",
+    ),
+    model(
+        "a wallet is overdrawn",
+        PAYMENT,
+        "    if not wallet.fits(-event.payable_amount):\n"
+        "        return FailReason.INSUFFICIENT_BALANCE\n",
+        "",
+        "a poor wallet",
+    ),
+    model(
+        "no tombstone at payment",
+        PAYMENT,
+        "        return _failed(wallets.record(event, PaymentState.FAILED, reason))\n"
+        "    if payment.state is PaymentState.INTENT",
+        "        return None\n    if payment.state is PaymentState.INTENT",
+        "a loss",
+    ),
+    model(
+        "a charge in flight is given up without a void",
+        PAYMENT,
+        "        wallets.move(payment, voiding=True)\n    return None",
+        "        late = wallets.move(\n"
+        "            payment, state=PaymentState.FAILED, fail_reason=FailReason.ORDER_TIMED_OUT\n"
+        "        )\n        return _failed(late)\n    return None",
+        "a card",
+    ),
+    model(
+        "a voided charge is never given up",
+        PAYMENT,
+        "case Outcome.DECLINED | Outcome.VOIDED:\n            late",
+        "case Outcome.DECLINED:\n            late",
+        "a card",
+    ),
+    model(
+        "a refund that was lost is not sent for again",
+        "payment/domain.py",
+        "elif self.state is PaymentState.REFUNDING or self.stray is Stray.RETURNING:",
+        "elif self.stray is Stray.RETURNING:",
+        "a card",
+    ),
+    model(
+        "a refused refund leaves the payment hanging",
+        PAYMENT,
+        "        case Outcome.REFUND_REFUSED:\n"
+        "            payment = wallets.move(payment, state=PaymentState.CAPTURED)\n"
+        "            return Answer(payment, _refund_failed(payment), cause_id=cause_id)\n",
+        "",
+        "a card",
+    ),
+    model(
+        "the refund is refused, and nobody is told",
+        PAYMENT,
+        "return Answer(payment, _refund_failed(payment), cause_id=cause_id)",
+        "return Answer(payment)",
+        "a card",
+    ),
+    tests(
+        '"not found" counts as failed',
+        GATEWAY,
+        "        if status == 404:\n            return await self._void(errand)\n",
+        "        if status == 404:\n            return Outcome.DECLINED\n",
+        "tests/test_gateway_client.py",
+    ),
+    tests(
+        "a key is charged again after the gateway has forgotten it",
+        GATEWAY,
+        "case Action.CHARGE if self._is_remembered(errand):",
+        "case Action.CHARGE if True:",
+        "tests/test_gateway_client.py",
+    ),
+    tests(
+        "an answer is taken for one's own, whatever key it is about",
+        GATEWAY,
+        "if answer.status != 404 and reply.key != key:",
+        "if False:",
+        "tests/test_gateway_client.py",
+    ),
+    tests(
+        "a gateway's 5xx counts as declined",
+        GATEWAY,
+        '            raise Unknown(f"answered {answer.status}")\n        reply',
+        '            return 402, "DECLINED"\n        reply',
+        "tests/test_gateway_client.py",
+    ),
+    tests(
+        "one refund key for all attempts",
+        "payment/domain.py",
+        'return f"{self.key}/refund/{self.attempt}"',
+        'return f"{self.key}/refund"',
+        "tests/test_gateway_client.py",
+    ),
+    tests(
+        "an event's id is random",
+        "events/wire.py",
+        'return str(uuid5(_NAMESPACE, f"{event_type.__name__}/{key}/{occurrence}"))',
+        "from uuid import uuid4\n\n    return str(uuid4())",
+        "tests/unit/test_wire.py",
+    ),
+    tests(
+        "a repeat is taken for the first time by the broker",
+        "events/wire.py",
+        'MESSAGE_ID: f"{sealed.event_id}/{repeat}" if repeat else sealed.event_id,',
+        "MESSAGE_ID: sealed.event_id,",
+        "tests/unit/test_wire.py",
+    ),
+    tests(
+        "no inbox row",
+        BATCH,
+        "        if self._received:\n",
+        "        if False:\n",
+        "tests/chassis/test_batch.py",
+    ),
+    tests(
+        "a message that raises leaves what it had changed",
+        BATCH,
+        "    def _undo(self) -> None:\n        self._working_set.undo()\n",
+        "    def _undo(self) -> None:\n        self._working_set.keep()\n",
+        "tests/chassis/test_batch.py",
+    ),
+    tests(
+        "a dead letter is acknowledged and not stored",
+        BATCH,
+        "        if condemned:\n",
+        "        if False:\n",
+        "tests/chassis/test_batch.py",
+    ),
+    tests(
+        "an Idempotency-Key answers any request",
+        BATCH,
+        "if call.idempotency.fingerprint != known.fingerprint:",
+        "if False:",
+        "tests/chassis/test_batch.py",
+    ),
+    tests(
+        "the sweep takes what another instance is publishing",
+        OUTBOX,
+        ".where(outbox.c.published_at.is_(None), outbox.c.claimed_until <= now)",
+        ".where(outbox.c.published_at.is_(None))",
+        "tests/chassis/test_relay.py",
+    ),
+    tests(
+        "what is not acknowledged counts as published",
+        OUTBOX,
+        "            if sequence is not None:\n                del",
+        "            if True:\n                del",
+        "tests/simulation/test_simulation.py",
+        "-k",
+        "adds_up",
+    ),
+    tests(
+        "a lost broker store is not noticed",
+        "infra/reconciliation.py",
+        "return await self._broker.event_at(stream, row.sequence) == row.event_id",
+        "return True",
+        "tests/chassis/test_reconciliation.py",
+    ),
+    tests(
+        "the acknowledgement before the commit",
+        "infra/service.py",
+        "        heard = Heard(delivery)\n",
+        "        await delivery.ack()\n        heard = Heard(delivery)\n",
+        "tests/simulation/test_simulation.py",
+        "-k",
+        "adds_up",
+    ),
+    tests(
+        "the event is published before the commit",
+        "infra/service.py",
+        "            return batch.run(connection, messages)\n",
+        "            outcomes = batch.run(connection, messages)\n"
+        "            self.relay.offer(batch._said)\n            return outcomes\n",
+        "tests/simulation/test_simulation.py",
+        "-k",
+        "adds_up",
+    ),
+    tests(
+        "what a lost connection had acknowledged is noted all the same",
+        OUTBOX,
+        "if receipts.connection == self._connection:",
+        "if True:",
+        "tests/chassis/test_relay.py",
+    ),
+    tests(
+        "nobody asks again",
+        "infra/repetition.py",
+        "            if self._idle():\n",
+        "            if False:\n",
+        "tests/saga/test_repetition.py",
+        "-k",
+        "OrderCreated-CouponUsed",
+    ),
+    tests(
+        "nobody answers a repeat",
+        "infra/service.py",
+        "if message.opened and message.opened.is_repeat and not outcome.said:",
+        "if False:",
+        "tests/saga/test_repetition.py",
+        "-k",
+        "deaf3",
+    ),
+)
