@@ -44,7 +44,11 @@ def statuses(cluster: Cluster) -> dict[str, str]:
 
 def unsettled(cluster: Cluster) -> list[str]:
     """What is still under way anywhere; empty once there is rest."""
-    found: list[str] = []
+    found = [
+        f"{machine.name} is not connected"
+        for machine in cluster.machines
+        if machine.service is None or not machine.service.broker.connected
+    ]
     for service, participant in PARTICIPANTS.items():
         waiting = [
             f"{order_id}: {state}"
