@@ -90,7 +90,7 @@ choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the b
 
 # --- working on it
 
-.PHONY: check test modelcheck simulate mutants fuzz chaos lock
+.PHONY: check test modelcheck simulate mutants fuzz chaos outages lock
 check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the choreography
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -115,6 +115,9 @@ fuzz: $(VENV)/.installed-dev redis postgres ## wrong input at length, on both da
 
 chaos: $(VENV)/.installed-dev redis ## kill, hang, wipe and lock a stack of its own under load [SECONDS=180 SEED=...]
 	@$(PY) -m tests.chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED))
+
+outages: $(VENV)/.installed-dev ## POST's latency while broker, product or gateway are away for half a minute
+	@$(PY) -m tests.chaos.outages
 
 lock: $(VENV)/.installed-dev ## pin every dependency anew, with hashes
 	$(LOCK) --upgrade -o infra/requirements/runtime.txt pyproject.toml

@@ -3,9 +3,11 @@
 An order's row here moves forward only:
 
     NONE -> HELD -> SETTLED
-             |         |
-             v         v
-    NONE -> REFUSED   RELEASED <- NONE (a tombstone: the order died before we heard of it)
+     |       |       |
+     v       v       v
+    REFUSED  RELEASED    <- NONE (a tombstone: the order died before we heard of it)
+
+A paid order's coupon is SETTLED, and comes back when the order is cancelled.
 """
 
 from datetime import datetime

@@ -1,8 +1,7 @@
 """The HTTP edge that all services share: error format, idempotency keys, OpenAPI, health, metrics.
 
 Errors leave here as `{"error": CODE, "message": sentence, "details": null or object}`, the
-framework's own and crashes included. Nothing else in the project knows a status code by number but
-`infra.errors`.
+framework's own and crashes included.
 """
 
 import logging
