@@ -36,6 +36,14 @@ _NO_MONEY = (
 )
 _NO_COUPON = ("OrderCreated", "CouponRejected", "OrderFailed")
 
+_UNWOUND = (
+    "OrderCancelRequested",
+    "PaymentRefunded",
+    "StockRestored",
+    "CouponRestored",
+    "OrderCancelled",
+)
+
 _CUSTOMER = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
 _ADDRESS = {"street": "123 Main St", "postalCode": "12345", "city": "Seoul"}
 
@@ -122,7 +130,30 @@ async def foreign_coupon(stage: Stage, shop: Shop) -> Played:
     return played.told(f"the owner's coupon is still {status}", coupon=(status, "ISSUED"))
 
 
-SCENES: tuple[Scene, ...] = (completes, with_a_coupon, short_of_stock, not_paid, foreign_coupon)
+async def cancelled(stage: Stage, shop: Shop) -> Played:
+    """An order by card, and cancelled again"""
+    coffee = await shop.in_stock("Coffee", 1)
+    customer = await shop.customer(0)
+    stage.tell(
+        f"1 x {coffee.name} for {coffee.price:,} won, paid by card; then the customer cancels"
+    )
+    body = shop.order(customer, (coffee, 1)) | {"paymentMethod": "CARD"}
+    played = await stage.play(body, Ending("COMPLETED", None, _PAID))
+    played = await stage.cancel(played, Ending("CANCELLED", None, _UNWOUND))
+    return played.told(
+        f"the card got its {coffee.price:,} won back, and {coffee.name} is on the shelf again",
+        booked=(await shop.booked(coffee, played.order_id), [-1, 1]),
+    )
+
+
+SCENES: tuple[Scene, ...] = (
+    completes,
+    with_a_coupon,
+    short_of_stock,
+    not_paid,
+    foreign_coupon,
+    cancelled,
+)
 
 
 def main() -> int:

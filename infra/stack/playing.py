@@ -107,6 +107,19 @@ class Stage:
             return msgspec.structs.replace(played, wrong=(*played.wrong, what))
         return played.told("", events=(sorted(names), sorted(ending.events)))
 
+    async def cancel(self, played: Played, ending: Ending) -> Played:
+        """Cancel an order that was played, and print the events of that."""
+        asked_at = time.perf_counter()
+        path = f"/api/v1/orders/{played.order_id}/cancel"
+        order = await self._shop.call("order", "POST", path)
+        seen = await self._print_events(played.order_id, ending, asked_at)
+        cancelled = msgspec.structs.replace(played, order=order)
+        return cancelled.told(
+            "",
+            status=(order["status"], ending.status),
+            events=(sorted(event.name for event in seen), sorted(ending.events)),
+        )
+
     async def _note(self, message: Msg) -> None:
         seen_at = time.perf_counter()
         headers = message.headers or {}
