@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import create_database, program, running_postgres
+from tests.saga.stream import lose, until_in_stream
 from tests.shop import Opened, Shop, order, running_stack
 
 pytestmark = pytest.mark.skipif(
@@ -23,7 +24,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str
             f"{service.upper()}_DATABASE_URL": create_database(server, service + "_db")
             for service in ("order", "product", "coupon", "payment")
         }
-        with running_stack(folder / "stack", **databases) as environment:
+        times = {"ORDER_TIMEOUT_SECONDS": "15", "REPEAT_AFTER_SECONDS": "1"}
+        with running_stack(folder / "stack", **databases, **times) as environment:
             yield environment
 
 
@@ -67,6 +69,38 @@ async def test_many_orders_for_few_units_sell_each_unit_once(shop: Shop) -> None
     assert 0 < sold <= 40  # each customer can pay two
     spent = [2_500 - await shop.balance(customer) for customer in customers]
     assert sum(spent) == sold * 1_000
+
+
+@pytest.mark.parametrize("method", ["WALLET", "CARD"])
+async def test_a_cancel_gives_everything_back(shop: Shop, method: str) -> None:
+    cake, customer = await shop.product(1_000, 5), await shop.wallet(3_000)
+    coupon = await shop.coupon(customer)
+    bought = await shop.buy(order(customer, (cake, 2), couponId=coupon, paymentMethod=method))
+    path = f"/api/v1/orders/{bought['orderId']}/cancel"
+    cancelled = await shop.call("order", "POST", path)
+    assert (cancelled.status, cancelled.body["status"]) == (200, "CANCELLED")
+    assert await shop.balance(customer) == 3_000
+    assert await shop.stock(cake) == (5, 0)
+    assert await shop.coupon_status(coupon) == ("ISSUED", None)
+
+
+async def test_a_lost_event_is_asked_for_and_a_late_order_times_out(shop: Shop) -> None:
+    cake, customer = await shop.product(1_000, 5), await shop.wallet(3_000)
+    await asyncio.to_thread(shop.command, "stop", "product")
+    lost = await shop.place(order(customer, (cake, 1)))
+    await until_in_stream(shop, lost, "CouponUsed")
+    await lose(shop, lost, "CouponUsed")
+    await asyncio.to_thread(shop.command, "start", "product")
+    assert (await shop.ended(lost, 60))["status"] == "COMPLETED"
+
+    await asyncio.to_thread(shop.command, "stop", "coupon")
+    late = await shop.place(order(customer, (cake, 1)))
+    assert (await shop.ended(late, 60))["failReason"] == "ORDER_TIMED_OUT"
+    await asyncio.to_thread(shop.command, "start", "coupon")
+    await shop.ready()
+    await shop.quiet()
+    assert await shop.stock(cake) == (4, 0)
+    assert await shop.balance(customer) == 2_000
 
 
 async def test_a_search_and_a_ledger_read_the_same(shop: Shop) -> None:
