@@ -27,7 +27,7 @@ help: ## list the targets
 
 # --- the stack
 
-.PHONY: demo up down reset status logs env stop start kill
+.PHONY: demo up down reset status logs env stop start kill quarantine release
 demo: up ## start here: install, start the stack, place a few orders and show their events
 	@$(PY) -m infra.stack.demo
 
@@ -60,6 +60,14 @@ start: $(VENV)/.installed-runtime ## start one part that was stopped: SERVICE=..
 kill: $(VENV)/.installed-runtime ## kill one part with signal 9; the supervisor brings it back: SERVICE=...
 	$(require_service)
 	@$(STACK) kill $(SERVICE)
+
+quarantine: $(VENV)/.installed-runtime ## a service whose database was restored listens, and says nothing: SERVICE=...
+	$(require_service)
+	@$(STACK) quarantine $(SERVICE)
+
+release: $(VENV)/.installed-runtime ## end that: SERVICE=...
+	$(require_service)
+	@$(STACK) release $(SERVICE)
 
 # --- using it
 

@@ -87,13 +87,25 @@ class SturdyClient(Client):
 
 
 class JetStream:
-    """A `Broker` for one service. `url` carries the service's user and password."""
+    """A `Broker` for one service. `url` carries the service's user and password.
 
-    def __init__(self, url: str, registry: Reactions, *, instance: str, replicas: int = 1) -> None:
+    `from_the_start`: hear everything that the streams hold once more.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        registry: Reactions,
+        *,
+        instance: str,
+        replicas: int = 1,
+        from_the_start: bool = False,
+    ) -> None:
         self._url = url
         self._registry = registry
         self._instance = instance
         self._replicas = replicas
+        self._from_the_start = from_the_start
         self._client = SturdyClient()
         self._connected = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
@@ -277,12 +289,16 @@ class JetStream:
                     raise
                 log.warning("a stream is configured otherwise", extra={"stream": name})
         for name in sorted({event.stream for event in self._registry.hears}):
+            if self._from_the_start:
+                with suppress(NotFoundError):
+                    await jetstream.delete_consumer(name, self._registry.service)
             durable = await jetstream.add_consumer(name, durable_config(name, self._registry))
             last = (await jetstream.stream_info(name)).state.last_seq
             if durable.delivered and durable.delivered.stream_seq > last:
                 log.error("a durable stands beyond its stream: made anew", extra={"stream": name})
                 await jetstream.delete_consumer(name, self._registry.service)
                 await jetstream.add_consumer(name, durable_config(name, self._registry))
+        self._from_the_start = False
 
 
 def stream_config(name: str, replicas: int) -> StreamConfig:

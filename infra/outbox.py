@@ -73,8 +73,8 @@ class Relay:
 
     def claim(self, now: datetime) -> dict[str, Any]:
         """What a new row says about who publishes it. Nobody, when this instance is overloaded."""
-        free = len(self._backlog) >= LARGEST_BACKLOG
-        until = now if free else now + timedelta(seconds=CLAIM_SECONDS)
+        overloaded = len(self._backlog) >= LARGEST_BACKLOG
+        until = now if overloaded else now + timedelta(seconds=CLAIM_SECONDS)
         return {"claimed_by": self._instance, "claimed_until": until}
 
     def offer(self, said: Iterable[Sealed]) -> None:

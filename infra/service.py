@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 from functools import partial
@@ -59,6 +59,7 @@ class Service(Generic[W]):
             participant.reactions,
             instance=settings.instance,
             replicas=settings.nats_replicas,
+            from_the_start=settings.quarantine,
         )
         self.database = ports.database(settings.database_url)
         self.relay = Relay(
@@ -93,16 +94,7 @@ class Service(Generic[W]):
         """Make the tables, then work. The broker may come later."""
         await self.database.create(tables.metadata, self.participant.schema)
         await self.database.run(self.relay.forget_claims)
-        loops = (
-            self.mailbox.run(),
-            self.relay.run(),
-            self.reconciler.run(),
-            self.repeater.run(),
-            self._stay_in_progress(),
-            self._clean_up(),
-            *(self._watch(timer) for timer in self.participant.timers),
-        )
-        self._tasks = [asyncio.create_task(loop) for loop in loops]
+        self._tasks = [asyncio.create_task(loop) for loop in self._loops()]
         for task in self._tasks:
             task.add_done_callback(_stop_if_broken)
         await self.broker.start(
@@ -110,6 +102,21 @@ class Service(Generic[W]):
             lambda: EVENTS_AHEAD - self.mailbox.events,
             self._verify,
         )
+
+    def _loops(self) -> list[Coroutine[Any, Any, None]]:
+        """What a service does all the time. In quarantine it listens, and says nothing."""
+        listening = [self.mailbox.run(), self._stay_in_progress()]
+        if self.settings.quarantine:
+            log.warning("in quarantine: it hears the whole stream again, and says nothing")
+            return listening
+        return [
+            *listening,
+            self.relay.run(),
+            self.reconciler.run(),
+            self.repeater.run(),
+            self._clean_up(),
+            *(self._watch(timer) for timer in self.participant.timers),
+        ]
 
     async def stop(self) -> None:
         """Finish what was begun, as far as that goes quickly, and let go of everything.
@@ -143,6 +150,8 @@ class Service(Generic[W]):
         trace: str | None = None,
     ) -> Done:
         """Carry out a command in its turn; committed when this returns. See `Mailbox.ask`."""
+        if self.settings.quarantine:
+            raise RetryLater("the service is in quarantine until an operator releases it")
         name = type(command).__name__
         try:
             done = await self.mailbox.ask(command, idempotency, trace)
@@ -162,7 +171,8 @@ class Service(Generic[W]):
     async def _verify(self) -> None:
         """On a new connection: is in the streams what we believe to be there?"""
         self.relay.forget_receipts()
-        await self.reconciler.check_all()
+        if not self.settings.quarantine:
+            await self.reconciler.check_all()
 
     async def _receive(self, delivery: Delivery) -> None:
         heard = Heard(delivery)
@@ -184,7 +194,8 @@ class Service(Generic[W]):
         except BaseException:
             self.relay.give_back(receipts)
             raise
-        self.errands.offer(batch.errands)
+        if not self.settings.quarantine:
+            self.errands.offer(batch.errands)
         metrics.batch_seconds.observe(perf_counter() - started)
         metrics.batch_size.observe(len(messages))
         return outcomes

@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     repeat_after_seconds: float
     order_timeout_seconds: float
     payment_gateway_url: str | None
+    quarantine: bool
 
 
 def from_environment(service: str, environment: Mapping[str, str] | None = None) -> Settings:
@@ -62,6 +63,7 @@ def from_environment(service: str, environment: Mapping[str, str] | None = None)
         repeat_after_seconds=_whole(env, "REPEAT_AFTER_SECONDS", 30, 1, 24 * 3600),
         order_timeout_seconds=_whole(env, "ORDER_TIMEOUT_SECONDS", 600, 1, 30 * 24 * 3600),
         payment_gateway_url=_url(env, "PAYMENT_GATEWAY_URL"),
+        quarantine=bool(_whole(env, "QUARANTINE", 0, 0, 1)),
     )
 
 

@@ -62,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
         ("kill", _kill, "kill one part with signal 9; the supervisor brings it back"),
     ):
         command(name, run, explained).add_argument("part", choices=PARTS)
+    for name, run, explained in (
+        ("quarantine", _quarantine, "let a service whose database was restored only listen"),
+        ("release", _release, "let it speak again"),
+    ):
+        command(name, run, explained).add_argument("part", choices=SERVICES)
     shown = command("logs", _logs, "the last lines of the logs; follows them in a terminal")
     shown.add_argument("--service", choices=PARTS)
     command("trace", _trace, "one order's events").add_argument("order")
@@ -118,6 +123,28 @@ def _start(arguments: argparse.Namespace) -> None:
 def _kill(arguments: argparse.Namespace) -> None:
     pid = processes.kill(_running(), arguments.part)
     _say(f"Killed {arguments.part} (process {pid}). The supervisor starts it again: make status")
+
+
+def _quarantine(arguments: argparse.Namespace) -> None:
+    stack, part = _running(), arguments.part
+    config.quarantined(stack, part).touch()
+    _restart(stack, part)
+    _say(f"{part} hears the whole stream again and says nothing. Look at: make audit")
+    _say(f"Then let it speak with: make release SERVICE={part}")
+
+
+def _release(arguments: argparse.Namespace) -> None:
+    stack, part = _running(), arguments.part
+    config.quarantined(stack, part).unlink(missing_ok=True)
+    _restart(stack, part)
+    _say(f"{part} is released.")
+
+
+def _restart(stack: Stack, part: str) -> None:
+    processes.stop(stack, part)
+    processes.start(stack, part)
+    if not wait_until(lambda: health.alive(stack, part), _START_SECONDS):
+        raise StackError(f"{part} does not answer. Look at: make logs SERVICE={part}")
 
 
 def _logs(arguments: argparse.Namespace) -> None:

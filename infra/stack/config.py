@@ -133,6 +133,11 @@ def forget(stack: Stack) -> None:
         stack.socket.parent.rmdir()
 
 
+def quarantined(stack: Stack, service: str) -> Path:
+    """The file whose presence keeps a service in quarantine."""
+    return stack.state_dir / "db" / f"{service}.quarantine"
+
+
 def variable(port_name: str) -> str:
     return f"{port_name.upper()}_PORT"
 
