@@ -115,7 +115,11 @@ class HttpGateway:
         """Raises Outage when the outcome is still not known after `GIVE_UP_SECONDS`."""
         attempts = AsyncRetrying(
             stop=stop_after_delay(GIVE_UP_SECONDS),
-            wait=wait_exponential_jitter(multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS),
+            wait=wait_exponential_jitter(
+                multiplier=FIRST_PAUSE_SECONDS,
+                max=LONGEST_PAUSE_SECONDS,
+                jitter=FIRST_PAUSE_SECONDS,
+            ),
             retry=retry_if_exception_type((Unknown, CircuitBreakerError)),
         )
         try:

@@ -61,7 +61,7 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Books:
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(file, isolation_level=None)
+        self._db = sqlite3.connect(file)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.executescript(_SCHEMA)
 
