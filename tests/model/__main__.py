@@ -10,8 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.model.checker import Result, all_edges, check
+from tests.model.checker import Result, check
 from tests.model.scenarios import FULL, SMALL, Scenario
+from tests.model.world import all_edges
 
 
 def main() -> int:

@@ -8,8 +8,9 @@ from events.contract import FailReason, OrderFailed
 from events.reactions import Answer, Reactions
 from order.domain import ExpireOrder, Orders
 from order.reactions import reactions
-from tests.model.checker import all_edges, check, production
+from tests.model.checker import check
 from tests.model.scenarios import SMALL, Scenario
+from tests.model.world import all_edges, production
 
 LOSS = Scenario(name="a loss", with_coupon=True, losses=1, duplicates=0, cancels=0, asks=False)
 

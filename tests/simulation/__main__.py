@@ -16,7 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.model.checker import all_edges
+from tests.model.world import all_edges
 from tests.simulation.schedule import Outcome, run, silence
 
 _CHUNK = 10
