@@ -7,8 +7,9 @@ set back, the other grows again.) Then each row that does not stand where it sto
 unpublished, and the relay's sweep sends it again, under its id: every inbox knows what it had.
 
 It looks before anything is published on a new connection, and now and then. Each look asks for two
-witnesses: the row that was last at the look before, and the one that is last now. A stream that was
-lost in between fails the first, however fast it has grown since.
+witnesses: the row that stood last in the stream at the look before, and the one that does now. (Not
+the newest row: after a loss rows are sent again in any order, and a newer one may stand before an
+older one.) A stream that was lost in between fails the first, however fast it has grown since.
 
 A stream that keeps the newest message of a subject alone has replaced the older ones by itself: of
 such a stream only the newest row of each key can be missed, and some of those are the witnesses.
@@ -21,7 +22,7 @@ from datetime import datetime
 from functools import partial
 
 import msgspec
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select, tuple_, update
 
 from events.contract import NEWEST_ONLY
 from infra.database import Database
@@ -96,7 +97,8 @@ class Reconciler:
 
     async def _unpublish_lost(self, stream: str) -> int:
         """Go back through the outbox to what was not lost, and free for the sweep what was."""
-        lost, run_of_standing, before = 0, 0, None
+        lost, run_of_standing = 0, 0
+        before: Published | None = None
         while page := await self._page(stream, before, PAGE):
             stand = await self._stand(stream, page)
             missing = [row.id for row, there in zip(page, stand, strict=True) if not there]
@@ -106,7 +108,7 @@ class Reconciler:
             run_of_standing = 0 if missing else run_of_standing + len(page)
             if lost and run_of_standing >= ENOUGH:
                 break
-            before = page[-1].id
+            before = page[-1]
         return lost
 
     async def _stand(self, stream: str, rows: Sequence[Published]) -> list[bool]:
@@ -124,8 +126,8 @@ class Reconciler:
             found += await asyncio.gather(*(stands(row) for row in asked))
         return found
 
-    async def _page(self, stream: str, before: int | None, size: int) -> list[Published]:
-        """Published rows, newest first."""
+    async def _page(self, stream: str, before: Published | None, size: int) -> list[Published]:
+        """Published rows, those that stand last in the stream first."""
         columns = (outbox.c.id, outbox.c.event_id, outbox.c.stream_sequence)
         query = select(*columns).where(
             outbox.c.stream == stream, outbox.c.stream_sequence.is_not(None)
@@ -133,9 +135,10 @@ class Reconciler:
         if stream in NEWEST_ONLY:
             newest = select(func.max(outbox.c.id)).where(outbox.c.stream == stream)
             query = query.where(outbox.c.id.in_(newest.group_by(outbox.c.key)))
+        place = tuple_(outbox.c.stream_sequence, outbox.c.id)
         if before is not None:
-            query = query.where(outbox.c.id < before)
-        query = query.order_by(outbox.c.id.desc()).limit(size)
+            query = query.where(place < (before.sequence, before.id))
+        query = query.order_by(outbox.c.stream_sequence.desc(), outbox.c.id.desc()).limit(size)
         rows = await self._database.run(lambda connection: connection.execute(query).all())
         return [Published(*row) for row in rows]
 

@@ -120,6 +120,7 @@ Index(
 )
 Index("outbox_published", outbox.c.published_at)
 Index("outbox_of_key", outbox.c.key)
+Index("outbox_in_stream", outbox.c.stream, outbox.c.stream_sequence, outbox.c.id)
 
 repeats = Table(
     "repeats",
