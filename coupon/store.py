@@ -29,8 +29,9 @@ from coupon.domain import (
     IssuedCoupon,
 )
 from events.contract import OrderCreated
+from infra.mapping import Mapped
 from infra.rows import Rows, values_of
-from infra.tables import Mapped, Time, Uuid, Won64, index_unsettled, one_of
+from infra.tables import Time, Uuid, Won64, index_unsettled, one_of
 
 schema = MetaData()
 

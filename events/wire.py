@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from uuid import UUID, uuid5
+from hashlib import sha1
+from uuid import UUID
 
 import msgspec
 
@@ -80,7 +81,14 @@ def event_id(event: Event) -> str:
 
 def id_of(event_type: type[Event], key: str, occurrence: int = 0) -> str:
     """The id that an event has or will have."""
-    return str(uuid5(_NAMESPACE, f"{event_type.__name__}/{key}/{occurrence}"))
+    return _uuid5(f"{event_type.__name__}/{key}/{occurrence}")
+
+
+def _uuid5(name: str) -> str:
+    """`str(uuid.uuid5(_NAMESPACE, name))`, in a third of the time."""
+    digits = sha1(_NAMESPACE.bytes + name.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def subject_of(event_type: type[Event], key: str = "*") -> str:

@@ -6,17 +6,19 @@ or not at all; within it each message stands alone: one that raises or is refuse
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, MetaData, Table, insert, select
+from sqlalchemy import Connection, MetaData, Table, select
 
 from events import wire
 from events.reactions import Reactions
 from infra import deadletters, tables
 from infra.errors import KeyReused, Refused
+from infra.mapping import Mapped
 from infra.messages import Call, Declined, Done, Heard, Message, Outcome, Raised
 from infra.rows import WorkingSet
+from infra.statements import Statement, among, inserting
 from infra.timers import Timer
 
 W = TypeVar("W", bound=WorkingSet)
@@ -71,12 +73,17 @@ class KeptAnswer(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
-_kept_answers: tables.Mapped[tuple[str, str], KeptAnswer] = tables.Mapped(
+_kept_answers: Mapped[tuple[str, str], KeptAnswer] = Mapped(
     tables.idempotency_keys, KeptAnswer, "key", "scope"
 )
+_known = Statement(
+    select(tables.inbox.c.event_id).where(among(tables.inbox.c.event_id, "event_ids")), "event_ids"
+)
+_receive = inserting(tables.inbox, ("event_id", "name", "key", "received_at"))
+_say = inserting(tables.outbox, (*wire.Sealed.__struct_fields__, "claimed_by", "claimed_until"))
 
-Claim = Callable[[datetime], dict[str, Any]]
-"""Who publishes a new outbox row, and until when nobody else does: two columns of it."""
+Claim = Callable[[datetime], tuple[str, datetime]]
+"""Who publishes a new outbox row, and until when nobody else does."""
 
 
 class Batch(Generic[W]):
@@ -89,7 +96,7 @@ class Batch(Generic[W]):
         self._participant = participant
         self._claim = claim
         self._now = now
-        self._received: list[dict[str, Any]] = []
+        self._received: list[tuple[str, str, str, datetime]] = []
         self._said: list[wire.Sealed] = []
         self.errands: list[object] = []
 
@@ -134,14 +141,7 @@ class Batch(Generic[W]):
             for event in said
         )
         seen.add(opened.event_id)
-        self._received.append(
-            {
-                "event_id": opened.event_id,
-                "name": opened.name,
-                "key": opened.event.key,
-                "received_at": self._now,
-            }
-        )
+        self._received.append((opened.event_id, opened.name, opened.event.key, self._now))
         return Done(said=sealed)
 
     def _obey(self, call: Call) -> Done:
@@ -173,12 +173,10 @@ class Batch(Generic[W]):
 
     def _save_own(self, connection: Connection, messages: Sequence[Message]) -> None:
         _kept_answers.save(connection, self._answers)
-        if self._received:
-            connection.execute(insert(tables.inbox), self._received)
+        _receive.run(connection, self._received)
         if self._said:
             claim = self._claim(self._now)
-            rows = [msgspec.structs.asdict(sealed) | claim for sealed in self._said]
-            connection.execute(insert(tables.outbox), rows)
+            _say.run(connection, (msgspec.structs.astuple(each) + claim for each in self._said))
         condemned = [m for m in messages if isinstance(m, Heard) and m.verdict is not None]
         if condemned:
             deadletters.store(connection, condemned, self._now)
@@ -186,10 +184,7 @@ class Batch(Generic[W]):
 
 def _already_in_inbox(connection: Connection, messages: Sequence[Message]) -> set[str]:
     ids = [m.opened.event_id for m in messages if isinstance(m, Heard) and m.opened]
-    if not ids:
-        return set()
-    known = select(tables.inbox.c.event_id).where(tables.inbox.c.event_id.in_(ids))
-    return set(connection.scalars(known))
+    return {event_id for (event_id,) in _known.rows(connection, ids)} if ids else set()
 
 
 def _work(message: Message, seen: set[str]) -> object:

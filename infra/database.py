@@ -136,7 +136,9 @@ class _Turn:
 
 def _writing_engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True)
+        return create_engine(
+            url, pool_size=1, max_overflow=0, pool_pre_ping=True, paramstyle="format"
+        )
     engine = create_engine(
         url, pool_size=1, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
     )

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, bindparam, func, select, update
@@ -26,6 +25,7 @@ from events.wire import Sealed
 from infra.database import Database
 from infra.errors import Outage
 from infra.ports import Broker, Clock, Outgoing
+from infra.statements import Statement, updating
 from infra.tables import outbox
 
 log = logging.getLogger(__name__)
@@ -38,18 +38,23 @@ IN_FLIGHT = 2000
 MARK_SECONDS = 0.1
 RETRY_SECONDS = 0.2
 
-_mark = (
-    update(outbox)
-    .where(outbox.c.event_id == bindparam("_event_id"))
-    .values(published_at=bindparam("published_at"), stream_sequence=bindparam("stream_sequence"))
+_mark = updating(outbox, ("published_at", "stream_sequence"), ("event_id",))
+_unclaimed = Statement(
+    select(outbox.c.id, *(outbox.c[name] for name in Sealed.__struct_fields__))
+    .where(outbox.c.published_at.is_(None), outbox.c.claimed_until <= bindparam("now"))
+    .order_by(outbox.c.id)
+    .limit(SWEPT_AT_ONCE)
+    .with_for_update(skip_locked=True),
+    "now",
 )
+_claim = updating(outbox, ("claimed_by", "claimed_until"), ("id",))
 
 
 class Receipts(msgspec.Struct, frozen=True):
     """What the broker has acknowledged on one connection, to be noted in the outbox."""
 
     connection: int
-    marks: list[dict[str, Any]]
+    marks: dict[str, tuple[datetime, int]]
 
 
 class Relay:
@@ -65,17 +70,17 @@ class Relay:
         self._instance = instance
         self._backlog: dict[str, Sealed] = {}
         self._in_flight: set[str] = set()
-        self._published: dict[str, dict[str, Any]] = {}
+        self._published: dict[str, tuple[datetime, int]] = {}
         self._connection = 0
+        self._unnoted = asyncio.Event()
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def claim(self, now: datetime) -> dict[str, Any]:
+    def claim(self, now: datetime) -> tuple[str, datetime]:
         """What a new row says about who publishes it. Nobody, when this instance is overloaded."""
         overloaded = len(self._backlog) >= LARGEST_BACKLOG
-        until = now if overloaded else now + timedelta(seconds=CLAIM_SECONDS)
-        return {"claimed_by": self._instance, "claimed_until": until}
+        return self._instance, now if overloaded else now + timedelta(seconds=CLAIM_SECONDS)
 
     def offer(self, said: Iterable[Sealed]) -> None:
         """Take over what was just committed. Beyond `LARGEST_BACKLOG` it is left to the sweep."""
@@ -97,14 +102,14 @@ class Relay:
 
     def take_receipts(self) -> Receipts:
         """What was published since the last call, for the next transaction to note."""
-        marks, self._published = list(self._published.values()), {}
+        marks, self._published = self._published, {}
         return Receipts(self._connection, marks)
 
     def give_back(self, receipts: Receipts) -> None:
         """That transaction failed: keep them for the next one."""
         if receipts.connection == self._connection:
-            known = {mark["_event_id"]: mark for mark in receipts.marks}
-            self._published = known | self._published
+            self._published = receipts.marks | self._published
+            self._unnoted.set()
 
     def forget_receipts(self) -> None:
         """The connection was lost, and with it perhaps the broker's store.
@@ -136,11 +141,8 @@ class Relay:
         for event_id, sequence in zip(event_ids, sequences, strict=True):
             if sequence is not None:
                 del self._backlog[event_id]
-                self._published[event_id] = {
-                    "_event_id": event_id,
-                    "published_at": now,
-                    "stream_sequence": sequence,
-                }
+                self._published[event_id] = (now, sequence)
+                self._unnoted.set()
         if None in sequences:
             log.warning("the broker did not store all events; sending them again")
             await asyncio.sleep(RETRY_SECONDS)
@@ -154,6 +156,8 @@ class Relay:
     async def _note(self) -> None:
         """Note publications also when no batch comes by that would take them along."""
         while True:
+            await self._unnoted.wait()
+            self._unnoted.clear()
             await asyncio.sleep(MARK_SECONDS)
             receipts = self.take_receipts()
             if receipts.marks:
@@ -186,19 +190,9 @@ class Relay:
 
     def _claim_free(self, connection: Connection) -> Sequence[Sealed]:
         now = self._clock()
-        unpublished = (
-            select(outbox.c.id, *(outbox.c[name] for name in Sealed.__struct_fields__))
-            .where(outbox.c.published_at.is_(None), outbox.c.claimed_until <= now)
-            .order_by(outbox.c.id)
-            .limit(SWEPT_AT_ONCE)
-            .with_for_update(skip_locked=True)
-        )
-        rows = connection.execute(unpublished).all()
-        if rows:
-            ids = [row.id for row in rows]
-            until = now + timedelta(seconds=CLAIM_SECONDS)
-            claimed = {"claimed_by": self._instance, "claimed_until": until}
-            connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(claimed))
+        rows = _unclaimed.rows(connection, now)
+        until = now + timedelta(seconds=CLAIM_SECONDS)
+        _claim.run(connection, ((self._instance, until, row_id) for row_id, *_ in rows))
         fields = Sealed.__struct_fields__
         return [Sealed(**dict(zip(fields, row[1:], strict=True))) for row in rows]
 
@@ -218,8 +212,7 @@ class Relay:
 
 def note(receipts: Receipts, connection: Connection) -> None:
     """Write down what was published, and where the stream holds it."""
-    if receipts.marks:
-        connection.execute(_mark, receipts.marks)
+    _mark.run(connection, ((*mark, event_id) for event_id, mark in receipts.marks.items()))
 
 
 async def backlog(connection: AsyncConnection) -> tuple[int, datetime | None]:

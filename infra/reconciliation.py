@@ -22,12 +22,13 @@ from datetime import datetime
 from functools import partial
 
 import msgspec
-from sqlalchemy import Connection, func, select, tuple_, update
+from sqlalchemy import BigInteger, Connection, Integer, bindparam, func, select, tuple_, update
 
 from events.contract import NEWEST_ONLY
 from infra.database import Database
 from infra.errors import BrokerAway, Outage
 from infra.ports import Broker, Clock
+from infra.statements import Statement
 from infra.tables import outbox
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ ASKED_AT_ONCE = 50
 WITNESSES = 20
 ENOUGH = 5_000
 """So many rows in a row that stand, behind lost ones, are taken for the part that was not lost."""
+
+
+_LAST = 2**63 - 1
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -128,19 +132,31 @@ class Reconciler:
 
     async def _page(self, stream: str, before: Published | None, size: int) -> list[Published]:
         """Published rows, those that stand last in the stream first."""
-        columns = (outbox.c.id, outbox.c.event_id, outbox.c.stream_sequence)
-        query = select(*columns).where(
-            outbox.c.stream == stream, outbox.c.stream_sequence.is_not(None)
+        sequence, row_id = (before.sequence, before.id) if before else (_LAST, _LAST)
+        page = _pages[stream in NEWEST_ONLY]
+        rows = await self._database.run(
+            lambda connection: page.rows(connection, stream, sequence, row_id, size)
         )
-        if stream in NEWEST_ONLY:
-            newest = select(func.max(outbox.c.id)).where(outbox.c.stream == stream)
-            query = query.where(outbox.c.id.in_(newest.group_by(outbox.c.key)))
-        place = tuple_(outbox.c.stream_sequence, outbox.c.id)
-        if before is not None:
-            query = query.where(place < (before.sequence, before.id))
-        query = query.order_by(outbox.c.stream_sequence.desc(), outbox.c.id.desc()).limit(size)
-        rows = await self._database.run(lambda connection: connection.execute(query).all())
         return [Published(*row) for row in rows]
+
+
+def _page(*, newest_only: bool) -> Statement:
+    columns = (outbox.c.id, outbox.c.event_id, outbox.c.stream_sequence)
+    here = outbox.c.stream == bindparam("stream")
+    place = tuple_(outbox.c.stream_sequence, outbox.c.id)
+    query = select(*columns).where(
+        here,
+        place < tuple_(bindparam("sequence", type_=BigInteger), bindparam("id", type_=BigInteger)),
+    )
+    if newest_only:
+        newest = select(func.max(outbox.c.id)).where(here).group_by(outbox.c.key)
+        query = query.where(outbox.c.id.in_(newest))
+    query = query.order_by(outbox.c.stream_sequence.desc(), outbox.c.id.desc())
+    limited = query.limit(bindparam("size", type_=Integer))
+    return Statement(limited, "stream", "sequence", "id", "size")
+
+
+_pages = {newest_only: _page(newest_only=newest_only) for newest_only in (False, True)}
 
 
 def _unpublish(ids: Sequence[int], now: datetime, connection: Connection) -> None:

@@ -13,14 +13,14 @@ the broker does not take it for a duplicate. It is said once: if it is lost too,
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, Table, bindparam, func, or_, select
 
 from events import wire
 from events.wire import Opened, Sealed
@@ -29,6 +29,7 @@ from infra.batch import Participant
 from infra.database import Database
 from infra.errors import Outage
 from infra.ports import Broker, Clock, Outgoing
+from infra.statements import Statement, among, inserting, updating
 from infra.tables import outbox, repeats, unsettled
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,15 @@ LONGEST_SECONDS = 600
 LOOK_SECONDS = 5
 AT_ONCE = 200
 MOST_ASKED = 2_000
+
+
+_words = select(*(outbox.c[name] for name in Sealed.__struct_fields__)).order_by(outbox.c.id)
+_of_keys = among(outbox.c.key, "keys")
+_last = select(func.max(outbox.c.id)).where(_of_keys).group_by(outbox.c.key)
+_last_words = Statement(_words.where(outbox.c.id.in_(_last)), "keys")
+_all_words = Statement(_words.where(_of_keys), "keys")
+_asked_first = inserting(repeats, ("times", "next_at", "order_id"))
+_asked_again = updating(repeats, ("times", "next_at"), ("order_id",))
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -66,6 +76,7 @@ class Repeater:
         self._clock = clock
         self._after_seconds = after_seconds
         self._idle = idle
+        self._waiting = _waiting(participant.rows, participant.unsettled)
         self._asked: asyncio.Queue[Opened] = asyncio.Queue(MOST_ASKED)
 
     def asked(self, repeat: Opened) -> None:
@@ -116,33 +127,16 @@ class Repeater:
         times = self._due(connection, now)
         if not times:
             return []
-        last = select(func.max(outbox.c.id)).where(outbox.c.key.in_(times)).group_by(outbox.c.key)
-        words = _sealed(connection, outbox.c.id.in_(last))
+        words = _sealed(_last_words.rows(connection, list(times)))
         return [Word(sealed, f"asked-{times[sealed.key]}") for sealed in words]
 
     def _due(self, connection: Connection, now: datetime) -> dict[str, int]:
         """The orders that ask now, with how often each has asked, this time included."""
-        rows = self._participant.rows
-        query = (
-            select(rows.c.order_id, repeats.c.times)
-            .outerjoin_from(rows, repeats, repeats.c.order_id == rows.c.order_id)
-            .where(
-                unsettled(rows, self._participant.unsettled),
-                rows.c.updated_at <= now - timedelta(seconds=self._after_seconds),
-                or_(repeats.c.next_at.is_(None), repeats.c.next_at <= now),
-            )
-            .order_by(rows.c.updated_at)
-            .limit(AT_ONCE)
-            .with_for_update(of=rows, skip_locked=True)
-        )
-        found = connection.execute(query).all()
-        for order_id, times in found:
-            values = {"times": (times or 0) + 1, "next_at": self._next_at(now, times or 0)}
-            if times is None:
-                connection.execute(insert(repeats).values(order_id=order_id, **values))
-            else:
-                same = repeats.c.order_id == order_id
-                connection.execute(update(repeats).where(same).values(values))
+        waited_since = now - timedelta(seconds=self._after_seconds)
+        found = self._waiting.rows(connection, waited_since, now)
+        asks = [((times or 0) + 1, self._next_at(now, times or 0), each) for each, times in found]
+        _asked_again.run(connection, (ask for ask in asks if ask[0] > 1))
+        _asked_first.run(connection, (ask for ask in asks if ask[0] == 1))
         return {order_id: (times or 0) + 1 for order_id, times in found}
 
     def _next_at(self, now: datetime, times: int) -> datetime:
@@ -160,7 +154,7 @@ class Repeater:
             for name in self._answers_to(repeat)
         }
         keys = sorted({key for key, _ in wanted})
-        words = _sealed(connection, outbox.c.key.in_(keys)) if keys else []
+        words = _sealed(_all_words.rows(connection, keys)) if keys else []
         return [
             Word(sealed, wanted[sealed.key, sealed.name])
             for sealed in words
@@ -177,7 +171,22 @@ def _token(repeat: Opened) -> str:
     return f"answer-{sha256(repeat.message_id.encode()).hexdigest()[:16]}"
 
 
-def _sealed(connection: Connection, condition: Any) -> list[Sealed]:
-    fields = Sealed.__struct_fields__
-    query = select(*(outbox.c[name] for name in fields)).where(condition).order_by(outbox.c.id)
-    return [Sealed(**dict(zip(fields, row, strict=True))) for row in connection.execute(query)]
+def _sealed(rows: Iterable[Sequence[Any]]) -> list[Sealed]:
+    return [Sealed(**dict(zip(Sealed.__struct_fields__, row, strict=True))) for row in rows]
+
+
+def _waiting(rows: Table, states: Collection[str]) -> Statement:
+    """The orders that have waited since `waited_since` and are due `now`, with their `times`."""
+    query = (
+        select(rows.c.order_id, repeats.c.times)
+        .outerjoin_from(rows, repeats, repeats.c.order_id == rows.c.order_id)
+        .where(
+            unsettled(rows, states),
+            rows.c.updated_at <= bindparam("waited_since"),
+            or_(repeats.c.next_at.is_(None), repeats.c.next_at <= bindparam("now")),
+        )
+        .order_by(rows.c.updated_at)
+        .limit(AT_ONCE)
+        .with_for_update(of=rows, skip_locked=True)
+    )
+    return Statement(query, "waited_since", "now")

@@ -17,15 +17,17 @@ from sqlalchemy import (
     String,
     Table,
     and_,
+    bindparam,
     select,
     true,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.contract import Address, FailReason, Line, PaymentMethod, ProductChanged, ProductStatus
+from infra.mapping import Mapped
 from infra.rows import values_of
 from infra.settings import Settings
-from infra.tables import Json, Mapped, Time, Uuid, Won64, index_unsettled, one_of
+from infra.tables import Json, Time, Uuid, Won64, index_unsettled, one_of
 from order.domain import UNSETTLED, ExpireOrder, Offer, Order, Orders, OrderState, PlaceOrder
 
 MOST_DUE = 500
@@ -71,6 +73,16 @@ price_list_table = Table(
 _orders: Mapped[str, Order] = Mapped(orders_table, Order, "order_id")
 _price_list: Mapped[str, Offer] = Mapped(price_list_table, Offer, "product_id")
 
+_overdue = (
+    select(orders_table.c.order_id)
+    .where(
+        orders_table.c.state == OrderState.PENDING,
+        orders_table.c.created_at <= bindparam("latest"),
+    )
+    .order_by(orders_table.c.created_at)
+    .limit(MOST_DUE)
+)
+
 
 def load(connection: Connection, messages: Sequence[object], now: datetime) -> Orders:
     """The orders that events are about, and the offers that are ordered or changed."""
@@ -101,15 +113,9 @@ async def overdue(
     connection: AsyncConnection, now: datetime, settings: Settings
 ) -> list[ExpireOrder]:
     """The orders whose deadline has come, the oldest first."""
-    columns = orders_table.c
     latest = now - timedelta(seconds=settings.order_timeout_seconds)
-    query = (
-        select(columns.order_id)
-        .where(columns.state == OrderState.PENDING, columns.created_at <= latest)
-        .order_by(columns.created_at)
-        .limit(MOST_DUE)
-    )
-    return [ExpireOrder(order_id=found) for found in await connection.scalars(query)]
+    found = await connection.scalars(_overdue, {"latest": latest})
+    return [ExpireOrder(order_id=order_id) for order_id in found]
 
 
 async def list_orders(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -11,15 +12,18 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Select,
     Table,
+    bindparam,
     select,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.contract import FailReason, PaymentMethod
+from infra.mapping import Appended, Mapped
 from infra.rows import Ledger, values_of
 from infra.settings import Settings
-from infra.tables import Appended, Mapped, Sequence64, Time, Uuid, Won64, index_unsettled, one_of
+from infra.tables import Sequence64, Time, Uuid, Won64, index_unsettled, one_of
 from payment.domain import (
     UNSETTLED,
     Entry,
@@ -111,6 +115,14 @@ _top_ups: Mapped[str, TopUp] = Mapped(top_ups_table, TopUp, "top_up_id")
 _ledger = Appended(ledger_table, Entry)
 
 
+def _due(key: Column[str], retry_at: Column[Any]) -> Select[str]:
+    return select(key).where(retry_at <= bindparam("now")).limit(MOST_DUE)
+
+
+_payments_due = _due(payments_table.c.order_id, payments_table.c.retry_at)
+_top_ups_due = _due(top_ups_table.c.top_up_id, top_ups_table.c.retry_at)
+
+
 def load(connection: Connection, messages: Sequence[object], now: datetime) -> Wallets:
     """The orders' payments, the top-ups, and the wallets of everybody concerned."""
     payments = _payments.load(connection, "order_id", values_of(messages, "order_id"))
@@ -134,12 +146,11 @@ async def unanswered(
     connection: AsyncConnection, now: datetime, _: Settings
 ) -> list[ResumePayment | ResumeTopUp]:
     """The errands to the gateway that have not come to their end in time."""
-    payments, top_ups = payments_table.c, top_ups_table.c
-    orders = select(payments.order_id).where(payments.retry_at <= now).limit(MOST_DUE)
-    others = select(top_ups.top_up_id).where(top_ups.retry_at <= now).limit(MOST_DUE)
+    payments = await connection.scalars(_payments_due, {"now": now})
+    top_ups = await connection.scalars(_top_ups_due, {"now": now})
     return [
-        *(ResumePayment(order_id=found) for found in await connection.scalars(orders)),
-        *(ResumeTopUp(top_up_id=found) for found in await connection.scalars(others)),
+        *(ResumePayment(order_id=found) for found in payments),
+        *(ResumeTopUp(top_up_id=found) for found in top_ups),
     ]
 
 

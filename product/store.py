@@ -20,8 +20,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.contract import CouponUsed, Line, ProductStatus
+from infra.mapping import Mapped
 from infra.rows import Ledger, Rows, values_of
-from infra.tables import Json, Mapped, Sequence64, Time, Uuid, Won64, index_unsettled, one_of
+from infra.tables import Json, Sequence64, Time, Uuid, Won64, index_unsettled, one_of
 from product.domain import UNSETTLED, BookStock, Entry, Hold, HoldState, Product, Shelves
 
 schema = MetaData()

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -26,8 +25,8 @@ NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 UNLUCKY = str(uuid4())
 
 
-def claim(now: datetime) -> dict[str, Any]:
-    return {"claimed_by": "test", "claimed_until": now + timedelta(seconds=10)}
+def claim(now: datetime) -> tuple[str, datetime]:
+    return "test", now + timedelta(seconds=10)
 
 
 def run(

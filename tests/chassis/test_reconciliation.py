@@ -34,7 +34,7 @@ async def publish(database: Database, running: Relay, count: int) -> list[str]:
 
 
 async def publish_these(database: Database, running: Relay, sealed: list[wire.Sealed]) -> list[str]:
-    await store(database, sealed, **running.claim(datetime.now(UTC)))
+    await store(database, sealed, *running.claim(datetime.now(UTC)))
     running.offer(sealed)
     await asyncio.wait_for(running.drained(), 10)
     await all_published(database)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -56,8 +55,11 @@ def events(count: int) -> list[wire.Sealed]:
     return [wire.seal(each, datetime.now(UTC)) for each in failed]
 
 
-async def store(database: Database, sealed: list[wire.Sealed], **claim: Any) -> None:
+async def store(
+    database: Database, sealed: list[wire.Sealed], claimed_by: str, claimed_until: datetime
+) -> None:
     """Put events into the outbox, as a batch does."""
+    claim = {"claimed_by": claimed_by, "claimed_until": claimed_until}
     rows = [msgspec.structs.asdict(each) | claim for each in sealed]
     await database.run(lambda connection: connection.execute(insert(tables.outbox), rows))
 
@@ -93,7 +95,7 @@ async def test_what_is_offered_is_published_at_once_and_noted(
 ) -> None:
     sealed = events(50)
     async with relay(database, nats_server.url) as running:
-        await store(database, sealed, **running.claim(datetime.now(UTC)))
+        await store(database, sealed, *running.claim(datetime.now(UTC)))
         running.offer(sealed)
         await asyncio.wait_for(running.drained(), 5)
         await all_published(database)
@@ -151,13 +153,13 @@ async def test_nothing_is_lost_while_the_broker_is_away(
     await nats_server.stop()
     sealed = events(20)
     async with relay(database, nats_server.url) as running:
-        await store(database, sealed[:10], **running.claim(datetime.now(UTC)))
+        await store(database, sealed[:10], *running.claim(datetime.now(UTC)))
         running.offer(sealed[:10])
         assert set((await published(database)).values()) == {None}
         await nats_server.start()
         await asyncio.wait_for(running.drained(), 20)
         await nats_server.stop()
-        await store(database, sealed[10:], **running.claim(datetime.now(UTC)))
+        await store(database, sealed[10:], *running.claim(datetime.now(UTC)))
         running.offer(sealed[10:])
         await nats_server.start()
         await asyncio.wait_for(running.drained(), 20)
@@ -197,14 +199,14 @@ async def test_receipts_of_a_lost_connection_are_not_noted(
     """The broker may have lost its store with it; what is not noted is published again."""
     broker = JetStream(nats_server.url, reactions, instance="me")
     idle = Relay(database, broker, system_clock, service="payment", instance="me")
-    mark = {"_event_id": "e", "published_at": LONG_AGO, "stream_sequence": 1}
+    marks = {"e": (LONG_AGO, 1)}
     taken = idle.take_receipts()
-    taken.marks.append(mark)
+    taken.marks.update(marks)
     idle.give_back(taken)
-    assert idle.take_receipts().marks == [mark]
+    assert idle.take_receipts().marks == marks
 
     idle.give_back(taken)
     idle.forget_receipts()
-    assert idle.take_receipts().marks == []
+    assert idle.take_receipts().marks == {}
     idle.give_back(taken)
-    assert idle.take_receipts().marks == []
+    assert idle.take_receipts().marks == {}

@@ -1,0 +1,91 @@
+"""Structs as rows, rows as structs: a table, and a struct whose fields are named as its columns.
+
+A batch loads and writes by statements that are compiled once (`infra/statements.py`). What the HTTP
+routes read is put together for each request.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any, Generic
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Table, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from infra.rows import K, R, Rows
+from infra.statements import Statement, among, inserting, updating
+
+
+class Appended(Generic[R]):
+    """A table to which rows are only added."""
+
+    def __init__(self, table: Table, row_type: type[R]) -> None:
+        self.table = table
+        self.row_type = row_type
+        self.fields = row_type.__struct_fields__
+        self.columns = [table.c[name] for name in self.fields]
+        self._insert = inserting(table, self.fields)
+
+    def row(self, values: Sequence[Any]) -> R:
+        """A row of a query that selected `columns`."""
+        return self.row_type(**dict(zip(self.fields, values, strict=True)))
+
+    async def find(self, connection: AsyncConnection, by: str, value: str) -> R | None:
+        """The row whose column `by` has this value; at most one does."""
+        query = select(*self.columns).where(self.table.c[by] == value)
+        row = (await connection.execute(query)).one_or_none()
+        return self.row(row) if row else None
+
+    async def page(
+        self,
+        connection: AsyncConnection,
+        matching: ColumnElement[bool],
+        *order: ColumnElement[Any],
+        offset: int,
+        size: int,
+    ) -> tuple[list[R], int]:
+        """One page of the rows that match, in this order, and how many there are in all."""
+        query = select(*self.columns).where(matching).order_by(*order)
+        rows = (await connection.execute(query.offset(offset).limit(size))).all()
+        count = select(func.count()).select_from(self.table).where(matching)
+        return [self.row(row) for row in rows], await connection.scalar(count) or 0
+
+    def append(self, connection: Connection, rows: Iterable[R]) -> None:
+        """Write new rows."""
+        self._insert.run(connection, map(msgspec.structs.astuple, rows))
+
+
+class Mapped(Appended[R], Generic[K, R]):
+    """A table whose rows are loaded by key, changed in memory and written back."""
+
+    def __init__(self, table: Table, row_type: type[R], *key: str) -> None:
+        super().__init__(table, row_type)
+        self._key_of: Callable[[Any], Any] = attrgetter(*key)
+        changing = [name for name in self.fields if name not in key]
+        self._update = updating(table, changing, key)
+        self._address = attrgetter(*changing, *key)
+        self._key = key
+        self._loading: dict[str, Statement] = {}
+
+    def load(self, connection: Connection, by: str, values: Sequence[str]) -> Rows[K, R]:
+        """The rows whose column `by` has one of the values, locked until the transaction ends.
+
+        Locked in the order of the key, so that two instances never wait for each other. (SQLite
+        has no row locks and needs none: it has one writer.)
+        """
+        if not values:
+            return Rows()
+        statement = self._loading.get(by) or self._loading_by(by)
+        rows = (self.row(row) for row in statement.rows(connection, values))
+        return Rows({self._key_of(row): row for row in rows})
+
+    def save(self, connection: Connection, rows: Rows[K, R]) -> None:
+        """Write what changed: one statement for all new rows, one for all changed ones."""
+        self.append(connection, rows.inserted)
+        self._update.run(connection, map(self._address, rows.updated))
+
+    def _loading_by(self, by: str) -> Statement:
+        query = select(*self.columns).where(among(self.table.c[by], "keys"))
+        query = query.order_by(*(self.table.c[name] for name in self._key)).with_for_update()
+        self._loading[by] = Statement(query, "keys")
+        return self._loading[by]

@@ -1,0 +1,203 @@
+"""Statements that are compiled once, and then run on the driver's own cursor.
+
+A batch runs the same dozen statements over and over. To build, hash and look up each of them every
+time costs many times what SQLite needs to carry it out. Here all that is done once for a dialect:
+what is left are the values, put into the driver's form by the columns' own types.
+
+For that the text must not depend on how many keys are asked for: see `among`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Dialect,
+    Insert,
+    Select,
+    Table,
+    Text,
+    TypeDecorator,
+    Update,
+    bindparam,
+    insert,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import Boolean, TypeEngine
+
+Process = Callable[[Any], Any] | None
+Values = Sequence[Any]
+
+
+class Statement:
+    """A statement whose values are given by position: `names` are its parameters, in their order.
+
+    Raises what `Connection.execute` raises.
+    """
+
+    def __init__(self, clause: Select[Any] | Insert | Update | Delete, *names: str) -> None:
+        self._clause = clause
+        self._names = names
+        self._prepared: dict[str, _Prepared] = {}
+
+    def rows(self, connection: Connection, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a query."""
+        prepared = self._for(connection.dialect)
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(prepared.text, prepared.bind(values))
+            return [prepared.read(row) for row in cursor.fetchall()]
+        except prepared.driver_error as error:
+            raise _translated(connection, prepared, error) from error
+        finally:
+            cursor.close()
+
+    def run(self, connection: Connection, many: Iterable[Values]) -> None:
+        """Run it once for each of these; not at all for none."""
+        prepared = self._for(connection.dialect)
+        bound = [prepared.bind(values) for values in many]
+        if not bound:
+            return
+        cursor = connection.connection.cursor()
+        try:
+            cursor.executemany(prepared.text, bound)
+        except prepared.driver_error as error:
+            raise _translated(connection, prepared, error) from error
+        finally:
+            cursor.close()
+
+    def _for(self, dialect: Dialect) -> "_Prepared":
+        prepared = self._prepared.get(dialect.name)
+        if prepared is None:
+            prepared = _Prepared(self._clause, self._names, dialect)
+            self._prepared[dialect.name] = prepared
+        return prepared
+
+
+class _Prepared:
+    """A statement in one dialect. Its parameters are positional: the engine is made so."""
+
+    def __init__(
+        self, clause: Select[Any] | Insert | Update | Delete, names: Sequence[str], dialect: Dialect
+    ) -> None:
+        compiled = clause.compile(dialect=dialect)
+        assert isinstance(compiled, SQLCompiler)
+        assert compiled.positiontup is not None, "the engine's paramstyle is positional"
+        self.text = compiled.string
+        self.driver_error: type[Exception] = dialect.loaded_dbapi.Error
+        types = {name: bound.type for name, bound in compiled.binds.items()}
+        constants = {name: value for name, value in compiled.params.items() if name not in names}
+        self._places = [
+            (names.index(name) if name in names else None, _to_driver(types[name], dialect))
+            for name in compiled.positiontup
+        ]
+        self._constants = [constants.get(name) for name in compiled.positiontup]
+        columns = clause.selected_columns if isinstance(clause, Select) else ()
+        self._read = [
+            (place, process)
+            for place, column in enumerate(columns)
+            if (process := _from_driver(column.type, dialect)) is not None
+        ]
+
+    def bind(self, values: Values) -> list[Any]:
+        """The values, as the driver takes them."""
+        bound = list(self._constants)
+        for place, (index, process) in enumerate(self._places):
+            value = bound[place] if index is None else values[index]
+            bound[place] = value if process is None else process(value)
+        return bound
+
+    def read(self, row: Values) -> tuple[Any, ...]:
+        """A row of the driver's, with the columns' types."""
+        if not self._read:
+            return tuple(row)
+        values = list(row)
+        for place, process in self._read:
+            values[place] = process(values[place])
+        return tuple(values)
+
+
+def _to_driver(of: TypeEngine[Any], dialect: Dialect) -> Process:
+    return of.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _from_driver(of: TypeEngine[Any], dialect: Dialect) -> Process:
+    return of.dialect_impl(dialect).result_processor(dialect, None)
+
+
+def _translated(connection: Connection, prepared: _Prepared, error: Exception) -> BaseException:
+    """The driver's error as SQLAlchemy's, and the connection given up if it is broken."""
+    dialect = connection.dialect
+    driver: Any = connection.connection.dbapi_connection
+    is_broken = dialect.is_disconnect(error, driver, None)  # type: ignore[arg-type]
+    if is_broken:
+        connection.invalidate(error)
+    return DBAPIError.instance(
+        prepared.text,
+        None,
+        error,
+        prepared.driver_error,
+        connection_invalidated=is_broken,
+        dialect=dialect,
+    )
+
+
+def inserting(table: Table, names: Sequence[str]) -> Statement:
+    """Adds rows with these columns."""
+    return Statement(insert(table).values({name: bindparam(name) for name in names}), *names)
+
+
+def updating(table: Table, names: Sequence[str], by: Sequence[str]) -> Statement:
+    """Changes columns of the row with a key: first their values, then the key's."""
+    these = (table.c[name] == bindparam(f"_{name}", type_=table.c[name].type) for name in by)
+    changes = update(table).where(*these).values({name: bindparam(name) for name in names})
+    return Statement(changes, *names, *(f"_{name}" for name in by))
+
+
+class _Keys(TypeDecorator[Sequence[str]]):
+    """Any number of keys as one value."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(ARRAY(Text) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return msgspec.json.encode(value).decode()
+
+
+class _Among(ColumnElement[bool]):
+    inherit_cache = True
+    type = Boolean()
+
+    def __init__(self, column: ColumnElement[Any], name: str) -> None:
+        self.column = column
+        self.keys = bindparam(name, type_=_Keys())
+
+
+def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """`column IN (...)`, with all the keys in the one parameter `name`: a list, of any length."""
+    return _Among(column, name)
+
+
+@compiles(_Among, "sqlite")
+def _among_in_sqlite(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    keys = compiler.process(element.keys, **options)
+    return f"{column} IN (SELECT value FROM json_each({keys}))"  # noqa: S608 - a bound parameter
+
+
+@compiles(_Among, "postgresql")
+def _among_in_postgresql(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    return f"{column} = ANY({compiler.process(element.keys, **options)})"
