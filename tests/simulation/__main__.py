@@ -17,9 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.model.world import all_edges
+from tests.simulation.awaits import all_awaits
+from tests.simulation.faults import PHASES
+from tests.simulation.machines import PARTICIPANTS
 from tests.simulation.schedule import Outcome, run, silence
 
 _CHUNK = 10
+_TELL_AFTER = 10_000
 
 
 def main() -> int:
@@ -62,6 +66,8 @@ def _many(arguments: argparse.Namespace, console: Console) -> int:
         for outcomes in pool.map(_chunk, chunks):
             for outcome in outcomes:
                 total.add(outcome)
+            if total.schedules % _TELL_AFTER == 0:
+                console.print(f"{total.schedules:,} schedules, {len(total.failed)} failed")
     total.show(console, perf_counter() - began)
     for outcome in total.failed[:5]:
         _show_failure(outcome, console)
@@ -131,10 +137,16 @@ class Total:
                 table.add_row(name, f"{times:,}")
             console.print(table)
         edges = all_edges()
+        awaits = all_awaits()
+        for place in awaits:
+            if not self.places[place]:
+                console.print(f"[yellow]never killed at[/] {place}", highlight=False)
         console.print(
             f"{self.schedules:,} schedules, {self.orders:,} orders {dict(self.ends)}, "
-            f"{self.kills:,} kills, {len(self.places)} awaits and {len(self.phases)} commit "
-            f"phases killed at, {len(self.faults)} kinds of faults\n"
+            f"{self.kills:,} kills\n"
+            f"killed at {len(self.places)} of {len(awaits)} awaits of the chassis and at "
+            f"{len(self.phases)} of {len(PARTICIPANTS) * len(PHASES)} phases of a commit; "
+            f"{len(self.faults)} kinds of faults\n"
             f"{len(self.edges & edges)} of {len(edges)} edges of the choreography walked "
             "(by new words; answers to repeats are not counted)\n"
             f"settled after the last fault within {median(self._settled):.0f} s (p50), "

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import text
 
 from events.choreography import load
 from order.domain import STATES, OrderState
@@ -25,8 +24,7 @@ _UNDONE = {
 
 
 def rows(cluster: Cluster, service: str, query: str) -> list[Any]:
-    with cluster.disks[service].engine.connect() as connection:
-        return list(connection.execute(text(query)).all())
+    return cluster.disks[service].rows(query)
 
 
 def states(cluster: Cluster, service: str) -> dict[str, str]:
@@ -40,6 +38,12 @@ def statuses(cluster: Cluster) -> dict[str, str]:
     return {
         order_id: _STATUS[OrderState(state)] for order_id, state in states(cluster, "order").items()
     }
+
+
+def dead_letters(cluster: Cluster, service: str) -> list[int]:
+    """What was set aside and not put back."""
+    query = "SELECT id FROM dead_letters WHERE redriven_at IS NULL"
+    return [row[0] for row in rows(cluster, service, query)]
 
 
 def unsettled(cluster: Cluster) -> list[str]:
@@ -188,7 +192,8 @@ def _events(cluster: Cluster) -> Iterator[str]:
         if message.headers["ce-id"] not in committed:
             yield f"{message.subject} was published and never committed"
     for service in PARTICIPANTS:
-        if dead := rows(cluster, service, "SELECT subject, error FROM dead_letters"):
+        bugs = "SELECT subject, error FROM dead_letters WHERE reason != 'RAISED'"
+        if dead := rows(cluster, service, bugs):
             yield f"{service} has dead letters: {dead[:3]}"
         for event_id, name, stream, sequence, key in rows(cluster, service, query):
             messages = cluster.hub.streams[stream].messages
@@ -210,9 +215,10 @@ def history(cluster: Cluster) -> tuple[str, set[tuple[str, str, str]]]:
     query = "SELECT event_id, name, cause_id, created_at, stream_sequence FROM outbox ORDER BY id"
     for service in PARTICIPANTS:
         for row in rows(cluster, service, query):
-            said.append(tuple(row))
-            names[row.event_id] = row.name
-            if row.cause_id:
-                causes.append((row.cause_id, service, row.name))
+            event_id, name, cause_id, *_ = row
+            said.append(row)
+            names[event_id] = name
+            if cause_id:
+                causes.append((cause_id, service, name))
     edges = {(names[cause], service, name) for cause, service, name in causes if cause in names}
     return repr(said), edges

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import random
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ from infra.ports import Outgoing, Receiver
 from tests.simulation.loop import LIFE
 
 LATENCY_SECONDS = 0.01
-RECONNECT_SECONDS = 0.25
+RECONNECT_SECONDS = 0.5
 AT_ONCE = 64
+LOOK_SECONDS = 1.0
 
 
 @dataclass
@@ -45,7 +47,7 @@ class Hub:
         self.cut_off: set[str] = set()
         self.copy: dict[str, Stream] | None = None
         self.not_stored = self.answer_lost = self.ack_lost = self.twice = self.late = 0.0
-        self.grown = asyncio.Event()
+        self.grown: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.faults: dict[str, int] = {}
 
     def reaches(self, service: str) -> bool:
@@ -84,7 +86,10 @@ class Hub:
         stream.messages.append(message)
         sequence = len(stream.messages)
         stream.known[message_id] = (now, sequence)
-        self.grown.set()
+        name = _name_of(message.subject)
+        for service, durable in stream.durables.items():
+            if name in durable.hears:
+                self.grown[service].set()
         return sequence
 
 
@@ -99,13 +104,20 @@ class SimulatedDelivery:
         self.headers: Mapping[str, str] = message.headers
 
     async def ack(self) -> None:
+        await self._pause()
         if not self._hub.happens("ack_lost"):
             self._durable.pending.pop(self.sequence, None)
 
     async def in_progress(self) -> None:
+        await self._pause()
         if self.sequence in self._durable.pending:
             now = asyncio.get_running_loop().time()
             self._durable.pending[self.sequence] = now + ACK_WAIT_SECONDS
+
+    async def _pause(self) -> None:
+        """As a rule a client only buffers it; now and then it waits for the wire."""
+        if self._hub.chance.random() < 0.2:
+            await asyncio.sleep(self._hub.chance.random() * LATENCY_SECONDS)
 
 
 class SimulatedBroker:
@@ -129,6 +141,7 @@ class SimulatedBroker:
     async def start(
         self, receive: Receiver, room: Callable[[], int], verify: Callable[[], Awaitable[None]]
     ) -> None:
+        await self._pause()
         self._task = asyncio.create_task(self._live(receive, room, verify))
         life = LIFE.get()
         if life is not None:
@@ -153,13 +166,15 @@ class SimulatedBroker:
         await self._ready.wait()
 
     def room_again(self) -> None:
-        self._hub.grown.set()
+        self._hub.grown[self._service].set()
 
     async def first_sequence(self, stream: str) -> int:
         await self._ask()
         return 1 if stream in self._hub.streams else 0
 
     async def event_at(self, stream: str, sequence: int) -> str | None:
+        if self._hub.chance.random() < 0.1:
+            await self._pause()
         if not self._hub.reaches(self._service):
             raise BrokerAway
         held = self._hub.streams.get(stream)
@@ -176,8 +191,10 @@ class SimulatedBroker:
 
     async def stop_delivering(self) -> None:
         self._delivers = False
+        await self._pause()
 
     async def stop(self) -> None:
+        await self._pause()
         if self._task is not None:
             self._task.cancel()
 
@@ -222,12 +239,11 @@ class SimulatedBroker:
             await self._pause()
 
     async def _until_grown(self) -> None:
-        self._hub.grown.clear()
-        try:
-            async with asyncio.timeout(1.0):
-                await self._hub.grown.wait()
-        except TimeoutError:
-            return  # a redelivery may be due
+        grown = self._hub.grown[self._service]
+        grown.clear()
+        looking = asyncio.get_running_loop().call_later(LOOK_SECONDS, grown.set)
+        await grown.wait()  # or until a redelivery may be due
+        looking.cancel()
 
     def _due(self, room: int) -> list[SimulatedDelivery]:
         now = asyncio.get_running_loop().time()
@@ -248,8 +264,7 @@ class SimulatedBroker:
         while durable.next_sequence <= len(stream.messages) and len(new) < room:
             sequence = durable.next_sequence
             durable.next_sequence += 1
-            name = stream.messages[sequence - 1].subject.rpartition(".")[2]
-            if name in durable.hears:
+            if _name_of(stream.messages[sequence - 1].subject) in durable.hears:
                 new.append(sequence)
         for sequence in (*again, *new):
             durable.pending[sequence] = now + ACK_WAIT_SECONDS
@@ -264,6 +279,10 @@ class SimulatedBroker:
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._hub.chance.random() * LATENCY_SECONDS)
+
+
+def _name_of(subject: str) -> str:
+    return subject.rpartition(".")[2]
 
 
 def _stream_of(subject: str) -> str:

@@ -6,11 +6,12 @@ before it, in its middle (nothing of it stays), or after the commit and before a
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, MetaData, Result, create_engine, event
+from sqlalchemy import Connection, MetaData, Result, create_engine
 from sqlalchemy.pool import StaticPool
 
 from infra import tables
@@ -28,38 +29,58 @@ FULL = "database or disk is full"
 class Disk:
     """A service's data, and what is wrong with it just now.
 
-    `kill_in` counts transactions down to the one in whose phase the process is killed.
+    `kill_in` counts transactions down to the one in whose phase the process is killed, `raises`
+    batches on which the code raises.
     """
 
     def __init__(self, schema: MetaData) -> None:
-        self.engine = _engine()
-        tables.metadata.create_all(self.engine)
-        schema.create_all(self.engine)
-        self._template = _raw(_engine())
-        _raw(self.engine).backup(self._template)
+        self.connection, self._driver = _connect()
+        tables.metadata.create_all(self.connection)
+        schema.create_all(self.connection)
+        _, self._template = _connect()
+        self._driver.backup(self._template)
         self.outage: str | None = None
         self.kill_in: tuple[int, str] | None = None
+        self.raises = 0
+
+    def rows(self, query: str) -> list[Any]:
+        """What stands there."""
+        return self._driver.execute(query).fetchall()
 
     def wipe(self) -> None:
         """As new, for the next schedule."""
-        self._template.backup(_raw(self.engine))
+        self._template.backup(self._driver)
+        self.calm()
+
+    def calm(self) -> None:
+        """Nothing is wrong with it any more."""
         self.outage = None
         self.kill_in = None
+        self.raises = 0
 
     def transact(self, work: Callable[[Connection], T], kill: Callable[[str], None]) -> T:
         """One transaction. Raises Killed where this is the one to die in."""
         phase = self._phase()
         if phase == "before":
             kill(phase)
-        with self.engine.begin() as connection:
-            result = work(connection)
-            if self.outage == FULL:
-                raise Outage(FULL)  # as a rule it is found when a page is to be written
-            if phase == "in":
-                kill(phase)
+        self._driver.execute("BEGIN")
+        try:
+            result = work(self.connection)
+            self._write(phase, kill)
+        except BaseException:
+            self._driver.execute("ROLLBACK")
+            raise
+        self._driver.execute("COMMIT")
         if phase == "after":
             kill(phase)
         return result
+
+    def _write(self, phase: str | None, kill: Callable[[str], None]) -> None:
+        """What can go wrong before a commit: a full disk is found when a page is to be written."""
+        if self.outage == FULL:
+            raise Outage(FULL)
+        if phase == "in":
+            kill(phase)
 
     def _phase(self) -> str | None:
         if self.kill_in is None:
@@ -93,14 +114,15 @@ class SimulatedDatabase(Database):
         await self._pause()
         if self._disk.outage == LOCKED:
             raise RetryLater(LOCKED)
-        with self._disk.engine.connect() as connection:
-            yield _Reader(connection)
+        yield _Reader(self._disk.connection)
 
     async def create(self, *_: MetaData) -> None:
         """The tables are there already."""
+        await self._pause()
 
     async def close(self) -> None:
         """The disk stays."""
+        await self._pause()
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._chance.random() * SLOW_SECONDS)
@@ -120,25 +142,18 @@ class _Reader:
     async def execute(self, statement: Any) -> Result[Any]:
         return self._connection.execute(statement)
 
-    async def scalars(self, statement: Any) -> Any:
-        return self._connection.scalars(statement)
-
-    async def scalar(self, statement: Any) -> Any:
-        return self._connection.scalar(statement)
+    async def scalars(self, statement: Any, values: Any = None) -> Any:
+        return self._connection.scalars(statement, values)
 
 
-def _engine() -> Engine:
+def _connect() -> tuple[Connection, sqlite3.Connection]:
+    """A connection, and the driver's own: transactions are begun and ended by hand."""
     engine = create_engine(
-        "sqlite+pysqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        "sqlite+pysqlite://",
+        poolclass=StaticPool,
+        connect_args={"check_same_thread": False, "isolation_level": None},
     )
-    event.listen(engine, "connect", _by_hand)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    return engine
-
-
-def _by_hand(connection: Any, _: object) -> None:
-    connection.isolation_level = None
-
-
-def _raw(engine: Engine) -> Any:
-    return engine.raw_connection().driver_connection
+    connection = engine.connect()
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return connection, driver

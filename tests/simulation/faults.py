@@ -9,6 +9,10 @@ import msgspec
 from tests.simulation.database import FULL, LOCKED
 from tests.simulation.machines import Cluster
 
+FEW_STEPS = 40
+STEPS = 200
+"""So far ahead a step is aimed at."""
+
 PHASES = ("before", "in", "after")
 MESSAGE_FAULTS = ("not_stored", "answer_lost", "ack_lost", "twice", "late")
 
@@ -38,6 +42,36 @@ async def _kill_all(cluster: Cluster, fault: Fault) -> None:
         machine.kill()
     await asyncio.sleep(fault.seconds)
     cluster.start()
+
+
+async def _kill_at_step(cluster: Cluster, fault: Fault) -> None:
+    machine = cluster.machines[fault.which % len(cluster.machines)]
+    machine.kill_at_step(1 + fault.which % STEPS)
+    await asyncio.sleep(fault.seconds)
+    cluster.start()
+    machine.kill_at_step(1 + fault.which % FEW_STEPS)  # once more, while it starts
+    await asyncio.sleep(fault.seconds)
+    cluster.loop.aim = None
+    cluster.start()
+
+
+async def _restart(cluster: Cluster, fault: Fault) -> None:
+    """As an orchestrator does it: SIGTERM, and SIGKILL to what is not gone in time."""
+    machine = cluster.machines[fault.which % len(cluster.machines)]
+    machine.stop()
+    if fault.which % 2:
+        machine.kill_at_step(1 + fault.which % FEW_STEPS)
+    await asyncio.sleep(fault.seconds)
+    cluster.loop.aim = None
+    machine.kill()
+    machine.start()
+
+
+async def _bug(cluster: Cluster, fault: Fault) -> None:
+    disk = list(cluster.disks.values())[fault.which % len(cluster.disks)]
+    disk.raises = 1 + fault.which % 5
+    await asyncio.sleep(fault.seconds)
+    disk.raises = 0
 
 
 async def _kill_in_commit(cluster: Cluster, fault: Fault) -> None:
@@ -121,6 +155,9 @@ KINDS: dict[str, Callable[[Cluster, Fault], Awaitable[None]]] = {
     "kill -9": _kill,
     "kill -9 of everything": _kill_all,
     "kill -9 in a commit": _kill_in_commit,
+    "kill -9 at an await": _kill_at_step,
+    "a restart": _restart,
+    "code that raises": _bug,
     "a database is locked": _outage(LOCKED),
     "a disk is full": _outage(FULL),
     "the broker is away": _broker_away,
@@ -132,7 +169,7 @@ KINDS: dict[str, Callable[[Cluster, Fault], Awaitable[None]]] = {
     "the gateway refuses refunds": _gateway_refuses,
     "a clock jumps": _clock_jump,
 }
-_WEIGHTS = [6 if kind.startswith("kill -9") else 2 for kind in KINDS]
+_WEIGHTS = [5 if kind.startswith("kill -9") else 2 for kind in KINDS]
 
 
 def drawn(chance: random.Random, count: int, within_seconds: float) -> list[Fault]:
@@ -142,7 +179,7 @@ def drawn(chance: random.Random, count: int, within_seconds: float) -> list[Faul
         Fault(
             kind=kind,
             at_seconds=chance.random() * within_seconds,
-            seconds=0.1 + chance.random() ** 2 * 6,
+            seconds=0.1 + chance.random() ** 3 * 6,
             which=chance.randrange(1000),
         )
         for kind in kinds

@@ -115,7 +115,8 @@ class SimulatedGateway:
         """Nobody watches for alarms here."""
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Let go of the connections."""
+        await asyncio.sleep(self._gateway.chance.random() * LATENCY_SECONDS)
 
     def _behaviour(self) -> Behaviour:
         gateway = self._gateway

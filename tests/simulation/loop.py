@@ -9,10 +9,9 @@ every step that it would still take. No `finally` runs, no callback, no answer: 
 
 import asyncio
 from asyncio import events
-from collections import Counter
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from types import CoroutineType, FrameType
+from heapq import heappop
 from typing import Any
 
 
@@ -41,26 +40,36 @@ class Endless(RuntimeError):
     """Nothing is ready and nothing is due: whoever waits, waits for ever."""
 
 
+class Aim:
+    """Kills a process at one of its next steps: that is how every await is met, however short."""
+
+    def __init__(self, life: Life, steps: int, kill: Callable[[], None]) -> None:
+        self._life = life
+        self._steps = steps
+        self._kill = kill
+
+    def shoot(self, step: events.Handle) -> None:
+        context: Context | None = step._context  # type: ignore[attr-defined]
+        if context is None or context.get(LIFE) is not self._life:
+            return
+        self._steps -= 1
+        if self._steps == 0:
+            self._kill()
+
+
 class SimulatedLoop(asyncio.BaseEventLoop):
     """asyncio's own loop without a selector."""
 
     def __init__(self) -> None:
         super().__init__()
         self._now_seconds = 0.0
-        self._selector = self
         self.steps = 0
         self.is_done = False
+        self.aim: Aim | None = None
         self.set_exception_handler(lambda *_: None)
 
     def time(self) -> float:
         return self._now_seconds
-
-    def select(self, timeout: float | None) -> list[Any]:
-        """Where a real loop waits, this one lets the time pass."""
-        if timeout is None:
-            raise Endless
-        self._now_seconds += timeout
-        return []
 
     def call_soon(  # type: ignore[override]  # of any arguments, as at run time
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
@@ -76,6 +85,26 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self.is_done or _is_over(context):
             return events.TimerHandle(when, _nothing, (), self)
         return super().call_at(when, callback, *args, context=context)
+
+    def _run_once(self) -> None:
+        """A round of asyncio's: all that is ready. Where a real loop waits, the time passes."""
+        ready, scheduled = self._ready, self._scheduled  # type: ignore[attr-defined]
+        while scheduled and scheduled[0]._cancelled:
+            heappop(scheduled)._scheduled = False
+        if not ready:
+            if not scheduled:
+                raise Endless
+            self._now_seconds = max(self._now_seconds, scheduled[0]._when)
+        while scheduled and scheduled[0]._when <= self._now_seconds:
+            due = heappop(scheduled)
+            due._scheduled = False
+            ready.append(due)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if self.aim is not None and not handle._cancelled:
+                self.aim.shoot(handle)
+            if not handle._cancelled:
+                handle._run()
 
     def kill(self, life: Life) -> None:
         """Forget every step that this life would still take."""
@@ -98,26 +127,3 @@ def _is_over(context: Context | None) -> bool:
 
 def _nothing() -> None:
     """What a dead process does."""
-
-
-def waiting_at(life: Life) -> Counter[str]:
-    """Where in our own code the tasks of a process stand: each await at which a kill meets them."""
-    return Counter(
-        place for task in life.tasks if not task.done() and (place := _place(task.get_coro()))
-    )
-
-
-def _place(coroutine: Any) -> str | None:
-    """The innermost await of production code, as file:line."""
-    place = None
-    while isinstance(coroutine, CoroutineType):
-        frame: FrameType | None = coroutine.cr_frame
-        if frame is not None and "/tests/" not in frame.f_code.co_filename:
-            file = "/".join(frame.f_code.co_filename.rsplit("/", 2)[-2:])
-            if file.split("/")[0] in _OURS:
-                place = f"{file}:{frame.f_lineno} {frame.f_code.co_qualname}"
-        coroutine = coroutine.cr_await
-    return place
-
-
-_OURS = ("infra", "order", "product", "coupon", "payment")

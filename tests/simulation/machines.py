@@ -3,24 +3,30 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Coroutine
 from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+import msgspec
+
 from coupon.app import participant as coupon
+from infra import deadletters
 from infra.batch import Participant
+from infra.messages import Done, IdempotencyKey
 from infra.ports import Ports
 from infra.service import Service
 from infra.settings import Settings, from_environment
 from order.app import participant as order
 from payment.app import participant as payment
 from product.app import participant as product
+from tests.simulation.awaits import waiting_at
 from tests.simulation.broker import Hub, SimulatedBroker
 from tests.simulation.database import Disk, SimulatedDatabase
 from tests.simulation.gateway import Gateway, SimulatedGateway
-from tests.simulation.loop import LIFE, Life, SimulatedLoop, waiting_at
+from tests.simulation.loop import LIFE, Aim, Life, SimulatedLoop
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 PARTICIPANTS: dict[str, Participant[Any]] = {
@@ -29,6 +35,13 @@ PARTICIPANTS: dict[str, Participant[Any]] = {
     "coupon": coupon,
     "payment": payment,
 }
+ERRANDS_AT_ONCE = 2
+"""Fewer than in production, to see them wait for each other."""
+
+PATIENCE_SECONDS = 8.0
+"""After so long a client sends a request again."""
+
+T = TypeVar("T")
 
 
 @cache
@@ -47,6 +60,7 @@ class Machine:
         self.service: Service[Any] | None = None
         self._cluster = cluster
         self._life: Life | None = None
+        self._context = Context()
 
     @property
     def is_alive(self) -> bool:
@@ -54,10 +68,10 @@ class Machine:
 
     def start(self) -> None:
         self._life = Life(self.name)
-        context = copy_context()
-        context.run(LIFE.set, self._life)
-        self.service = context.run(self._make)
-        starting = self._cluster.loop.create_task(self.service.start(), context=context)
+        self._context = copy_context()
+        self._context.run(LIFE.set, self._life)
+        self.service = self._context.run(self._make)
+        starting = self._cluster.loop.create_task(self.service.start(), context=self._context)
         starting.add_done_callback(self._supervise, context=Context())
 
     def _supervise(self, starting: asyncio.Task[None]) -> None:
@@ -69,6 +83,46 @@ class Machine:
     def _start_again(self) -> None:
         if not self.is_alive:
             self.start()
+
+    async def ask(self, command: object, key: IdempotencyKey | None) -> Done:
+        """Send a request. Raises what it is refused with, and TimeoutError."""
+        assert self.service is not None
+        return await self._within(self.service.ask(command, key))
+
+    async def join(self, errand: object) -> Done | None:
+        """Wait for an errand. Raises TimeoutError."""
+        assert self.service is not None
+        return await self._within(self.service.errands.join(errand))
+
+    async def redrive(self, letter_id: int) -> None:
+        """As the operators' route does."""
+        service = self.service
+        assert service is not None
+        async with service.reading() as connection:
+            row = await deadletters.find(connection, letter_id)
+        assert row is not None
+        await service.database.run(
+            lambda db: deadletters.mark_redriven(db, letter_id, service.clock())
+        )
+        await service.redeliver(deadletters.Redelivery(row))
+
+    async def _within(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it as a part of this process: killed with it, it never answers."""
+        task = self._cluster.loop.create_task(work, context=self._context)
+        answer: asyncio.Future[T] = self._cluster.loop.create_future()
+        task.add_done_callback(lambda _: _pass_on(task, answer), context=Context())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await answer
+
+    def stop(self) -> None:
+        """As SIGTERM: it begins to finish what it has in hand."""
+        if self.is_alive and self.service is not None:
+            self._cluster.loop.create_task(self.service.stop(), context=self._context)
+
+    def kill_at_step(self, steps: int) -> None:
+        """As kill -9, at one of its next steps."""
+        if self._life is not None:
+            self._cluster.loop.aim = Aim(self._life, steps, self.kill)
 
     def kill(self) -> None:
         """As kill -9: whatever it was about to do is not done."""
@@ -99,7 +153,23 @@ class Machine:
             database=lambda _: database,
         )
         settings = cluster.settings(name, self.name)
-        return Service(participant, settings, ports, SimulatedGateway(cluster.gateway))
+        service = Service(
+            self._with_bugs(participant), settings, ports, SimulatedGateway(cluster.gateway)
+        )
+        service.errands._room = asyncio.Semaphore(ERRANDS_AT_ONCE)
+        return service
+
+    def _with_bugs(self, participant: Participant[Any]) -> Participant[Any]:
+        """Code that raises now and then, for a reason that nobody knows."""
+        disk = self._cluster.disks[self.service_name]
+
+        def load(*arguments: Any) -> Any:
+            if disk.raises:
+                disk.raises -= 1
+                raise RuntimeError("a bug that shows now and then")
+            return participant.load(*arguments)
+
+        return msgspec.structs.replace(participant, load=load)
 
     def _clock(self) -> datetime:
         ahead = timedelta(seconds=self.clock_ahead_seconds)
@@ -142,16 +212,26 @@ class Cluster:
             if not machine.is_alive:
                 machine.start()
 
-    def one(self, service: str) -> Service[Any] | None:
+    def one(self, service: str) -> Machine | None:
         """An instance that is alive, if there is one."""
         alive = [each for each in self.machines if each.service_name == service and each.is_alive]
-        return self.chance.choice(alive).service if alive else None
+        return self.chance.choice(alive) if alive else None
 
     def new_id(self) -> str:
         return str(UUID(int=self.chance.getrandbits(128), version=4))
 
     def settings(self, service: str, instance: str) -> Settings:
         return from_environment(service, {"INSTANCE": instance, **self._environment})
+
+
+def _pass_on(task: asyncio.Task[T], answer: asyncio.Future[T]) -> None:
+    if answer.done() or task.cancelled():
+        return
+    error = task.exception()
+    if error is None:
+        answer.set_result(task.result())
+    else:
+        answer.set_exception(error)
 
 
 def keep_tasks(loop: asyncio.AbstractEventLoop, coroutine: Any, **more: Any) -> asyncio.Task[Any]:
