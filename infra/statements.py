@@ -184,6 +184,10 @@ class _Among(ColumnElement[bool]):
         self.column = column
         self.keys = bindparam(name, type_=_Keys())
 
+    def self_group(self, against: Any = None) -> ColumnElement[Any]:
+        """As it is: SQLAlchemy would make it `... = 1`, and SQLite would scan the table."""
+        return self
+
 
 def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """`column IN (...)`, with all the keys in the one parameter `name`: a list, of any length."""

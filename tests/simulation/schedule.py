@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import msgspec
@@ -108,6 +109,15 @@ class _Schedule:
         self._violations: list[str] = []
 
     async def run(self) -> Outcome:
+        with patch("infra.service._stop_if_broken", self._broken):
+            return await self._run()
+
+    def _broken(self, loop: asyncio.Task[None]) -> None:
+        """A service whose loop ends by itself would stop here: a bug, whatever was done to it."""
+        if not loop.cancelled():
+            self._violations.append(f"a loop has ended: {loop.exception()!r}")
+
+    async def _run(self) -> Outcome:
         self._cluster.start()
         await self._stock_up()
         work = [self._later(self._client(i)) for i in range(self._orders)]
