@@ -168,7 +168,7 @@ class Mailbox:
         in it could be the reason.
         """
         pause_seconds = FIRST_PAUSE_SECONDS
-        while True:
+        while batch:
             try:
                 return await self._transact(batch)
             except Outage as outage:
@@ -181,6 +181,7 @@ class Mailbox:
             await asyncio.sleep(pause_seconds * jitter)
             pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
             batch[:] = _still_wanted(batch)
+        return []
 
 
 def _is_dead_letter(batch: list[Message]) -> bool:

@@ -140,6 +140,25 @@ async def test_a_caller_who_has_waited_too_long_is_told_and_left_out(writer: Wri
     assert writer.settled == [heard]
 
 
+async def test_a_batch_that_everybody_has_left_is_dropped(writer: Writer) -> None:
+    """What was raised for it next would have been nobody's, and ended the loop."""
+    away = asyncio.Event()
+
+    def work(_: list[Message]) -> list[Outcome]:
+        away.set()
+        raise Outage("locked")
+
+    writer.work = work
+    async with at_work(writer, patience_seconds=0.05) as mailbox:
+        with pytest.raises(RetryLater):
+            await mailbox.ask("too late")
+        await mailbox.drained()
+        assert away.is_set()
+        assert all(writer.batches)
+        writer.work = lambda batch: [Done(answer="done") for _ in batch]
+        assert (await mailbox.ask("next")).answer == "done"
+
+
 async def test_a_full_mailbox_refuses_commands_and_takes_events(writer: Writer) -> None:
     async with at_work(writer, capacity=2) as mailbox:
         writer.may_go.clear()

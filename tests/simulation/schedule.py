@@ -33,7 +33,7 @@ BUSY_SECONDS = (0.5, 1.0, 2.0, 4.0)
 """Within so long all orders are placed: at once, so that batches are large, or one by one."""
 
 MOST_FAULTS = 14
-LONGEST_SECONDS = 1800.0
+LONGEST_SECONDS = 900.0
 LOOK_SECONDS = 1.0
 RICH, POOR, PLENTY, SCARCE = (str(UUID(int=n)) for n in (1, 2, 3, 4))
 SETTINGS = {"ORDER_TIMEOUT_SECONDS": "8", "REPEAT_AFTER_SECONDS": "3"}
