@@ -184,7 +184,7 @@ class _Among(ColumnElement[bool]):
         self.column = column
         self.keys = bindparam(name, type_=_Keys())
 
-    def self_group(self, against: Any = None) -> ColumnElement[Any]:
+    def self_group(self, against: Any = None) -> ColumnElement[Any]:  # noqa: ARG002 - its signature
         """As it is: SQLAlchemy would make it `... = 1`, and SQLite would scan the table."""
         return self
 
