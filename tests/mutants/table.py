@@ -246,7 +246,7 @@ MUTANTS = (
     tests(
         "an event's id is random",
         "events/wire.py",
-        'return str(uuid5(_NAMESPACE, f"{event_type.__name__}/{key}/{occurrence}"))',
+        'return _uuid5(f"{event_type.__name__}/{key}/{occurrence}")',
         "from uuid import uuid4\n\n    return str(uuid4())",
         "tests/unit/test_wire.py",
     ),
@@ -258,10 +258,24 @@ MUTANTS = (
         "tests/unit/test_wire.py",
     ),
     tests(
+        "a batch that everybody has left is committed all the same",
+        "infra/mailbox.py",
+        "while batch:",
+        "while True:",
+        "tests/chassis/test_mailbox.py",
+    ),
+    tests(
+        "a list of keys is not looked up in the index",
+        "infra/statements.py",
+        "        return self\n",
+        "        return super().self_group(against)\n",
+        "tests/chassis/test_statements.py",
+    ),
+    tests(
         "no inbox row",
         BATCH,
-        "        if self._received:\n",
-        "        if False:\n",
+        "_receive.run(connection, self._received)",
+        "_receive.run(connection, [])",
         "tests/chassis/test_batch.py",
     ),
     tests(
@@ -288,7 +302,7 @@ MUTANTS = (
     tests(
         "the sweep takes what another instance is publishing",
         OUTBOX,
-        ".where(outbox.c.published_at.is_(None), outbox.c.claimed_until <= now)",
+        '.where(outbox.c.published_at.is_(None), outbox.c.claimed_until <= bindparam("now"))',
         ".where(outbox.c.published_at.is_(None))",
         "tests/chassis/test_relay.py",
     ),
