@@ -22,6 +22,7 @@ import msgspec
 from events.contract import FailReason, OrderTimedOut, PaymentMethod, StockDecremented
 from infra.errors import Conflict, NotFound
 from infra.rows import Ledger, Rows, WorkingSet
+from payment.errands import Action, Errand, Purpose
 
 LARGEST_BALANCE = 10**15
 """A wallet's limit in won, far inside what the column can hold."""
@@ -145,6 +146,13 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_TOP_UP_ACTIONS = {
+    TopUpState.INTENT: Action.CHARGE,
+    TopUpState.VOIDING: Action.VOID,
+    TopUpState.REFUNDING: Action.REFUND,
+}
+
+
 class TopUp(msgspec.Struct, frozen=True, kw_only=True):
     """Money that a customer brings into a wallet through the gateway."""
 
@@ -175,65 +183,6 @@ class TopUp(msgspec.Struct, frozen=True, kw_only=True):
             attempt=0,
             began_at=self.created_at,
         )
-
-
-# ---------------------------------------------------------------- the gateway
-
-
-class Action(StrEnum):
-    CHARGE = "CHARGE"
-    VOID = "VOID"
-    REFUND = "REFUND"
-
-
-_TOP_UP_ACTIONS = {
-    TopUpState.INTENT: Action.CHARGE,
-    TopUpState.VOIDING: Action.VOID,
-    TopUpState.REFUNDING: Action.REFUND,
-}
-
-
-class Purpose(StrEnum):
-    ORDER = "ORDER"
-    TOP_UP = "TOP_UP"
-
-
-class Outcome(StrEnum):
-    """What the gateway has decided. That nobody knows is not among them: then it is asked again."""
-
-    CAPTURED = "CAPTURED"
-    DECLINED = "DECLINED"
-    VOIDED = "VOIDED"
-    REFUNDED = "REFUNDED"
-    REFUND_REFUSED = "REFUND_REFUSED"
-
-
-class Errand(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted of the gateway. `key` is the charge's idempotency key there.
-
-    `subject` is the order or the top-up. `attempt` tells an order's refunds apart. `began_at` is
-    when the key was first used: the gateway remembers it for so long only.
-    """
-
-    action: Action
-    purpose: Purpose
-    subject: str
-    key: str
-    customer_id: str
-    amount: int
-    attempt: int
-    began_at: datetime
-
-    @property
-    def refund_key(self) -> str:
-        """The refund's own idempotency key: one for each attempt."""
-        return f"{self.key}/refund/{self.attempt}"
-
-    def settled(self, outcome: Outcome) -> "GatewayDecided | TopUpDecided":
-        """The command that brings the gateway's answer back."""
-        if self.purpose is Purpose.TOP_UP:
-            return TopUpDecided(top_up_id=self.subject, outcome=outcome)
-        return GatewayDecided(order_id=self.subject, outcome=outcome, attempt=self.attempt)
 
 
 class Wallets(WorkingSet):
@@ -380,21 +329,6 @@ class GiveUpTopUp(msgspec.Struct, frozen=True, kw_only=True):
     """Nobody waits for it any more: see to it that nothing is taken for it."""
 
     top_up_id: str
-
-
-class TopUpDecided(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateway's answer about a top-up."""
-
-    top_up_id: str
-    outcome: Outcome
-
-
-class GatewayDecided(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateway's answer about an order's payment. Of a refund, `attempt` says which."""
-
-    order_id: str
-    outcome: Outcome
-    attempt: int
 
 
 class ResumePayment(msgspec.Struct, frozen=True, kw_only=True):

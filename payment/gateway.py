@@ -26,16 +26,8 @@ from tenacity import (
 from infra.errors import Outage
 from infra.ports import CarryOut, Clock
 from infra.settings import Settings
-from payment.domain import (
-    ERRAND_SECONDS,
-    Action,
-    Errand,
-    GatewayDecided,
-    Outcome,
-    Payment,
-    Stray,
-    TopUpDecided,
-)
+from payment.domain import ERRAND_SECONDS, Payment, Stray
+from payment.errands import Action, Errand, GatewayDecided, Outcome, TopUpDecided
 
 log = logging.getLogger(__name__)
 

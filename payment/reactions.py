@@ -17,11 +17,9 @@ from payment.domain import (
     BeginTopUp,
     ChargeWallet,
     EntryKind,
-    GatewayDecided,
     GiveUpTopUp,
     OpenedWallet,
     OpenWallet,
-    Outcome,
     Payment,
     PaymentState,
     ResumePayment,
@@ -29,13 +27,13 @@ from payment.domain import (
     SeedWallet,
     Stray,
     TopUp,
-    TopUpDecided,
     TopUpState,
     Wallet,
     Wallets,
     no_top_up,
     no_wallet,
 )
+from payment.errands import GatewayDecided, Outcome, TopUpDecided
 
 reactions = Reactions("payment")
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from infra.errors import Outage
 from infra.simulators import gateway as simulator
 from payment import gateway
-from payment.domain import Action, Errand, GatewayDecided, Outcome, Purpose, TopUpDecided
+from payment.errands import Action, Errand, GatewayDecided, Outcome, Purpose, TopUpDecided
 from tests.shop import free_port
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -6,7 +6,8 @@ from typing import Any
 
 from coupon.domain import HoldState as CouponState
 from order.domain import Order, OrderState, OrderStatus
-from payment.domain import Outcome, PaymentState
+from payment.domain import PaymentState
+from payment.errands import Outcome
 from product.domain import HoldState as StockState
 from tests.model.locals import Local
 from tests.model.outside import ChargeState, Outside

@@ -238,7 +238,7 @@ MUTANTS = (
     ),
     tests(
         "one refund key for all attempts",
-        "payment/domain.py",
+        "payment/errands.py",
         'return f"{self.key}/refund/{self.attempt}"',
         'return f"{self.key}/refund"',
         "tests/test_gateway_client.py",

@@ -6,7 +6,7 @@ from collections import Counter
 from enum import StrEnum
 
 from infra.errors import Outage
-from payment.domain import Action, Errand, GatewayDecided, Outcome, TopUpDecided
+from payment.errands import Action, Errand, GatewayDecided, Outcome, TopUpDecided
 
 LATENCY_SECONDS = 0.05
 HANGING_SECONDS = 8.0

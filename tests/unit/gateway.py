@@ -5,7 +5,8 @@ from collections.abc import Collection
 import msgspec
 
 from events.contract import Event
-from payment.domain import Action, Errand, GatewayDecided, Outcome, TopUpDecided, Wallets
+from payment.domain import Wallets
+from payment.errands import Action, Errand, GatewayDecided, Outcome, TopUpDecided
 from payment.reactions import reactions
 from tests.unit.telling import tell
 

@@ -18,17 +18,8 @@ from events.contract import (
     StockDecremented,
 )
 from events.wire import id_of
-from payment.domain import (
-    ERRAND_SECONDS,
-    Action,
-    Errand,
-    GatewayDecided,
-    Outcome,
-    Payment,
-    Purpose,
-    ResumePayment,
-    payment_id,
-)
+from payment.domain import ERRAND_SECONDS, Payment, ResumePayment, payment_id
+from payment.errands import Action, Errand, GatewayDecided, Outcome, Purpose
 from payment.reactions import reactions
 from tests.unit.telling import tell
 from tests.unit.wallets import (

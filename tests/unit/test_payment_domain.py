@@ -14,13 +14,7 @@ from events.contract import (
     PaymentRefundFailed,
     StockDecremented,
 )
-from payment.domain import (
-    LARGEST_BALANCE,
-    UNSETTLED,
-    EntryKind,
-    PaymentState,
-    payment_id,
-)
+from payment.domain import LARGEST_BALANCE, UNSETTLED, EntryKind, PaymentState, payment_id
 from payment.reactions import reactions
 from tests.unit.telling import tell
 from tests.unit.wallets import (

@@ -9,18 +9,14 @@ from infra.errors import Conflict, NotFound
 from payment.domain import (
     ERRAND_SECONDS,
     LARGEST_BALANCE,
-    Action,
     BeginTopUp,
     EntryKind,
-    Errand,
     GiveUpTopUp,
-    Outcome,
-    Purpose,
     ResumeTopUp,
     TopUp,
-    TopUpDecided,
     TopUpState,
 )
+from payment.errands import Action, Errand, Outcome, Purpose, TopUpDecided
 from payment.reactions import reactions
 from tests.unit.telling import tell
 from tests.unit.wallets import BEGAN, DUE, LATER, is_untouched, top_up, wallets

@@ -12,8 +12,6 @@ from events.contract import (
 )
 from infra.rows import Ledger, Rows
 from payment.domain import (
-    GatewayDecided,
-    Outcome,
     Payment,
     PaymentState,
     Stray,
@@ -23,6 +21,7 @@ from payment.domain import (
     Wallets,
     payment_id,
 )
+from payment.errands import GatewayDecided, Outcome
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=1)
