@@ -22,9 +22,19 @@ from datetime import datetime
 from functools import partial
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Integer, bindparam, func, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 
-from events.contract import NEWEST_ONLY
+from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
 from infra.database import Database
 from infra.errors import BrokerAway, Outage
 from infra.ports import Broker, Clock
@@ -133,30 +143,30 @@ class Reconciler:
     async def _page(self, stream: str, before: Published | None, size: int) -> list[Published]:
         """Published rows, those that stand last in the stream first."""
         sequence, row_id = (before.sequence, before.id) if before else (_LAST, _LAST)
-        page = _pages[stream in NEWEST_ONLY]
+        page = _pages[stream]
         rows = await self._database.run(
-            lambda connection: page.rows(connection, stream, sequence, row_id, size)
+            lambda connection: page.rows(connection, sequence, row_id, size)
         )
         return [Published(*row) for row in rows]
 
 
-def _page(*, newest_only: bool) -> Statement:
+def _page(stream: str) -> Statement:
     columns = (outbox.c.id, outbox.c.event_id, outbox.c.stream_sequence)
-    here = outbox.c.stream == bindparam("stream")
+    here = outbox.c.stream == literal_column(f"'{stream}'")  # as the indexes say it
     place = tuple_(outbox.c.stream_sequence, outbox.c.id)
     query = select(*columns).where(
         here,
+        outbox.c.stream_sequence.is_not(None),
         place < tuple_(bindparam("sequence", type_=BigInteger), bindparam("id", type_=BigInteger)),
     )
-    if newest_only:
+    if stream in NEWEST_ONLY:
         newest = select(func.max(outbox.c.id)).where(here).group_by(outbox.c.key)
         query = query.where(outbox.c.id.in_(newest))
     query = query.order_by(outbox.c.stream_sequence.desc(), outbox.c.id.desc())
-    limited = query.limit(bindparam("size", type_=Integer))
-    return Statement(limited, "stream", "sequence", "id", "size")
+    return Statement(query.limit(bindparam("size", type_=Integer)), "sequence", "id", "size")
 
 
-_pages = {newest_only: _page(newest_only=newest_only) for newest_only in (False, True)}
+_pages = {stream: _page(stream) for stream in SUBJECT_PREFIX}
 
 
 def _unpublish(ids: Sequence[int], now: datetime, connection: Connection) -> None:

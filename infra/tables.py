@@ -24,6 +24,8 @@ from sqlalchemy import (
     literal_column,
 )
 
+from events.contract import NEWEST_ONLY
+
 Uuid = String(36)
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only INTEGER keys
 Won64 = BigInteger()
@@ -98,15 +100,26 @@ outbox = Table(
     Column("published_at", Time),
     Column("stream_sequence", BigInteger),
 )
-Index(
-    "outbox_unpublished",
+
+
+def _index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
+    """Of the outbox' rows those alone for which this holds: a row moves from one to the other."""
+    Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+_index("outbox_unpublished", outbox.c.id, where=outbox.c.published_at.is_(None))
+_index("outbox_published", outbox.c.published_at, where=outbox.c.published_at.is_not(None))
+_index(
+    "outbox_in_stream",
+    outbox.c.stream,
+    outbox.c.stream_sequence,
     outbox.c.id,
-    sqlite_where=outbox.c.published_at.is_(None),
-    postgresql_where=outbox.c.published_at.is_(None),
+    where=outbox.c.stream_sequence.is_not(None),
 )
-Index("outbox_published", outbox.c.published_at)
+for _stream in sorted(NEWEST_ONLY):
+    _its_own = outbox.c.stream == literal_column(f"'{_stream}'")
+    _index(f"outbox_newest_{_stream.lower()}", outbox.c.key, outbox.c.id, where=_its_own)
 Index("outbox_of_key", outbox.c.key)
-Index("outbox_in_stream", outbox.c.stream, outbox.c.stream_sequence, outbox.c.id)
 
 repeats = Table(
     "repeats",

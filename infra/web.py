@@ -85,7 +85,8 @@ def build(
     return app
 
 
-def _before(request: Request[Any, Any, Any]) -> Response[None] | None:
+async def _before(request: Request[Any, Any, Any]) -> Response[None] | None:
+    """Asynchronous, for the framework would give a plain function a thread, for each request."""
     refuse_null(request)
     return _methods(request) if request.method == "OPTIONS" else None
 

@@ -175,8 +175,13 @@ def test_no_statement_of_a_batch_scans_a_table(service: Participant[Any]) -> Non
                 explain = f"EXPLAIN QUERY PLAN {prepared.text}"
                 values = tuple("[]" for _ in prepared._places)
                 steps = [row[3] for row in connection.exec_driver_sql(explain, values)]
-                scans = [each for each in steps if each.startswith("SCAN")]
-                assert [each for each in scans if "json_each" not in each] == [], prepared.text
+                assert [step for step in steps if _scans_a_table(step)] == [], prepared.text
+
+
+def _scans_a_table(step: str) -> bool:
+    """Read as a whole are the list of keys, and indexes that hold few of the rows."""
+    few = ("json_each", "outbox_unpublished", "outbox_newest_catalog")
+    return step.startswith("SCAN") and not any(each in step for each in few)
 
 
 def _statements(service: Participant[Any]) -> Iterator[Statement]:

@@ -66,6 +66,8 @@ def _many(arguments: argparse.Namespace, console: Console) -> int:
         for outcomes in pool.map(_chunk, chunks):
             for outcome in outcomes:
                 total.add(outcome)
+                for violation in outcome.violations[:1]:
+                    console.print(f"seed {outcome.seed}: {violation[:200]}", highlight=False)
             if total.schedules % _TELL_AFTER == 0:
                 console.print(f"{total.schedules:,} schedules, {len(total.failed)} failed")
     total.show(console, perf_counter() - began)
