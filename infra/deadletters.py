@@ -4,7 +4,8 @@ Only two things make a dead letter: a message that nobody can read, and one on w
 raising. A refusal is an event, an outage is waited for: neither ever comes here.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -13,9 +14,12 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from infra.errors import Outage
 from infra.messages import Heard, Verdict
 from infra.ports import Delivery
 from infra.tables import dead_letters
+
+log = logging.getLogger(__name__)
 
 LARGEST_ID = 2**63 - 1
 
@@ -36,9 +40,14 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Redelivery:
-    """A dead letter that goes through the mailbox once more."""
+    """A dead letter that goes through the mailbox once more.
 
-    def __init__(self, row: RowMapping) -> None:
+    Only when that is committed it counts as redriven (`note`): one that a crash cut short can be
+    seen, and redriven again.
+    """
+
+    def __init__(self, row: RowMapping, note: Callable[[], Awaitable[None]]) -> None:
+        self._note = note
         self.stream: str = row["stream"]
         self.sequence: int = row["sequence"]
         self.subject: str = row["subject"]
@@ -46,7 +55,11 @@ class Redelivery:
         self.headers: dict[str, str] = row["headers"]
 
     async def ack(self) -> None:
-        """Nothing to do: the broker was told when the letter was stored."""
+        """The broker was told when the letter was stored."""
+        try:
+            await self._note()
+        except Outage as outage:
+            log.warning("a redrive could not be noted", extra={"error": str(outage)})
 
     async def in_progress(self) -> None:
         """Nothing to do: the broker does not wait for it."""

@@ -12,7 +12,7 @@ from litestar.params import PathParameter, QueryParameter
 from sqlalchemy import select
 
 from infra import deadletters
-from infra.deadletters import DeadLetter, Redelivery
+from infra.deadletters import DeadLetter
 from infra.errors import NotFound, Unauthorized
 from infra.outbox import backlog
 from infra.service import Service
@@ -92,14 +92,11 @@ class Operations(Controller):
         responses=refusals(401, 404),
     )
     async def redrive(self, service: Service[Any], letter_id: LetterId) -> None:
-        """Put a dead letter into the mailbox again. The inbox sees to it that it acts once."""
-        async with service.reading() as connection:
-            row = await deadletters.find(connection, letter_id)
-        if row is None:
+        """Put a dead letter into the mailbox again. The inbox sees to it that it acts once.
+
+        `redrivenAt` says when it was worked on."""
+        if not await service.redrive(letter_id):
             raise NotFound(f"there is no dead letter {letter_id}", code="DEAD_LETTER_NOT_FOUND")
-        now = service.clock()
-        await service.database.run(lambda db: deadletters.mark_redriven(db, letter_id, now))
-        await service.redeliver(Redelivery(row))
 
     @get(
         "/owed",

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.contract import SAGA
-from infra import metrics, tables
+from infra import deadletters, metrics, tables
 from infra.batch import Batch, Participant, W
 from infra.bus import ACK_WAIT_SECONDS, JetStream
 from infra.errands import NOWHERE, Errands
@@ -164,9 +164,19 @@ class Service(Generic[W]):
     def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
         return self.database.reading()
 
-    async def redeliver(self, delivery: Delivery) -> None:
-        """Put a message into the mailbox once more, as if the broker had."""
-        await self._receive(delivery)
+    async def redrive(self, letter_id: int) -> bool:
+        """Put a dead letter into the mailbox once more. False when there is none of this id."""
+        async with self.reading() as connection:
+            row = await deadletters.find(connection, letter_id)
+        if row is None:
+            return False
+
+        async def note_it() -> None:
+            now = self.clock()
+            await self.database.run(lambda db: deadletters.mark_redriven(db, letter_id, now))
+
+        await self._receive(deadletters.Redelivery(row, note_it))
+        return True
 
     async def _verify(self) -> None:
         """On a new connection: is in the streams what we believe to be there?"""

@@ -28,7 +28,6 @@ SIMULATED = (
 
 NEVER_MET = {
     "Service._receive": "puts a message into the mailbox and does not wait",
-    "Service.redeliver": "likewise",
     "Service._clean_up": "is first due after a minute",
     "Relay._publish: asyncio.TaskGroup()": "is left only when the service stops",
     "backlog": "is for the health check",

@@ -63,6 +63,8 @@ def unsettled(cluster: Cluster) -> list[str]:
         query = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
         if rows(cluster, service, query)[0][0]:
             found.append(f"{service} has unpublished events")
+    for service in PARTICIPANTS:
+        found += [f"{service} has a dead letter"] * len(dead_letters(cluster, service))
     top_ups = rows(cluster, "payment", "SELECT 1 FROM top_ups WHERE retry_at IS NOT NULL")
     found += ["a top-up"] * len(top_ups)
     for name, stream in cluster.hub.streams.items():

@@ -13,7 +13,6 @@ from uuid import UUID
 import msgspec
 
 from coupon.app import participant as coupon
-from infra import deadletters
 from infra.batch import Participant
 from infra.messages import Done, IdempotencyKey
 from infra.ports import Ports
@@ -95,16 +94,9 @@ class Machine:
         return await self._within(self.service.errands.join(errand))
 
     async def redrive(self, letter_id: int) -> None:
-        """As the operators' route does."""
-        service = self.service
-        assert service is not None
-        async with service.reading() as connection:
-            row = await deadletters.find(connection, letter_id)
-        assert row is not None
-        await service.database.run(
-            lambda db: deadletters.mark_redriven(db, letter_id, service.clock())
-        )
-        await service.redeliver(deadletters.Redelivery(row))
+        """As the operators' route does. Raises TimeoutError."""
+        assert self.service is not None
+        await self._within(self.service.redrive(letter_id))
 
     async def _within(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it as a part of this process: killed with it, it never answers."""
