@@ -48,6 +48,13 @@ _unclaimed = Statement(
     "now",
 )
 _claim = updating(outbox, ("claimed_by", "claimed_until"), ("id",))
+_free_mine = Statement(
+    update(outbox)
+    .where(outbox.c.published_at.is_(None), outbox.c.claimed_by == bindparam("instance"))
+    .values(claimed_until=bindparam("now")),
+    "now",
+    "instance",
+)
 
 
 class Receipts(msgspec.Struct, frozen=True):
@@ -185,8 +192,7 @@ class Relay:
 
     def forget_claims(self, connection: Connection) -> None:
         """At the start: what this instance had claimed before it died is free again."""
-        mine = outbox.c.published_at.is_(None) & (outbox.c.claimed_by == self._instance)
-        connection.execute(update(outbox).where(mine).values(claimed_until=self._clock()))
+        _free_mine.run(connection, [(self._clock(), self._instance)])
 
     def _claim_free(self, connection: Connection) -> Sequence[Sealed]:
         now = self._clock()

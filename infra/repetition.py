@@ -13,9 +13,9 @@ the broker does not take it for a duplicate. It is said once: if it is lost too,
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from typing import Any
 
@@ -175,7 +175,8 @@ def _sealed(rows: Iterable[Sequence[Any]]) -> list[Sealed]:
     return [Sealed(**dict(zip(Sealed.__struct_fields__, row, strict=True))) for row in rows]
 
 
-def _waiting(rows: Table, states: Collection[str]) -> Statement:
+@cache
+def _waiting(rows: Table, states: frozenset[str]) -> Statement:
     """The orders that have waited since `waited_since` and are due `now`, with their `times`."""
     query = (
         select(rows.c.order_id, repeats.c.times)

@@ -62,12 +62,14 @@ def silence() -> Iterator[None]:
     """Around simulations: what was killed half way complains when it is thrown away."""
     complain, sys.unraisablehook = sys.unraisablehook, lambda _: None
     logging.disable(logging.CRITICAL)
+    gc.disable()  # it would walk the whole project again and again: once at the end is enough
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
             gc.collect()
     finally:
+        gc.enable()
         logging.disable(logging.NOTSET)
         sys.unraisablehook = complain
 
