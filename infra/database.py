@@ -14,7 +14,17 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    MetaData,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -90,13 +100,17 @@ class Database:
             raise RetryLater("the database can't be read at the moment; try again") from error
 
     async def create(self, *schemas: MetaData) -> None:
-        """Make the tables that are missing. Several instances may do this at once."""
+        """Make the tables that are missing. Several instances may do this at once.
+
+        Raises ConfigurationError when there are some of another version.
+        """
 
         def make(connection: Connection) -> None:
             if not self.is_sqlite:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})"))
             for schema in schemas:
                 schema.create_all(connection)
+                _check_columns(connection, schema)
 
         await self.run(make)
 
@@ -145,6 +159,19 @@ def _writing_engine(url: URL) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite_writer)
     event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _check_columns(connection: Connection, schema: MetaData) -> None:
+    """A table that was there already may be older than this code: say so before it is used."""
+    inspector = inspect(connection)
+    for table in schema.sorted_tables:
+        there = {column["name"] for column in inspector.get_columns(table.name)}
+        if missing := sorted(set(table.columns.keys()) - there):
+            raise ConfigurationError(
+                f"the database was made by another version: its table {table.name} has no "
+                f"{', '.join(missing)}. There are no migrations before 1.0: start with an empty "
+                "database (of the local stack: make reset)"
+            )
 
 
 def _prepare_sqlite_writer(connection: Any, _: object) -> None:
