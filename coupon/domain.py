@@ -162,7 +162,7 @@ class Coupons(WorkingSet):
         self.issued = issued
         self.issued_to = issued_to
 
-    def hold(
+    def record(
         self,
         order_id: str,
         state: HoldState,

@@ -32,7 +32,7 @@ def use_coupon(event: OrderCreated, coupons: Coupons) -> CouponUsed | CouponReje
     if event.order_id in coupons.holds:
         return None
     if event.coupon_id is None:
-        coupons.hold(event.order_id, HoldState.HELD)
+        coupons.record(event.order_id, HoldState.HELD)
         return _used(event, 0)
     coupon = coupons.issued.get(event.coupon_id)
     reason = (
@@ -41,10 +41,10 @@ def use_coupon(event: OrderCreated, coupons: Coupons) -> CouponUsed | CouponReje
         else coupon.objection(event.customer_id, event.total_amount, coupons.now)
     )
     if coupon is None or reason is not None:
-        coupons.hold(event.order_id, HoldState.REFUSED)
+        coupons.record(event.order_id, HoldState.REFUSED)
         return CouponRejected(order_id=event.order_id, reason=reason or FailReason.COUPON_NOT_FOUND)
     discount = coupon.discount(event.total_amount)
-    coupons.hold(event.order_id, HoldState.HELD, coupon, discount)
+    coupons.record(event.order_id, HoldState.HELD, coupon, discount)
     return _used(event, discount)
 
 
@@ -63,7 +63,7 @@ def release(
     """The order came to nothing: its coupon can be used again."""
     hold = coupons.holds.get(event.order_id)
     if hold is None:
-        coupons.hold(event.order_id, HoldState.RELEASED)  # a late OrderCreated finds it dead
+        coupons.record(event.order_id, HoldState.RELEASED)  # a late OrderCreated finds it dead
         return None
     if hold.state not in (HoldState.HELD, HoldState.SETTLED):
         return None

@@ -43,17 +43,17 @@ class Save(Protocol[W_contra]):
 class Participant(msgspec.Struct, Generic[W], frozen=True):
     """A service, as the chassis sees it.
 
-    `rows` is the table with one row per order (`order_id`, `state`, `updated_at`), and `unsettled`
-    are the states in which such a row still waits for somebody or owes an answer. `seed` are the
-    commands that put the first data of a new stack there; carried out again they change nothing.
-    `timers` find what has become due.
+    `order_rows` is the table with one row per order (`order_id`, `state`, `updated_at`), `unsettled`
+    the states in which such a row still waits for somebody or owes an answer. `seed` are commands
+    that put the first data of a new stack there; carried out again they change nothing. `timers`
+    find what has become due.
     """
 
     reactions: Reactions
     load: Load[W]
     save: Save[W]
     schema: MetaData
-    rows: Table
+    order_rows: Table
     unsettled: frozenset[str]
     seed: tuple[object, ...] = ()
     timers: tuple[Timer, ...] = ()

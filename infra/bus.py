@@ -205,7 +205,7 @@ class JetStream:
         return (message.headers or {}).get(EVENT_ID)
 
     @asynccontextmanager
-    async def passing(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
+    async def listening(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
         look = asyncio.Event()
 
         async def note(_: Msg) -> None:
@@ -219,13 +219,13 @@ class JetStream:
             return []
 
         async def leave() -> None:
-            for subscription in await listening:
+            for subscription in await subscribing:
                 with suppress(NatsError):
                     await subscription.unsubscribe()
 
         # In a task that nobody cancels: nats-py's writer dies when a call is cancelled half way.
-        listening = asyncio.create_task(listen())
-        listening.add_done_callback(lambda _: look.set())
+        subscribing = asyncio.create_task(listen())
+        subscribing.add_done_callback(lambda _: look.set())
         try:
             yield look
         finally:

@@ -38,7 +38,7 @@ LONGEST_PAUSE_SECONDS = 5.0
 Transact = Callable[[Sequence[Message]], Awaitable[list[Outcome]]]
 """Works on a batch and commits it. Raises Outage when nothing was kept and later will do."""
 
-Settled = Callable[[Sequence[tuple[Message, Done]]], Awaitable[None]]
+Committed = Callable[[Sequence[tuple[Message, Done]]], Awaitable[None]]
 """Told after each commit what was done, to publish and to acknowledge it."""
 
 
@@ -46,10 +46,10 @@ class Mailbox:
     """`capacity` bounds how many commands may wait, `patience_seconds` how long each of them."""
 
     def __init__(
-        self, transact: Transact, settled: Settled, *, capacity: int, patience_seconds: float
+        self, transact: Transact, committed: Committed, *, capacity: int, patience_seconds: float
     ) -> None:
         self._transact = transact
-        self._settled = settled
+        self._committed = committed
         self._capacity = capacity
         self._patience_seconds = patience_seconds
         self._waiting: deque[Message] = deque()
@@ -147,7 +147,7 @@ class Mailbox:
         for message, outcome in done:
             if isinstance(message, Call) and not message.future.done():
                 message.future.set_result(outcome)
-        await self._settled(done)
+        await self._committed(done)
         return again
 
     def _after_raising(self, message: Message, error: Exception) -> list[Message]:

@@ -129,7 +129,7 @@ class Broker(Protocol):
     async def history(self, subject: str) -> list[Outgoing]:
         """What the stream holds under a subject filter, in order. Raises RetryLater."""
 
-    def passing(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
+    def listening(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
         """Set whenever it is time to look again: listening has begun, or one of them went by."""
 
     async def stop_delivering(self) -> None:

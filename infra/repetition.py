@@ -76,7 +76,7 @@ class Repeater:
         self._clock = clock
         self._after_seconds = after_seconds
         self._idle = idle
-        self._waiting = _waiting(participant.rows, participant.unsettled)
+        self._waiting = _waiting(participant.order_rows, participant.unsettled)
         self._asked: asyncio.Queue[Opened] = asyncio.Queue(MOST_ASKED)
 
     def asked(self, repeat: Opened) -> None:

@@ -74,7 +74,7 @@ class Service(Generic[W]):
         )
         self.mailbox = Mailbox(
             self._transact,
-            self._settled,
+            self._committed,
             capacity=settings.mailbox_capacity,
             patience_seconds=settings.patience_seconds,
         )
@@ -210,7 +210,7 @@ class Service(Generic[W]):
         metrics.batch_size.observe(len(messages))
         return outcomes
 
-    async def _settled(self, done: Sequence[tuple[Message, Done]]) -> None:
+    async def _committed(self, done: Sequence[tuple[Message, Done]]) -> None:
         """After the commit: publish, acknowledge, and tell."""
         for _, outcome in done:
             self.relay.offer(outcome.said)
@@ -258,7 +258,7 @@ class Service(Generic[W]):
 
     def _clean_up_some(self, connection: Connection) -> int:
         before = self.clock() - timedelta(seconds=self.settings.retention_seconds)
-        rows, inbox, outbox = self.participant.rows, tables.inbox, tables.outbox
+        rows, inbox, outbox = self.participant.order_rows, tables.inbox, tables.outbox
         keys, repeats = tables.idempotency_keys, tables.repeats
         open_rows = tables.unsettled(rows, self.participant.unsettled)
         unsettled = select(rows.c.order_id).where(open_rows)

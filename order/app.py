@@ -18,7 +18,7 @@ participant: Participant[Orders] = Participant(
     load=store.load,
     save=store.save,
     schema=store.schema,
-    rows=store.orders_table,
+    order_rows=store.orders_table,
     unsettled=UNSETTLED,
     timers=(Timer(store.overdue),),
 )

@@ -302,7 +302,7 @@ async def _once(
     """
     subjects = [subject_of(event, order_id) for event in events]
     try:
-        async with asyncio.timeout(wait_seconds), service.broker.passing(*subjects) as look:
+        async with asyncio.timeout(wait_seconds), service.broker.listening(*subjects) as look:
             while not over(order := await _find(service, order_id)):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(look_seconds):

@@ -52,7 +52,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
         """The refund's own idempotency key: one for each attempt."""
         return f"{self.key}/refund/{self.attempt}"
 
-    def settled(self, outcome: Outcome) -> "GatewayDecided | TopUpDecided":
+    def decided(self, outcome: Outcome) -> "GatewayDecided | TopUpDecided":
         """The command that brings the gateway's answer back."""
         if self.purpose is Purpose.TOP_UP:
             return TopUpDecided(top_up_id=self.subject, outcome=outcome)

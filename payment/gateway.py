@@ -74,7 +74,7 @@ class NoGateway:
     async def __call__(self, errand: Errand) -> GatewayDecided | TopUpDecided:
         charge = errand.action is Action.CHARGE
         void = Outcome.VOIDED if errand.action is Action.VOID else Outcome.REFUND_REFUSED
-        return errand.settled(Outcome.DECLINED if charge else void)
+        return errand.decided(Outcome.DECLINED if charge else void)
 
     def told(self, answer: object) -> None:
         """Nothing can be wrong with it."""
@@ -115,7 +115,7 @@ class HttpGateway:
             retry=retry_if_exception_type((Unknown, CircuitBreakerError)),
         )
         try:
-            return errand.settled(await attempts(self._decide, errand))
+            return errand.decided(await attempts(self._decide, errand))
         except RetryError as error:
             cause = error.last_attempt.exception()
             raise Outage(f"{errand.action} {errand.key}: {cause}") from cause

@@ -17,7 +17,7 @@ participant: Participant[Shelves] = Participant(
     load=store.load,
     save=store.save,
     schema=store.schema,
-    rows=store.holds_table,
+    order_rows=store.holds_table,
     unsettled=UNSETTLED,
     seed=SEED,
 )

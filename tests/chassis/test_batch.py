@@ -100,7 +100,7 @@ async def test_nothing_is_kept_when_saving_fails(database: Database) -> None:
         load=store.load,
         save=save_and_fail,
         schema=store.schema,
-        rows=store.payments_table,
+        order_rows=store.payments_table,
         unsettled=frozenset(),
     )
     customer = rich(database)
@@ -212,6 +212,6 @@ def participant_that_trips() -> Participant[Wallets]:
         load=store.load,
         save=store.save,
         schema=store.schema,
-        rows=store.payments_table,
+        order_rows=store.payments_table,
         unsettled=frozenset(),
     )

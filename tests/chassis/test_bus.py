@@ -204,7 +204,7 @@ async def test_a_passing_message_is_noticed(nats_server: NatsServer) -> None:
     order_id = str(uuid4())
     async with (
         bus(nats_server.url, Inbox()) as broker,
-        broker.passing(f"saga.{order_id}.OrderCompleted") as look,
+        broker.listening(f"saga.{order_id}.OrderCompleted") as look,
     ):
         await asyncio.wait_for(look.wait(), 5)  # it listens now
         look.clear()
@@ -220,7 +220,7 @@ async def test_a_listener_who_gave_up_on_a_hanging_broker_hurts_nobody(
     inbox = Inbox()
     async with bus(nats_server.url, inbox) as broker:
         with nats_server.hanging():
-            async with broker.passing("saga.*.OrderCompleted") as look:
+            async with broker.listening("saga.*.OrderCompleted") as look:
                 await asyncio.wait_for(look.wait(), 5)  # the listening was given up
         began = asyncio.get_running_loop().time()
         assert await broker.publish([message()]) == [1]

@@ -194,4 +194,4 @@ def _statements(service: Participant[Any]) -> Iterator[Statement]:
             yield found._update
             yield found._loading_by(found._key[0])
     yield from reconciliation._pages.values()
-    yield repetition._waiting(service.rows, service.unsettled)
+    yield repetition._waiting(service.order_rows, service.unsettled)

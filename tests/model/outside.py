@@ -86,6 +86,6 @@ class Outside(msgspec.Struct, frozen=True):
 
     def _answered(self, errand: Errand, outcome: Outcome) -> "Outside":
         """The answer is on its way; that it is lost is the errand's being lost."""
-        command = errand.settled(outcome)
+        command = errand.decided(outcome)
         assert isinstance(command, GatewayDecided)
         return msgspec.structs.replace(self._dropped(errand), answers=self.answers | {command})

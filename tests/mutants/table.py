@@ -98,7 +98,7 @@ MUTANTS = (
     tests(
         "no tombstone at coupon",
         COUPON,
-        "        coupons.hold(event.order_id, HoldState.RELEASED)  # a late",
+        "        coupons.record(event.order_id, HoldState.RELEASED)  # a late",
         "        pass  # a late",
         "tests/unit/test_coupon_domain.py",
     ),

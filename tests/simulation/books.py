@@ -29,7 +29,7 @@ def rows(cluster: Cluster, service: str, query: str) -> list[Any]:
 
 def states(cluster: Cluster, service: str) -> dict[str, str]:
     """The state of each order's row at this service."""
-    query = f"SELECT order_id, state FROM {PARTICIPANTS[service].rows.name}"  # noqa: S608
+    query = f"SELECT order_id, state FROM {PARTICIPANTS[service].order_rows.name}"  # noqa: S608
     return {row[0]: row[1] for row in rows(cluster, service, query)}
 
 

@@ -186,7 +186,7 @@ class SimulatedBroker:
         raise NotImplementedError
 
     @asynccontextmanager
-    async def passing(self, *_: str) -> AsyncIterator[asyncio.Event]:
+    async def listening(self, *_: str) -> AsyncIterator[asyncio.Event]:
         yield asyncio.Event()
 
     async def stop_delivering(self) -> None:

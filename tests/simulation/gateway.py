@@ -109,7 +109,7 @@ class SimulatedGateway:
             await asyncio.sleep(HANGING_SECONDS if hangs else LATENCY_SECONDS)
             raise Outage(behaviour)
         await asyncio.sleep(gateway.chance.random() * LATENCY_SECONDS)
-        return errand.settled(outcome)
+        return errand.decided(outcome)
 
     def told(self, answer: object) -> None:
         """Nobody watches for alarms here."""

@@ -106,7 +106,7 @@ class Dealings:
             done += 1
 
     def _land(self, errand: Errand) -> GatewayDecided | TopUpDecided:
-        answer = errand.settled(self.gateway.land(errand))
+        answer = errand.decided(self.gateway.land(errand))
         self._answers.append(answer)
         return answer
 

@@ -230,7 +230,7 @@ def test_an_errand_brings_its_answer_back_to_its_order_and_attempt(state: str) -
     errand = card(state).errand
     assert errand is not None
     command = GatewayDecided(order_id=ORDER, outcome=Outcome.CAPTURED, attempt=errand.attempt)
-    assert errand.settled(Outcome.CAPTURED) == command
+    assert errand.decided(Outcome.CAPTURED) == command
 
 
 @pytest.mark.parametrize("state", ["INTENT", "VOIDING", "REFUNDING", "STRAY"])

@@ -168,7 +168,7 @@ def test_what_is_wanted_of_the_gateway(state: TopUpState, action: Action) -> Non
     assert top_up(state).errand == errand
     assert errand.refund_key != errand.key
     for outcome in Outcome:
-        assert errand.settled(outcome) == decided(outcome)
+        assert errand.decided(outcome) == decided(outcome)
 
 
 @pytest.mark.parametrize("state", [TopUpState.BOOKED, TopUpState.FAILED])
