@@ -43,7 +43,7 @@ class Save(Protocol[W_contra]):
 class Participant(msgspec.Struct, Generic[W], frozen=True):
     """A service, as the chassis sees it.
 
-    `order_rows` is the table with one row per order (`order_id`, `state`, `updated_at`), `unsettled`
+    `order_rows` is the table with a row per order (`order_id`, `state`, `updated_at`), `unsettled`
     the states in which such a row still waits for somebody or owes an answer. `seed` are commands
     that put the first data of a new stack there; carried out again they change nothing. `timers`
     find what has become due.
