@@ -89,7 +89,8 @@ Claim = Callable[[datetime], tuple[str, datetime]]
 class Batch(Generic[W]):
     """A batch at work. Made anew for each transaction; `run` gives an outcome per message.
 
-    `errands` are the calls to the outside that it decided on, to be made once it is committed.
+    `working_set` is what it changed, and `errands` the calls to the outside that it decided on, to
+    be made once it is committed.
     """
 
     def __init__(self, participant: Participant[W], claim: Claim, now: datetime) -> None:
@@ -98,17 +99,20 @@ class Batch(Generic[W]):
         self._now = now
         self._received: list[tuple[str, str, str, datetime]] = []
         self._said: list[wire.Sealed] = []
-        self.errands: list[object] = []
+        self.working_set: W
+
+    @property
+    def errands(self) -> list[object]:
+        return list(self.working_set.errands)
 
     def run(self, connection: Connection, messages: Sequence[Message]) -> list[Outcome]:
         seen = _already_in_inbox(connection, messages)
         contents = [content for m in messages if (content := _work(m, seen)) is not None]
-        self._working_set = self._participant.load(connection, contents, self._now)
+        self.working_set = self._participant.load(connection, contents, self._now)
         self._answers = _kept_answers.load(connection, "key", _keys(messages))
         outcomes = [self._one(message, seen) for message in messages]
-        self._participant.save(connection, self._working_set)
+        self._participant.save(connection, self.working_set)
         self._save_own(connection, messages)
-        self.errands = list(self._working_set.errands)
         return outcomes
 
     def _one(self, message: Message, seen: set[str]) -> Outcome:
@@ -120,13 +124,13 @@ class Batch(Generic[W]):
         except Exception as error:  # noqa: BLE001 - whatever business code raises is one message's
             self._undo()
             return Raised(error)
-        self._working_set.keep()
+        self.working_set.keep()
         self._answers.keep()
         self._said += done.said
         return done
 
     def _undo(self) -> None:
-        self._working_set.undo()
+        self.working_set.undo()
         self._answers.undo()
 
     def _hear(self, message: Heard, seen: set[str]) -> Done:
@@ -135,7 +139,7 @@ class Batch(Generic[W]):
             return Done()  # stored as a dead letter, with the batch
         if opened.event_id in seen:
             return Done(replayed=True)
-        said = self._participant.reactions.react(opened.event, self._working_set)
+        said = self._participant.reactions.react(opened.event, self.working_set)
         sealed = tuple(
             wire.seal(event, self._now, cause_id=opened.event_id, parent_trace=opened.traceparent)
             for event in said
@@ -150,7 +154,7 @@ class Batch(Generic[W]):
             known = self._answers.get((asked.key, asked.scope))
             if known is not None:
                 return self._replay(call, known)
-        answer = self._participant.reactions.carry_out(call.command, self._working_set)
+        answer = self._participant.reactions.carry_out(call.command, self.working_set)
         if asked is not None:
             kept = msgspec.json.encode(answer.value)
             self._answers[asked.key, asked.scope] = KeptAnswer(

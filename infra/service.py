@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 from functools import partial
@@ -39,6 +39,10 @@ CLEAN_UP_SECONDS = 60
 CLEANED_AT_ONCE = 500
 
 
+def _nothing(_: object) -> None:
+    """Nobody wants to know."""
+
+
 class Service(Generic[W]):
     """One instance of one service."""
 
@@ -48,7 +52,9 @@ class Service(Generic[W]):
         settings: Settings,
         ports: Ports,
         outside: CarryOut = NOWHERE,
+        committed: Callable[[W], None] = _nothing,
     ) -> None:
+        """`committed` is told, after each commit, what the batch has worked on."""
         clock = ports.clock
         self.participant = participant
         self.settings = settings
@@ -87,6 +93,7 @@ class Service(Generic[W]):
             idle=lambda: len(self.mailbox) < LARGEST_BATCH,
         )
         self.errands = Errands(outside, self.ask)
+        self._tell_committed = committed
         self._held: set[Heard] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -204,6 +211,7 @@ class Service(Generic[W]):
         except BaseException:
             self.relay.give_back(receipts)
             raise
+        self._tell_committed(batch.working_set)
         if not self.settings.quarantine:
             self.errands.offer(batch.errands)
         metrics.batch_seconds.observe(perf_counter() - started)

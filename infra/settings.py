@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     repeat_after_seconds: float
     order_timeout_seconds: float
     payment_gateway_url: str | None
+    redis_url: str | None
     quarantine: bool
 
 
@@ -62,7 +63,8 @@ def from_environment(service: str, environment: Mapping[str, str] | None = None)
         retention_seconds=_whole(env, "RETENTION_SECONDS", 8 * 24 * 3600, 60, 10 * 366 * 24 * 3600),
         repeat_after_seconds=_whole(env, "REPEAT_AFTER_SECONDS", 30, 1, 24 * 3600),
         order_timeout_seconds=_whole(env, "ORDER_TIMEOUT_SECONDS", 600, 1, 30 * 24 * 3600),
-        payment_gateway_url=_url(env, "PAYMENT_GATEWAY_URL"),
+        payment_gateway_url=_url(env, "PAYMENT_GATEWAY_URL", "http", "https"),
+        redis_url=_url(env, "REDIS_URL", "redis", "rediss", "unix"),
         quarantine=bool(_whole(env, "QUARANTINE", 0, 0, 1)),
     )
 
@@ -74,8 +76,9 @@ def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: in
     return int(text)
 
 
-def _url(env: Mapping[str, str], name: str) -> str | None:
+def _url(env: Mapping[str, str], name: str, *schemes: str) -> str | None:
     text = env.get(name)
-    if text and not text.startswith(("http://", "https://")):
-        raise ConfigurationError(f"{name}={text}: use an http:// or https:// address")
+    if text and text.partition("://")[0] not in schemes:
+        known = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise ConfigurationError(f"{name}={text}: use an address that begins with {known}")
     return text.rstrip("/") if text else None

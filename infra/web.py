@@ -5,11 +5,12 @@ framework's own and crashes included.
 """
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import msgspec
 from litestar import Litestar, Request, Response, Router
@@ -44,14 +45,22 @@ _CODES = {
 }
 
 
+class Closable(Protocol):
+    async def close(self) -> None: ...
+
+
 def build(
     service: Service[Any],
     routes: Sequence[ControllerRouterHandler],
     *,
     title: str,
     description: str,
+    provides: Mapping[str, Closable] = MappingProxyType({}),
 ) -> Litestar:
-    """The service's web application; it starts and stops the service with itself."""
+    """The service's web application; it starts and stops the service with itself.
+
+    `provides` are further things that its handlers may ask for by name; they are closed at the end.
+    """
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
@@ -60,17 +69,19 @@ def build(
             yield
         finally:
             await service.stop()
+            for each in provides.values():
+                await each.close()
 
-    provided = Provide(lambda: service, sync_to_thread=False, use_cache=True)
     assets = files("swagger_ui") / "static"
     middleware: list[Middleware] = [RequestMetrics]
+    given = {"service": service, **provides}
     app = Litestar(
         [
             Router("/api/v1", route_handlers=[*routes, *ops.ROUTES]),
             *health.ROUTES,
             create_static_files_router(path="/schema-assets", directories=[str(assets)]),
         ],
-        dependencies={"service": provided},
+        dependencies={name: _provided(each) for name, each in given.items()},
         exception_handlers={Exception: to_response},
         lifespan=[life],
         logging_config=None,
@@ -83,6 +94,10 @@ def build(
     )
     _close_bodies(app)
     return app
+
+
+def _provided(thing: object) -> Provide:
+    return Provide(lambda: thing, sync_to_thread=False, use_cache=True)
 
 
 async def _before(request: Request[Any, Any, Any]) -> Response[None] | None:

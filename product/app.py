@@ -5,12 +5,13 @@ from litestar import Litestar
 from infra import web
 from infra.batch import Participant
 from infra.ports import REAL, Ports
+from infra.read_cache import ReadCache
 from infra.service import Service
 from infra.settings import Settings
 from product import store
 from product.domain import SEED, UNSETTLED, Shelves
 from product.reactions import reactions
-from product.routes import ROUTES
+from product.routes import ROUTES, Availability
 
 participant: Participant[Shelves] = Participant(
     reactions=reactions,
@@ -24,10 +25,15 @@ participant: Participant[Shelves] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    service = Service(participant, settings, ports)
+    stock_cache = ReadCache("stock", Availability, settings.redis_url)
+
+    def committed(shelves: Shelves) -> None:
+        stock_cache.forget(shelves.products.kept)
+
     return web.build(
-        service,
+        Service(participant, settings, ports, committed=committed),
         ROUTES,
         title="product",
         description="Products and prices, their stock, and its ledger.",
+        provides={"stock_cache": stock_cache},
     )

@@ -6,10 +6,11 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from events.contract import LARGEST, ProductStatus
 from infra.errors import Invalid
+from infra.read_cache import ReadCache
 from infra.service import Service
 from infra.shapes import (
     NO_NUL,
@@ -223,8 +224,24 @@ class ProductController(Controller):
         return StockView(product_id=entry.product_id, stock=entry.balance_after)
 
     @get("/{productId:str}/stock", summary="What can be bought now", responses=refusals(404))
-    async def stock(self, product_id: ProductId, service: Service[Shelves]) -> Availability:
-        return Availability.of(await _find(service, product_id))
+    async def stock(
+        self,
+        product_id: ProductId,
+        service: Service[Shelves],
+        stock_cache: ReadCache[Availability],
+        cache_control: Annotated[
+            str | None,
+            HeaderParameter(name="Cache-Control", description="no-cache: ask the database"),
+        ] = None,
+    ) -> Response[Availability]:
+        """Never older than a second. `X-Cache` says where it was: MEMORY, REDIS or DATABASE."""
+
+        async def read() -> Availability:
+            return Availability.of(await _find(service, product_id))
+
+        wanted = stock_cache.fresh if "no-cache" in (cache_control or "") else stock_cache.get
+        availability, source = await wanted(str(product_id), read)
+        return Response(availability, headers={"X-Cache": source.value})
 
     @get(
         "/{productId:str}/stock/history",

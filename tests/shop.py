@@ -74,9 +74,9 @@ class Shop:
             body = await answer.json() if is_json else text
             return Answer(answer.status, answer.headers.copy(), body)
 
-    async def get(self, service: str, path: str) -> Any:
+    async def get(self, service: str, path: str, **headers: str) -> Any:
         """A GET that must go well."""
-        answer = await self.call(service, "GET", path)
+        answer = await self.call(service, "GET", path, **headers)
         assert answer.status == 200, answer
         return answer.body
 
@@ -185,7 +185,8 @@ class Shop:
 
     async def stock(self, product_id: str) -> tuple[int, int]:
         """What is available, and what is reserved."""
-        body = await self.get("product", f"/api/v1/products/{product_id}/stock")
+        path = f"/api/v1/products/{product_id}/stock"
+        body = await self.get("product", path, cache_control="no-cache")
         return body["available"], body["reserved"]
 
     async def balance(self, customer: str) -> int:

@@ -1,0 +1,193 @@
+"""Cached reads: where they come from, how old they may be, and what happens without Redis."""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from infra.errors import NotFound
+from infra.read_cache import KEPT_SECONDS, MOST_KEPT, ReadCache, Source
+from tests.shop import free_port, until
+
+pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="make redis")
+
+
+class Shelf:
+    """The source: what is there now, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.units = 5
+        self.asked = 0
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def read(self) -> int:
+        self.asked += 1
+        seen = self.units
+        await self.may_answer.wait()
+        return seen
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@contextmanager
+def running_redis(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    server = subprocess.Popen(
+        [*command, "--dir", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield server
+    finally:
+        server.kill()
+        server.wait(10)
+
+
+@pytest.fixture
+async def redis_url(tmp_path: Path) -> AsyncIterator[str]:
+    port = free_port()
+    with running_redis(tmp_path, port):
+
+        async def answers() -> bool:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                return False
+            writer.close()
+            return True
+
+        await until(answers, "Redis answers")
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+async def test_memory_then_redis_then_the_source(redis_url: str, shelf: Shelf) -> None:
+    clock = Clock()
+    mine, other = (ReadCache("stock", int, redis_url, clock) for _ in range(2))
+    assert await mine.get("cake", shelf.read) == (5, Source.DATABASE)
+    assert await mine.get("cake", shelf.read) == (5, Source.MEMORY)
+    assert await other.get("cake", shelf.read) == (5, Source.REDIS)
+    assert await other.get("cake", shelf.read) == (5, Source.MEMORY)
+    assert shelf.asked == 1
+    await mine.close()
+    await other.close()
+
+
+async def test_nothing_is_older_than_twice_what_is_kept(redis_url: str, shelf: Shelf) -> None:
+    """Even where nobody says that it has changed."""
+    loop = asyncio.get_running_loop()
+    mine, other = (ReadCache("stock", int, redis_url) for _ in range(2))
+    await mine.get("cake", shelf.read)
+    shelf.units, changed_at = 4, loop.time()
+
+    async def seen() -> bool:
+        values = [(await each.get("cake", shelf.read))[0] for each in (mine, other)]
+        return values == [4, 4]
+
+    await until(seen, "the change is seen everywhere")
+    assert loop.time() - changed_at < 2 * KEPT_SECONDS + 0.15
+    await mine.close()
+    await other.close()
+
+
+async def test_a_change_of_ours_is_seen_at_once(redis_url: str, shelf: Shelf) -> None:
+    mine = ReadCache("stock", int, redis_url)
+    for units in range(20):
+        shelf.units = units
+        mine.forget(["cake"])
+        assert await mine.get("cake", shelf.read) == (units, Source.DATABASE)
+    await mine.close()
+
+
+async def test_what_was_read_before_a_change_is_not_kept_after_it(
+    redis_url: str, shelf: Shelf
+) -> None:
+    mine = ReadCache("stock", int, redis_url)
+    shelf.may_answer.clear()
+    early = asyncio.create_task(mine.get("cake", shelf.read))
+    await until(lambda: _is(shelf.asked == 1), "the source is being read")
+    shelf.units = 4
+    mine.forget(["cake"])
+    late = asyncio.create_task(mine.get("cake", shelf.read))
+    await until(lambda: _is(shelf.asked == 2), "it is read again")
+    shelf.may_answer.set()
+    assert (await early)[0] == 5
+    assert (await late)[0] == 4
+    assert (await mine.get("cake", shelf.read))[0] == 4
+    await mine.close()
+
+
+async def test_many_who_ask_at_once_are_one_read(redis_url: str, shelf: Shelf) -> None:
+    mine = ReadCache("stock", int, redis_url)
+    found = await asyncio.gather(*(mine.get("cake", shelf.read) for _ in range(500)))
+    assert {value for value, _ in found} == {5}
+    assert shelf.asked == 1
+    await mine.close()
+
+
+async def test_what_is_not_there_is_not_kept(redis_url: str) -> None:
+    mine = ReadCache("stock", int, redis_url)
+
+    async def missing() -> int:
+        raise NotFound("no such thing")
+
+    async def there() -> int:
+        return 1
+
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            await mine.get("cake", missing)
+    assert await mine.get("cake", there) == (1, Source.DATABASE)
+    await mine.close()
+
+
+async def test_without_redis_it_is_memory_and_the_source(tmp_path: Path, shelf: Shelf) -> None:
+    """Redis never there, and Redis gone and back."""
+    clock, port = Clock(), free_port()
+    none = ReadCache("stock", int, None, clock)
+    assert [(await none.get("cake", shelf.read))[1] for _ in range(2)] == [
+        Source.DATABASE,
+        Source.MEMORY,
+    ]
+    mine = ReadCache("stock", int, f"redis://127.0.0.1:{port}/0", clock)
+    for units in range(10):
+        shelf.units = units
+        clock.seconds += 1
+        assert await mine.get("cake", shelf.read) == (units, Source.DATABASE)
+    with running_redis(tmp_path, port):
+
+        async def used() -> bool:
+            clock.seconds += 1
+            return (await mine.get("cake", shelf.read))[1] is Source.REDIS
+
+        await until(used, "Redis is used again")
+    clock.seconds += 1
+    shelf.units = 77
+    assert (await mine.get("cake", shelf.read))[0] == 77
+    await mine.close()
+
+
+async def test_memory_is_bounded(shelf: Shelf) -> None:
+    mine = ReadCache("stock", int, None)
+    for number in range(MOST_KEPT + 100):
+        await mine.get(f"{number}", shelf.read)
+    assert len(mine._kept) == MOST_KEPT
+    await mine.close()
+
+
+async def _is(condition: bool) -> bool:
+    return condition
