@@ -1,11 +1,12 @@
 """`make simulate [SEEDS=1000] [SEED=7]`: run schedules, and say how much they went through.
 
 With SEED one schedule is replayed and told. A failure prints its seed and the fewest faults with
-which it still fails. Ends with 1 when there was one.
+which it still fails. Ctrl-C ends it and shows what was done. Ends with 1 when there was a failure.
 """
 
 import argparse
 import os
+import signal
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -62,7 +63,8 @@ def _many(arguments: argparse.Namespace, console: Console) -> int:
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     chunks = [seeds[i : i + _CHUNK] for i in range(0, len(seeds), _CHUNK)]
     total = Total()
-    with ProcessPoolExecutor(arguments.processes) as pool:
+    pool = ProcessPoolExecutor(arguments.processes)
+    try:
         for outcomes in pool.map(_chunk, chunks):
             for outcome in outcomes:
                 total.add(outcome)
@@ -70,6 +72,9 @@ def _many(arguments: argparse.Namespace, console: Console) -> int:
                     console.print(f"seed {outcome.seed}: {violation[:200]}", highlight=False)
             if total.schedules % _TELL_AFTER == 0:
                 console.print(f"{total.schedules:,} schedules, {len(total.failed)} failed")
+    except KeyboardInterrupt:
+        console.print("interrupted; so far:")
+    pool.shutdown(cancel_futures=True)
     total.show(console, perf_counter() - began)
     for outcome in total.failed[:5]:
         _show_failure(outcome, console)
@@ -77,6 +82,7 @@ def _many(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _chunk(seeds: range) -> list[Outcome]:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's business
     with silence():
         return [run(seed) for seed in seeds]
 

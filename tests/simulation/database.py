@@ -30,7 +30,7 @@ class Disk:
     """A service's data, and what is wrong with it just now.
 
     `kill_in` counts transactions down to the one in whose phase the process is killed, `raises`
-    batches on which the code raises.
+    batches on which the code raises. `slow_seconds` is the longest that it waits for the disk.
     """
 
     def __init__(self, schema: MetaData) -> None:
@@ -42,6 +42,7 @@ class Disk:
         self.outage: str | None = None
         self.kill_in: tuple[int, str] | None = None
         self.raises = 0
+        self.slow_seconds = SLOW_SECONDS
 
     def rows(self, query: str) -> list[Any]:
         """What stands there."""
@@ -57,6 +58,7 @@ class Disk:
         self.outage = None
         self.kill_in = None
         self.raises = 0
+        self.slow_seconds = SLOW_SECONDS
 
     def transact(self, work: Callable[[Connection], T], kill: Callable[[str], None]) -> T:
         """One transaction. Raises Killed where this is the one to die in."""
@@ -125,7 +127,7 @@ class SimulatedDatabase(Database):
         await self._pause()
 
     async def _pause(self) -> None:
-        await asyncio.sleep(self._chance.random() * SLOW_SECONDS)
+        await asyncio.sleep(self._chance.random() * self._disk.slow_seconds)
 
     def _kill(self, phase: str) -> None:
         self._on_kill(phase)

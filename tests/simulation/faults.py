@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from tests.simulation.database import FULL, LOCKED
+from tests.simulation.database import FULL, LOCKED, SLOW_SECONDS
 from tests.simulation.machines import Cluster
 
 FEW_STEPS = 40
@@ -93,6 +93,14 @@ def _outage(error: str) -> Callable[[Cluster, Fault], Awaitable[None]]:
     return fault_
 
 
+async def _slow(cluster: Cluster, fault: Fault) -> None:
+    """A service that takes up to two seconds for each transaction: it falls behind."""
+    disk = list(cluster.disks.values())[fault.which % len(cluster.disks)]
+    disk.slow_seconds = 1.0
+    await asyncio.sleep(fault.seconds)
+    disk.slow_seconds = SLOW_SECONDS
+
+
 async def _broker_away(cluster: Cluster, fault: Fault) -> None:
     cluster.hub.is_up = False
     await asyncio.sleep(fault.seconds)
@@ -160,6 +168,7 @@ KINDS: dict[str, Callable[[Cluster, Fault], Awaitable[None]]] = {
     "code that raises": _bug,
     "a database is locked": _outage(LOCKED),
     "a disk is full": _outage(FULL),
+    "a consumer is slow": _slow,
     "the broker is away": _broker_away,
     "the broker's store is wiped": _broker_wiped,
     "the broker's store is set back": _broker_set_back,
