@@ -23,3 +23,7 @@ broker = Gauge("saga_broker_connected", "1 while the broker is connected.")
 cache_reads = Counter(
     "shop_cache_reads_total", "Cached reads by where it was.", ["cache", "source"]
 )
+gate = Counter("shop_gate_verdicts_total", "Orders of hot products by verdict.", ["verdict"])
+gate_drift = Gauge(
+    "shop_gate_drift_units", "How far limits were off, over all hot products, before renewal."
+)

@@ -45,7 +45,10 @@ _CODES = {
 }
 
 
-class Closable(Protocol):
+class Part(Protocol):
+    """Something beside the service that lives as long as it does."""
+
+    async def start(self, service: Any, /) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -55,22 +58,24 @@ def build(
     *,
     title: str,
     description: str,
-    provides: Mapping[str, Closable] = MappingProxyType({}),
+    provides: Mapping[str, Part] = MappingProxyType({}),
 ) -> Litestar:
     """The service's web application; it starts and stops the service with itself.
 
-    `provides` are further things that its handlers may ask for by name; they are closed at the end.
+    `provides` are further parts that its handlers may ask for by name.
     """
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
         await service.start()
+        for part in provides.values():
+            await part.start(service)
         try:
             yield
         finally:
+            for part in provides.values():
+                await part.close()
             await service.stop()
-            for each in provides.values():
-                await each.close()
 
     assets = files("swagger_ui") / "static"
     middleware: list[Middleware] = [RequestMetrics]

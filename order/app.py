@@ -8,8 +8,9 @@ from infra.ports import REAL, Ports
 from infra.service import Service
 from infra.settings import Settings
 from infra.timers import Timer
-from order import store
+from order import hot_routes, store
 from order.domain import UNSETTLED, Orders
+from order.gate import Gate
 from order.reactions import reactions
 from order.routes import ROUTES
 
@@ -25,10 +26,11 @@ participant: Participant[Orders] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    service = Service(participant, settings, ports)
+    gate = Gate(settings)
     return web.build(
-        service,
-        ROUTES,
+        Service(participant, settings, ports, committed=gate.committed),
+        [*ROUTES, *hot_routes.ROUTES],
         title="order",
         description="Orders: placing, following, listing and cancelling them.",
+        provides={"gate": gate},
     )

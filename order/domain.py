@@ -143,13 +143,17 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the order service knows of a product: its line in the price list."""
+    """What the order service knows of a product: its line in the price list.
+
+    `hot`: so many want it that a gate stands in front of the database (`order/gate.py`).
+    """
 
     product_id: str
     version: int
     name: str
     price: int
     status: ProductStatus
+    hot: bool
     updated_at: datetime
 
 
@@ -203,6 +207,13 @@ class ExpireOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order's deadline has come."""
 
     order_id: str
+
+
+class GateProduct(msgspec.Struct, frozen=True, kw_only=True):
+    """Put a gate in front of a product, or take it away."""
+
+    product_id: str
+    hot: bool
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,6 +274,14 @@ def no_product(product_id: str) -> NotFound:
         f"there is no product {product_id}",
         code="PRODUCT_NOT_FOUND",
         details={"productId": product_id},
+    )
+
+
+def sold_out(product_id: str, free: int) -> Refused:
+    return Refused(
+        f"only {free} are left of product {product_id}" if free else "it is sold out",
+        code="INSUFFICIENT_STOCK",
+        details={"reason": "SOLD_OUT", "productId": product_id, "available": free},
     )
 
 

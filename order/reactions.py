@@ -1,5 +1,7 @@
 """What the order service does when it hears an event or is asked for something."""
 
+import msgspec
+
 from events.contract import (
     CouponRejected,
     CouponRestored,
@@ -21,12 +23,14 @@ from order.domain import (
     Accepted,
     CancelOrder,
     ExpireOrder,
+    GateProduct,
     Offer,
     Order,
     Orders,
     OrderState,
     PlaceOrder,
     no_order,
+    no_product,
     not_completed,
     priced,
     total,
@@ -165,5 +169,17 @@ def learn_price(event: ProductChanged, orders: Orders) -> None:
         name=event.name,
         price=event.price,
         status=event.status,
+        hot=known.hot if known is not None else False,
         updated_at=orders.now,
     )
+
+
+@reactions.command
+def gate_product(command: GateProduct, orders: Orders) -> Offer:
+    """Remember that a product is hot, or is no longer; the gate itself stands in Redis."""
+    offer = orders.price_list.get(command.product_id)
+    if offer is None:
+        raise no_product(command.product_id)
+    offer = msgspec.structs.replace(offer, hot=command.hot, updated_at=orders.now)
+    orders.price_list[command.product_id] = offer
+    return offer

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ColumnElement,
     Connection,
@@ -27,8 +28,17 @@ from events.contract import Address, FailReason, Line, PaymentMethod, ProductCha
 from infra.mapping import Mapped
 from infra.rows import values_of
 from infra.settings import Settings
-from infra.tables import Json, Time, Uuid, Won64, index_unsettled, one_of
-from order.domain import UNSETTLED, ExpireOrder, Offer, Order, Orders, OrderState, PlaceOrder
+from infra.tables import Json, Time, Uuid, Won64, idempotency_keys, index_unsettled, one_of
+from order.domain import (
+    UNSETTLED,
+    ExpireOrder,
+    GateProduct,
+    Offer,
+    Order,
+    Orders,
+    OrderState,
+    PlaceOrder,
+)
 
 MOST_DUE = 500
 """So many expired orders are taken care of at once."""
@@ -67,6 +77,7 @@ price_list_table = Table(
     Column("name", String(200), nullable=False),
     Column("price", Won64, nullable=False),
     Column("status", one_of(ProductStatus), nullable=False),
+    Column("hot", Boolean, nullable=False),
     Column("updated_at", Time, nullable=False),
 )
 
@@ -83,13 +94,18 @@ _overdue = (
     .limit(MOST_DUE)
 )
 
+_hot = select(price_list_table.c.product_id).where(price_list_table.c.hot)
+_known = select(idempotency_keys.c.key).where(
+    idempotency_keys.c.key == bindparam("key"), idempotency_keys.c.scope == bindparam("scope")
+)
+
 
 def load(connection: Connection, messages: Sequence[object], now: datetime) -> Orders:
     """The orders that events are about, and the offers that are ordered or changed."""
     placed = [message for message in messages if isinstance(message, PlaceOrder)]
     told = [message for message in messages if not isinstance(message, PlaceOrder)]
     lines = [line for command in placed for line in command.items]
-    changed = [message for message in messages if isinstance(message, ProductChanged)]
+    changed = [each for each in messages if isinstance(each, ProductChanged | GateProduct)]
     return Orders(
         now,
         _orders.load(connection, "order_id", values_of(told, "order_id")),
@@ -136,3 +152,13 @@ async def list_orders(
     matching = and_(true(), *conditions)
     order = (columns.created_at.desc(), columns.order_id)
     return await _orders.page(connection, matching, *order, offset=offset, size=size)
+
+
+async def hot_products(connection: AsyncConnection) -> set[str]:
+    """The products that a gate is to stand in front of."""
+    return set(await connection.scalars(_hot))
+
+
+async def is_known(connection: AsyncConnection, scope: str, key: str) -> bool:
+    """Was an answer kept under this idempotency key?"""
+    return await connection.scalar(_known, {"key": key, "scope": scope}) is not None

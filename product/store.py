@@ -1,6 +1,6 @@
 """The product service's tables: loading the rows of a batch, saving what changed, reading."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import (
@@ -111,6 +111,14 @@ def _booked_already(
 
 async def find_product(connection: AsyncConnection, product_id: str) -> Product | None:
     return await _products.find(connection, "product_id", product_id)
+
+
+async def find_products(connection: AsyncConnection, product_ids: Collection[str]) -> list[Product]:
+    """Those of these products that there are."""
+    if not product_ids:
+        return []
+    query = select(*_products.columns).where(products_table.c.product_id.in_(product_ids))
+    return [_products.row(row) for row in await connection.execute(query)]
 
 
 async def search(

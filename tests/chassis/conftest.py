@@ -1,6 +1,7 @@
 """A broker and databases for tests of the chassis by itself."""
 
 import asyncio
+import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,7 @@ from infra import tables
 from infra.database import Database
 from infra.stack import config
 from payment import store
+from tests.chassis.redis_server import RedisServer
 from tests.shop import free_port, until
 
 
@@ -93,3 +95,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await database.create(tables.metadata, store.schema)
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def redis_server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed (make redis)")
+    server = RedisServer(tmp_path)
+    await server.start()
+    yield server
+    await server.kill()

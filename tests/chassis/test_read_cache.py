@@ -1,19 +1,13 @@
 """Cached reads: where they come from, how old they may be, and what happens without Redis."""
 
 import asyncio
-import shutil
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from infra.errors import NotFound
 from infra.read_cache import KEPT_SECONDS, MOST_KEPT, ReadCache, Source
-from tests.shop import free_port, until
-
-pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="make redis")
+from tests.chassis.redis_server import RedisServer
+from tests.shop import until
 
 
 class Shelf:
@@ -40,44 +34,14 @@ class Clock:
         return self.seconds
 
 
-@contextmanager
-def running_redis(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    server = subprocess.Popen(
-        [*command, "--dir", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield server
-    finally:
-        server.kill()
-        server.wait(10)
-
-
-@pytest.fixture
-async def redis_url(tmp_path: Path) -> AsyncIterator[str]:
-    port = free_port()
-    with running_redis(tmp_path, port):
-
-        async def answers() -> bool:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                return False
-            writer.close()
-            return True
-
-        await until(answers, "Redis answers")
-        yield f"redis://127.0.0.1:{port}/0"
-
-
 @pytest.fixture
 def shelf() -> Shelf:
     return Shelf()
 
 
-async def test_memory_then_redis_then_the_source(redis_url: str, shelf: Shelf) -> None:
+async def test_memory_then_redis_then_the_source(redis_server: RedisServer, shelf: Shelf) -> None:
     clock = Clock()
-    mine, other = (ReadCache("stock", int, redis_url, clock) for _ in range(2))
+    mine, other = (ReadCache("stock", int, redis_server.url, clock) for _ in range(2))
     assert await mine.get("cake", shelf.read) == (5, Source.DATABASE)
     assert await mine.get("cake", shelf.read) == (5, Source.MEMORY)
     assert await other.get("cake", shelf.read) == (5, Source.REDIS)
@@ -87,10 +51,12 @@ async def test_memory_then_redis_then_the_source(redis_url: str, shelf: Shelf) -
     await other.close()
 
 
-async def test_nothing_is_older_than_twice_what_is_kept(redis_url: str, shelf: Shelf) -> None:
+async def test_nothing_is_older_than_twice_what_is_kept(
+    redis_server: RedisServer, shelf: Shelf
+) -> None:
     """Even where nobody says that it has changed."""
     loop = asyncio.get_running_loop()
-    mine, other = (ReadCache("stock", int, redis_url) for _ in range(2))
+    mine, other = (ReadCache("stock", int, redis_server.url) for _ in range(2))
     await mine.get("cake", shelf.read)
     shelf.units, changed_at = 4, loop.time()
 
@@ -104,8 +70,8 @@ async def test_nothing_is_older_than_twice_what_is_kept(redis_url: str, shelf: S
     await other.close()
 
 
-async def test_a_change_of_ours_is_seen_at_once(redis_url: str, shelf: Shelf) -> None:
-    mine = ReadCache("stock", int, redis_url)
+async def test_a_change_of_ours_is_seen_at_once(redis_server: RedisServer, shelf: Shelf) -> None:
+    mine = ReadCache("stock", int, redis_server.url)
     for units in range(20):
         shelf.units = units
         mine.forget(["cake"])
@@ -114,9 +80,9 @@ async def test_a_change_of_ours_is_seen_at_once(redis_url: str, shelf: Shelf) ->
 
 
 async def test_what_was_read_before_a_change_is_not_kept_after_it(
-    redis_url: str, shelf: Shelf
+    redis_server: RedisServer, shelf: Shelf
 ) -> None:
-    mine = ReadCache("stock", int, redis_url)
+    mine = ReadCache("stock", int, redis_server.url)
     shelf.may_answer.clear()
     early = asyncio.create_task(mine.get("cake", shelf.read))
     await until(lambda: _is(shelf.asked == 1), "the source is being read")
@@ -131,16 +97,16 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it(
     await mine.close()
 
 
-async def test_many_who_ask_at_once_are_one_read(redis_url: str, shelf: Shelf) -> None:
-    mine = ReadCache("stock", int, redis_url)
+async def test_many_who_ask_at_once_are_one_read(redis_server: RedisServer, shelf: Shelf) -> None:
+    mine = ReadCache("stock", int, redis_server.url)
     found = await asyncio.gather(*(mine.get("cake", shelf.read) for _ in range(500)))
     assert {value for value, _ in found} == {5}
     assert shelf.asked == 1
     await mine.close()
 
 
-async def test_what_is_not_there_is_not_kept(redis_url: str) -> None:
-    mine = ReadCache("stock", int, redis_url)
+async def test_what_is_not_there_is_not_kept(redis_server: RedisServer) -> None:
+    mine = ReadCache("stock", int, redis_server.url)
 
     async def missing() -> int:
         raise NotFound("no such thing")
@@ -155,29 +121,29 @@ async def test_what_is_not_there_is_not_kept(redis_url: str) -> None:
     await mine.close()
 
 
-async def test_without_redis_it_is_memory_and_the_source(tmp_path: Path, shelf: Shelf) -> None:
-    """Redis never there, and Redis gone and back."""
-    clock, port = Clock(), free_port()
-    none = ReadCache("stock", int, None, clock)
-    assert [(await none.get("cake", shelf.read))[1] for _ in range(2)] == [
-        Source.DATABASE,
-        Source.MEMORY,
-    ]
-    mine = ReadCache("stock", int, f"redis://127.0.0.1:{port}/0", clock)
+async def test_without_redis_it_is_memory_and_the_source(shelf: Shelf) -> None:
+    none = ReadCache("stock", int, None)
+    found = [(await none.get("cake", shelf.read))[1] for _ in range(2)]
+    assert found == [Source.DATABASE, Source.MEMORY]
+    await none.close()
+
+
+async def test_redis_goes_and_comes_back(redis_server: RedisServer, shelf: Shelf) -> None:
+    clock = Clock()
+    mine = ReadCache("stock", int, redis_server.url, clock)
+    await mine.get("cake", shelf.read)
+    await redis_server.kill()
     for units in range(10):
         shelf.units = units
         clock.seconds += 1
         assert await mine.get("cake", shelf.read) == (units, Source.DATABASE)
-    with running_redis(tmp_path, port):
+    await redis_server.start()
 
-        async def used() -> bool:
-            clock.seconds += 1
-            return (await mine.get("cake", shelf.read))[1] is Source.REDIS
+    async def used() -> bool:
+        clock.seconds += 1
+        return (await mine.get("cake", shelf.read))[1] is Source.REDIS
 
-        await until(used, "Redis is used again")
-    clock.seconds += 1
-    shelf.units = 77
-    assert (await mine.get("cake", shelf.read))[0] == 77
+    await until(used, "Redis is used again")
     await mine.close()
 
 

@@ -166,6 +166,8 @@ ROUTES = (
     Route("order", "GET", "/api/v1/orders/{}", unknown="ORDER_NOT_FOUND"),
     Route("order", "POST", "/api/v1/orders/{}/cancel", unknown="ORDER_NOT_FOUND"),
     Route("order", "GET", "/api/v1/orders/{}/trace", unknown="ORDER_NOT_FOUND"),
+    Route("order", "POST", "/api/v1/admin/products/{}/hot", unknown="PRODUCT_NOT_FOUND"),
+    Route("order", "DELETE", "/api/v1/admin/products/{}/hot", unknown="PRODUCT_NOT_FOUND"),
     Route("product", "POST", "/api/v1/products", body=NEW_PRODUCT, key=True),
     Route(
         "product",

@@ -272,6 +272,29 @@ MUTANTS = (
         "tests/chassis/test_statements.py",
     ),
     tests(
+        "the lease of an order that was refused is not given back",
+        "order/gate.py",
+        "                await hot_stock.end([command.order_id], marker)\n",
+        "                pass\n",
+        "tests/saga/test_hot_products.py",
+        "-k",
+        "refused",
+    ),
+    tests(
+        "product's word does not end the leases of what it has decided",
+        "infra/lua/renew.lua",
+        "for i = 3, #ARGV do",
+        "for i = #ARGV + 1, #ARGV do",
+        "tests/chassis/test_hot_stock.py",
+    ),
+    tests(
+        "a lease never expires",
+        "infra/lua/lease.lua",
+        "'-inf', now)",
+        "'-inf', 0)",
+        "tests/chassis/test_hot_stock.py",
+    ),
+    tests(
         "no inbox row",
         BATCH,
         "_receive.run(connection, self._received)",
@@ -281,7 +304,7 @@ MUTANTS = (
     tests(
         "a message that raises leaves what it had changed",
         BATCH,
-        "    def _undo(self) -> None:\n        self._working_set.undo()\n",
+        "    def _undo(self) -> None:\n        self.working_set.undo()\n",
         "    def _undo(self) -> None:\n        self._working_set.keep()\n",
         "tests/chassis/test_batch.py",
     ),

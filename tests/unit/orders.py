@@ -85,6 +85,7 @@ def offer(product_id: str, price: int, status: ProductStatus = ProductStatus.ACT
         name=product_id,
         price=price,
         status=status,
+        hot=False,
         updated_at=NOW,
     )
 

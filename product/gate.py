@@ -1,0 +1,79 @@
+"""The product service's side of the gate for hot products: it alone knows what is available.
+
+After each commit it says what is left and which orders are decided, in the order of the commits.
+Twice a second it says what is left all the same, for a word may have been lost.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from infra import metrics
+from infra.errors import RetryLater
+from infra.hot_stock import HotStock
+from infra.service import Service
+from infra.settings import Settings
+from product import store
+from product.domain import Shelves
+
+log = logging.getLogger(__name__)
+
+TELL_SECONDS = 0.5
+
+
+class Teller:
+    """One per instance. Without REDIS_URL there is nobody to tell."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = settings.redis_url
+        self._hot_stock = HotStock(url, marker_seconds=0) if url else None
+        self._hot: frozenset[str] = frozenset()
+        self._words: asyncio.Queue[tuple[Mapping[str, int], list[str]]] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def committed(self, shelves: Shelves) -> None:
+        """Tell what a batch has changed."""
+        if not self._hot:
+            return
+        available = {
+            product_id: shelves.products[product_id].available
+            for product_id in self._hot.intersection(shelves.products.kept)
+        }
+        decided = list(shelves.holds.kept)
+        if available or decided:
+            self._words.put_nowait((available, decided))
+
+    async def start(self, service: Service[Shelves]) -> None:
+        if self._hot_stock is not None:
+            tell, look = self._tell(self._hot_stock), self._look(service, self._hot_stock)
+            self._tasks = [asyncio.create_task(tell), asyncio.create_task(look)]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._hot_stock is not None:
+            await self._hot_stock.close()
+
+    async def _tell(self, hot_stock: HotStock) -> None:
+        while True:
+            available, decided = await self._words.get()
+            for product_id, units in available.items():
+                await hot_stock.renew(product_id, units, decided)
+            if set(available) != self._hot:  # a refusal changes no stock, and ends a lease too
+                await hot_stock.end(decided)
+
+    async def _look(self, service: Service[Shelves], hot_stock: HotStock) -> None:
+        """Say again what is available, and note by how much the gate was off."""
+        while True:
+            self._hot = await hot_stock.products()
+            try:
+                async with service.reading() as connection:
+                    products = await store.find_products(connection, self._hot)
+                drift = [
+                    await hot_stock.renew(each.product_id, each.available) for each in products
+                ]
+                metrics.gate_drift.set(sum(map(abs, drift)))
+            except RetryLater:
+                log.warning("what is available can't be read; trying again")
+            await asyncio.sleep(TELL_SECONDS)
