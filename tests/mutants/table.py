@@ -305,7 +305,7 @@ MUTANTS = (
         "a message that raises leaves what it had changed",
         BATCH,
         "    def _undo(self) -> None:\n        self.working_set.undo()\n",
-        "    def _undo(self) -> None:\n        self._working_set.keep()\n",
+        "    def _undo(self) -> None:\n        self.working_set.keep()\n",
         "tests/chassis/test_batch.py",
     ),
     tests(
