@@ -3,19 +3,19 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 from functools import partial
 from time import perf_counter
-from typing import Any, Generic
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.contract import SAGA
 from infra import deadletters, metrics, tables
-from infra.batch import Batch, Participant, W
+from infra.batch import Batch, Participant, W, W_contra
 from infra.bus import ACK_WAIT_SECONDS, JetStream
 from infra.errands import NOWHERE, Errands
 from infra.errors import Outage, RetryLater
@@ -39,8 +39,18 @@ CLEAN_UP_SECONDS = 60
 CLEANED_AT_ONCE = 500
 
 
-def _nothing(_: object) -> None:
-    """Nobody wants to know."""
+class Part(Protocol[W_contra]):
+    """Something of a service's own beside the mailbox, such as a cache of what it reads."""
+
+    async def start(self, service: Any, /) -> None: ...
+
+    def committed(self, working_set: W_contra, /) -> None:
+        """Told after each commit what the batch has worked on. May not raise."""
+
+    async def close(self) -> None: ...
+
+
+P = TypeVar("P")
 
 
 class Service(Generic[W]):
@@ -52,9 +62,9 @@ class Service(Generic[W]):
         settings: Settings,
         ports: Ports,
         outside: CarryOut = NOWHERE,
-        committed: Callable[[W], None] = _nothing,
+        parts: Sequence[Part[W]] = (),
     ) -> None:
-        """`committed` is told, after each commit, what the batch has worked on."""
+        """`parts` live beside the mailbox, for as long as the service does."""
         clock = ports.clock
         self.participant = participant
         self.settings = settings
@@ -93,7 +103,7 @@ class Service(Generic[W]):
             idle=lambda: len(self.mailbox) < LARGEST_BATCH,
         )
         self.errands = Errands(outside, self.ask)
-        self._tell_committed = committed
+        self._parts: dict[type[Any], Part[W]] = {type(part): part for part in parts}
         self._held: set[Heard] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -104,6 +114,8 @@ class Service(Generic[W]):
         self._tasks = [asyncio.create_task(loop) for loop in self._loops()]
         for task in self._tasks:
             task.add_done_callback(_stop_if_broken)
+        for part in self._parts.values():
+            await part.start(self)
         await self.broker.start(
             self._receive,
             lambda: EVENTS_AHEAD - self.mailbox.events,
@@ -138,6 +150,8 @@ class Service(Generic[W]):
                 await self.relay.drained()
         await self.broker.stop()
         await self.errands.close()
+        for part in self._parts.values():
+            await part.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -167,6 +181,12 @@ class Service(Generic[W]):
             raise
         metrics.commands.labels(name, "replayed" if done.replayed else "done").inc()
         return done
+
+    def part(self, kind: type[P]) -> P:
+        """The service's part of this type."""
+        part = self._parts[kind]
+        assert isinstance(part, kind)
+        return part
 
     def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
         return self.database.reading()
@@ -211,7 +231,8 @@ class Service(Generic[W]):
         except BaseException:
             self.relay.give_back(receipts)
             raise
-        self._tell_committed(batch.working_set)
+        for part in self._parts.values():
+            part.committed(batch.working_set)
         if not self.settings.quarantine:
             self.errands.offer(batch.errands)
         metrics.batch_seconds.observe(perf_counter() - started)

@@ -5,12 +5,11 @@ framework's own and crashes included.
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
-from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from litestar import Litestar, Request, Response, Router
@@ -45,48 +44,33 @@ _CODES = {
 }
 
 
-class Part(Protocol):
-    """Something beside the service that lives as long as it does."""
-
-    async def start(self, service: Any, /) -> None: ...
-    async def close(self) -> None: ...
-
-
 def build(
     service: Service[Any],
     routes: Sequence[ControllerRouterHandler],
     *,
     title: str,
     description: str,
-    provides: Mapping[str, Part] = MappingProxyType({}),
 ) -> Litestar:
-    """The service's web application; it starts and stops the service with itself.
-
-    `provides` are further parts that its handlers may ask for by name.
-    """
+    """The service's web application; it starts and stops the service with itself."""
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
         await service.start()
-        for part in provides.values():
-            await part.start(service)
         try:
             yield
         finally:
-            for part in provides.values():
-                await part.close()
             await service.stop()
 
     assets = files("swagger_ui") / "static"
     middleware: list[Middleware] = [RequestMetrics]
-    given = {"service": service, **provides}
+    provided = Provide(lambda: service, sync_to_thread=False, use_cache=True)
     app = Litestar(
         [
             Router("/api/v1", route_handlers=[*routes, *ops.ROUTES]),
             *health.ROUTES,
             create_static_files_router(path="/schema-assets", directories=[str(assets)]),
         ],
-        dependencies={name: _provided(each) for name, each in given.items()},
+        dependencies={"service": provided},  # a second one would cost a task group a request
         exception_handlers={Exception: to_response},
         lifespan=[life],
         logging_config=None,
@@ -99,10 +83,6 @@ def build(
     )
     _close_bodies(app)
     return app
-
-
-def _provided(thing: object) -> Provide:
-    return Provide(lambda: thing, sync_to_thread=False, use_cache=True)
 
 
 async def _before(request: Request[Any, Any, Any]) -> Response[None] | None:

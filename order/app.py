@@ -26,11 +26,9 @@ participant: Participant[Orders] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    gate = Gate(settings)
     return web.build(
-        Service(participant, settings, ports, committed=gate.committed),
+        Service(participant, settings, ports, parts=(Gate(settings),)),
         [*ROUTES, *hot_routes.ROUTES],
         title="order",
         description="Orders: placing, following, listing and cancelling them.",
-        provides={"gate": gate},
     )

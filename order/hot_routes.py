@@ -41,12 +41,13 @@ class HotController(Controller):
         summary="Put a gate in front of a hot product",
         responses=refusals(401, 404),
     )
-    async def load(self, product_id: ProductId, service: Service[Orders], gate: Gate) -> HotView:
+    async def load(self, product_id: ProductId, service: Service[Orders]) -> HotView:
         """Orders of it are then counted in Redis first, and the sold-out are refused there.
 
         Waits up to 2 s for what product says is available. Twice changes nothing.
         """
         await service.ask(GateProduct(product_id=str(product_id), hot=True))
+        gate = service.part(Gate)
         await gate.set_hot(str(product_id), hot=True)
         return await _gated(gate, str(product_id))
 
@@ -55,9 +56,9 @@ class HotController(Controller):
         summary="Take the gate away",
         responses=refusals(401, 404),
     )
-    async def unload(self, product_id: ProductId, service: Service[Orders], gate: Gate) -> None:
+    async def unload(self, product_id: ProductId, service: Service[Orders]) -> None:
         await service.ask(GateProduct(product_id=str(product_id), hot=False))
-        await gate.set_hot(str(product_id), hot=False)
+        await service.part(Gate).set_hot(str(product_id), hot=False)
 
 
 async def _gated(gate: Gate, product_id: str) -> HotView:

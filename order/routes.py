@@ -155,7 +155,6 @@ class OrderController(Controller):
         data: NewOrder,
         request: Request[object, object, State],
         service: Service[Orders],
-        gate: Gate,
         idempotency_key: OptionalKey = None,
         prefer: Annotated[
             str | None, HeaderParameter(name="Prefer", description="wait=N: wait up to N seconds")
@@ -170,7 +169,9 @@ class OrderController(Controller):
         key = idempotency(f"orders/{data.customer_id}", idempotency_key, data)
         wait_seconds = _wait_seconds(prefer)
         trace = request.headers.get(wire.TRACE)
-        done = await gate.through(service, command, key, lambda: service.ask(command, key, trace))
+        done = await service.part(Gate).through(
+            service, command, key, lambda: service.ask(command, key, trace)
+        )
         if wait_seconds == 0:
             return _accepted(done)
         response = _accepted(done, await _ended(service, done.answer.order_id, wait_seconds))

@@ -5,14 +5,13 @@ from litestar import Litestar
 from infra import web
 from infra.batch import Participant
 from infra.ports import REAL, Ports
-from infra.read_cache import ReadCache
 from infra.service import Service
 from infra.settings import Settings
 from product import store
 from product.domain import SEED, UNSETTLED, Shelves
 from product.gate import Teller
 from product.reactions import reactions
-from product.routes import ROUTES, Availability
+from product.routes import ROUTES, StockCache
 
 participant: Participant[Shelves] = Participant(
     reactions=reactions,
@@ -26,17 +25,10 @@ participant: Participant[Shelves] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    stock_cache = ReadCache("stock", Availability, settings.redis_url)
-    teller = Teller(settings)
-
-    def committed(shelves: Shelves) -> None:
-        stock_cache.forget(shelves.products.kept)
-        teller.committed(shelves)
-
+    parts = (StockCache(settings.redis_url), Teller(settings))
     return web.build(
-        Service(participant, settings, ports, committed=committed),
+        Service(participant, settings, ports, parts=parts),
         ROUTES,
         title="product",
         description="Products and prices, their stock, and its ledger.",
-        provides={"stock_cache": stock_cache, "teller": teller},
     )

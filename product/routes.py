@@ -108,6 +108,16 @@ class Availability(View):
     reserved: int
 
 
+class StockCache(ReadCache[Availability]):
+    """What can be bought now, by product."""
+
+    def __init__(self, redis_url: str | None) -> None:
+        super().__init__("stock", Availability, redis_url)
+
+    def committed(self, shelves: Shelves) -> None:
+        self.forget(shelves.products.kept)
+
+
 class EntryView(View):
     delta: int
     reason: str
@@ -228,7 +238,6 @@ class ProductController(Controller):
         self,
         product_id: ProductId,
         service: Service[Shelves],
-        stock_cache: ReadCache[Availability],
         cache_control: Annotated[
             str | None,
             HeaderParameter(name="Cache-Control", description="no-cache: ask the database"),
@@ -239,8 +248,9 @@ class ProductController(Controller):
         async def read() -> Availability:
             return Availability.of(await _find(service, product_id))
 
-        wanted = stock_cache.fresh if "no-cache" in (cache_control or "") else stock_cache.get
-        availability, source = await wanted(str(product_id), read)
+        cache = service.part(StockCache)
+        look_up = cache.fresh if "no-cache" in (cache_control or "") else cache.get
+        availability, source = await look_up(str(product_id), read)
         return Response(availability, headers={"X-Cache": source.value})
 
     @get(
