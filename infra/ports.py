@@ -8,11 +8,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from os import urandom
+from time import time_ns
 from typing import Any, Protocol
-from uuid import uuid4
 
 import msgspec
 
+from events import ids
 from infra.database import Database
 
 Clock = Callable[[], datetime]
@@ -26,15 +28,16 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
-def random_id() -> str:
-    return str(uuid4())
+def new_id() -> str:
+    """Ids made one after another lie side by side."""
+    return ids.timed(time_ns() // 1_000_000, int.from_bytes(urandom(10)))
 
 
 class Ports(msgspec.Struct, frozen=True):
     """What a service takes from outside. The defaults are the real world's."""
 
     clock: Clock = system_clock
-    new_id: NewId = random_id
+    new_id: NewId = new_id
     broker: "Broker | None" = None
     """None: JetStream, at the settings' NATS_URL."""
     database: Callable[[str], Database] = Database

@@ -15,10 +15,10 @@ in flight can't land afterwards.
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from uuid import NAMESPACE_OID, UUID, uuid5
 
 import msgspec
 
+from events import ids
 from events.contract import FailReason, OrderTimedOut, PaymentMethod, StockDecremented
 from infra.errors import Conflict, NotFound
 from infra.rows import Ledger, Rows, WorkingSet
@@ -295,7 +295,7 @@ class Wallets(WorkingSet):
 
 def payment_id(order_id: str) -> str:
     """An order has one payment: its id follows from the order's."""
-    return str(uuid5(NAMESPACE_OID, f"payment/{UUID(order_id)}"))
+    return ids.derived(order_id, "payment")
 
 
 # ---------------------------------------------------------------- commands

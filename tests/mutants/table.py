@@ -246,7 +246,7 @@ MUTANTS = (
     tests(
         "an event's id is random",
         "events/wire.py",
-        'return _uuid5(f"{event_type.__name__}/{key}/{occurrence}")',
+        'return ids.derived(key, f"{event_type.__name__}/{occurrence}")',
         "from uuid import uuid4\n\n    return str(uuid4())",
         "tests/unit/test_wire.py",
     ),

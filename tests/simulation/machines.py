@@ -8,11 +8,11 @@ from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar
-from uuid import UUID
 
 import msgspec
 
 from coupon.app import participant as coupon
+from events import ids
 from infra.batch import Participant
 from infra.messages import Done, IdempotencyKey
 from infra.ports import Ports
@@ -210,7 +210,8 @@ class Cluster:
         return self.chance.choice(alive) if alive else None
 
     def new_id(self) -> str:
-        return str(UUID(int=self.chance.getrandbits(128), version=4))
+        milliseconds = round((EPOCH.timestamp() + self.loop.time()) * 1000)
+        return ids.timed(milliseconds, self.chance.getrandbits(80))
 
     def settings(self, service: str, instance: str) -> Settings:
         return from_environment(service, {"INSTANCE": instance, **self._environment})

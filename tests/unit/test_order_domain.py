@@ -23,6 +23,7 @@ from order.domain import (
     STATES,
     UNSETTLED,
     CancellationState,
+    GateProduct,
     Order,
     OrderState,
     OrderStatus,
@@ -84,7 +85,8 @@ def test_every_message_in_every_state(state: OrderState | None, name: str) -> No
 
 def test_the_messages_are_all_of_them() -> None:
     told = {type(message) for message in MESSAGES.values()}
-    assert {*reactions.hears, *reactions.commands} == told | {ProductChanged, PlaceOrder}
+    others = {ProductChanged, PlaceOrder, GateProduct}
+    assert {*reactions.hears, *reactions.commands} == told | others
 
 
 def test_an_order_that_waits_for_somebody_is_not_settled() -> None:

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.contract import LARGEST, Address, OrderCreated, ProductChanged, ProductStatus
-from infra.errors import Refused
+from infra.errors import NotFound, Refused
 from infra.rows import Rows
 from order.domain import (
     LARGEST_TOTAL,
     Accepted,
+    GateProduct,
     OrderState,
     PlaceOrder,
     WantedLine,
@@ -141,3 +142,24 @@ def test_the_newest_price_holds_in_whatever_order_they_come(versions: Sequence[i
     known = at.price_list["p"]
     assert (known.version, known.name) == (newest.version, newest.name)
     assert (known.price, known.status) == (newest.price, newest.status)
+
+
+# ---------------------------------------------------------------- hot products
+
+
+def test_a_product_stays_hot_when_its_price_changes() -> None:
+    at = orders(price_list=offers(5))
+    answer = reactions.carry_out(GateProduct(product_id="p0", hot=True), at)
+    assert (answer.value.hot, answer.events) == (True, ())
+    reactions.react(
+        ProductChanged(product_id="p0", version=2, name="x", price=6, status=ProductStatus.ACTIVE),
+        at,
+    )
+    assert (at.price_list["p0"].hot, at.price_list["p0"].price) == (True, 6)
+    assert not reactions.carry_out(GateProduct(product_id="p0", hot=False), at).value.hot
+
+
+def test_a_product_that_nobody_knows_can_not_be_hot() -> None:
+    with pytest.raises(NotFound) as refused:
+        reactions.carry_out(GateProduct(product_id="p0", hot=True), orders())
+    assert refused.value.code == "PRODUCT_NOT_FOUND"
