@@ -11,7 +11,8 @@ published twice has the same `Nats-Msg-Id`, and the same `ce-id` for every inbox
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -48,6 +49,13 @@ _unclaimed = Statement(
     "now",
 )
 _claim = updating(outbox, ("claimed_by", "claimed_until"), ("id",))
+_unnote = Statement(
+    update(outbox)
+    .where(outbox.c.event_id == bindparam("_event_id"))
+    .values(published_at=None, stream_sequence=None, claimed_until=bindparam("now")),
+    "now",
+    "_event_id",
+)
 _free_mine = Statement(
     update(outbox)
     .where(outbox.c.published_at.is_(None), outbox.c.claimed_by == bindparam("instance"))
@@ -79,6 +87,8 @@ class Relay:
         self._in_flight: set[str] = set()
         self._published: dict[str, tuple[datetime, int]] = {}
         self._connection = 0
+        self._being_noted: list[Receipts] = []
+        self._doubtful: list[str] = []
         self._unnoted = asyncio.Event()
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
@@ -107,25 +117,36 @@ class Relay:
             group.create_task(self._note())
             group.create_task(self._sweep())
 
-    def take_receipts(self) -> Receipts:
-        """What was published since the last call, for the next transaction to note."""
-        marks, self._published = self._published, {}
-        return Receipts(self._connection, marks)
+    @contextmanager
+    def receipts(self) -> Iterator[Receipts]:
+        """What was published since the last time, to be noted by the transaction inside."""
+        taken = Receipts(self._connection, self._published)
+        self._published = {}
+        self._being_noted.append(taken)
+        try:
+            yield taken
+        except BaseException:
+            if taken.connection == self._connection:  # keep them for the next one
+                self._published = taken.marks | self._published
+                self._unnoted.set()
+            raise
+        finally:
+            self._being_noted.remove(taken)
 
-    def give_back(self, receipts: Receipts) -> None:
-        """That transaction failed: keep them for the next one."""
-        if receipts.connection == self._connection:
-            self._published = receipts.marks | self._published
-            self._unnoted.set()
-
-    def forget_receipts(self) -> None:
+    async def forget_receipts(self) -> None:
         """The connection was lost, and with it perhaps the broker's store.
 
-        What was published and is not noted yet counts as not published: noted after the streams
-        were checked, it would pass for standing where it may be gone.
+        What was published on it and is not noted yet counts as not published: noted after the
+        streams were checked, it would pass for standing where it may be gone. What is being noted
+        at this moment is undone. Raises Outage: then call it again.
         """
         self._connection += 1
         self._published = {}
+        self._doubtful += [each for taken in self._being_noted for each in taken.marks]
+        if doubtful := list(self._doubtful):
+            rows = [(self._clock(), event_id) for event_id in doubtful]
+            await self._database.run(lambda connection: _unnote.run(connection, rows))
+            del self._doubtful[: len(doubtful)]
 
     async def _publish(self) -> None:
         """Send whatever is not on its way yet; several batches may be under way at once."""
@@ -166,12 +187,9 @@ class Relay:
             await self._unnoted.wait()
             self._unnoted.clear()
             await asyncio.sleep(MARK_SECONDS)
-            receipts = self.take_receipts()
-            if receipts.marks:
-                try:
+            with suppress(Outage), self.receipts() as receipts:
+                if receipts.marks:
                     await self._database.run(partial(note, receipts))
-                except Outage:
-                    self.give_back(receipts)
 
     async def _sweep(self) -> None:
         while True:

@@ -7,9 +7,10 @@ set back, the other grows again.) Then each row that does not stand where it sto
 unpublished, and the relay's sweep sends it again, under its id: every inbox knows what it had.
 
 It looks before anything is published on a new connection, and now and then. Each look asks for two
-witnesses: the row that stood last in the stream at the look before, and the one that does now. (Not
-the newest row: after a loss rows are sent again in any order, and a newer one may stand before an
-older one.) A stream that was lost in between fails the first, however fast it has grown since.
+witnesses: the row that stood last in the stream at the look before, and the one that does now; the
+first look, which has none from before, for more. (Not the newest row: after a loss rows are sent
+again in any order, and a newer one may stand before an older one.) A stream that was lost in
+between fails the first, however fast it has grown since.
 
 A stream that keeps the newest message of a subject alone has replaced the older ones by itself: of
 such a stream only the newest row of each key can be missed, and some of those are the witnesses.
@@ -94,8 +95,8 @@ class Reconciler:
 
         Raises Outage or BrokerAway when one of the two can't be asked now.
         """
-        newest = await self._page(stream, None, WITNESSES if stream in NEWEST_ONLY else 1)
         earlier = self._witnesses.get(stream)
+        newest = await self._page(stream, None, 1 if earlier else WITNESSES)
         witnesses = [*newest, *([earlier] if earlier else [])]
         if all(await self._stand(stream, witnesses)):
             if newest and stream not in NEWEST_ONLY:

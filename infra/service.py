@@ -155,8 +155,8 @@ class Service(Generic[W]):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with suppress(Outage):
-            await self.database.run(partial(note, self.relay.take_receipts()))
+        with suppress(Outage), self.relay.receipts() as receipts:
+            await self.database.run(partial(note, receipts))
         await self.database.close()
 
     @property
@@ -207,7 +207,7 @@ class Service(Generic[W]):
 
     async def _verify(self) -> None:
         """On a new connection: is in the streams what we believe to be there?"""
-        self.relay.forget_receipts()
+        await self.relay.forget_receipts()
         if not self.settings.quarantine:
             await self.reconciler.check_all()
 
@@ -218,19 +218,15 @@ class Service(Generic[W]):
 
     async def _transact(self, messages: Sequence[Message]) -> list[Outcome]:
         """One transaction in the writing thread: the batch, and what the relay has published."""
-        receipts = self.relay.take_receipts()
         batch = Batch(self.participant, self.relay.claim, self.clock())
-
-        def work(connection: Connection) -> list[Outcome]:
-            note(receipts, connection)
-            return batch.run(connection, messages)
-
         started = perf_counter()
-        try:
+        with self.relay.receipts() as receipts:
+
+            def work(connection: Connection) -> list[Outcome]:
+                note(receipts, connection)
+                return batch.run(connection, messages)
+
             outcomes = await self.database.run(work)
-        except BaseException:
-            self.relay.give_back(receipts)
-            raise
         for part in self._parts.values():
             part.committed(batch.working_set)
         if not self.settings.quarantine:

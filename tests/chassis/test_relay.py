@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 import msgspec
 import nats
+import pytest
 from sqlalchemy import insert, select
 
 from events import wire
@@ -15,7 +17,8 @@ from events.contract import FailReason, PaymentFailed
 from infra import tables
 from infra.bus import JetStream
 from infra.database import Database
-from infra.outbox import CLAIM_SECONDS, Relay
+from infra.errors import Outage
+from infra.outbox import CLAIM_SECONDS, Relay, note
 from infra.ports import Clock, Delivery, system_clock
 from payment.reactions import reactions
 from tests.chassis.conftest import NatsServer
@@ -193,20 +196,58 @@ async def test_two_instances_share_the_work_without_skipping_a_row(
     assert sorted(await stream(nats_server.url)) == sorted(each.event_id for each in sealed)
 
 
-async def test_receipts_of_a_lost_connection_are_not_noted(
-    database: Database, nats_server: NatsServer
-) -> None:
-    """The broker may have lost its store with it; what is not noted is published again."""
+@pytest.fixture
+def idle(database: Database, nats_server: NatsServer) -> Relay:
+    """A relay that does nothing by itself, and has published one event of two in the outbox."""
     broker = JetStream(nats_server.url, reactions, instance="me")
-    idle = Relay(database, broker, system_clock, service="payment", instance="me")
-    marks = {"e": (LONG_AGO, 1)}
-    taken = idle.take_receipts()
-    taken.marks.update(marks)
-    idle.give_back(taken)
-    assert idle.take_receipts().marks == marks
+    return Relay(database, broker, system_clock, service="payment", instance="me")
 
-    idle.give_back(taken)
-    idle.forget_receipts()
-    assert idle.take_receipts().marks == {}
-    idle.give_back(taken)
-    assert idle.take_receipts().marks == {}
+
+def published_by(relay: Relay, sealed: wire.Sealed) -> None:
+    relay._published[sealed.event_id] = (LONG_AGO, 7)
+
+
+async def test_receipts_are_kept_when_they_could_not_be_noted(idle: Relay) -> None:
+    (sealed,) = events(1)
+    published_by(idle, sealed)
+    with pytest.raises(Outage), idle.receipts():
+        raise Outage("locked")
+    with idle.receipts() as receipts:
+        assert receipts.marks == {sealed.event_id: (LONG_AGO, 7)}
+    with idle.receipts() as receipts:
+        assert receipts.marks == {}
+
+
+async def test_receipts_of_a_lost_connection_are_not_noted(idle: Relay) -> None:
+    """The broker may have lost its store with it; what is not noted is published again."""
+    (sealed,) = events(1)
+    published_by(idle, sealed)
+
+    async def lost_in_the_middle() -> None:
+        with idle.receipts():
+            await idle.forget_receipts()
+            raise Outage("locked")
+
+    with pytest.raises(Outage):
+        await lost_in_the_middle()
+    published_by(idle, sealed)
+    await idle.forget_receipts()
+    with idle.receipts() as receipts:
+        assert receipts.marks == {}
+
+
+async def test_what_is_being_noted_when_the_connection_is_lost_is_undone(
+    database: Database, idle: Relay
+) -> None:
+    doubtful, sure = events(2)
+    await store(database, [doubtful, sure], "me", LONG_AGO)
+    published_by(idle, sure)
+    with idle.receipts() as receipts:
+        await database.run(partial(note, receipts))
+    published_by(idle, doubtful)
+    with idle.receipts() as receipts:
+        noting = asyncio.create_task(database.run(partial(note, receipts)))
+        await asyncio.sleep(0)  # the writer has it
+        await idle.forget_receipts()
+        await noting
+    assert await published(database) == {doubtful.event_id: None, sure.event_id: 7}

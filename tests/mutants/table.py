@@ -367,8 +367,15 @@ MUTANTS = (
     tests(
         "what a lost connection had acknowledged is noted all the same",
         OUTBOX,
-        "if receipts.connection == self._connection:",
+        "if taken.connection == self._connection:",
         "if True:",
+        "tests/chassis/test_relay.py",
+    ),
+    tests(
+        "what was being noted when the connection was lost stays noted",
+        OUTBOX,
+        "        if doubtful := list(self._doubtful):",
+        "        if doubtful := []:",
         "tests/chassis/test_relay.py",
     ),
     tests(
