@@ -16,6 +16,7 @@ from infra.ports import Outgoing, Receiver
 from tests.simulation.loop import LIFE
 
 LATENCY_SECONDS = 0.01
+CONGESTED_SECONDS = 0.5
 RECONNECT_SECONDS = 0.5
 AT_ONCE = 64
 LOOK_SECONDS = 1.0
@@ -115,9 +116,11 @@ class SimulatedDelivery:
             self._durable.pending[self.sequence] = now + ACK_WAIT_SECONDS
 
     async def _pause(self) -> None:
-        """As a rule a client only buffers it; now and then it waits for the wire."""
+        """As a rule a client only buffers it; now and then it waits for a full connection."""
         if self._hub.chance.random() < 0.2:
-            await asyncio.sleep(self._hub.chance.random() * LATENCY_SECONDS)
+            congested = self._hub.chance.random() < 0.1
+            seconds = CONGESTED_SECONDS if congested else LATENCY_SECONDS
+            await asyncio.sleep(self._hub.chance.random() * seconds)
 
 
 class SimulatedBroker:

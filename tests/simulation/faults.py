@@ -68,10 +68,17 @@ async def _restart(cluster: Cluster, fault: Fault) -> None:
 
 
 async def _bug(cluster: Cluster, fault: Fault) -> None:
-    disk = list(cluster.disks.values())[fault.which % len(cluster.disks)]
-    disk.raises = 1 + fault.which % 5
+    """Until it is mended; then what was set aside is sent again, and often that is cut short."""
+    service = list(cluster.disks)[fault.which % len(cluster.disks)]
+    cluster.disks[service].raises = 2 + fault.which % 6
     await asyncio.sleep(fault.seconds)
-    disk.raises = 0
+    cluster.disks[service].raises = 0
+    machine = cluster.one(service)
+    if machine is not None and fault.which % 2:
+        machine.kill_at_step(1 + fault.which % (FEW_STEPS // 2))
+    await cluster.redrive()
+    cluster.loop.aim = None
+    cluster.start()
 
 
 async def _kill_in_commit(cluster: Cluster, fault: Fault) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import suppress
 from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -14,6 +15,7 @@ import msgspec
 from coupon.app import participant as coupon
 from events import ids
 from infra.batch import Participant
+from infra.errors import RetryLater
 from infra.messages import Done, IdempotencyKey
 from infra.ports import Ports
 from infra.service import Service
@@ -203,6 +205,15 @@ class Cluster:
         for machine in self.machines:
             if not machine.is_alive:
                 machine.start()
+
+    async def redrive(self) -> None:
+        """Operators send again what was set aside, by whichever instance is there."""
+        for service, disk in self.disks.items():
+            for (letter_id,) in disk.rows("SELECT id FROM dead_letters WHERE redriven_at IS NULL"):
+                machine = self.one(service)
+                if machine is not None:
+                    with suppress(TimeoutError, RetryLater):
+                        await machine.redrive(letter_id)
 
     def one(self, service: str) -> Machine | None:
         """An instance that is alive, if there is one."""

@@ -36,7 +36,11 @@ MOST_FAULTS = 14
 LONGEST_SECONDS = 900.0
 LOOK_SECONDS = 1.0
 RICH, POOR, PLENTY, SCARCE = (str(UUID(int=n)) for n in (1, 2, 3, 4))
-SETTINGS = {"ORDER_TIMEOUT_SECONDS": "8", "REPEAT_AFTER_SECONDS": "3"}
+SETTINGS = {
+    "ORDER_TIMEOUT_SECONDS": "8",
+    "REPEAT_AFTER_SECONDS": "3",
+    "PATIENCE_SECONDS": "1",
+}
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -169,18 +173,11 @@ class _Schedule:
         deadline = self._loop.time() + LONGEST_SECONDS
         while self._loop.time() < deadline:
             self._cluster.gateway.land(self._loop.time())
-            await self._redrive()
+            await self._cluster.redrive()
             if not books.unsettled(self._cluster):
                 return True
             await asyncio.sleep(LOOK_SECONDS)
         return False
-
-    async def _redrive(self) -> None:
-        """Operators put what was set aside back, once the bug is mended."""
-        for machine in self._cluster.machines:
-            letters = books.dead_letters(self._cluster, machine.service_name)
-            for letter_id in letters if machine.is_alive else ():
-                await machine.redrive(letter_id)
 
     # ------------------------------------------------------------ what people do
 
