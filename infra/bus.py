@@ -48,6 +48,8 @@ _WORD = rb"([^ \r\n]+)"
 # nats-py takes a form feed in a subject for its end, though only a space is; and then hangs up.
 parser.MSG_RE = re.compile(rb"\AMSG %s %s (%s )?(\d+)\r\n" % (_WORD, _WORD, _WORD))
 parser.HMSG_RE = re.compile(rb"\AHMSG %s %s (%s )?(\d+) (\d+)\r\n" % (_WORD, _WORD, _WORD))
+_PLAIN_START = b"NATS/1.0\r\n"
+_PLAIN = re.compile(rb"NATS/1\.0\r\n(?:[!-9;-~]+: [!-~](?:[ -~]*[!-~])?\r\n)+\r\n")
 
 
 class SturdyClient(Client):
@@ -63,6 +65,8 @@ class SturdyClient(Client):
         return await self._process_headers(block) or {}
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        if headers and (plain := _plain_headers(headers)) is not None:
+            return plain
         try:
             return await super()._process_headers(headers)
         except (IndexError, UnicodeDecodeError):
@@ -84,6 +88,15 @@ class SturdyClient(Client):
             _client=self,
             _sid=sid,
         )
+
+
+def _plain_headers(block: bytes) -> dict[str, str] | None:
+    """What nearly every message carries, read in half the time: no status, and each line a
+    `Name: value` of printable ASCII. None for whatever else there may be."""
+    if not block.startswith(_PLAIN_START) or not _PLAIN.fullmatch(block):
+        return None
+    lines = block[len(_PLAIN_START) : -4].decode("ascii").split("\r\n")
+    return dict(line.split(": ", 1) for line in lines)
 
 
 class JetStream:

@@ -3,13 +3,19 @@
 log.info("said", extra={"event": "CouponUsed", "orderId": ..., "traceId": ...})
 """
 
+import atexit
 import logging
 import sys
+import threading
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from typing import TextIO
 
 import msgspec
 
 from events.wire import Sealed, rfc3339
+
+FLUSH_SECONDS = 0.1
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -33,9 +39,38 @@ class JsonLines(logging.Formatter):
         return _encode(line).decode()
 
 
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes lines together: those of `FLUSH_SECONDS` in one go, and warnings at once.
+
+    A busy service says thousands of lines a second, and each write is a call to the kernel.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._timer: threading.Timer | None = None
+        atexit.register(self._write)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if record.levelno >= logging.WARNING:
+            self._write()
+        elif self._timer is None:
+            self._timer = threading.Timer(FLUSH_SECONDS, self._write)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def flush(self) -> None:
+        """Called after each line: not yet."""
+
+    def _write(self) -> None:
+        with self.lock or nullcontext():
+            self._timer = None
+            self.stream.flush()
+
+
 def configure(service: str, level: str) -> None:
     """Send everything that this process logs to its standard output."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = Lines(sys.stdout)
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # nats-py tells each attempt to reconnect: what matters of it we say ourselves.

@@ -1,6 +1,6 @@
 """The tables that the chassis keeps in every service's database, and the types of columns."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -37,6 +37,12 @@ class Time(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
+        """For SQLite in one step, with the same result: a batch binds many times."""
+        if dialect.name != "sqlite":
+            return super().bind_processor(dialect)
+        return lambda value: None if value is None else _sqlite_text(value)
+
     def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
         if value is None or value.tzinfo is UTC:
             return value
@@ -46,6 +52,13 @@ class Time(TypeDecorator[datetime]):
         if value is None or value.tzinfo is UTC:
             return value
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _sqlite_text(value: datetime) -> str:
+    """As SQLAlchemy writes a time into SQLite: `2026-01-31 09:00:00.000000`, in UTC."""
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    return value.isoformat(" ", "microseconds")[:26]
 
 
 class Json(TypeDecorator[Any]):

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import (
     Column,
     Connection,
+    DateTime,
     Integer,
     MetaData,
     String,
@@ -195,3 +198,17 @@ def _statements(service: Participant[Any]) -> Iterator[Statement]:
             yield found._loading_by(found._key[0])
     yield from reconciliation._pages.values()
     yield repetition._waiting(service.order_rows, service.unsettled)
+
+
+@given(st.datetimes(timezones=st.timezones()))
+def test_times_are_written_as_sqlalchemy_does(time: datetime) -> None:
+    try:
+        in_utc = time.astimezone(UTC)
+    except OverflowError:
+        return  # before the year 1 or after 9999
+    dialect = create_engine("sqlite://").dialect
+    slow = DateTime().dialect_impl(dialect).bind_processor(dialect)
+    fast = Time().bind_processor(dialect)
+    assert slow is not None
+    assert fast is not None
+    assert fast(time) == slow(in_utc)

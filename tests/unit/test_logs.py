@@ -1,0 +1,61 @@
+"""Log lines: JSON, together and soon, warnings at once."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from infra import logs
+from tests.shop import until
+
+
+class Pipe(io.StringIO):
+    """What was written, and what of it was flushed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flushed: list[dict[str, object]] = []
+        self.flushes = 0
+
+    def flush(self) -> None:
+        self.flushes += 1
+        self.flushed = [json.loads(line) for line in self.getvalue().splitlines()]
+
+
+@pytest.fixture
+def pipe() -> Pipe:
+    return Pipe()
+
+
+@pytest.fixture
+def log(pipe: Pipe) -> Iterator[logging.Logger]:
+    handler = logs.Lines(pipe)
+    handler.setFormatter(logs.JsonLines("order"))
+    log = logging.getLogger("tests.lines")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    yield log
+    log.removeHandler(handler)
+
+
+async def test_lines_are_written_together_and_soon(log: logging.Logger, pipe: Pipe) -> None:
+    for number in range(100):
+        log.info("said", extra={"number": number})
+    assert pipe.flushed == []
+
+    async def written() -> bool:
+        return len(pipe.flushed) == 100
+
+    await until(written, "all lines are written", timeout_seconds=2)
+    assert pipe.flushes == 1
+    assert [line["number"] for line in pipe.flushed] == list(range(100))
+    assert pipe.flushed[0].keys() == {"time", "level", "service", "message", "number"}
+
+
+def test_a_warning_takes_those_before_it_along(log: logging.Logger, pipe: Pipe) -> None:
+    log.info("first")
+    log.warning("second")
+    assert [line["message"] for line in pipe.flushed] == ["first", "second"]
