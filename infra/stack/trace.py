@@ -128,14 +128,15 @@ def _from_order_service(stack: Stack, order: str) -> list[TracedEvent]:
 
 def _table(order: str, events: list[TracedEvent]) -> Table:
     table = Table(title=f"Order {order}", expand=True)
-    # In a narrow terminal the id gives way, not the names.
+    # In a narrow terminal the id gives way, not the names. All ids of an order begin alike.
     for column, width in (("time", 12), ("event", 18), ("service", 7), ("caused by", 18)):
         table.add_column(column, no_wrap=True, min_width=width)
-    table.add_column("id", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("id ends", no_wrap=True, overflow="ellipsis", ratio=1)
     names = {event.id: event.name for event in events if event.id}
     for event in events:
         cause = names.get(event.cause or "", event.cause)
-        cells = (_clock(event.time), event.name, event.service, cause, event.id)
+        id_end = (event.id or "")[-8:]
+        cells = (_clock(event.time), event.name, event.service, cause, id_end)
         table.add_row(*(cell or "-" for cell in cells))
     return table
 
