@@ -73,6 +73,9 @@ def configure(service: str, level: str) -> None:
     handler = Lines(sys.stdout)
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # What no line shows need not be found out for each (the logging HOWTO, "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # nats-py tells each attempt to reconnect: what matters of it we say ourselves.
     for chatty in ("nats", "aiosqlite"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -55,6 +55,7 @@ class Mailbox:
         self._waiting: deque[Message] = deque()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
+        self._done: asyncio.Queue[Sequence[tuple[Message, Done]]] = asyncio.Queue(1)
         self._calls = 0
         self.events = 0
 
@@ -105,9 +106,20 @@ class Mailbox:
             if batch := self._take():
                 await self._work(batch)
 
+    async def tell(self) -> None:
+        """Tell what was committed, batch by batch, until cancelled.
+
+        Beside `run`, so that the next batch is written meanwhile; but never far behind it.
+        """
+        while True:
+            done = await self._done.get()
+            await self._committed(done)
+            self._done.task_done()
+
     async def drained(self) -> None:
         """Wait until everything that came in has come to its end."""
         await self._idle.wait()
+        await self._done.join()
 
     def _put(self, message: Message) -> None:
         self._waiting.append(message)
@@ -147,7 +159,7 @@ class Mailbox:
         for message, outcome in done:
             if isinstance(message, Call) and not message.future.done():
                 message.future.set_result(outcome)
-        await self._committed(done)
+        await self._done.put(done)
         return again
 
     def _after_raising(self, message: Message, error: Exception) -> list[Message]:

@@ -1,5 +1,6 @@
 """`python -m <service>`: read the settings, start the web server, stop on SIGTERM or SIGINT."""
 
+import gc
 import sys
 from collections.abc import Callable
 
@@ -12,6 +13,10 @@ from infra.settings import Settings
 
 GRACE_SECONDS = 10
 
+# A busy service makes thousands of objects for a batch and lets go of them all by counting. Looking
+# for cycles among them every 700 objects, as Python does by default, took an eighth of its time.
+OBJECTS_BETWEEN_COLLECTIONS = 50_000
+
 
 def main(service: str, create_app: Callable[[Settings], Litestar]) -> None:
     """Run one instance of a service until it is told to stop."""
@@ -21,6 +26,8 @@ def main(service: str, create_app: Callable[[Settings], Litestar]) -> None:
         app = create_app(chosen)
     except ConfigurationError as error:
         sys.exit(f"{service}: {error.message}")
+    gc.freeze()  # what is there by now stays for good
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     uvicorn.run(
         app,
         host=chosen.host,

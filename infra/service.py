@@ -124,7 +124,7 @@ class Service(Generic[W]):
 
     def _loops(self) -> list[Coroutine[Any, Any, None]]:
         """What a service does all the time. In quarantine it listens, and says nothing."""
-        listening = [self.mailbox.run(), self._stay_in_progress()]
+        listening = [self.mailbox.run(), self.mailbox.tell(), self._stay_in_progress()]
         if self.settings.quarantine:
             log.warning("in quarantine: it hears the whole stream again, and says nothing")
             return listening

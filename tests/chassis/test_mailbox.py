@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -30,6 +30,8 @@ class Writer:
         self.work: Work = lambda batch: [Done(answer="done") for _ in batch]
         self.may_go = asyncio.Event()
         self.may_go.set()
+        self.may_tell = asyncio.Event()
+        self.may_tell.set()
 
     async def transact(self, messages: Sequence[Message]) -> list[Outcome]:
         batch = list(messages)
@@ -38,6 +40,7 @@ class Writer:
         return self.work(batch)
 
     async def tell(self, done: Sequence[tuple[Message, Done]]) -> None:
+        await self.may_tell.wait()
         self.settled += [message for message, _ in done]
 
 
@@ -59,13 +62,13 @@ async def at_work(
     mailbox = Mailbox(
         writer.transact, writer.tell, capacity=capacity, patience_seconds=patience_seconds
     )
-    task = asyncio.create_task(mailbox.run())
+    tasks = [asyncio.create_task(loop) for loop in (mailbox.run(), mailbox.tell())]
     try:
         yield mailbox
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def sealed() -> wire.Sealed:
@@ -90,6 +93,34 @@ async def test_what_arrives_during_a_commit_is_the_next_batch(writer: Writer) ->
         await mailbox.drained()
     assert [len(batch) for batch in writer.batches] == [1, 6]
     assert heard in writer.settled
+
+
+async def test_the_next_batch_is_written_while_the_last_one_is_told(writer: Writer) -> None:
+    async with at_work(writer) as mailbox:
+        writer.may_tell.clear()
+        for number in range(3):
+            assert (await mailbox.ask(f"command {number}")).answer == "done"
+        assert len(writer.batches) == 3
+        assert not writer.settled
+        writer.may_tell.set()
+        await mailbox.drained()
+    assert writer.settled == [message for batch in writer.batches for message in batch]
+
+
+async def test_writing_does_not_run_far_ahead_of_telling(writer: Writer) -> None:
+    async with at_work(writer) as mailbox:
+        writer.may_tell.clear()
+        for number in range(3):
+            await mailbox.ask(f"command {number}")
+        mailbox.put(event())
+        ended = asyncio.create_task(mailbox.drained())
+        for _ in range(20):  # turns of the loop: more than a batch needs
+            await asyncio.sleep(0)
+        assert len(writer.batches) == 3, "one is being told, one waits, one may not be put yet"
+        assert not ended.done()
+        writer.may_tell.set()
+        await ended
+    assert len(writer.settled) == 4
 
 
 async def test_a_lone_command_waits_for_nobody(writer: Writer) -> None:

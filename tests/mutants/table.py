@@ -265,6 +265,13 @@ MUTANTS = (
         "tests/chassis/test_mailbox.py",
     ),
     tests(
+        "a service stops before it has acknowledged what it committed",
+        "infra/mailbox.py",
+        "        await self._done.join()\n",
+        "",
+        "tests/chassis/test_mailbox.py",
+    ),
+    tests(
         "a list of keys is not looked up in the index",
         "infra/statements.py",
         "        return self\n",
