@@ -11,7 +11,7 @@ import base64
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -21,7 +21,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
-from nats.protocol import parser
+from nats.protocol import command, parser
 
 from events.contract import NEWEST_ONLY, SAGA, SUBJECT_PREFIX, Event
 from events.permissions import inbox_prefix
@@ -53,11 +53,11 @@ _PLAIN = re.compile(rb"NATS/1\.0\r\n(?:[!-9;-~]+: [!-~](?:[ -~]*[!-~])?\r\n)+\r\
 
 
 class SturdyClient(Client):
-    """nats-py without three ways in which its read loop dies, and with it all the service hears.
+    """nats-py, quicker with headers, and without three ways in which its read loop dies.
 
-    A subject may be any bytes: one that is not UTF-8 becomes a message that nobody can read. So may
-    what a sayer puts in the place of headers: what are none are passed over. And so is an answer to
-    a flush that was given up meanwhile.
+    With that loop goes all that the service hears. A subject may be any bytes: one that is not
+    UTF-8 becomes a message that nobody can read. So may what a sayer puts in the place of headers:
+    what are none are passed over. And so is an answer to a flush that was given up meanwhile.
     """
 
     async def read_headers(self, block: bytes) -> dict[str, str]:
@@ -71,6 +71,24 @@ class SturdyClient(Client):
             return await super()._process_headers(headers)
         except (IndexError, UnicodeDecodeError):
             return None
+
+    async def _send_publish(
+        self,
+        subject: str,
+        reply: str,
+        payload: bytes,
+        payload_size: int,
+        headers: dict[str, Any] | None,
+    ) -> None:
+        block = _plain_block(headers) if headers else None
+        if block is None:
+            await super()._send_publish(subject, reply, payload, payload_size, headers)
+            return
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += payload_size
+        await self._send_command(command.hpub_cmd(subject, reply, block, payload))
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
 
     async def _process_pong(self) -> None:
         if self._pongs and self._pongs[0].done():
@@ -97,6 +115,16 @@ def _plain_headers(block: bytes) -> dict[str, str] | None:
         return None
     lines = block[len(_PLAIN_START) : -4].decode("ascii").split("\r\n")
     return dict(line.split(": ", 1) for line in lines)
+
+
+def _plain_block(headers: Mapping[str, str]) -> bytes | None:
+    """The same the other way round: the headers as they go over the wire, or None for others."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    block = f"NATS/1.0\r\n{''.join(lines)}\r\n".encode()
+    # A value that brings a line of its own would be a header that nobody has set.
+    if not _PLAIN.fullmatch(block) or block.count(b"\r\n") != len(lines) + 2:
+        return None
+    return block
 
 
 class JetStream:

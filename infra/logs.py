@@ -1,6 +1,7 @@
 """Structured logs: one JSON object a line, with the order's id and its trace id where there is one.
 
 log.info("said", extra={"event": "CouponUsed", "orderId": ..., "traceId": ...})
+log.info("said", extra={EACH: [...]})       # a line for each, in one go
 """
 
 import atexit
@@ -9,13 +10,16 @@ import sys
 import threading
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 import msgspec
 
 from events.wire import Sealed, rfc3339
 
 FLUSH_SECONDS = 0.1
+
+EACH = "each"
+"""The extra that holds what is told in a line for each of many. A batch has hundreds of them."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -27,7 +31,7 @@ class JsonLines(logging.Formatter):
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
+        line: dict[str, Any] = {
             "time": rfc3339(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname,
             "service": self._service,
@@ -36,6 +40,8 @@ class JsonLines(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
+        if EACH in line:
+            return b"\n".join([_encode(line | each) for each in line.pop(EACH)]).decode()
         return _encode(line).decode()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
@@ -19,7 +20,7 @@ from infra.batch import Batch, Participant, W, W_contra
 from infra.bus import ACK_WAIT_SECONDS, JetStream
 from infra.errands import NOWHERE, Errands
 from infra.errors import Outage, RetryLater
-from infra.logs import about
+from infra.logs import EACH, about
 from infra.mailbox import LARGEST_BATCH, Mailbox
 from infra.messages import Done, Heard, IdempotencyKey, Message, Outcome
 from infra.outbox import Relay, note
@@ -237,8 +238,8 @@ class Service(Generic[W]):
 
     async def _committed(self, done: Sequence[tuple[Message, Done]]) -> None:
         """After the commit: publish, acknowledge, and tell."""
-        for _, outcome in done:
-            self.relay.offer(outcome.said)
+        said = [sealed for _, outcome in done for sealed in outcome.said]
+        self.relay.offer(said)
         for message, outcome in done:
             if isinstance(message, Heard):
                 self._held.discard(message)
@@ -246,9 +247,10 @@ class Service(Generic[W]):
                 _count(message, outcome)
                 if message.opened and message.opened.is_repeat and not outcome.said:
                     self.repeater.asked(message.opened)
-            for sealed in outcome.said:
-                metrics.said.labels(sealed.name).inc()
-                log.info("said", extra=about(sealed))
+        for name, count in Counter(sealed.name for sealed in said).items():
+            metrics.said.labels(name).inc(count)
+        if said:
+            log.info("said", extra={EACH: [about(sealed) for sealed in said]})
         metrics.waiting.set(len(self.mailbox))
         self.broker.room_again()
 

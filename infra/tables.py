@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -54,6 +55,7 @@ class Time(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+@lru_cache(maxsize=1024)  # nearly all times of a batch are the time of the batch
 def _sqlite_text(value: datetime) -> str:
     """As SQLAlchemy writes a time into SQLite: `2026-01-31 09:00:00.000000`, in UTC."""
     if value.tzinfo is not UTC:

@@ -7,9 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
 from events import wire
 from events.contract import OrderCompleted, StockDecremented
-from infra.bus import ACK_WAIT_SECONDS, JetStream
+from infra.bus import ACK_WAIT_SECONDS, JetStream, SturdyClient
 from infra.ports import Delivery, Outgoing
 from payment.reactions import reactions
 from tests.chassis.conftest import NatsServer
@@ -227,3 +231,41 @@ async def test_a_listener_who_gave_up_on_a_hanging_broker_hurts_nobody(
         await received(inbox, 1)
         # Far below the time after which a dead connection would be noticed and made anew.
         assert asyncio.get_running_loop().time() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("plain", "as usual"),
+        ("empty", ""),
+        ("word", "Grüße"),
+        ("injected", "one\r\nce-id: forged"),
+        ("spaced", "  around  "),
+    ],
+)
+async def test_headers_arrive_as_the_client_would_send_them(
+    name: str, value: str, nats_server: NatsServer
+) -> None:
+    """Those of our own making go a shorter way; whatever else there may be goes the client's."""
+    heard: list[dict[str, str] | None] = []
+    sturdy, plain = SturdyClient(), Client()
+    for client in (sturdy, plain):
+        await client.connect(nats_server.url)
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.headers)
+
+    await plain.subscribe("headers", cb=hear)
+    await plain.flush()
+    for client in (sturdy, plain):
+        await client.publish("headers", b"body", headers={"first": "1", name: value})
+        await client.flush()
+
+    async def both() -> bool:
+        return len(heard) == 2
+
+    await until(both, "both were heard")
+    assert heard[0] == heard[1]
+    assert "ce-id" not in (heard[0] or {})
+    for client in (sturdy, plain):
+        await client.close()

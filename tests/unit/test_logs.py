@@ -55,6 +55,15 @@ async def test_lines_are_written_together_and_soon(log: logging.Logger, pipe: Pi
     assert pipe.flushed[0].keys() == {"time", "level", "service", "message", "number"}
 
 
+def test_many_are_told_in_one_go_and_each_in_a_line(log: logging.Logger, pipe: Pipe) -> None:
+    log.warning("said", extra={"of": "batch", logs.EACH: [{"event": "A"}, {"event": "B"}]})
+    assert [(line["event"], line["of"]) for line in pipe.flushed] == [
+        ("A", "batch"),
+        ("B", "batch"),
+    ]
+    assert pipe.flushed[0].keys() == {"time", "level", "service", "message", "of", "event"}
+
+
 def test_a_warning_takes_those_before_it_along(log: logging.Logger, pipe: Pipe) -> None:
     log.info("first")
     log.warning("second")
