@@ -16,6 +16,9 @@ batch_size = Histogram(
 batch_seconds = Histogram(
     "saga_batch_seconds", "From the start of a batch's transaction to its commit.", buckets=_FAST
 )
+turned_away = Counter(
+    "shop_orders_turned_away_total", "Orders not let in: more came than can be done."
+)
 waiting = Gauge("saga_mailbox_waiting", "Messages in the mailbox.")
 unpublished = Gauge("saga_outbox_unpublished", "Committed events not yet on the broker.")
 outbox_age = Gauge("saga_outbox_age_seconds", "Age of the oldest event not yet on the broker.")

@@ -17,7 +17,7 @@ from infra.errors import NotFound, Unauthorized
 from infra.outbox import backlog
 from infra.service import Service
 from infra.shapes import Page, Size, View, refusals
-from infra.tables import outbox, unsettled
+from infra.tables import in_states, outbox
 
 MOST_ROWS = 1000
 
@@ -114,7 +114,7 @@ class Operations(Controller):
         before = service.clock() - timedelta(seconds=older_than_seconds)
         query = (
             select(rows.c.order_id, rows.c.state, rows.c.updated_at)
-            .where(unsettled(rows, service.participant.unsettled), rows.c.updated_at <= before)
+            .where(in_states(rows, service.participant.unsettled), rows.c.updated_at <= before)
             .order_by(rows.c.updated_at)
             .limit(MOST_ROWS)
         )

@@ -30,7 +30,7 @@ from infra.database import Database
 from infra.errors import Outage
 from infra.ports import Broker, Clock, Outgoing
 from infra.statements import Statement, among, inserting, updating
-from infra.tables import outbox, repeats, unsettled
+from infra.tables import in_states, outbox, repeats
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ def _waiting(rows: Table, states: frozenset[str]) -> Statement:
         select(rows.c.order_id, repeats.c.times)
         .outerjoin_from(rows, repeats, repeats.c.order_id == rows.c.order_id)
         .where(
-            unsettled(rows, states),
+            in_states(rows, states),
             rows.c.updated_at <= bindparam("waited_since"),
             or_(repeats.c.next_at.is_(None), repeats.c.next_at <= bindparam("now")),
         )

@@ -287,7 +287,7 @@ class Service(Generic[W]):
         before = self.clock() - timedelta(seconds=self.settings.retention_seconds)
         rows, inbox, outbox = self.participant.order_rows, tables.inbox, tables.outbox
         keys, repeats = tables.idempotency_keys, tables.repeats
-        open_rows = tables.unsettled(rows, self.participant.unsettled)
+        open_rows = tables.in_states(rows, self.participant.unsettled)
         unsettled = select(rows.c.order_id).where(open_rows)
         of_an_order = outbox.c.stream == SAGA
         spent = (outbox.c.published_at < before) & of_an_order & outbox.c.key.not_in(unsettled)

@@ -24,6 +24,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_replicas: int
     ops_token: str | None
     log_level: str
+    most_body_bytes: int
+    orders_per_second: float
+    late_seconds: float
     mailbox_capacity: int
     patience_seconds: float
     retention_seconds: float
@@ -58,6 +61,9 @@ def from_environment(service: str, environment: Mapping[str, str] | None = None)
         nats_replicas=_whole(env, "NATS_REPLICAS", 1, 1, 5),
         ops_token=env.get("OPS_TOKEN") or None,
         log_level=level,
+        most_body_bytes=_whole(env, "MOST_BODY_BYTES", 64 * 1024, 1024, 16 * 1024 * 1024),
+        orders_per_second=_whole(env, "ORDERS_PER_SECOND", 0, 0, 1_000_000),
+        late_seconds=_whole(env, "LATE_SECONDS", 2, 0, 3600),
         mailbox_capacity=_whole(env, "MAILBOX_CAPACITY", 5_000, 1, 1_000_000),
         patience_seconds=_whole(env, "PATIENCE_SECONDS", 5, 1, 60),
         retention_seconds=_whole(env, "RETENTION_SECONDS", 8 * 24 * 3600, 60, 10 * 366 * 24 * 3600),

@@ -171,16 +171,20 @@ idempotency_keys = Table(
 )
 
 
-def unsettled(rows: Table, states: Collection[str]) -> ColumnElement[bool]:
-    """The participant rows that still wait for somebody, or owe an answer.
+def in_states(rows: Table, states: Collection[str]) -> ColumnElement[bool]:
+    """The rows that are in one of these states.
 
-    The states stand in the statement itself: only then does the index below serve it.
+    The states stand in the statement itself: only then does an index of those rows serve it.
     """
     return rows.c.state.in_([literal_column(f"'{state}'") for state in sorted(states)])
 
 
 def index_unsettled(rows: Table, states: Collection[str]) -> None:
     """Of all orders few are under way: the index by time holds those alone."""
-    these = rows.c.state.in_(sorted(states))
-    name = f"{rows.name}_unsettled"
-    Index(name, rows.c.updated_at, sqlite_where=these, postgresql_where=these)
+    index_states(f"{rows.name}_unsettled", rows.c.updated_at, states)
+
+
+def index_states(name: str, by: Column[Any], states: Collection[str]) -> None:
+    """An index by this column of those rows alone that are in one of these states."""
+    these = by.table.c.state.in_(sorted(states))
+    Index(name, by, sqlite_where=these, postgresql_where=these)

@@ -32,8 +32,6 @@ from infra.shapes import Body, Error
 
 log = logging.getLogger(__name__)
 
-LARGEST_BODY_BYTES = 64 * 1024
-
 _CODES = {
     400: "VALIDATION_ERROR",
     401: "UNAUTHORIZED",
@@ -78,7 +76,7 @@ def build(
         middleware=middleware,
         request_class=StrictRequest,
         openapi_config=_openapi(title, description),
-        request_max_body_size=LARGEST_BODY_BYTES,
+        request_max_body_size=service.settings.most_body_bytes,
         state=State({"service": service}),
     )
     _close_bodies(app)

@@ -10,6 +10,7 @@ from infra.settings import Settings
 from infra.timers import Timer
 from order import hot_routes, store
 from order.domain import UNSETTLED, Orders
+from order.door import Door
 from order.gate import Gate
 from order.reactions import reactions
 from order.routes import ROUTES
@@ -27,7 +28,7 @@ participant: Participant[Orders] = Participant(
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     return web.build(
-        Service(participant, settings, ports, parts=(Gate(settings),)),
+        Service(participant, settings, ports, parts=(Gate(settings), Door(settings))),
         [*ROUTES, *hot_routes.ROUTES],
         title="order",
         description="Orders: placing, following, listing and cancelling them.",

@@ -48,6 +48,7 @@ from order.domain import (
     WantedLine,
     no_order,
 )
+from order.door import AtTheDoor
 from order.gate import Gate
 
 OrderId = Annotated[UUID, PathParameter(name="orderId")]
@@ -147,6 +148,7 @@ class OrderController(Controller):
     @post(
         status_code=202,
         summary="Place an order",
+        middleware=[AtTheDoor],
         responses=refusals(404, 422, body=True)
         | {200: answered(OrderView, "What became of it, where Prefer: wait=N was long enough")},
     )

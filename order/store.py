@@ -28,8 +28,20 @@ from events.contract import Address, FailReason, Line, PaymentMethod, ProductCha
 from infra.mapping import Mapped
 from infra.rows import values_of
 from infra.settings import Settings
-from infra.tables import Json, Time, Uuid, Won64, idempotency_keys, index_unsettled, one_of
+from infra.tables import (
+    Json,
+    Time,
+    Uuid,
+    Won64,
+    idempotency_keys,
+    in_states,
+    index_states,
+    index_unsettled,
+    one_of,
+)
 from order.domain import (
+    OPEN,
+    STATES,
     UNSETTLED,
     ExpireOrder,
     GateProduct,
@@ -65,8 +77,9 @@ orders_table = Table(
     Column("updated_at", Time, nullable=False),
     Index("orders_of_customer", "customer_id", "created_at"),
     Index("orders_by_time", "created_at"),
-    Index("orders_by_state", "state", "created_at"),
 )
+for _status, _states in STATES.items():
+    index_states(f"orders_{_status.lower()}", orders_table.c.created_at, _states)
 index_unsettled(orders_table, UNSETTLED)
 
 price_list_table = Table(
@@ -87,6 +100,7 @@ _price_list: Mapped[str, Offer] = Mapped(price_list_table, Offer, "product_id")
 _overdue = (
     select(orders_table.c.order_id)
     .where(
+        in_states(orders_table, OPEN),
         orders_table.c.state == OrderState.PENDING,
         orders_table.c.created_at <= bindparam("latest"),
     )
@@ -148,7 +162,7 @@ async def list_orders(
     if customer_id is not None:
         conditions.append(columns.customer_id == customer_id)
     if states is not None:
-        conditions.append(columns.state.in_(states))
+        conditions.append(in_states(orders_table, states))
     matching = and_(true(), *conditions)
     order = (columns.created_at.desc(), columns.order_id)
     return await _orders.page(connection, matching, *order, offset=offset, size=size)

@@ -1,0 +1,102 @@
+"""How many are let in: no more than can be done, when more come.
+
+Whoever takes work on faster than it is done spends its time on the door, and everybody waits. What
+tells that this is so is the age of the work that has just ended: when even the youngest took long,
+more is let in than comes out. Then fewer are admitted than ended lately, the fewer the later it is,
+until what has piled up is worked off; and once nobody has to be turned away, everybody is admitted.
+
+Nothing is known to be late while nothing ends: a broker that is away closes no door.
+"""
+
+from collections.abc import Callable
+from time import monotonic
+
+WINDOW_SECONDS = 0.5
+BUSY_PER_SECOND = 100.0
+"""Fewer ends than this a second are no sign of a crowd, however old they are; so many may always
+come in."""
+
+OPEN_UP = 1.1
+"""Of what ended, how much is admitted once it is not late any more, as long as too many come."""
+
+
+class Admission:
+    """`late_seconds`: from being admitted to its end, what takes longer is late; 0: nothing is.
+
+    `most_per_second`: no more than this in any case; 0: any number.
+    """
+
+    def __init__(
+        self,
+        *,
+        late_seconds: float,
+        most_per_second: float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._late_seconds = late_seconds
+        self._most_per_second = most_per_second or None
+        self._clock = clock
+        self._adapted: float | None = None
+        self._began_at = self._filled_at = clock()
+        self._room = self._capacity
+        self._ended = 0
+        self._youngest_seconds: float | None = None
+        self._turned_away = False
+
+    @property
+    def per_second(self) -> float | None:
+        """How many are admitted now; None: all."""
+        limits = [each for each in (self._adapted, self._most_per_second) if each is not None]
+        return min(limits, default=None)
+
+    def ended(self, count: int, youngest_seconds: float) -> None:
+        """So many have ended, and the youngest of them took this long."""
+        self._look()
+        if not self._ended or self._youngest_seconds is None:
+            self._youngest_seconds = youngest_seconds
+        self._youngest_seconds = min(self._youngest_seconds, youngest_seconds)
+        self._ended += count
+
+    def admits(self) -> bool:
+        """Whether one more may come in; if so, it is counted."""
+        self._look()
+        limit = self.per_second
+        if limit is None:
+            return True
+        now = self._clock()
+        self._room = min(self._room + (now - self._filled_at) * limit, self._capacity)
+        self._filled_at = now
+        if self._room < 1:
+            self._turned_away = True
+            return False
+        self._room -= 1
+        return True
+
+    @property
+    def _capacity(self) -> float:
+        """How many may come at the same moment."""
+        limit = self.per_second
+        return float("inf") if limit is None else max(1.0, limit * WINDOW_SECONDS)
+
+    def _look(self) -> None:
+        """At the end of a window, judge it and begin the next one."""
+        now = self._clock()
+        seconds = now - self._began_at
+        if seconds < WINDOW_SECONDS:
+            return
+        ends_per_second = self._ended / seconds
+        times_late = self._times_late()
+        if times_late > 1 and ends_per_second >= BUSY_PER_SECOND:
+            self._adapted = max(ends_per_second / times_late, BUSY_PER_SECOND)
+        elif self._adapted is not None:
+            is_crowd = self._turned_away and self._ended
+            self._adapted = OPEN_UP * ends_per_second if is_crowd else None
+        self._room = min(self._room, self._capacity)
+        self._began_at, self._ended, self._turned_away = now, 0, False
+        self._youngest_seconds = None
+
+    def _times_late(self) -> float:
+        """How many times as long as it may the youngest took; 0 where that is not known."""
+        if not self._late_seconds or self._youngest_seconds is None:
+            return 0
+        return self._youngest_seconds / self._late_seconds

@@ -1,0 +1,72 @@
+"""The order service's door: in a crowd, no more orders are let in than are brought to an end."""
+
+import msgspec
+from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
+
+from infra import metrics
+from infra.admission import Admission
+from infra.errors import RetryLater
+from infra.service import Service
+from infra.settings import Settings
+from infra.shapes import Error
+from order.domain import Orders, OrderState
+
+_ENDS = frozenset({OrderState.COMPLETED, OrderState.FAILED})
+
+
+class Door:
+    """One per instance: what it sees ending is its share, and so is what it lets in."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._admission = Admission(
+            late_seconds=settings.late_seconds, most_per_second=settings.orders_per_second
+        )
+
+    def admits(self) -> bool:
+        return self._admission.admits()
+
+    async def start(self, _: Service[Orders]) -> None: ...
+
+    def committed(self, working_set: Orders) -> None:
+        """A batch is done: look at the orders that it has brought to an end."""
+        ages = [
+            (working_set.now - order.created_at).total_seconds()
+            for order in working_set.orders.updated
+            if order.state in _ENDS and order.attempt == 0
+        ]
+        if ages:
+            self._admission.ended(len(ages), min(ages))
+
+    async def close(self) -> None: ...
+
+
+class AtTheDoor:
+    """ASGI middleware of the route that places orders: before its body is even read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        service: Service[Orders] = scope["litestar_app"].state["service"]
+        if not service.part(Door).admits():
+            metrics.turned_away.inc()
+            await send(_START)
+            await send(_BODY)
+            return
+        await self._app(scope, receive, send)
+
+
+# Ready-made: in a crowd, most of the work would else be to say no.
+_CROWDED = RetryLater("more orders come than can be done; send this one again in a second")
+_ERROR = msgspec.json.encode(Error(error=_CROWDED.code, message=_CROWDED.message))
+_START: HTTPResponseStartEvent = {
+    "type": "http.response.start",
+    "status": _CROWDED.status_code,
+    "headers": [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(_ERROR)).encode()),
+        (b"retry-after", str(_CROWDED.retry_after_seconds).encode()),
+    ],
+}
+_BODY: HTTPResponseBodyEvent = {"type": "http.response.body", "body": _ERROR, "more_body": False}

@@ -1,0 +1,88 @@
+"""Every route that lists something finds it by an index, and in the order in which it is shown."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+from sqlalchemy import event
+
+import coupon.app
+import order.app
+import payment.app
+import product.app
+from infra import settings
+from infra.service import Service
+from infra.settings import Settings
+
+APPS: dict[str, Callable[[Settings], Litestar]] = {
+    "order": order.app.create_app,
+    "product": product.app.create_app,
+    "coupon": coupon.app.create_app,
+    "payment": payment.app.create_app,
+}
+SOMEBODY = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
+SOMETIME = "2026-01-31T12:00:00Z"
+LISTS = {
+    "order": [
+        "/orders",
+        f"/orders?customerId={SOMEBODY}",
+        "/orders?status=PENDING",
+        "/orders?status=COMPLETED",
+        "/orders?status=FAILED",
+        "/orders?status=CANCELLED",
+        f"/orders?customerId={SOMEBODY}&status=COMPLETED",
+    ],
+    "product": [
+        "/products",
+        "/products?status=DISCONTINUED",
+        "/products?category=FOOD",
+        f"/products/{SOMEBODY}/stock/history",
+        f"/products/{SOMEBODY}/stock/history?from={SOMETIME}&to={SOMETIME}",
+    ],
+    "coupon": [f"/issued-coupons?customerId={SOMEBODY}"],
+    "payment": [
+        f"/wallets/{SOMEBODY}/transactions",
+        f"/payments?orderId={SOMEBODY}",
+    ],
+}
+OPERATORS = ["/ops/dead-letters", "/ops/owed", "/ops/outbox"]
+ASKED = [(service, path) for service in APPS for path in (*LISTS[service], *OPERATORS)]
+
+
+@pytest.mark.parametrize(("service", "path"), ASKED, ids=[f"{s}{p}" for s, p in ASKED])
+async def test_a_list_is_found_by_an_index(service: str, path: str, tmp_path: Path) -> None:
+    environment = {"STATE_DIR": str(tmp_path), "NATS_URL": "nats://127.0.0.1:1"}
+    app = APPS[service](settings.from_environment(service, environment))
+    asked: list[tuple[str, object]] = []
+
+    def note(_: object, __: object, statement: str, values: object, *___: object) -> None:
+        asked.append((statement, values))
+
+    async with AsyncTestClient(app) as client:
+        running: Service[object] = app.state["service"]
+        event.listen(running.database._reader.sync_engine, "before_cursor_execute", note)
+        answer = await client.get(f"/api/v1{path}")
+    assert answer.status_code in (200, 404), answer.text
+    assert asked, "it reads nothing"
+    database = sqlite3.connect(tmp_path / "db" / f"{service}.db")
+    for statement, values in asked:
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+        assert plan
+        for step in plan:
+            assert not _looks_at_every_row(step, statement), f"{statement}\n{plan}"
+    database.close()
+
+
+def _looks_at_every_row(step: str, statement: str) -> bool:
+    """A table read without an index, or rows that have to be sorted before the first is shown.
+
+    The right part of an order only tells apart what has the same time. And the first so many of all
+    rows, by their key, are not every row.
+    """
+    if step.startswith("USE TEMP B-TREE FOR ORDER BY"):
+        return True
+    is_a_page_of_all = "LIMIT" in statement and "WHERE" not in statement
+    return step.startswith("SCAN") and "INDEX" not in step and not is_a_page_of_all
