@@ -98,7 +98,7 @@ choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the b
 
 # --- working on it
 
-.PHONY: check test modelcheck simulate mutants fuzz chaos outages lock
+.PHONY: check test bench modelcheck simulate mutants fuzz chaos outages lock
 check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the choreography
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -108,6 +108,10 @@ check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the
 
 test: $(VENV)/.installed-dev redis postgres ## the whole suite, on ports and folders of its own [ARGS=...]
 	$(PY) -m pytest $(ARGS)
+
+bench: $(VENV)/.installed-dev redis postgres ## measure everything that is promised of speed; half an hour [ARGS=...]
+	@sh bench/peers/install.sh
+	@$(PY) -m bench $(ARGS)
 
 modelcheck: $(VENV)/.installed-dev ## walk every interleaving of the production reactions [BOUND=small]
 	@$(PY) -m tests.model --bound $(or $(BOUND),full)
@@ -130,6 +134,7 @@ outages: $(VENV)/.installed-dev ## POST's latency while broker, product or gatew
 lock: $(VENV)/.installed-dev ## pin every dependency anew, with hashes
 	$(LOCK) --upgrade -o infra/requirements/runtime.txt pyproject.toml
 	$(LOCK) --upgrade --extra dev -o infra/requirements/dev.txt pyproject.toml
+	$(LOCK) --upgrade -o bench/peers/requirements.txt bench/peers/requirements.in
 
 # --- installing it
 
@@ -155,5 +160,5 @@ tools: ## optional: the nats command line tool, built where Go is present
 
 clean: ## stop the stack; remove what was installed and made: its state, .venv, caches
 	@if [ -x $(PY) ]; then $(STACK) clean; fi
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from litestar import Litestar
@@ -56,13 +57,13 @@ ASKED = [(service, path) for service in APPS for path in (*LISTS[service], *OPER
 async def test_a_list_is_found_by_an_index(service: str, path: str, tmp_path: Path) -> None:
     environment = {"STATE_DIR": str(tmp_path), "NATS_URL": "nats://127.0.0.1:1"}
     app = APPS[service](settings.from_environment(service, environment))
-    asked: list[tuple[str, object]] = []
+    asked: list[tuple[str, Any]] = []
 
-    def note(_: object, __: object, statement: str, values: object, *___: object) -> None:
+    def note(_: object, __: object, statement: str, values: Any, *___: object) -> None:
         asked.append((statement, values))
 
     async with AsyncTestClient(app) as client:
-        running: Service[object] = app.state["service"]
+        running: Service[Any] = app.state["service"]
         event.listen(running.database._reader.sync_engine, "before_cursor_execute", note)
         answer = await client.get(f"/api/v1{path}")
     assert answer.status_code in (200, 404), answer.text

@@ -1,19 +1,12 @@
 """Many at once: nothing is sold, spent or given out one time too many."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from functools import partial
-from pathlib import Path
 from uuid import uuid4
 
-from infra.stack import config, launch
+from tests.instances import second_instances
 from tests.saga.stream import names
-from tests.shop import ROOT, SERVICES, Answer, Opened, Shop, free_port, order, until
+from tests.shop import Answer, Opened, Shop, order
 
 
 async def test_a_hundred_orders_for_fifty_units_sell_exactly_fifty(shop: Shop) -> None:
@@ -232,43 +225,3 @@ async def test_two_instances_of_every_service(shop: Shop) -> None:
 def outcomes(answers: list[Answer]) -> Counter[tuple[int, str | None]]:
     """How many answers had which status and error code."""
     return Counter((answer.status, answer.body.get("error")) for answer in answers)
-
-
-@asynccontextmanager
-async def second_instances(environment: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
-    """One more process of each service, on the same databases. Gives their addresses."""
-    addresses = dict(environment)
-    processes: list[subprocess.Popen[bytes]] = []
-    try:
-        for service in SERVICES:
-            port = free_port()
-            processes.append(second_instance(environment, service, port))
-            addresses[f"{service.upper()}_URL"] = f"http://127.0.0.1:{port}"
-        async with Opened(addresses) as twin:
-            for service in SERVICES:
-                await until(partial(ready, twin, service), f"a second {service} is ready")
-        yield addresses
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            await asyncio.to_thread(process.wait, 20)
-
-
-def second_instance(
-    environment: Mapping[str, str], service: str, port: int
-) -> subprocess.Popen[bytes]:
-    stack = config.recorded(Path(environment["STATE_DIR"]))
-    assert stack is not None
-    variables = launch.environment(stack, service, os.environ)
-    variables |= {f"{service.upper()}_PORT": str(port)}
-    variables.pop("INSTANCE", None)  # each instance is then named after its port
-    command = [sys.executable, "-m", service]
-    return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL)
-
-
-async def ready(shop: Shop, service: str) -> bool:
-    try:
-        return (await shop.call(service, "GET", "/health/ready")).status == 200
-    except OSError:
-        return False

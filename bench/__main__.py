@@ -1,0 +1,81 @@
+"""`make bench`: everything that is promised of speed, measured in one run.
+
+Writes docs/performance.json as it goes, and from it the table and the picture of
+docs/performance.md. `--only` runs a part anew and keeps the other parts' figures.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from bench import compare, growth, hot, machine, offered, report, scale
+from bench.peers.servers import PYTHON
+from tests.stack import ROOT, running_stack
+
+FIGURES = ROOT / "docs" / "performance.json"
+PARTS = ("compare", "offered", "hot", "scale", "growth")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="of the comparison")
+    parser.add_argument("--seconds", type=float, default=15, help="of each measurement")
+    parser.add_argument("--sustained-seconds", type=float, default=60)
+    parser.add_argument("--growth-orders", type=int, default=1_000_000)
+    parser.add_argument("--only", choices=PARTS, action="append")
+    parser.add_argument("--report", action="store_true", help="only write the report anew")
+    chosen = parser.parse_args()
+    if not chosen.report:
+        measure(chosen, chosen.only or PARTS)
+    report.write(msgspec.json.decode(FIGURES.read_bytes(), type=report.Figures), ROOT / "docs")
+    draw = [str(PYTHON), "-m", "bench.picture", str(FIGURES), str(ROOT / "docs")]
+    return subprocess.run(draw, cwd=ROOT, check=False).returncode
+
+
+def measure(chosen: argparse.Namespace, parts: list[str] | tuple[str, ...]) -> None:
+    """Run the parts, and keep each one's figures as soon as they are there."""
+    found: dict[str, object] = {}
+    if FIGURES.exists():
+        found = msgspec.json.decode(FIGURES.read_bytes())
+    for part in parts:
+        _say(f"--- {part}")
+        found[part] = _part(part, chosen)
+        found["machine"] = machine.about()
+        found["measured_on"] = datetime.now(UTC).date().isoformat()
+        FIGURES.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+
+
+def _part(part: str, chosen: argparse.Namespace) -> object:
+    if part == "compare":
+        return compare.compare(chosen.rounds, chosen.seconds, _say)
+    if part == "scale":
+        return scale.measure(chosen.seconds, _say)
+    runs: dict[str, Callable[[Mapping[str, str]], object]] = {
+        "offered": lambda environment: uvloop.run(
+            offered.measure(environment, chosen.seconds, chosen.sustained_seconds, _say)
+        ),
+        "hot": lambda environment: uvloop.run(hot.measure(environment, _say)),
+        "growth": lambda environment: uvloop.run(
+            growth.measure(environment, chosen.growth_orders, _say)
+        ),
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        running_stack(Path(folder)) as environment,
+    ):
+        return runs[part](environment)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

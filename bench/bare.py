@@ -1,0 +1,229 @@
+"""The limit: what four processes, SQLite and JetStream do with nothing but the pipeline.
+
+    python -m bench.bare --seconds 20
+
+Three steps and the entry, each a process with a database of its own: a batch of messages, one
+transaction with `synchronous=FULL` (inbox, one row of state, outbox), published and acknowledged
+after the commit, like a service's. A message is an id and filling, as long as an event. No HTTP, no
+framework, no business, no rows of orders. Nobody who builds a saga this way on this machine can be
+faster, so it tells what the shop's rules, its HTTP and its chassis cost.
+"""
+
+import argparse
+import asyncio
+import os
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import nats
+import uvloop
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
+
+from events.ids import timed
+from infra.ports import Delivery, Outgoing
+from infra.publishing import Publisher
+from infra.pulling import Puller
+from infra.stack import config
+from tests.stack import free_port
+
+STREAM = "BARE"
+STEPS = 3
+UNDER_WAY = 2_000
+LARGEST_BATCH = 512
+WARM_UP_SECONDS = 3.0
+START_SECONDS = 20.0
+FILLING = "." * 300
+RANDOM_BITS = 74
+ID_LENGTH = 36
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+CREATE TABLE inbox (id TEXT PRIMARY KEY);
+CREATE TABLE outbox (id TEXT PRIMARY KEY, body TEXT NOT NULL, published INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE state (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL);
+INSERT INTO state VALUES (1, 0);
+"""
+
+
+class Books:
+    """One process's database."""
+
+    def __init__(self, file: Path) -> None:
+        self._database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+        self._database.executescript(_SCHEMA)
+
+    def step(self, ids: Sequence[str], published: Sequence[str], says: bool) -> None:
+        """One transaction: hear these, note what was published of the batch before."""
+        run = self._database
+        run.execute("BEGIN IMMEDIATE")
+        rows = [(each,) for each in ids]
+        run.executemany("INSERT OR IGNORE INTO inbox VALUES (?)", rows)
+        run.execute("UPDATE state SET amount = amount + ? WHERE id = 1", (len(ids),))
+        if says:
+            said = [(each, each + FILLING) for each in ids]
+            run.executemany("INSERT OR IGNORE INTO outbox (id, body) VALUES (?, ?)", said)
+        run.executemany("UPDATE outbox SET published = 1 WHERE id = ?", [(i,) for i in published])
+        run.execute("COMMIT")
+
+
+class Step:
+    """Hears `bare.<number - 1>`, says `bare.<number>`. Number 0 begins: it hears the last step."""
+
+    def __init__(self, number: int, client: Client, books: Books) -> None:
+        self._number = number
+        self._client = client
+        self._books = books
+        self._publisher = Publisher(client)
+        self._heard: list[Delivery] = []
+        self._arrived = asyncio.Event()
+        self._published: list[str] = []
+        self.ended = 0
+
+    async def run(self) -> None:
+        hears = STEPS if self._number == 0 else self._number - 1
+        durable = f"step{self._number}"
+        listening = ConsumerConfig(
+            durable_name=durable,
+            name=durable,
+            ack_policy=AckPolicy.EXPLICIT,
+            filter_subject=f"bare.{hears}",
+            max_ack_pending=10_000,
+        )
+        await self._client.jetstream().add_consumer(STREAM, listening)
+        await self._publisher.start()
+        puller = Puller(self._client, STREAM, durable, self._receive, self._room, _nothing)
+        await puller.start()
+        if self._number == 0:
+            await self._begin()
+        while True:
+            await self._arrived.wait()
+            batch, self._heard = self._heard[:LARGEST_BATCH], self._heard[LARGEST_BATCH:]
+            if not self._heard:
+                self._arrived.clear()
+            await self._work(batch)
+            puller.room_again()
+
+    async def _work(self, batch: Sequence[Delivery]) -> None:
+        ids = [each.body[:ID_LENGTH].decode() for each in batch]
+        published, self._published = self._published, []
+        says = self._number > 0
+        await asyncio.to_thread(self._books.step, ids, published, says)
+        for each in batch:
+            await each.ack()
+        if says:
+            await self._publish(ids)
+        else:
+            self.ended += len(ids)
+            await self._begin(len(ids))
+
+    async def _begin(self, count: int = UNDER_WAY) -> None:
+        now = time.time_ns() // 1_000_000
+        ids = [timed(now, secrets.randbits(RANDOM_BITS)) for _ in range(count)]
+        await asyncio.to_thread(self._books.step, ids, [], True)
+        await self._publish(ids)
+
+    async def _publish(self, ids: Sequence[str]) -> None:
+        subject = f"bare.{self._number}"
+        messages = [
+            Outgoing(subject, (each + FILLING).encode(), {"Nats-Msg-Id": f"{self._number}-{each}"})
+            for each in ids
+        ]
+        sequences = await self._publisher.publish(messages)
+        if None in sequences:
+            sys.exit("the broker refused a message")
+        self._published += ids
+
+    async def _receive(self, delivery: Delivery) -> None:
+        self._heard.append(delivery)
+        self._arrived.set()
+
+    def _room(self) -> int:
+        return 2 * LARGEST_BATCH - len(self._heard)
+
+
+async def _nothing() -> None:
+    """The consumer is there already."""
+
+
+async def step(number: int, url: str, folder: Path, seconds: float) -> None:
+    """One of the four processes. Number 0 prints how many sagas ended a second, and ends."""
+    client = await nats.connect(url)
+    books = Books(folder / f"{number}.db")
+    each = Step(number, client, books)
+    work = asyncio.create_task(each.run())
+    if number > 0:
+        await work
+    await asyncio.wait([work], timeout=WARM_UP_SECONDS)
+    before, began_at = each.ended, time.perf_counter()
+    await asyncio.wait([work], timeout=seconds)
+    print((each.ended - before) / (time.perf_counter() - began_at), flush=True)
+    os._exit(0)  # the batch under way is nobody's business any more
+
+
+def measure(seconds: float) -> float:
+    """Sagas ended a second."""
+    with tempfile.TemporaryDirectory(prefix="bare-") as name:
+        port = free_port()
+        program = config.program("nats-server")
+        if program is None:
+            sys.exit("nats-server is not installed. Run: make install")
+        server = [program, "-js", "-sd", name, "-a", "127.0.0.1", "-p", str(port)]
+        running = [subprocess.Popen(server, stderr=subprocess.DEVNULL)]
+        try:
+            url = f"nats://127.0.0.1:{port}"
+            uvloop.run(_declare(url))
+            words = [sys.executable, "-m", "bench.bare", "--url", url, "--folder", name]
+            words += ["--seconds", str(seconds), "--step"]
+            running += [subprocess.Popen([*words, str(number)]) for number in range(1, STEPS + 1)]
+            done = subprocess.run([*words, "0"], stdout=subprocess.PIPE, check=True, text=True)
+            return float(done.stdout)
+        finally:
+            for process in reversed(running):
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+
+
+async def _declare(url: str) -> None:
+    client = await _patiently(url)
+    await client.jetstream().add_stream(StreamConfig(name=STREAM, subjects=["bare.*"]))
+    await client.close()
+
+
+async def _patiently(url: str) -> Client:
+    """The broker, as soon as it is there."""
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            try:
+                return await nats.connect(url, allow_reconnect=False, error_cb=_quiet)
+            except (OSError, NatsError):
+                await asyncio.sleep(0.05)
+
+
+async def _quiet(_: Exception) -> None:
+    """The caller gets the error too."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.bare", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--step", type=int)
+    parser.add_argument("--url")
+    parser.add_argument("--folder", type=Path)
+    chosen = parser.parse_args()
+    if chosen.step is None:
+        print(f"{measure(chosen.seconds):,.0f} sagas/s")
+    else:
+        uvloop.run(step(chosen.step, chosen.url, chosen.folder, chosen.seconds))
+
+
+if __name__ == "__main__":
+    main()

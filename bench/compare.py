@@ -1,0 +1,83 @@
+"""The shop beside what a user would pick instead, and beside the bare pipeline.
+
+The same orders, the same generator, the same machine, in turns.
+"""
+
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from bench import bare, shop
+from bench.generator import COMPLETED, Target, at_once
+from bench.peers import servers
+from tests.stack import running_stack
+
+UNDER_WAY = 1_000
+PEERS: dict[str, Callable[[], AbstractContextManager[Target]]] = {
+    "Restate, four services": servers.restate_services,
+    "Restate, one handler": servers.restate_alone,
+    "DBOS on SQLite": servers.dbos_on_sqlite,
+    "DBOS on PostgreSQL": servers.dbos_on_postgres,
+}
+PEERS_UNDER_WAY = 64
+"""Where each of the peers is at its best; more only waits."""
+
+SHOP = "this shop"
+BARE = "the bare pipeline"
+
+
+class Series(msgspec.Struct):
+    """Orders COMPLETED a second, a figure a round. `missing`: why there are none."""
+
+    name: str
+    rounds: list[float]
+    missing: str | None = None
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.rounds)
+
+
+def compare(rounds: int, seconds: float, say: Callable[[str], None]) -> list[Series]:
+    """Each system in each round, so that a change of the machine's mood meets all of them."""
+    series = {name: Series(name, []) for name in (SHOP, *PEERS, BARE)}
+    for number in range(1, rounds + 1):
+        for name, each in series.items():
+            if each.missing is None:
+                try:
+                    each.rounds.append(_measure(name, seconds))
+                except servers.NotInstalled as reason:
+                    each.missing = str(reason)
+                else:
+                    say(f"round {number}: {name}: {each.rounds[-1]:,.0f} orders/s")
+    return list(series.values())
+
+
+def _measure(name: str, seconds: float) -> float:
+    if name == BARE:
+        return bare.measure(seconds)
+    if name == SHOP:
+        with (
+            tempfile.TemporaryDirectory(prefix="bench-") as folder,
+            running_stack(Path(folder)) as environment,
+        ):
+            return uvloop.run(_shop(environment, seconds))
+    with PEERS[name]() as target:
+        return uvloop.run(_completed_per_second(target, PEERS_UNDER_WAY, seconds))
+
+
+async def _shop(environment: Mapping[str, str], seconds: float) -> float:
+    async with shop.opened(environment) as (_, target):
+        return await _completed_per_second(target, UNDER_WAY, seconds)
+
+
+async def _completed_per_second(target: Target, under_way: int, seconds: float) -> float:
+    result = await at_once(target, under_way, seconds)
+    if set(result.results) != {COMPLETED}:
+        raise AssertionError(f"not every order was COMPLETED: {result.results}")
+    return result.per_second

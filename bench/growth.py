@@ -1,0 +1,114 @@
+"""What an order costs when there are many already, and when many are waiting."""
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+import msgspec
+
+from bench import shop
+from bench.generator import COMPLETED, at_once, ends_of, flood
+from tests.shop import Shop
+
+UNDER_WAY = 1_000
+WINDOW_SECONDS = 20.0
+QUEUED = 100_000
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """A window of load: `orders` in the databases when it began, and what an order cost in it."""
+
+    orders: int
+    per_second: float
+    cpu_milliseconds: float
+    memory_mib: dict[str, float]
+    disk_bytes: dict[str, int]
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """`waiting` orders stood before a product service that was away. `drained_per_second`: how many
+    were COMPLETED a second once it was back; the CPU is that of accepting and completing them."""
+
+    waiting: int
+    drained_per_second: float
+    cpu_milliseconds: float
+    memory_mib: dict[str, float]
+
+
+class Growth(msgspec.Struct, frozen=True):
+    stages: list[Stage]
+    queue: Queue
+
+    @property
+    def disk_bytes_an_order(self) -> dict[str, float]:
+        """In the databases (`db`) and in the broker's store (`nats`)."""
+        first, last = self.stages[0], self.stages[-1]
+        orders = last.orders - first.orders
+        return {
+            place: (last.disk_bytes[place] - first.disk_bytes[place]) / orders
+            for place in last.disk_bytes
+        }
+
+
+async def measure(
+    environment: Mapping[str, str], most_orders: int, say: Callable[[str], None]
+) -> Growth:
+    """Place orders until there are so many, looking at a window now and then."""
+    stages: list[Stage] = []
+    async with shop.opened(environment) as (opened, target):
+        await at_once(target, UNDER_WAY, 3)  # warm
+        queue = await _queue(environment, opened, target)
+        say(f"queued: {queue}")
+        marks = [0, most_orders // 4, most_orders // 2, most_orders]
+        for mark in marks:
+            while (orders := await _orders(opened)) < mark:
+                await at_once(target, UNDER_WAY, _seconds_for(mark - orders), warm_up_seconds=0)
+            stages.append(await _stage(environment, opened, target))
+            say(f"growth: {stages[-1]}")
+    return Growth(stages, queue)
+
+
+async def _stage(environment: Mapping[str, str], opened: Shop, target: shop.ShopTarget) -> Stage:
+    orders, before = await _orders(opened), shop.use(environment)
+    result = await at_once(target, UNDER_WAY, WINDOW_SECONDS, warm_up_seconds=0)
+    count, after = sum(result.results.values()), shop.use(environment)
+    return Stage(
+        orders,
+        result.per_second,
+        _cpu_milliseconds(before, after, count),
+        {part: round(use.memory_mib, 1) for part, use in after.items()},
+        shop.disk_bytes(environment),
+    )
+
+
+async def _queue(environment: Mapping[str, str], opened: Shop, target: shop.ShopTarget) -> Queue:
+    opened.command("stop", "product")
+    before = shop.use(environment)
+    ends = await flood(target, QUEUED)
+    began_at = perf_counter()
+    opened.command("start", "product")
+    results = await ends_of(ends)
+    seconds = perf_counter() - began_at
+    after = shop.use(environment)
+    if set(results) != {COMPLETED}:
+        raise AssertionError(f"not every queued order was COMPLETED: {results}")
+    memory = {part: round(use.memory_mib, 1) for part, use in after.items()}
+    before["product"] = shop.Use(0, 0)  # it was started anew
+    cost = _cpu_milliseconds(before, after, QUEUED)
+    return Queue(QUEUED, round(QUEUED / seconds, 1), cost, memory)
+
+
+def _cpu_milliseconds(
+    before: Mapping[str, shop.Use], after: Mapping[str, shop.Use], orders: int
+) -> float:
+    """Of all parts together, for an order."""
+    seconds = sum(after[part].cpu_seconds - before[part].cpu_seconds for part in after)
+    return round(1000 * seconds / orders, 3)
+
+
+async def _orders(opened: Shop) -> int:
+    return int((await opened.get("order", "/api/v1/orders?size=1"))["total"])
+
+
+def _seconds_for(orders: int) -> float:
+    """About as long as so many take, but not so long that a mark is far overshot."""
+    return max(2.0, min(60.0, orders / 2_000))

@@ -1,0 +1,88 @@
+"""Latency against offered load, up to twice what the shop can do, and what becomes of it then."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+import msgspec
+
+from bench import shop
+from bench.generator import Result, at_once, at_rate, one_by_one
+
+LONE_ORDERS = 300
+RATES = (100, 250, 500, 750, 1_000, 1_250, 1_500)
+UNDER_WAY = 1_000
+OVERLOAD = 2
+OVERLOAD_CONNECTIONS = 3_000
+LOOK_SECONDS = 1.0
+
+
+class Overload(msgspec.Struct, frozen=True):
+    """`drained_seconds`: from the last order's due time until every accepted order had ended.
+
+    `most_memory_mib`: of each process, the most that was seen from the first order to the last.
+    """
+
+    result: Result
+    drained_seconds: float
+    memory_before_mib: dict[str, float]
+    most_memory_mib: dict[str, float]
+
+
+class Offered(msgspec.Struct, frozen=True):
+    """`best`: with `UNDER_WAY` orders under way, for `best.seconds`."""
+
+    lone: Result
+    curve: list[Result]
+    best: Result
+    overload: Overload
+
+
+async def measure(
+    environment: Mapping[str, str],
+    seconds: float,
+    sustained_seconds: float,
+    say: Callable[[str], None],
+) -> Offered:
+    async with shop.opened(environment) as (opened, target):
+        await at_once(target, UNDER_WAY, seconds)  # warm
+        lone = await one_by_one(target, LONE_ORDERS)
+        say(f"a lone order: {lone.order}")
+        curve: list[Result] = []
+        for rate in RATES:
+            await opened.quiet()
+            curve.append(await at_rate(target, rate, seconds))
+            say(f"{rate}/s offered: {curve[-1].per_second}/s COMPLETED, {curve[-1].order}")
+        best = await at_once(target, UNDER_WAY, sustained_seconds)
+        say(f"sustained: {best.per_second}/s, {best.order}")
+        await opened.quiet()
+        overload = await _overload(
+            environment, target, OVERLOAD * best.per_second, sustained_seconds
+        )
+        say(f"overload: {overload}")
+        await opened.quiet()
+    return Offered(lone, curve, best, overload)
+
+
+async def _overload(
+    environment: Mapping[str, str], target: shop.ShopTarget, rate: float, seconds: float
+) -> Overload:
+    before = _memory(environment)
+    most = dict(before)
+
+    async def look() -> None:
+        while True:
+            for part, mib in _memory(environment).items():
+                most[part] = max(most[part], mib)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    looking = asyncio.create_task(look())
+    began_at = perf_counter()
+    result = await at_rate(target, rate, seconds, connections=OVERLOAD_CONNECTIONS)
+    drained_seconds = perf_counter() - began_at - seconds
+    looking.cancel()
+    return Overload(result, round(drained_seconds, 1), before, most)
+
+
+def _memory(environment: Mapping[str, str]) -> dict[str, float]:
+    return {part: round(use.memory_mib, 1) for part, use in shop.use(environment).items()}

@@ -1,0 +1,1 @@
+"""The same order saga on other systems, written from their own documentation."""

@@ -1,0 +1,152 @@
+"""The figures as docs/performance.md shows them: each goal beside what came out."""
+
+from pathlib import Path
+
+import msgspec
+
+from bench import goals
+from bench.compare import Series
+from bench.generator import Result
+from bench.growth import Growth
+from bench.hot import BUYERS, UNITS, Hot
+from bench.offered import Offered
+from bench.scale import Run
+
+BEGIN, END = "<!-- figures: written by make bench -->\n", "<!-- end of figures -->"
+
+
+class Figures(msgspec.Struct):
+    compare: list[Series]
+    offered: Offered
+    hot: Hot
+    scale: list[Run]
+    growth: Growth
+    machine: dict[str, str]
+    measured_on: str
+
+
+def write(figures: Figures, docs: Path) -> None:
+    """Put the tables between the marks of docs/performance.md."""
+    page = docs / "performance.md"
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    parts = (_goals, _comparison, _offered, _hot, _growth, _scale, _machine)
+    tables = "\n".join(part(figures) for part in parts)
+    page.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}")
+
+
+def _goals(figures: Figures) -> str:
+    """The table that everything else explains."""
+    found = [
+        *goals.throughput(figures.compare, figures.offered),
+        *goals.latency(figures.offered),
+        *goals.overload(figures.offered),
+        *goals.hot(figures.hot),
+        *goals.growth(figures.growth),
+        *goals.scale(figures.scale),
+    ]
+    lines = ["| goal | wanted | measured | |", "|---|---|---|---|"]
+    lines += [
+        f"| {each.what} | {each.wanted} | {each.measured} | {'met' if each.met else '**missed**'} |"
+        for each in found
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _comparison(figures: Figures) -> str:
+    lines = ["## Beside others\n", "| | orders/s, median | each round |", "|---|---|---|"]
+    for each in sorted(figures.compare, key=lambda each: -each.median if each.rounds else 0):
+        if each.missing:
+            lines.append(f"| {each.name} | not measured: {each.missing} | |")
+        else:
+            rounds = ", ".join(f"{one:,.0f}" for one in each.rounds)
+            lines.append(f"| {each.name} | {each.median:,.0f} | {rounds} |")
+    return "\n".join(lines) + "\n"
+
+
+def _offered(figures: Figures) -> str:
+    offered = figures.offered
+    lines = [
+        "## Latency against offered load\n",
+        "![Throughput and latency against offered load](performance.svg)\n",
+        "| offered | COMPLETED/s | POST p50 | p99 | order p50 | p99 |",
+        "|---|---|---|---|---|---|",
+        _row("one at a time", offered.lone),
+        *(_row(f"{each.offered_per_second:,.0f}/s", each) for each in offered.curve),
+        _row("1,000 under way", offered.best),
+        _row("twice that", offered.overload.result),
+    ]
+    over = offered.overload
+    memory = ", ".join(
+        f"{part} {over.memory_before_mib[part]:.0f} to {mib:.0f}"
+        for part, mib in over.most_memory_mib.items()
+    )
+    results = ", ".join(f"{count:,} {name}" for name, count in over.result.results.items())
+    lines.append(
+        f"\nLatencies in ms. At twice the load, for {over.result.seconds:.0f} s: {results}. What "
+        f"was let in had ended {over.drained_seconds} s after the last order. "
+        f"Memory in MiB: {memory}."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, result: Result) -> str:
+    if result.post is None:
+        return f"| {name} | 0 | | | | |"
+    post, order = result.post, goals.order_times(result)
+    times = f"{post.p50:.1f} | {post.p99:.1f} | {order.p50:.1f} | {order.p99:.1f}"
+    return f"| {name} | {result.per_second:,.0f} | {times} |"
+
+
+def _hot(figures: Figures) -> str:
+    lines = [
+        "## Hot products\n",
+        "| | seconds | what became of them | units left |",
+        "|---|---|---|---|",
+    ]
+    for name, rush in (
+        (f"{BUYERS:,} buyers, {UNITS} units", figures.hot.without_gate),
+        ("the same with the gate", figures.hot.with_gate),
+    ):
+        results = ", ".join(f"{count:,} {end}" for end, count in sorted(rush.results.items()))
+        lines.append(f"| {name} | {rush.seconds} | {results} | {rush.available} |")
+    return "\n".join(lines) + "\n"
+
+
+def _growth(figures: Figures) -> str:
+    growth = figures.growth
+    lines = [
+        "## Growth\n",
+        "| orders in the databases | COMPLETED/s | CPU an order | memory (MiB) |",
+        "|---|---|---|---|",
+    ]
+    for each in growth.stages:
+        memory = ", ".join(f"{part} {mib:.0f}" for part, mib in each.memory_mib.items())
+        cpu = f"{each.cpu_milliseconds:.2f} ms"
+        lines.append(f"| {each.orders:,} | {each.per_second:,.0f} | {cpu} | {memory} |")
+    queue, disk = growth.queue, growth.disk_bytes_an_order
+    lines.append(
+        f"\nWith product away, {queue.waiting:,} orders were placed and waited; once it was back, "
+        f"{queue.drained_per_second:,.0f} a second were COMPLETED. All in all they cost "
+        f"{queue.cpu_milliseconds:.2f} ms of CPU each. An order takes "
+        f"{disk['db'] / 1000:.1f} kB in the four databases and {disk['nats'] / 1000:.1f} kB in the "
+        "stream, which forgets it after a week."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _scale(figures: Figures) -> str:
+    lines = [
+        "## More instances, PostgreSQL\n",
+        "| | COMPLETED/s | the second instances' share of the events |",
+        "|---|---|---|",
+    ]
+    for run in figures.scale:
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in run.shares.items())
+        lines.append(f"| {run.name} | {run.per_second:,.0f} | {shares} |")
+    return "\n".join(lines) + "\n"
+
+
+def _machine(figures: Figures) -> str:
+    about = ", ".join(f"{name} {what}" for name, what in figures.machine.items())
+    return f"Measured on {figures.measured_on}: {about}.\n"

@@ -1,0 +1,80 @@
+"""Two instances of every service, and PostgreSQL: what they change on one machine."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from bench import shop
+from bench.generator import at_once
+from tests.instances import second_instances
+from tests.postgres import create_database, running_postgres
+from tests.shop import Opened, Shop
+from tests.stack import SERVICES, running_stack
+
+UNDER_WAY = 1_000
+
+
+class Run(msgspec.Struct, frozen=True):
+    """`shares`: how much of a service's messages its second instance has worked on, 0 to 1."""
+
+    name: str
+    per_second: float
+    shares: dict[str, float]
+
+
+def measure(seconds: float, say: Callable[[str], None]) -> list[Run]:
+    runs: list[Run] = []
+    runs += _runs("SQLite", {}, seconds)
+    with running_postgres() as server:
+        urls = {
+            f"{service.upper()}_DATABASE_URL": create_database(server, f"{service}s")
+            for service in SERVICES
+        }
+        runs += _runs("PostgreSQL", urls, seconds)
+    for run in runs:
+        say(f"{run.name}: {run.per_second:,.0f} orders/s, {run.shares}")
+    return runs
+
+
+def _runs(database: str, settings: Mapping[str, str], seconds: float) -> list[Run]:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        running_stack(Path(folder), **settings) as environment,
+    ):
+        return uvloop.run(_one_and_two(database, environment, seconds))
+
+
+async def _one_and_two(database: str, environment: Mapping[str, str], seconds: float) -> list[Run]:
+    async with shop.opened(environment) as (opened, target):
+        alone = await at_once(target, UNDER_WAY, seconds)
+        async with second_instances(environment) as addresses, Opened(addresses) as twin:
+            before = [await _worked_on(each) for each in (opened, twin)]
+            # The load goes through the first door alone: the events are shared all the same.
+            together = await at_once(target, UNDER_WAY, seconds)
+            after = [await _worked_on(each) for each in (opened, twin)]
+    done = [
+        {name: new[name] - old[name] for name in SERVICES}
+        for old, new in zip(before, after, strict=True)
+    ]
+    first, second = done
+    shares = {name: round(second[name] / (first[name] + second[name]), 2) for name in SERVICES}
+    return [
+        Run(f"{database}, an instance of each service", alone.per_second, {}),
+        Run(f"{database}, two of each", together.per_second, shares),
+    ]
+
+
+async def _worked_on(opened: Shop) -> dict[str, float]:
+    """Events that each service's instance has heard."""
+    found: dict[str, float] = {}
+    for service in SERVICES:
+        lines = (await opened.get(service, "/metrics")).splitlines()
+        found[service] = sum(
+            float(line.rpartition(" ")[2])
+            for line in lines
+            if line.startswith("saga_events_heard_total{")
+        )
+    return found

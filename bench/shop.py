@@ -1,0 +1,121 @@
+"""This shop under load: a stack of its own, the orders placed on it, and what its processes use."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bench.generator import COMPLETED
+from bench.wire import Connection, request
+from infra.stack import pids
+from tests.shop import SERVICES, Opened, Shop, order
+
+PARTS = (*SERVICES, "nats")
+PRODUCTS = 20
+CUSTOMERS = 50
+STOCK = 100_000_000
+BALANCE = 1_000_000_000
+_ENDS = {"OrderCompleted": COMPLETED, "OrderFailed": "FAILED", "OrderCancelled": "CANCELLED"}
+
+_read = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class ShopTarget:
+    """Places orders of one item each, by many customers for many products.
+
+    The ends are heard from the broker, as any participant hears them. One that is said before its
+    POST is answered waits here for its order.
+    """
+
+    def __init__(self, url: str, bodies: Sequence[Mapping[str, object]]) -> None:
+        self.url = url
+        self._requests = cycle([request("POST", f"{url}/api/v1/orders", body) for body in bodies])
+        self._ended: dict[str, asyncio.Future[str]] = {}
+
+    def another(self, bodies: Sequence[Mapping[str, object]]) -> "ShopTarget":
+        """Other orders of the same shop."""
+        target = ShopTarget(self.url, bodies)
+        target._ended = self._ended
+        return target
+
+    async def post(self, connection: Connection) -> Awaitable[str]:
+        answer = await connection.send(next(self._requests))
+        if answer.status == 202:
+            return self._end(str(_read(answer.body)["orderId"]))
+        said = _read(answer.body).get("error")
+        return _known(f"{answer.status} {said}{' with Retry-After' * answer.retry_after}")
+
+    async def listen(self, observer: Client) -> None:
+        """From now on hear how orders end."""
+        for name in _ENDS:
+            await observer.subscribe(f"saga.*.{name}", cb=self._hear)
+        await observer.flush()
+
+    async def _hear(self, message: Msg) -> None:
+        _, order_id, name = message.subject.split(".")
+        end = self._end(order_id)
+        if not end.done():
+            end.set_result(_ENDS[name])
+
+    def _end(self, order_id: str) -> asyncio.Future[str]:
+        """Made by whichever comes first, answer or event; forgotten by the second."""
+        if end := self._ended.pop(order_id, None):
+            return end
+        end = self._ended[order_id] = asyncio.get_running_loop().create_future()
+        return end
+
+
+@asynccontextmanager
+async def opened(environment: Mapping[str, str]) -> AsyncIterator[tuple[Shop, ShopTarget]]:
+    """A running stack with wares and money for any number of orders."""
+    async with Opened(environment) as shop, shop.nats("observer") as observer:
+        products = [await shop.product(1_000, STOCK) for _ in range(PRODUCTS)]
+        customers = [await shop.wallet(BALANCE) for _ in range(CUSTOMERS)]
+        pairs = zip(cycle(products), customers * PRODUCTS, strict=False)
+        bodies = [order(customer, (product, 1)) for product, customer in pairs]
+        target = ShopTarget(environment["ORDER_URL"], bodies)
+        await target.listen(observer)
+        yield shop, target
+
+
+class Use(msgspec.Struct, frozen=True):
+    """What a process has used: CPU since it began, memory and written bytes now."""
+
+    cpu_seconds: float
+    memory_mib: float
+
+
+def use(environment: Mapping[str, str]) -> dict[str, Use]:
+    """Of each part, from /proc (Linux)."""
+    folder = Path(environment["STATE_DIR"])
+    return {part: _use(pid) for part in PARTS if (pid := pids.alive(folder, part))}
+
+
+def disk_bytes(environment: Mapping[str, str]) -> dict[str, int]:
+    """What the databases (`db`) and the broker's store (`nats`) take."""
+    folder = Path(environment["STATE_DIR"])
+    return {
+        place: sum(f.stat().st_blocks * 512 for f in (folder / place).rglob("*") if f.is_file())
+        for place in ("db", "nats")
+    }
+
+
+def _use(pid: int) -> Use:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    memory = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+    ticks = int(fields[11]) + int(fields[12])
+    return Use(ticks / os.sysconf("SC_CLK_TCK"), memory / 1024)
+
+
+def _known(result: str) -> asyncio.Future[str]:
+    end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    end.set_result(result)
+    return end
