@@ -19,9 +19,33 @@ class Answer(msgspec.Struct, frozen=True):
     retry_after: bool
 
 
-class Connection(asyncio.Protocol):
-    """One connection to one server, with one request on it at a time."""
+class Connection:
+    """A connection to a server, with one request on it at a time; made anew when it was idle for so
+    long that the server has closed it."""
 
+    def __init__(self, url: str, wire: "_Wire") -> None:
+        self._url = url
+        self._wire = wire
+
+    @classmethod
+    async def open(cls, url: str) -> "Connection":
+        """Connect to the server of an `http://` address. Raises OSError."""
+        return cls(url, await _connect(url))
+
+    async def send(self, request: bytes) -> Answer:
+        """Send a request and wait for its answer, however long that takes.
+
+        Raises ConnectionError when the server closes the connection instead.
+        """
+        if self._wire.is_closed:
+            self._wire = await _connect(self._url)
+        return await self._wire.send(request)
+
+    def close(self) -> None:
+        self._wire.close()
+
+
+class _Wire(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -29,21 +53,12 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._retry_after = False
 
-    @classmethod
-    async def open(cls, url: str) -> "Connection":
-        """Connect to the server of an `http://` address. Raises OSError."""
-        place = urlsplit(url)
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(cls, str(place.hostname), place.port or 80)
-        return connection
+    @property
+    def is_closed(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
 
     async def send(self, request: bytes) -> Answer:
-        """Send a request and wait for its answer, however long that takes.
-
-        Raises ConnectionError when the server closes the connection instead.
-        """
-        if self._transport is None or self._transport.is_closing():
-            raise ConnectionResetError("the server has closed the connection")
+        assert self._transport is not None
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._waiting
@@ -82,6 +97,13 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(Answer(status, b"".join(self._body), self._retry_after))
+
+
+async def _connect(url: str) -> _Wire:
+    place = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    _, wire = await loop.create_connection(_Wire, str(place.hostname), place.port or 80)
+    return wire
 
 
 def request(

@@ -38,7 +38,10 @@ def environment(stack: Stack, part: str, inherited: Mapping[str, str]) -> dict[s
     secret = passwords.load(stack.state_dir)
     plain = {name: value for name, value in inherited.items() if not _withheld(name)}
     if part == "nats":
-        return plain | {passwords.variable(user): word for user, word in secret.items()}
+        # Quoted, for the broker reads a bare 2m as two million.
+        sync = f'"{inherited.get("NATS_SYNC_INTERVAL") or "2m"}"'
+        secrets = {passwords.variable(user): word for user, word in secret.items()}
+        return plain | secrets | {"NATS_SYNC_INTERVAL": sync}
     if part == "redis":
         return plain
     if part == "gateway":
