@@ -9,6 +9,7 @@ Nothing is known to be late while nothing ends: a broker that is away closes no 
 """
 
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 
 WINDOW_SECONDS = 0.5
@@ -40,7 +41,7 @@ class Admission:
         self._began_at = self._filled_at = clock()
         self._room = self._capacity
         self._ended = 0
-        self._youngest_seconds: float | None = None
+        self._youngest_seconds = inf
         self._turned_away = False
 
     @property
@@ -52,8 +53,6 @@ class Admission:
     def ended(self, count: int, youngest_seconds: float) -> None:
         """So many have ended, and the youngest of them took this long."""
         self._look()
-        if not self._ended or self._youngest_seconds is None:
-            self._youngest_seconds = youngest_seconds
         self._youngest_seconds = min(self._youngest_seconds, youngest_seconds)
         self._ended += count
 
@@ -76,7 +75,7 @@ class Admission:
     def _capacity(self) -> float:
         """How many may come at the same moment."""
         limit = self.per_second
-        return float("inf") if limit is None else max(1.0, limit * WINDOW_SECONDS)
+        return inf if limit is None else max(1.0, limit * WINDOW_SECONDS)
 
     def _look(self) -> None:
         """At the end of a window, judge it and begin the next one."""
@@ -93,10 +92,10 @@ class Admission:
             self._adapted = OPEN_UP * ends_per_second if is_crowd else None
         self._room = min(self._room, self._capacity)
         self._began_at, self._ended, self._turned_away = now, 0, False
-        self._youngest_seconds = None
+        self._youngest_seconds = inf
 
     def _times_late(self) -> float:
         """How many times as long as it may the youngest took; 0 where that is not known."""
-        if not self._late_seconds or self._youngest_seconds is None:
+        if not self._late_seconds or not self._ended:
             return 0
         return self._youngest_seconds / self._late_seconds
