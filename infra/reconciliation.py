@@ -7,10 +7,13 @@ set back, the other grows again.) Then each row that does not stand where it sto
 unpublished, and the relay's sweep sends it again, under its id: every inbox knows what it had.
 
 It looks before anything is published on a new connection, and now and then. Each look asks for two
-witnesses: the row that stood last in the stream at the look before, and the one that does now; the
-first look, which has none from before, for more. (Not the newest row: after a loss rows are sent
-again in any order, and a newer one may stand before an older one.) A stream that was lost in
-between fails the first, however fast it has grown since.
+witnesses: the row that stood last in the stream at the look before, and the one that does now. (Not
+the newest row: after a loss rows are sent again in any order, and a newer one may stand before an
+older one.) A stream that was lost in between fails the first, however fast it has grown since.
+
+Behind a new connection there may be another store, of before an earlier loss even, in which one row
+or the other stands in the same place by chance. So the look there asks for more, and so does the
+first one, which has no witness from before.
 
 A stream that keeps the newest message of a subject alone has replaced the older ones by itself: of
 such a stream only the newest row of each key can be missed, and some of those are the witnesses.
@@ -85,18 +88,19 @@ class Reconciler:
             except (Outage, BrokerAway) as error:
                 log.warning("the streams can't be checked", extra={"error": str(error)})
 
-    async def check_all(self) -> None:
+    async def check_all(self, *, anew: bool = False) -> None:
         """Check every stream that the service publishes to. Raises Outage or BrokerAway."""
         for stream in self._streams:
-            await self.check(stream)
+            await self.check(stream, anew=anew)
 
-    async def check(self, stream: str) -> int:
+    async def check(self, stream: str, *, anew: bool = False) -> int:
         """Compare the outbox with the stream. Returns how many events have to be sent again.
 
-        Raises Outage or BrokerAway when one of the two can't be asked now.
+        `anew`: on a new connection, behind which there may be another store. Raises Outage or
+        BrokerAway when one of the two can't be asked now.
         """
         earlier = self._witnesses.get(stream)
-        newest = await self._page(stream, None, 1 if earlier else WITNESSES)
+        newest = await self._page(stream, None, WITNESSES if anew or not earlier else 1)
         witnesses = [*newest, *([earlier] if earlier else [])]
         if all(await self._stand(stream, witnesses)):
             if newest and stream not in NEWEST_ONLY:

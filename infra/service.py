@@ -210,7 +210,7 @@ class Service(Generic[W]):
         """On a new connection: is in the streams what we believe to be there?"""
         await self.relay.forget_receipts()
         if not self.settings.quarantine:
-            await self.reconciler.check_all()
+            await self.reconciler.check_all(anew=True)
 
     async def _receive(self, delivery: Delivery) -> None:
         heard = Heard(delivery)

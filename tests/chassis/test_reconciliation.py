@@ -118,6 +118,31 @@ async def test_a_loss_is_noticed_although_the_stream_has_outgrown_it(
     assert await stream(nats_server.url) == then + lost
 
 
+async def test_another_store_is_noticed_although_the_last_event_stands_where_it_stood(
+    database: Database, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    """Set back to a store of before a loss, which had the same events in another order."""
+    sealed = events(10)
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        swapped = [sealed[1], sealed[0], *sealed[2:]]
+        await running.broker.publish([running.outgoing(each) for each in swapped])
+        await nats_server.stop()
+        shutil.copytree(nats_server.folder, tmp_path / "copy")
+        shutil.rmtree(nats_server.folder)
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        await publish_these(database, running, sealed)
+        assert await reconciler.check(SAGA) == 0
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        shutil.copytree(tmp_path / "copy", nats_server.folder)
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        assert await reconciler.check(SAGA, anew=True) == 2
+        await all_published(database)
+        assert await reconciler.check(SAGA, anew=True) == 0
+
+
 async def test_what_the_stream_has_aged_out_is_not_lost(
     database: Database, nats_server: NatsServer
 ) -> None:

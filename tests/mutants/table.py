@@ -353,6 +353,13 @@ MUTANTS = (
         "tests/chassis/test_reconciliation.py",
     ),
     tests(
+        "one event that stands by chance passes for the whole stream",
+        "infra/reconciliation.py",
+        "WITNESSES if anew or not earlier else 1",
+        "1 if earlier else WITNESSES",
+        "tests/chassis/test_reconciliation.py",
+    ),
+    tests(
         "the acknowledgement before the commit",
         "infra/service.py",
         "        heard = Heard(delivery)\n",

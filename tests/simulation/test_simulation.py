@@ -78,5 +78,5 @@ def test_an_inbox_that_forgets_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
     assert "has not reached" in failure.violations[0]
 
 
-async def _nothing(*_: object) -> None:
+async def _nothing(*_: object, **__: object) -> None:
     """What would notice a loss is not there."""
