@@ -30,6 +30,12 @@ NEVER_MET = {
     "Service._receive": "puts a message into the mailbox and does not wait",
     "Service._clean_up": "is first due after a minute",
     "Relay._publish: asyncio.TaskGroup()": "is left only when the service stops",
+    "Service.start: part.start(self)": "what lives beside the mailbox is not simulated",
+    "Service.stop: part.close()": "likewise",
+    "Service.redrive: deadletters.find(connection, letter_id)": "a read, done at once in memory",
+    "Service._watch: timer.find(connection, self.clock(), self.settings)": "likewise",
+    "Service.redrive: self._receive(deadletters.Redelivery(row, note_it))": "does not wait",
+    "Errands.close: asyncio.gather(*under_way, return_exceptions=True)": "ends in the same step",
     "backlog": "is for the health check",
 }
 """Awaits at which nothing can be killed in a schedule, and why."""
