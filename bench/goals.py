@@ -111,7 +111,7 @@ def growth(found: Growth) -> list[Goal]:
         _flat(f"at {last.orders:,} orders", last.cpu_milliseconds / first.cpu_milliseconds - 1),
         _flat(
             f"with {found.queue.waiting:,} waiting",
-            found.queue.cpu_milliseconds / first.cpu_milliseconds - 1,
+            found.queue.cpu_milliseconds / last.cpu_milliseconds - 1,
         ),
     ]
 

@@ -56,14 +56,14 @@ async def measure(
     stages: list[Stage] = []
     async with shop.opened(environment) as (opened, target):
         await at_once(target, UNDER_WAY, 3)  # warm
-        queue = await _queue(environment, opened, target)
-        say(f"queued: {queue}")
         marks = [0, most_orders // 4, most_orders // 2, most_orders]
         for mark in marks:
             while (orders := await _orders(opened)) < mark:
                 await at_once(target, UNDER_WAY, _seconds_for(mark - orders), warm_up_seconds=0)
             stages.append(await _stage(environment, opened, target))
             say(f"growth: {stages[-1]}")
+        queue = await _queue(environment, opened, target)
+        say(f"queued: {queue}")
     return Growth(stages, queue)
 
 
@@ -71,6 +71,8 @@ async def _stage(environment: Mapping[str, str], opened: Shop, target: shop.Shop
     orders, before = await _orders(opened), shop.use(environment)
     result = await at_once(target, UNDER_WAY, WINDOW_SECONDS, warm_up_seconds=0)
     count, after = sum(result.results.values()), shop.use(environment)
+    if set(result.results) != {COMPLETED}:
+        raise AssertionError(f"not every order was COMPLETED: {result.results}")
     return Stage(
         orders,
         result.per_second,

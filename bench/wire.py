@@ -35,10 +35,15 @@ class Connection:
     async def send(self, request: bytes) -> Answer:
         """Send a request and wait for its answer, however long that takes.
 
-        Raises ConnectionError when the server closes the connection instead.
+        A server that was just closing an idle connection has not read it: it is sent once more.
+        Raises ConnectionError when there is no answer to that either.
         """
-        if self._wire.is_closed:
-            self._wire = await _connect(self._url)
+        if not self._wire.is_closed:
+            try:
+                return await self._wire.send(request)
+            except ConnectionError:
+                self._wire.close()
+        self._wire = await _connect(self._url)
         return await self._wire.send(request)
 
     def close(self) -> None:

@@ -18,7 +18,9 @@ BUSY_PER_SECOND = 100.0
 come in."""
 
 OPEN_UP = 1.1
-"""Of what ended, how much is admitted once it is not late any more, as long as too many come."""
+OPEN_WIDE = 2.0
+"""Of what ended, how much is admitted once it is not late any more, as long as too many come; and
+once it is not even half as late."""
 
 
 class Admission:
@@ -89,7 +91,8 @@ class Admission:
             self._adapted = max(ends_per_second / times_late, BUSY_PER_SECOND)
         elif self._adapted is not None:
             is_crowd = self._turned_away and self._ended
-            self._adapted = OPEN_UP * ends_per_second if is_crowd else None
+            more = OPEN_UP if times_late > 0.5 else OPEN_WIDE
+            self._adapted = more * ends_per_second if is_crowd else None
         self._room = min(self._room, self._capacity)
         self._began_at, self._ended, self._turned_away = now, 0, False
         self._youngest_seconds = inf

@@ -100,6 +100,21 @@ def test_while_nothing_ends_the_door_stays_open(clock: Clock) -> None:
     assert len(works.waiting) == pytest.approx(30_000, abs=1)
 
 
+def test_what_had_to_wait_for_long_does_not_keep_the_door_shut_when_it_is_done(
+    clock: Clock,
+) -> None:
+    works = Works(clock, door(clock), per_second=0)
+    works.run(30, offered=1_000)  # a service was away; what has waited for it ends late
+    works.per_second = 3_000
+    works.run(15, offered=0)
+    assert not works.waiting
+    works.per_second = 1_000
+    works.run(3, offered=3_000)
+    works.done = 0
+    works.run(10, offered=3_000)
+    assert works.done >= 0.95 * 10 * 1_000
+
+
 def test_a_broker_that_goes_away_opens_the_door_even_in_a_crowd(clock: Clock) -> None:
     works = Works(clock, door(clock), per_second=1000)
     works.run(30, offered=3_000)
