@@ -163,6 +163,24 @@ async def test_an_answer_about_another_key_is_none(client: gateway.HttpGateway, 
     assert await posted(url) == [("first", "CAPTURE", 70)]
 
 
+async def test_what_is_said_of_another_key_decides_nothing() -> None:
+    """Whatever made the gateway, or somebody in between, answer it."""
+
+    async def mistaken(_: web.Request) -> web.Response:
+        return web.json_response({"key": "another", "status": "CAPTURED", "amount": 70})
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", mistaken)
+    runner, port = web.AppRunner(application), free_port()
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    client = gateway.HttpGateway(f"http://127.0.0.1:{port}", lambda: NOW)
+    with pytest.raises(Outage):
+        await client(errand())
+    await client.close()
+    await runner.cleanup()
+
+
 @pytest.mark.parametrize("does", ["APPROVE", "ERROR", "REFUND_THEN_ERROR", "REFUND_THEN_HANG"])
 async def test_a_refund_is_made_once(client: gateway.HttpGateway, url: str, does: str) -> None:
     await client(errand())

@@ -230,6 +230,8 @@ async def test_receipts_of_a_lost_connection_are_not_noted(idle: Relay) -> None:
 
     with pytest.raises(Outage):
         await lost_in_the_middle()
+    with idle.receipts() as receipts:
+        assert receipts.marks == {}
     published_by(idle, sealed)
     await idle.forget_receipts()
     with idle.receipts() as receipts:

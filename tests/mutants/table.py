@@ -364,9 +364,7 @@ MUTANTS = (
         "infra/service.py",
         "        heard = Heard(delivery)\n",
         "        await delivery.ack()\n        heard = Heard(delivery)\n",
-        "tests/simulation/test_simulation.py",
-        "-k",
-        "adds_up",
+        "tests/chassis/test_service.py",
     ),
     tests(
         "the event is published before the commit",
