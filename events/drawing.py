@@ -74,6 +74,9 @@ def _reactions_table(registry: Reactions) -> str:
 
 
 def _row(heard: str, reaction: Reaction) -> str:
-    says = ", ".join(sorted(event.__name__ for event in reaction.says)) or "-"
+    says = ", ".join(
+        sorted(event.__name__ for event in reaction.says)
+        + sorted(f"{event.__name__} (of others)" for event in reaction.says_of_others)
+    )
     undo = "**undo** " if reaction.compensates else ""
-    return f"| {heard} | {undo}`{reaction.name}`: {reaction.purpose} | {says} |"
+    return f"| {heard} | {undo}`{reaction.name}`: {reaction.purpose} | {says or '-'} |"

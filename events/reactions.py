@@ -12,13 +12,17 @@ says that the coupon service hears OrderCreated and may say CouponUsed or Coupon
 argument is the service's *working set*: the rows that the current batch needs, loaded beforehand
 and saved afterwards by somebody else. A reaction is synchronous and pure: no clock, no I/O.
 
+What it may say of other orders than the one it heard of is marked, `OfOthers[StockDecremented]`:
+stock that one order gives back may serve another that waits for it. Such an event begins another
+order's next step and is no answer to this one's.
+
 A command is what a client asks for over HTTP. It has an answer for the client, or refuses by
 raising; when it also says events, its hint is `Answer[TheAnswer, TheEvents]`.
 """
 
 from collections.abc import Callable, Iterable
 from types import NoneType, UnionType
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -26,7 +30,12 @@ from events.contract import EVENTS, Event
 
 V_co = TypeVar("V_co", covariant=True)
 E_co = TypeVar("E_co", bound=Event, covariant=True)
+E = TypeVar("E", bound=Event)
 F = TypeVar("F", bound=Callable[..., Any])
+
+_OF_OTHERS = "of other orders"
+OfOthers = Annotated[E, _OF_OTHERS]
+"""An event, in a hint, that is said of other orders than the one that was heard of."""
 
 
 class Answer(Generic[V_co, E_co]):
@@ -53,11 +62,15 @@ class Undeclared(RuntimeError):
 
 
 class Reaction(msgspec.Struct, frozen=True):
-    """One edge bundle of the flow: `function` hears `hears` and may say `says`."""
+    """One edge bundle of the flow: `function` hears `hears` and may say `says`.
+
+    `says_of_others` is what it may say of other orders than the one that it hears of.
+    """
 
     function: Callable[..., Any]
     hears: type
     says: frozenset[type[Event]]
+    says_of_others: frozenset[type[Event]] = frozenset()
     compensates: bool = False
     answer: Any = None
 
@@ -90,14 +103,15 @@ class Reactions:
     def command(self, function: F) -> F:
         """Register what a client may ask for."""
         heard, returned = _hints(function)
-        answer, says = returned, tuple[type[Event], ...]()
+        answer, said = returned, NoneType
         if get_origin(returned) is Answer:
             answer, said = get_args(returned)
-            says = _events(function, said)
         for command in _members(heard):
             if command in self.commands:
                 raise WrongHints(f"{self.service}: two functions for the command {command}")
-            self.commands[command] = Reaction(function, command, frozenset(says), answer=answer)
+            self.commands[command] = Reaction(
+                function, command, *_said(function, said), answer=answer
+            )
         return function
 
     @property
@@ -107,7 +121,9 @@ class Reactions:
     @property
     def says(self) -> frozenset[type[Event]]:
         everything = [*self.reactions.values(), *self.commands.values()]
-        return frozenset(event for reaction in everything for event in reaction.says)
+        return frozenset(
+            event for reaction in everything for event in reaction.says | reaction.says_of_others
+        )
 
     def answer_type(self, command: object) -> Any:
         """What a command of this kind is answered with, to decode a stored answer."""
@@ -132,42 +148,63 @@ class Reactions:
 
     def _hear(self, function: F, *, compensates: bool) -> F:
         heard, returned = _hints(function)
-        says = frozenset(_events(function, returned))
-        for event in _events(function, heard):
+        for event in _events(function, _members(heard)):
             if event in self.reactions:
                 raise WrongHints(f"{self.service}: two reactions to {event.__name__}")
-            self.reactions[event] = Reaction(function, event, says, compensates)
+            self.reactions[event] = Reaction(
+                function, event, *_said(function, returned), compensates
+            )
         return function
 
 
 def _declared(reaction: Reaction, events: tuple[Event, ...]) -> tuple[Event, ...]:
     for event in events:
-        if type(event) not in reaction.says:
+        if type(event) not in reaction.says and type(event) not in reaction.says_of_others:
             raise Undeclared(f"{reaction.name} said {type(event).__name__} without declaring it")
     return events
 
 
 def _hints(function: Callable[..., Any]) -> tuple[Any, Any]:
-    hints = get_type_hints(function)
+    hints = get_type_hints(function, include_extras=True)
     if "return" not in hints or len(hints) != 3:
         raise WrongHints(f"{function.__name__}: both arguments and the return need a type hint")
     first, _, returned = hints.values()
     return first, returned
 
 
+def _said(
+    function: Callable[..., Any], hint: Any
+) -> tuple[frozenset[type[Event]], frozenset[type[Event]]]:
+    """What a hint says of the order that was heard of, and what of others."""
+    members = list(_opened(hint))
+    own = _events(function, (member for member, of_others in members if not of_others))
+    others = _events(function, (member for member, of_others in members if of_others))
+    return frozenset(own), frozenset(others)
+
+
 def _members(hint: Any) -> Iterable[Any]:
-    """The types in a hint: unions and sequences are opened, None is left out."""
+    return (member for member, _ in _opened(hint))
+
+
+def _opened(hint: Any, *, of_others: bool = False) -> Iterable[tuple[Any, bool]]:
+    """The types in a hint, and whether each is marked `OfOthers`.
+
+    Unions and sequences are opened, None is left out.
+    """
     origin = get_origin(hint)
-    if origin in (Union, UnionType) or origin in (list, tuple):
+    if origin is Annotated:
+        inner, *marks = get_args(hint)
+        yield from _opened(inner, of_others=of_others or _OF_OTHERS in marks)
+    elif origin in (Union, UnionType) or origin in (list, tuple):
         for argument in get_args(hint):
             if argument is not Ellipsis:
-                yield from _members(argument)
+                yield from _opened(argument, of_others=of_others)
     elif hint is not NoneType and hint is not None:
-        yield hint
+        yield hint, of_others
 
 
-def _events(function: Callable[..., Any], hint: Any) -> tuple[type[Event], ...]:
-    found = tuple(_members(hint))
+def _events(function: Callable[..., Any], members: Iterable[Any]) -> tuple[type[Event], ...]:
+    found = tuple(members)
     for member in found:
         if EVENTS.get(getattr(member, "__name__", "")) is not member:
             raise WrongHints(f"{function.__name__}: {member} is no event of events/contract.py")

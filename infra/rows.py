@@ -39,6 +39,10 @@ class Rows(Generic[K, R]):
     def __setitem__(self, key: K, row: R) -> None:
         self._open[key] = row
 
+    def __or__(self, others: "Rows[K, R]") -> "Rows[K, R]":
+        """These and others, as they were loaded."""
+        return Rows(self._loaded | others._loaded)
+
     def keep(self) -> None:
         """The message went well: what it put stays."""
         self._kept.update(self._open)

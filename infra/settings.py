@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_seconds: float
     repeat_after_seconds: float
     order_timeout_seconds: float
+    wait_timeout_seconds: float
     payment_gateway_url: str | None
     redis_url: str | None
     quarantine: bool
@@ -69,6 +70,7 @@ def from_environment(service: str, environment: Mapping[str, str] | None = None)
         retention_seconds=_whole(env, "RETENTION_SECONDS", 8 * 24 * 3600, 60, 10 * 366 * 24 * 3600),
         repeat_after_seconds=_whole(env, "REPEAT_AFTER_SECONDS", 30, 1, 24 * 3600),
         order_timeout_seconds=_whole(env, "ORDER_TIMEOUT_SECONDS", 600, 1, 30 * 24 * 3600),
+        wait_timeout_seconds=_whole(env, "WAIT_TIMEOUT_SECONDS", 3600, 1, 30 * 24 * 3600),
         payment_gateway_url=_url(env, "PAYMENT_GATEWAY_URL", "http", "https"),
         redis_url=_url(env, "REDIS_URL", "redis", "rediss", "unix"),
         quarantine=bool(_whole(env, "QUARANTINE", 0, 0, 1)),

@@ -2,10 +2,13 @@
 
 An order's row moves forward only:
 
-    PENDING -> EXPIRING
+    PENDING -> WAITING (in the queue for stock)
        |          |
        v          v
-    COMPLETED | FAILED
+    EXPIRING   WAIT_EXPIRING
+       |          |
+       v          v          (from each of the four)
+    COMPLETED or FAILED
        |
        v
     CANCELLING(attempt) -> CANCELLED, or back to COMPLETED when the refund was refused
@@ -39,27 +42,37 @@ LARGEST_TOTAL = 10**15
 class OrderState(StrEnum):
     PENDING = "PENDING"
     EXPIRING = "EXPIRING"
+    WAITING = "WAITING"
+    WAIT_EXPIRING = "WAIT_EXPIRING"
     COMPLETED = "COMPLETED"
     CANCELLING = "CANCELLING"
     CANCELLED = "CANCELLED"
     FAILED = "FAILED"
 
 
-UNSETTLED = frozenset({OrderState.PENDING, OrderState.EXPIRING, OrderState.CANCELLING})
-OPEN = frozenset({OrderState.PENDING, OrderState.EXPIRING})
+EXPIRES = {
+    OrderState.PENDING: OrderState.EXPIRING,
+    OrderState.WAITING: OrderState.WAIT_EXPIRING,
+}
+"""The states with a deadline, and what follows when it comes: payment is asked to decide."""
+
+OPEN = frozenset({*EXPIRES.keys(), *EXPIRES.values()})
+UNSETTLED = OPEN | {OrderState.CANCELLING}
 
 
 class OrderStatus(StrEnum):
     """What a client sees of the state. It never goes backwards."""
 
     PENDING = "PENDING"
+    WAITING = "WAITING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
 
 STATES = {
-    OrderStatus.PENDING: OPEN,
+    OrderStatus.PENDING: frozenset({OrderState.PENDING, OrderState.EXPIRING}),
+    OrderStatus.WAITING: frozenset({OrderState.WAITING, OrderState.WAIT_EXPIRING}),
     OrderStatus.COMPLETED: frozenset({OrderState.COMPLETED, OrderState.CANCELLING}),
     OrderStatus.FAILED: frozenset({OrderState.FAILED}),
     OrderStatus.CANCELLED: frozenset({OrderState.CANCELLED}),
@@ -92,7 +105,8 @@ _CANCELLATION = {
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An order. Until it is paid, `payable_amount` is its total: the coupon has not spoken yet.
 
-    `attempt` counts the cancels that were asked for.
+    `attempt` counts the cancels that were asked for. `queue_position` is the place, from 1, at
+    which it joined the queue for stock; None unless it had to wait.
     """
 
     order_id: str
@@ -107,6 +121,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: PaymentMethod
     address: Address | None
     attempt: int
+    queue_position: int | None = None
     created_at: datetime
     completed_at: datetime | None
     updated_at: datetime
@@ -124,6 +139,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     def moved(self, state: OrderState, now: datetime) -> "Order":
         return msgspec.structs.replace(self, state=state, updated_at=now)
+
+    def waiting(self, position: int, now: datetime) -> "Order":
+        return msgspec.structs.replace(self.moved(OrderState.WAITING, now), queue_position=position)
 
     def completed(self, paid: int, discount: int, now: datetime) -> "Order":
         return msgspec.structs.replace(

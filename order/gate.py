@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
+from events.contract import OnShortage
 from infra import metrics
 from infra.errors import Refused, RetryLater
 from infra.hot_stock import Answer, HotStock, Verdict
@@ -94,8 +95,9 @@ class Gate:
             await self._hot_stock.close()
 
     def _gated_units(self, command: PlaceOrder) -> Counter[str]:
+        """None for an order that would wait: it is not to be refused, and takes its turn."""
         units = Counter[str]()
-        if self._hot:
+        if self._hot and command.on_shortage is not OnShortage.WAIT:
             for line in command.items:
                 if line.product_id in self._hot:
                     units[line.product_id] += line.quantity

@@ -16,9 +16,11 @@ from events.contract import (
     PaymentRefundFailed,
     ProductChanged,
     StockUnavailable,
+    StockWaitlisted,
 )
 from events.reactions import Answer, Reactions
 from order.domain import (
+    EXPIRES,
     OPEN,
     Accepted,
     CancelOrder,
@@ -75,6 +77,14 @@ def place_order(command: PlaceOrder, orders: Orders) -> Answer[Accepted, OrderCr
 
 
 @reactions.on
+def wait(event: StockWaitlisted, orders: Orders) -> None:
+    """There is too little stock, and the order waits for more, as its customer wished."""
+    order = orders.in_state(event.order_id, OrderState.PENDING)
+    if order is not None:
+        orders.orders[order.order_id] = order.waiting(event.position, orders.now)
+
+
+@reactions.on
 def complete(event: PaymentCompleted, orders: Orders) -> OrderCompleted | None:
     """The order is paid: it is done."""
     order = orders.in_state(event.order_id, *OPEN)
@@ -108,10 +118,10 @@ def fail(
 @reactions.command
 def expire(command: ExpireOrder, orders: Orders) -> Answer[None, OrderTimedOut]:
     """The order has waited long enough: ask payment to decide, which alone can."""
-    order = orders.in_state(command.order_id, OrderState.PENDING)
+    order = orders.in_state(command.order_id, *EXPIRES)
     if order is None:
         return Answer(None)
-    orders.orders[order.order_id] = order.moved(OrderState.EXPIRING, orders.now)
+    orders.orders[order.order_id] = order.moved(EXPIRES[order.state], orders.now)
     timed_out = OrderTimedOut(
         order_id=order.order_id,
         customer_id=order.customer_id,

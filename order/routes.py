@@ -27,7 +27,7 @@ from events.contract import (
     PaymentRefundFailed,
 )
 from events.wire import subject_of
-from infra.errors import DependencyFailed, Invalid
+from infra.errors import DependencyFailed
 from infra.messages import Done
 from infra.ports import Outgoing
 from infra.service import Service
@@ -99,7 +99,9 @@ class AcceptedView(View):
 class OrderView(View):
     """Amounts in won. `failReason` says why an order FAILED.
 
-    `cancellation` is null until somebody cancels the order, and then says how that stands.
+    `queuePosition` is the place, from 1, at which the order joined the queue for stock; null unless
+    it had to wait. `cancellation` is null until somebody cancels the order, and then says how that
+    stands.
     """
 
     order_id: str
@@ -115,6 +117,7 @@ class OrderView(View):
     payment_method: PaymentMethod
     address: Address | None
     cancellation: Cancellation | None
+    queue_position: int | None
     created_at: datetime
     updated_at: datetime
 
@@ -239,9 +242,6 @@ class OrderController(Controller):
 
 
 def _place(order_id: str, data: NewOrder) -> PlaceOrder:
-    """The command of a request. Raises Invalid for what this shop does not offer."""
-    if data.on_shortage is not OnShortage.REJECT:
-        raise Invalid("onShortage: only REJECT is offered here; there is no queue for stock")
     items = tuple(
         WantedLine(product_id=str(item.product_id), quantity=item.quantity, price=item.price)
         for item in data.items

@@ -40,7 +40,6 @@ from infra.tables import (
     one_of,
 )
 from order.domain import (
-    OPEN,
     STATES,
     UNSETTLED,
     ExpireOrder,
@@ -49,6 +48,7 @@ from order.domain import (
     Order,
     Orders,
     OrderState,
+    OrderStatus,
     PlaceOrder,
 )
 
@@ -72,6 +72,7 @@ orders_table = Table(
     Column("payment_method", one_of(PaymentMethod), nullable=False),
     Column("address", Json(Address)),
     Column("attempt", Integer, nullable=False),
+    Column("queue_position", Integer),
     Column("created_at", Time, nullable=False),
     Column("completed_at", Time),
     Column("updated_at", Time, nullable=False),
@@ -97,16 +98,21 @@ price_list_table = Table(
 _orders: Mapped[str, Order] = Mapped(orders_table, Order, "order_id")
 _price_list: Mapped[str, Offer] = Mapped(price_list_table, Offer, "product_id")
 
-_overdue = (
-    select(orders_table.c.order_id)
+_with_deadline = {
+    OrderState.PENDING: STATES[OrderStatus.PENDING],
+    OrderState.WAITING: STATES[OrderStatus.WAITING],
+}
+_overdue = {
+    state: select(orders_table.c.order_id)
     .where(
-        in_states(orders_table, OPEN),
-        orders_table.c.state == OrderState.PENDING,
+        in_states(orders_table, indexed),
+        orders_table.c.state == state,
         orders_table.c.created_at <= bindparam("latest"),
     )
     .order_by(orders_table.c.created_at)
     .limit(MOST_DUE)
-)
+    for state, indexed in _with_deadline.items()
+}
 
 _hot = select(price_list_table.c.product_id).where(price_list_table.c.hot)
 _known = select(idempotency_keys.c.key).where(
@@ -142,10 +148,20 @@ async def find_order(connection: AsyncConnection, order_id: str) -> Order | None
 async def overdue(
     connection: AsyncConnection, now: datetime, settings: Settings
 ) -> list[ExpireOrder]:
-    """The orders whose deadline has come, the oldest first."""
-    latest = now - timedelta(seconds=settings.order_timeout_seconds)
-    found = await connection.scalars(_overdue, {"latest": latest})
-    return [ExpireOrder(order_id=order_id) for order_id in found]
+    """The orders whose deadline has come, the oldest first.
+
+    One that waits for stock has the time to wait besides; product ends it before, as a rule.
+    """
+    seconds = {
+        OrderState.PENDING: settings.order_timeout_seconds,
+        OrderState.WAITING: settings.wait_timeout_seconds + settings.order_timeout_seconds,
+    }
+    due: list[ExpireOrder] = []
+    for state, allowed_seconds in seconds.items():
+        latest = now - timedelta(seconds=allowed_seconds)
+        found = await connection.scalars(_overdue[state], {"latest": latest})
+        due += [ExpireOrder(order_id=order_id) for order_id in found]
+    return due
 
 
 async def list_orders(

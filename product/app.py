@@ -7,7 +7,8 @@ from infra.batch import Participant
 from infra.ports import REAL, Ports
 from infra.service import Service
 from infra.settings import Settings
-from product import store
+from infra.timers import Timer
+from product import queue_routes, store
 from product.domain import SEED, UNSETTLED, Shelves
 from product.gate import Teller
 from product.reactions import reactions
@@ -21,6 +22,7 @@ participant: Participant[Shelves] = Participant(
     order_rows=store.holds_table,
     unsettled=UNSETTLED,
     seed=SEED,
+    timers=(Timer(store.waited_out),),
 )
 
 
@@ -28,7 +30,7 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     parts = (StockCache(settings.redis_url), Teller(settings))
     return web.build(
         Service(participant, settings, ports, parts=parts),
-        ROUTES,
+        [*ROUTES, *queue_routes.ROUTES],
         title="product",
         description="Products and prices, their stock, and its ledger.",
     )

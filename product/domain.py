@@ -2,10 +2,10 @@
 
 An order's row here moves forward only:
 
-    NONE -> HELD -> SOLD
-     |       |       |
-     v       v       v
-    REFUSED  RELEASED    <- NONE (a tombstone: the order died before we heard of it)
+    NONE -> WAITING -> HELD -> SOLD      (or NONE -> HELD at once)
+     |         |        |       |
+     v         v        v       v
+    REFUSED <--+     RELEASED   <- NONE, WAITING (a tombstone: the order died meanwhile)
 
 Of each product: what came in = available + held + sold + what went out. Every change of
 `available` has its row in the ledger, written in the same transaction.
@@ -16,9 +16,10 @@ from enum import StrEnum
 
 import msgspec
 
-from events.contract import FailReason, Line, ProductStatus
+from events.contract import CouponUsed, FailReason, Line, ProductStatus
 from infra.errors import Invalid, KeyReused, NotFound, Refused
 from infra.rows import Ledger, Rows, WorkingSet
+from product.queues import Queues
 
 LARGEST_STOCK = 10**12
 INITIAL = "INITIAL"
@@ -26,17 +27,21 @@ INITIAL = "INITIAL"
 
 
 class HoldState(StrEnum):
+    WAITING = "WAITING"
     HELD = "HELD"
     SOLD = "SOLD"
     REFUSED = "REFUSED"
     RELEASED = "RELEASED"
 
 
-UNSETTLED = frozenset({HoldState.HELD})
+UNSETTLED = frozenset({HoldState.WAITING, HoldState.HELD})
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
-    """`available` can be sold now; `reserved` is held by orders that are not paid yet."""
+    """`available` can be sold now; `reserved` is held by orders that are not paid yet.
+
+    `waiting` orders stand in its queue; the last to come drew `last_ticket`.
+    """
 
     product_id: str
     version: int
@@ -47,6 +52,8 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     status: ProductStatus
     available: int
     reserved: int
+    waiting: int = 0
+    last_ticket: int = 0
     created_at: datetime
     updated_at: datetime
 
@@ -64,11 +71,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """An order's row in this service: what it holds, or has bought."""
+    """An order's row in this service: what it waits for, holds, or has bought.
+
+    `wanted` is what it asked for, while it waits.
+    """
 
     order_id: str
     state: HoldState
     items: tuple[Line, ...]
+    wanted: CouponUsed | None = None
     updated_at: datetime
 
     @property
@@ -90,12 +101,14 @@ class Shelves(WorkingSet):
         products: Rows[str, Product],
         booked: Rows[tuple[str, str], Entry],
         ledger: Ledger[Entry],
+        queues: Queues,
     ) -> None:
-        super().__init__(now, holds, products, booked, ledger)
+        super().__init__(now, holds, products, booked, ledger, queues)
         self.holds = holds
         self.products = products
         self.booked = booked
         self.ledger = ledger
+        self.queues = queues
 
     def product(self, product_id: str) -> Product:
         """Raises NotFound."""
@@ -135,15 +148,20 @@ class Shelves(WorkingSet):
 
     # ------------------------------------------------------------ what orders do
 
-    def objection(self, items: tuple[Line, ...]) -> tuple[FailReason, str] | None:
-        """The first line that can't be served now, and why; None when all can."""
+    def not_sold(self, items: tuple[Line, ...]) -> tuple[FailReason, str] | None:
+        """The first line that nobody can have, and why; None when all are on offer."""
         for line in items:
             product = self.products.get(line.product_id)
             if product is None:
                 return FailReason.PRODUCT_NOT_FOUND, line.product_id
             if product.status is ProductStatus.DISCONTINUED:
                 return FailReason.PRODUCT_DISCONTINUED, line.product_id
-            if product.available < line.quantity:
+        return None
+
+    def shortage(self, items: tuple[Line, ...]) -> tuple[FailReason, str] | None:
+        """The first line of which there is too little now; None when all are there."""
+        for line in items:
+            if self.products[line.product_id].available < line.quantity:
                 return FailReason.INSUFFICIENT_STOCK, line.product_id
         return None
 
@@ -174,9 +192,15 @@ class Shelves(WorkingSet):
             self.book(entry, reserved=-line.quantity if hold.state is HoldState.HELD else 0)
         self.holds[hold.order_id] = hold.moved(HoldState.RELEASED, self.now)
 
-    def record(self, order_id: str, state: HoldState, items: tuple[Line, ...] = ()) -> None:
+    def record(
+        self,
+        order_id: str,
+        state: HoldState,
+        items: tuple[Line, ...] = (),
+        wanted: CouponUsed | None = None,
+    ) -> None:
         self.holds[order_id] = Hold(
-            order_id=order_id, state=state, items=items, updated_at=self.now
+            order_id=order_id, state=state, items=items, wanted=wanted, updated_at=self.now
         )
 
 
@@ -209,6 +233,12 @@ class ChangeProduct(msgspec.Struct, frozen=True, kw_only=True):
     def changes(self) -> dict[str, object]:
         fields = {name: getattr(self, name) for name in self.__struct_fields__[1:]}
         return {name: value for name, value in fields.items() if value is not None}
+
+
+class EndWait(msgspec.Struct, frozen=True, kw_only=True):
+    """An order has waited for stock long enough."""
+
+    order_id: str
 
 
 class BookStock(msgspec.Struct, frozen=True, kw_only=True):

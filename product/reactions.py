@@ -4,6 +4,8 @@ import msgspec
 
 from events.contract import (
     CouponUsed,
+    FailReason,
+    OnShortage,
     PaymentCompleted,
     PaymentFailed,
     PaymentRefunded,
@@ -12,13 +14,16 @@ from events.contract import (
     StockDecremented,
     StockRestored,
     StockUnavailable,
+    StockWaitlisted,
 )
-from events.reactions import Answer, Reactions
+from events.reactions import Answer, OfOthers, Reactions
+from product import waiting
 from product.domain import (
     INITIAL,
     BookStock,
     ChangeProduct,
     CreateProduct,
+    EndWait,
     Entry,
     HoldState,
     Product,
@@ -32,29 +37,30 @@ reactions = Reactions("product")
 @reactions.on
 def decrement_stock(
     event: CouponUsed, shelves: Shelves
-) -> StockDecremented | StockUnavailable | StockRestored | None:
-    """Hold the stock of all lines for the order, or of none.
+) -> StockDecremented | StockWaitlisted | StockUnavailable | StockRestored | None:
+    """Hold the stock of all lines for the order, or of none; or let it wait, if it wants to.
 
+    An order that waits lets nobody pass: it stands behind those who wait for one of its products
+    already, even if there is enough for it. One that does not wait takes what is there.
     An order that was dead before we heard of it is told so: its coupon may have missed it.
     """
     hold = shelves.holds.get(event.order_id)
     if hold is not None:
         return StockRestored(order_id=event.order_id, items=()) if hold.is_tombstone else None
-    objection = shelves.objection(event.items)
+    objection = shelves.not_sold(event.items)
+    if objection is None:
+        objection = shelves.shortage(event.items)
+        if event.on_shortage is OnShortage.WAIT and (
+            objection or waiting.has_queue(shelves, event.items)
+        ):
+            position = waiting.join(shelves, event)
+            return StockWaitlisted(order_id=event.order_id, position=position)
     if objection is not None:
         reason, product_id = objection
         shelves.record(event.order_id, HoldState.REFUSED)
         return StockUnavailable(order_id=event.order_id, reason=reason, product_id=product_id)
     shelves.take(event.order_id, event.items)
-    return StockDecremented(
-        order_id=event.order_id,
-        customer_id=event.customer_id,
-        items=event.items,
-        total_amount=event.total_amount,
-        discount_amount=event.discount_amount,
-        payable_amount=event.payable_amount,
-        payment_method=event.payment_method,
-    )
+    return waiting.decremented(event)
 
 
 @reactions.on
@@ -66,16 +72,41 @@ def sell(event: PaymentCompleted, shelves: Shelves) -> None:
 
 
 @reactions.compensation
-def restore_stock(event: PaymentFailed | PaymentRefunded, shelves: Shelves) -> StockRestored | None:
-    """The order came to nothing, or was cancelled: put back what it holds or has bought."""
+def restore_stock(
+    event: PaymentFailed | PaymentRefunded, shelves: Shelves
+) -> tuple[StockRestored | OfOthers[StockDecremented], ...]:
+    """The order came to nothing, or was cancelled: put back what it holds or has bought.
+
+    What comes back goes to those who wait for it.
+    """
     hold = shelves.holds.get(event.order_id)
     if hold is None:
         shelves.record(event.order_id, HoldState.RELEASED)  # a late CouponUsed finds it dead
-        return None
+        return ()
+    if hold.state is HoldState.WAITING:
+        left = waiting.leave(shelves, hold)
+        shelves.record(event.order_id, HoldState.RELEASED)
+        restored = StockRestored(order_id=event.order_id, items=())  # for a coupon that missed it
+        return restored, *waiting.serve(shelves, left)
     if hold.state not in (HoldState.HELD, HoldState.SOLD):
-        return None
+        return ()
     shelves.put_back(hold)
-    return StockRestored(order_id=event.order_id, items=hold.items)
+    restored = StockRestored(order_id=event.order_id, items=hold.items)
+    return restored, *waiting.serve(shelves, waiting.products_of(hold.items))
+
+
+@reactions.command
+def end_wait(
+    command: EndWait, shelves: Shelves
+) -> Answer[None, StockUnavailable | OfOthers[StockDecremented]]:
+    """The order has waited long enough. It never had anything, so product may refuse it alone."""
+    hold = shelves.holds.get(command.order_id)
+    if hold is None or hold.state is not HoldState.WAITING:
+        return Answer(None)
+    short = shelves.shortage(hold.items)
+    product_id = short[1] if short else hold.items[0].product_id
+    refused = waiting.give_up(shelves, hold, FailReason.WAIT_EXPIRED, product_id)
+    return Answer(None, refused, *waiting.serve(shelves, waiting.products_of(hold.items)))
 
 
 @reactions.command
@@ -108,30 +139,39 @@ def seed_product(command: SeedProduct, shelves: Shelves) -> Answer[Product, Prod
 
 
 @reactions.command
-def change_product(command: ChangeProduct, shelves: Shelves) -> Answer[Product, ProductChanged]:
-    """Change what a product is called, costs, or whether it is on offer."""
+def change_product(
+    command: ChangeProduct, shelves: Shelves
+) -> Answer[Product, ProductChanged | OfOthers[StockUnavailable | StockDecremented]]:
+    """Change what a product is called, costs, or whether it is on offer.
+
+    Nobody waits for a product that is not on offer any more.
+    """
     product = shelves.product(command.product_id)
     changes = command.changes()
     if all(getattr(product, name) == value for name, value in changes.items()):
         return Answer(product)
     changed = shelves.change(msgspec.structs.replace(product, **changes))
-    return Answer(changed, _changed(changed))
+    ended = waiting.close(shelves, changed) if changed.status is not ProductStatus.ACTIVE else []
+    return Answer(changed, _changed(changed), *ended)
 
 
 @reactions.command
-def book_stock(command: BookStock, shelves: Shelves) -> Entry:
-    """Bring stock in or take it out; the same key again gives the first answer."""
+def book_stock(command: BookStock, shelves: Shelves) -> Answer[Entry, OfOthers[StockDecremented]]:
+    """Bring stock in or take it out; the same key again gives the first answer.
+
+    What comes in goes to those who wait for it.
+    """
     product = shelves.product(command.product_id)
     entry = shelves.booked.get((command.product_id, command.request_id))
     if entry is not None:
         command.check_repeat(entry)
-        return entry
+        return Answer(entry)
     command.check_new(product)
     entry = shelves.entry(
         product, command.request_id, command.delta, command.reason, command.order_id
     )
     shelves.book(entry)
-    return entry
+    return Answer(entry, *waiting.serve(shelves, [product.product_id]))
 
 
 def _changed(product: Product) -> ProductChanged:

@@ -179,7 +179,7 @@ class ProductController(Controller):
 
     @get("/{productId:str}", summary="One product", responses=refusals(404))
     async def read(self, product_id: ProductId, service: Service[Shelves]) -> ProductView:
-        return _product(await _find(service, product_id))
+        return _product(await find(service, product_id))
 
     @patch("/{productId:str}", summary="Change a product", responses=refusals(404, body=True))
     async def change(
@@ -246,7 +246,7 @@ class ProductController(Controller):
         """Never older than a second. `X-Cache` says where it was: MEMORY, REDIS or DATABASE."""
 
         async def read() -> Availability:
-            return Availability.of(await _find(service, product_id))
+            return Availability.of(await find(service, product_id))
 
         cache = service.part(StockCache)
         look_up = cache.fresh if "no-cache" in (cache_control or "") else cache.get
@@ -268,7 +268,7 @@ class ProductController(Controller):
         size: Size = 20,
     ) -> EntryPage:
         start, end = instant("from", since), instant("to", until)
-        await _find(service, product_id)
+        await find(service, product_id)
         async with service.reading() as connection:
             found, total = await store.history(
                 connection,
@@ -282,7 +282,8 @@ class ProductController(Controller):
         return EntryPage(items=items, page=page, size=size, total=total)
 
 
-async def _find(service: Service[Shelves], product_id: UUID) -> Product:
+async def find(service: Service[Shelves], product_id: UUID) -> Product:
+    """Raises NotFound."""
     async with service.reading() as connection:
         product = await store.find_product(connection, str(product_id))
     if product is None:

@@ -1,9 +1,11 @@
 """The product service's tables: loading the rows of a batch, saving what changed, reading."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     ColumnElement,
@@ -15,15 +17,31 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     select,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.contract import CouponUsed, Line, ProductStatus
+from events.contract import CouponUsed, Line, PaymentFailed, PaymentRefunded, ProductStatus
 from infra.mapping import Mapped
 from infra.rows import Ledger, Rows, values_of
-from infra.tables import Json, Sequence64, Time, Uuid, Won64, index_unsettled, one_of
-from product.domain import UNSETTLED, BookStock, Entry, Hold, HoldState, Product, Shelves
+from infra.settings import Settings
+from infra.statements import Statement, among
+from infra.tables import Json, Sequence64, Time, Uuid, Won64, in_states, index_unsettled, one_of
+from product.domain import (
+    UNSETTLED,
+    BookStock,
+    ChangeProduct,
+    EndWait,
+    Entry,
+    Hold,
+    HoldState,
+    Product,
+    Shelves,
+)
+from product.queues import Place, Queues
+
+MOST_DUE = 500
 
 schema = MetaData()
 
@@ -33,6 +51,7 @@ holds_table = Table(
     Column("order_id", Uuid, primary_key=True),
     Column("state", one_of(HoldState), nullable=False),
     Column("items", Json(tuple[Line, ...]), nullable=False),
+    Column("wanted", Json(CouponUsed)),
     Column("updated_at", Time, nullable=False),
 )
 index_unsettled(holds_table, UNSETTLED)
@@ -49,6 +68,8 @@ products_table = Table(
     Column("status", one_of(ProductStatus), nullable=False),
     Column("available", Won64, CheckConstraint("available >= 0"), nullable=False),
     Column("reserved", Won64, CheckConstraint("reserved >= 0"), nullable=False),
+    Column("waiting", Integer, CheckConstraint("waiting >= 0"), nullable=False),
+    Column("last_ticket", Won64, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
     Index("products_on_offer", "status", "created_at", "product_id"),
@@ -70,13 +91,62 @@ ledger_table = Table(
     Index("stock_ledger_of_product", "product_id", "id"),
 )
 
+places_table = Table(
+    "places",
+    schema,
+    Column("product_id", Uuid, primary_key=True),
+    Column("order_id", Uuid, primary_key=True),
+    Column("ticket", Won64, nullable=False),
+    Column("quantity", Won64, nullable=False),
+    Column("waiting", Boolean, nullable=False),
+    Column("since", Time, nullable=False),
+    Index("places_of_order", "order_id"),
+)
+_waiting = places_table.c.waiting.is_(True)
+Index(
+    "places_in_queue",
+    places_table.c.product_id,
+    places_table.c.ticket,
+    sqlite_where=_waiting,
+    postgresql_where=_waiting,
+)
+
 _holds: Mapped[str, Hold] = Mapped(holds_table, Hold, "order_id")
 _products: Mapped[str, Product] = Mapped(products_table, Product, "product_id")
 _entries: Mapped[tuple[str, str], Entry] = Mapped(ledger_table, Entry, "product_id", "request_id")
+_places: Mapped[tuple[str, str], Place] = Mapped(places_table, Place, "product_id", "order_id")
+
+_in_queue = select(*_places.columns).where(_waiting).order_by(places_table.c.ticket)
+_first = Statement(
+    _in_queue.where(places_table.c.product_id == bindparam("product_id"))
+    .limit(bindparam("most"))
+    .with_for_update(),
+    "product_id",
+    "most",
+)
+_wanting = Statement(
+    select(places_table.c.order_id).where(
+        _waiting, among(places_table.c.product_id, "product_ids")
+    ),
+    "product_ids",
+)
+_waited_out = (
+    select(holds_table.c.order_id)
+    .where(
+        in_states(holds_table, UNSETTLED),
+        holds_table.c.state == HoldState.WAITING,
+        holds_table.c.updated_at <= bindparam("latest"),
+    )
+    .order_by(holds_table.c.updated_at)
+    .limit(MOST_DUE)
+)
 
 
 def load(connection: Connection, messages: Sequence[object], now: datetime) -> Shelves:
-    """The orders' rows, all products that they or the commands name, and earlier bookings."""
+    """The orders' rows, all products that they or the commands name, and earlier bookings.
+
+    The queues too, where this batch may serve somebody.
+    """
     holds = _holds.load(connection, "order_id", values_of(messages, "order_id"))
     ordering = [message for message in messages if isinstance(message, CouponUsed)]
     lines = [line for order in ordering for line in order.items]
@@ -84,12 +154,16 @@ def load(connection: Connection, messages: Sequence[object], now: datetime) -> S
     wanted = {*values_of(lines, "product_id"), *values_of(messages, "product_id")}
     products = _products.load(connection, "product_id", sorted(wanted))
     booking = [message for message in messages if isinstance(message, BookStock)]
-    return Shelves(now, holds, products, _booked_already(connection, booking), Ledger())
+    queues = Queues()
+    if any(map(_may_serve, messages)) and any(each.waiting for each in products.loaded):
+        holds, products, queues = _with_queues(connection, messages, holds, products)
+    return Shelves(now, holds, products, _booked_already(connection, booking), Ledger(), queues)
 
 
 def save(connection: Connection, shelves: Shelves) -> None:
     _holds.save(connection, shelves.holds)
     _products.save(connection, shelves.products)
+    _places.save(connection, shelves.queues)
     _entries.append(connection, shelves.ledger)
 
 
@@ -106,11 +180,103 @@ def _booked_already(
     return Rows({(row.product_id, row.request_id): row for row in rows})
 
 
+def _may_serve(message: object) -> bool:
+    match message:
+        case PaymentFailed() | PaymentRefunded() | EndWait():
+            return True
+        case BookStock():
+            return message.delta > 0
+        case ChangeProduct():
+            return message.status is ProductStatus.DISCONTINUED
+    return False
+
+
+def _with_queues(
+    connection: Connection,
+    messages: Sequence[object],
+    holds: Rows[str, Hold],
+    products: Rows[str, Product],
+) -> tuple[Rows[str, Hold], Rows[str, Product], Queues]:
+    """Those too whose turn may come now, and whatever they want.
+
+    Whoever is served takes a unit at least. So of each queue as many places are enough as there may
+    be units, and one more for each order that leaves it otherwise.
+    """
+    leaving = _leaving(connection, messages, holds)
+    places = _places.load(connection, "order_id", leaving)
+    units = _units_to_come(messages, holds)
+    looked: set[str] = set()
+    while looking := sorted(
+        p.product_id for p in products.loaded if p.waiting and p.product_id not in looked
+    ):
+        for product_id in looking:
+            most = products[product_id].available + units[product_id] + len(leaving) + 1
+            first = map(_places.row, _first.rows(connection, product_id, most))
+            places |= Rows({(each.product_id, each.order_id): each for each in first})
+        looked.update(looking)
+        new = [
+            order_id for order_id in values_of(places.loaded, "order_id") if order_id not in holds
+        ]
+        holds |= _holds.load(connection, "order_id", new)
+        lines = [line for hold in holds.loaded for line in hold.items]
+        wanted = [each for each in values_of(lines, "product_id") if each not in products]
+        products |= _products.load(connection, "product_id", wanted)
+    return (
+        holds,
+        products,
+        Queues({(each.product_id, each.order_id): each for each in places.loaded}),
+    )
+
+
+def _leaving(
+    connection: Connection, messages: Sequence[object], holds: Rows[str, Hold]
+) -> list[str]:
+    """The orders that may leave their queues without being served."""
+    closed = [
+        each.product_id
+        for each in messages
+        if isinstance(each, ChangeProduct) and each.status is ProductStatus.DISCONTINUED
+    ]
+    wanting = _wanting.rows(connection, closed) if closed else []
+    waiting = [hold.order_id for hold in holds.loaded if hold.state is HoldState.WAITING]
+    return sorted({*waiting, *(order_id for (order_id,) in wanting)})
+
+
+def _units_to_come(messages: Sequence[object], holds: Rows[str, Hold]) -> Counter[str]:
+    """At most so many units of each product this batch may bring."""
+    units = Counter[str]()
+    for message in messages:
+        if isinstance(message, BookStock) and message.delta > 0:
+            units[message.product_id] += message.delta
+    for hold in holds.loaded:
+        for line in hold.items:
+            units[line.product_id] += line.quantity
+    return units
+
+
 # ---------------------------------------------------------------- reading
 
 
 async def find_product(connection: AsyncConnection, product_id: str) -> Product | None:
     return await _products.find(connection, "product_id", product_id)
+
+
+async def waited_out(
+    connection: AsyncConnection, now: datetime, settings: Settings
+) -> list[EndWait]:
+    """The orders that have waited for stock long enough, the oldest first."""
+    latest = now - timedelta(seconds=settings.wait_timeout_seconds)
+    found = await connection.scalars(_waited_out, {"latest": latest})
+    return [EndWait(order_id=order_id) for order_id in found]
+
+
+async def queue(
+    connection: AsyncConnection, product_id: str, *, offset: int, size: int
+) -> tuple[list[Place], int]:
+    """Those who wait for a product, the first first, and how many they are."""
+    matching = and_(_waiting, places_table.c.product_id == product_id)
+    ticket = places_table.c.ticket
+    return await _places.page(connection, matching, ticket, offset=offset, size=size)
 
 
 async def find_products(connection: AsyncConnection, product_ids: Collection[str]) -> list[Product]:

@@ -30,6 +30,7 @@ async def _make_orders(environment: Mapping[str, str]) -> Names:
             "poor": order(names["pauper"], (product, 1)),
             "refused": order(names["pauper"], (product, 1), couponId=coupon),
             "card": order(names["pauper"], (product, 1), paymentMethod="CARD"),
+            "waiting": order(customer, (product, 1), (names["other"], 99), onShortage="WAIT"),
             "cancelled": order(customer, (product, 1), couponId=await shop.coupon(customer)),
             "refunded": order(names["pauper"], (product, 1), paymentMethod="CARD"),
         }

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from infra.stack.audit import card_payments, coupons, delivery, orders, stock, wallets
+from infra.stack.audit import card_payments, coupons, delivery, orders, stock, waiting, wallets
 
 
 class Lie(msgspec.Struct, frozen=True):
@@ -113,6 +113,44 @@ LIES = (
         stock.BOOKED,
         "DELETE FROM stock_ledger WHERE request_id = 'INC-' || :poor",
         order="poor",
+    ),
+    Lie(
+        "product",
+        waiting.PLACED,
+        "DELETE FROM places WHERE order_id = :waiting AND product_id = :product",
+        order="waiting",
+    ),
+    Lie(
+        "product",
+        waiting.PLACED,
+        "UPDATE holds SET state = 'REFUSED' WHERE order_id = :waiting",
+        order="waiting",
+    ),
+    Lie(
+        "product",
+        waiting.PLACED,
+        "UPDATE products SET waiting = 7 WHERE product_id = :product",
+    ),
+    Lie(
+        "product",
+        waiting.SERVED,
+        "UPDATE places SET quantity = 1 WHERE order_id = :waiting",
+        order="waiting",
+        event="StockDecremented",
+    ),
+    Lie(
+        "product",
+        orders.TIMELY,
+        "UPDATE holds SET updated_at = :long_ago WHERE order_id = :waiting",
+        order="waiting",
+        event="StockDecremented or StockUnavailable",
+    ),
+    Lie(
+        "order",
+        orders.ENDED,
+        "UPDATE orders SET state = 'FAILED' WHERE order_id = :waiting",
+        order="waiting",
+        event="PaymentFailed",
     ),
     Lie(
         "coupon",

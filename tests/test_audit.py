@@ -19,6 +19,7 @@ from infra.stack.audit import (
     delivery,
     orders,
     stock,
+    waiting,
     wallets,
 )
 from tests.books import Names, database_file, falsified, make_orders, settled, stop_services
@@ -72,7 +73,7 @@ def test_a_discrepancy_is_named_with_its_order_and_event(books: Books, lie: Lie)
 
 
 def test_every_check_has_a_lie_that_it_finds() -> None:
-    modules = (wallets, stock, coupons, orders, delivery, card_payments)
+    modules = (wallets, stock, waiting, coupons, orders, delivery, card_payments)
     checks = {
         text
         for module in modules
@@ -80,7 +81,7 @@ def test_every_check_has_a_lie_that_it_finds() -> None:
         if name.isupper() and not name.startswith("_") and isinstance(text, str)
     }
     assert checks == {lie.check for lie in LIES}
-    assert len(checks) == 24
+    assert len(checks) == 26
 
 
 def test_a_product_or_a_wallet_is_named_where_no_order_is_at_fault(books: Books) -> None:
@@ -142,11 +143,11 @@ def test_orders_that_were_not_quiet_are_left_alone(books: Books) -> None:
 def test_the_command_says_clean_and_ends_with_0(books: Books) -> None:
     ended = run_audit(books.environment)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.splitlines()[-1] == "clean (9 orders)"
+    assert ended.stdout.splitlines()[-1] == "clean (10 orders)"
     report: dict[str, Any] = json.loads(run_audit(books.environment, "--json").stdout)
     assert report["clean"] is True
     looked_at = {result["check"]: result["lookedAt"] for result in report["results"]}
-    assert len(looked_at) == 24
+    assert len(looked_at) == 26
     assert 0 not in looked_at.values()
 
 

@@ -33,6 +33,7 @@ class Shoppers:
             self._rich,
             self._with_coupon,
             self._short,
+            self._waiting,
             self._poor,
             self._card,
             self._card,
@@ -65,6 +66,14 @@ class Shoppers:
                 if status in ENDS and order_id not in self._cancelling:
                     self.open.pop(order_id, None)
                     self.ends[status] += 1
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def keep_stocked(self) -> None:
+        """What is rare comes in again all the time, for those who wait."""
+        path = f"/api/v1/products/{self._rare}/stock"
+        while not self.closing_time.is_set():
+            key = str(uuid4())
+            await self._insist("PATCH", path, {"delta": 1}, "product", idempotency_key=key)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def keep_charging(self) -> None:
@@ -116,6 +125,10 @@ class Shoppers:
         """More than there will be, sooner or later."""
         lines = ((self._product, 1), (self._rare, self._chance.randint(1, 5)))
         return order(self._rich_customer, *lines)
+
+    async def _waiting(self) -> Json:
+        lines = (self._rare, self._chance.randint(1, 3))
+        return order(self._rich_customer, lines, onShortage="WAIT")
 
     async def _card(self) -> Json:
         lines = (self._product, self._chance.randint(1, 3))

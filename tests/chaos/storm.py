@@ -16,7 +16,11 @@ from tests.shop import SERVICES, Shop, until
 
 CUSTOMERS = 8
 SETTLED_SECONDS = 240
-TIMES = {"ORDER_TIMEOUT_SECONDS": "30", "REPEAT_AFTER_SECONDS": "5"}
+TIMES = {
+    "ORDER_TIMEOUT_SECONDS": "30",
+    "REPEAT_AFTER_SECONDS": "5",
+    "WAIT_TIMEOUT_SECONDS": "15",
+}
 """The settings of a stack that goes through a storm: everything happens sooner."""
 
 
@@ -58,6 +62,7 @@ class Storm:
             for _ in range(CUSTOMERS):
                 group.create_task(self._shoppers.keep_buying())
             group.create_task(self._shoppers.keep_charging())
+            group.create_task(self._shoppers.keep_stocked())
             looking = group.create_task(self._shoppers.look_after())
             due = self._chance.sample(sorted(kinds), len(tuple(kinds)))
             while due or monotonic() - began < seconds:

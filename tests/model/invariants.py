@@ -11,14 +11,20 @@ from payment.errands import Outcome
 from product.domain import HoldState as StockState
 from tests.model.locals import Local
 from tests.model.outside import ChargeState, Outside
-from tests.model.scenarios import COUPON, CUSTOMER, PRODUCT, Scenario
+from tests.model.scenarios import COUPON, CUSTOMER, PRODUCT
 
 Locals = Mapping[str, Local]
 
 UNSETTLED: dict[str, set[Any]] = {
-    "order": {OrderState.PENDING, OrderState.EXPIRING, OrderState.CANCELLING},
+    "order": {
+        OrderState.PENDING,
+        OrderState.EXPIRING,
+        OrderState.WAITING,
+        OrderState.WAIT_EXPIRING,
+        OrderState.CANCELLING,
+    },
     "coupon": {CouponState.HELD},
-    "product": {StockState.HELD},
+    "product": {StockState.WAITING, StockState.HELD},
     "payment": {PaymentState.INTENT, PaymentState.REFUNDING},
 }
 """Written down once more: were a state left out in a service, nobody would ask for its orders."""
@@ -27,7 +33,8 @@ PARTICIPANT_ROWS = {"order": "orders", "coupon": "holds", "product": "holds", "p
 _TABLE = {"order": 0, "coupon": 0, "product": 0, "payment": 1}
 
 _FORWARD: dict[OrderStatus, set[OrderStatus]] = {
-    OrderStatus.PENDING: {OrderStatus.COMPLETED, OrderStatus.FAILED},
+    OrderStatus.PENDING: {OrderStatus.WAITING, OrderStatus.COMPLETED, OrderStatus.FAILED},
+    OrderStatus.WAITING: {OrderStatus.COMPLETED, OrderStatus.FAILED},
     OrderStatus.COMPLETED: {OrderStatus.CANCELLED},
     OrderStatus.FAILED: set(),
     OrderStatus.CANCELLED: set(),
@@ -56,12 +63,13 @@ def wrong_step(service: str, before: Local, after: Local) -> Iterator[str]:
             yield f"order {order_id[-1]} went from {seen} to {row.status}"
 
 
-def wrong_local(scenario: Scenario, service: str, local: Local) -> Iterator[str]:
+def wrong_local(service: str, local: Local) -> Iterator[str]:
     """What holds in one service at any moment."""
     if service == "payment":
         yield from _wrong_money(local)
     elif service == "product":
-        yield from _wrong_stock(scenario, local)
+        yield from _wrong_stock(local)
+        yield from _wrong_queue(local)
     elif service == "coupon":
         yield from _wrong_coupon(local)
 
@@ -81,7 +89,7 @@ def _wrong_money(local: Local) -> Iterator[str]:
             yield f"order {str(order_id)[-1]} was refunded more often than paid"
 
 
-def _wrong_stock(scenario: Scenario, local: Local) -> Iterator[str]:
+def _wrong_stock(local: Local) -> Iterator[str]:
     product: Any = dict(local.tables[1])[PRODUCT]
     holds = participants("product", local).values()
     gone = sum(
@@ -95,11 +103,27 @@ def _wrong_stock(scenario: Scenario, local: Local) -> Iterator[str]:
     )
     if product.available < 0 or product.reserved != reserved:
         yield f"{product.available} are available, {product.reserved} reserved, {reserved} held"
-    if product.available + gone != scenario.stock:
-        yield f"{scenario.stock} came in, {product.available} are there, {gone} held or sold"
+    brought = sum(delta for _, order_id, delta in local.ledger if order_id is None)
+    if product.available + gone != brought:
+        yield f"{brought} came in, {product.available} are there, {gone} held or sold"
     booked = sum(delta for _, _, delta in local.ledger)
     if booked != product.available:
         yield f"{product.available} are available, the ledger says {booked}"
+
+
+def _wrong_queue(local: Local) -> Iterator[str]:
+    """Nobody waits for what is there, and nobody was served before who came first."""
+    product: Any = dict(local.tables[1])[PRODUCT]
+    places: list[Any] = sorted(dict(local.tables[2]).values(), key=lambda place: place.ticket)
+    holds = participants("product", local)
+    waiting = [place for place in places if place.waiting]
+    for place in places:
+        if place.waiting != (holds[place.order_id].state is StockState.WAITING):
+            yield f"order {place.order_id[-1]} is {holds[place.order_id].state}, its place is not"
+    if len(waiting) != product.waiting:
+        yield f"{len(waiting)} orders wait, the product counts {product.waiting}"
+    if waiting and product.available >= waiting[0].quantity:
+        yield f"order {waiting[0].order_id[-1]} waits for what is there"
 
 
 def _wrong_coupon(local: Local) -> Iterator[str]:

@@ -22,6 +22,7 @@ from infra.rows import Ledger, Rows, WorkingSet
 from order.domain import Orders
 from payment.domain import Wallets
 from product.domain import Shelves
+from product.queues import Queues
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -58,8 +59,9 @@ def _coupons(now: datetime, holds: Any, issued: Any) -> Coupons:
     return Coupons(now, holds, Rows(), issued, Rows())
 
 
-def _shelves(now: datetime, holds: Any, products: Any) -> Shelves:
-    return Shelves(now, holds, products, Rows(), Ledger())
+def _shelves(now: datetime, holds: Any, products: Any, queues: Any) -> Shelves:
+    places = {(place.product_id, place.order_id): place for place in queues.loaded}
+    return Shelves(now, holds, products, Rows(), Ledger(), Queues(places))
 
 
 def _wallets(now: datetime, wallets: Any, payments: Any) -> Wallets:
@@ -69,7 +71,7 @@ def _wallets(now: datetime, wallets: Any, payments: Any) -> Wallets:
 KINDS = {
     "order": Kind(("orders",), lambda now, orders: Orders(now, orders, Rows())),
     "coupon": Kind(("holds", "issued"), _coupons),
-    "product": Kind(("holds", "products"), _shelves),
+    "product": Kind(("holds", "products", "queues"), _shelves),
     "payment": Kind(("wallets", "payments"), _wallets),
 }
 

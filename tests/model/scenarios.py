@@ -8,6 +8,7 @@ from coupon.domain import DiscountType, IssuedCoupon
 from events.contract import (
     Event,
     Line,
+    OnShortage,
     OrderCreated,
     PaymentMethod,
     ProductStatus,
@@ -25,6 +26,7 @@ PRICE, DISCOUNT = 10, 3
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """What there is, and what may go wrong how often.
 
+    `arrivals`: so many units may be brought in, one at a time.
     `asks`: who waits may ask again at any time; otherwise only after something was lost.
     `republishes`: after a loss a service may publish again all that it has said.
     """
@@ -32,6 +34,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     orders: int = 1
     method: PaymentMethod = PaymentMethod.WALLET
+    on_shortage: OnShortage = OnShortage.REJECT
     with_coupon: bool = False
     balance: int = 100
     stock: int = 1
@@ -39,6 +42,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     losses: int = 0
     duplicates: int = 1
     cancels: int = 1
+    arrivals: int = 0
     refusals: int = 0
     may_expire: bool = True
     asks: bool = True
@@ -63,7 +67,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "order": Local((table(orders),), (), inbox, created),
             "coupon": Local(((), table(issued)), (), inbox, ()),
-            "product": Local(((), table({PRODUCT: self._product()})), stocked, inbox, ()),
+            "product": Local(((), table({PRODUCT: self._product()}), ()), stocked, inbox, ()),
             "payment": Local((table({CUSTOMER: self._wallet()}), ()), opening, inbox, ()),
         }
 
@@ -94,6 +98,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
             total_amount=order.total_amount,
             coupon_id=order.coupon_id,
             payment_method=order.payment_method,
+            on_shortage=self.on_shortage,
         )
 
     def _product(self) -> Product:
@@ -132,6 +137,7 @@ def _issued() -> IssuedCoupon:
 
 
 CARD = PaymentMethod.CARD
+WAIT = OnShortage.WAIT
 
 SMALL = (
     Scenario(name="one order", with_coupon=True, duplicates=0),
@@ -146,6 +152,25 @@ SMALL = (
         with_coupon=True,
         duplicates=0,
         cancels=0,
+        asks=False,
+    ),
+    Scenario(
+        name="waiting for stock",
+        with_coupon=True,
+        stock=0,
+        on_shortage=WAIT,
+        arrivals=1,
+        asks=False,
+    ),
+    Scenario(
+        name="two wait for one unit",
+        orders=2,
+        stock=0,
+        on_shortage=WAIT,
+        arrivals=1,
+        duplicates=0,
+        cancels=0,
+        may_expire=False,
         asks=False,
     ),
     Scenario(name="a card", method=CARD, refusals=1, cancels=2, asks=False),
@@ -201,6 +226,35 @@ FULL = (
         name="two orders, said twice, cancelled",
         orders=2,
         with_coupon=True,
+        asks=False,
+    ),
+    Scenario(
+        name="waiting for stock, and a loss",
+        with_coupon=True,
+        stock=0,
+        on_shortage=WAIT,
+        arrivals=1,
+        losses=1,
+        duplicates=0,
+        asks=False,
+    ),
+    Scenario(
+        name="waiting for stock without inbox",
+        with_coupon=True,
+        stock=0,
+        on_shortage=WAIT,
+        arrivals=1,
+        with_inbox=False,
+        asks=False,
+    ),
+    Scenario(
+        name="two wait for what the first gives back",
+        orders=2,
+        stock=1,
+        on_shortage=WAIT,
+        duplicates=0,
+        cancels=1,
+        may_expire=False,
         asks=False,
     ),
     Scenario(

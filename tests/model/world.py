@@ -14,19 +14,20 @@ import msgspec
 from events.choreography import PARTICIPANTS
 from events.contract import Event
 from events.reactions import Reactions
-from order.domain import CancelOrder, ExpireOrder, OrderState
+from order.domain import EXPIRES, CancelOrder, ExpireOrder, OrderState
 from payment.domain import ResumePayment
+from product.domain import BookStock, EndWait, HoldState
 from tests.model import invariants
 from tests.model.locals import Local, Service, Step
 from tests.model.outside import Outside
-from tests.model.scenarios import Scenario
+from tests.model.scenarios import PRODUCT, Scenario
 
 H = TypeVar("H", bound=Hashable)
 State = tuple[int, int, int, int, int, int, int]
 """Local states in the order of SERVICES, the deliveries' bits, the outside, the budget."""
 
 SERVICES = ("order", "coupon", "product", "payment")
-ORDER, PAYMENT = SERVICES.index("order"), SERVICES.index("payment")
+ORDER, STOCK, PAYMENT = map(SERVICES.index, ("order", "product", "payment"))
 Registries = Mapping[str, Reactions]
 
 
@@ -49,6 +50,7 @@ class Budget(msgspec.Struct, frozen=True):
     losses: int
     duplicates: int
     cancels: int
+    arrivals: int
     may_republish: tuple[int, ...] = ()
 
 
@@ -121,7 +123,7 @@ class World:
     def beginning(self) -> State:
         scenario = self.scenario
         locals_ = scenario.beginning()
-        budget = Budget(scenario.losses, scenario.duplicates, scenario.cancels)
+        budget = Budget(scenario.losses, scenario.duplicates, scenario.cancels, scenario.arrivals)
         numbers = [self.locals[i].number(locals_[name]) for i, name in enumerate(SERVICES)]
         flight = self._on_the_way(locals_["order"].outbox, again=False)
         outside = self.outsides.number(Outside(refusals_left=scenario.refusals))
@@ -215,19 +217,38 @@ class World:
         rows = invariants.participants("order", self.locals[ORDER].values[state[ORDER]])
         for order_id, order in rows.items():
             name = order_id[-1]
-            if order.state is OrderState.PENDING and self.scenario.may_expire:
+            if order.state in EXPIRES and self.scenario.may_expire:
                 late = ExpireOrder(order_id=order_id)
                 yield f"order {name}'s deadline comes", self._obeyed(state, ORDER, late)
             if order.state is OrderState.COMPLETED and budget.cancels:
                 fewer = msgspec.structs.replace(budget, cancels=budget.cancels - 1)
                 done = self._obeyed(state, ORDER, CancelOrder(order_id=order_id))
                 yield f"order {name} is cancelled", (*done[:6], self.budgets.number(fewer))
+        yield from self._stock_commands(state, budget)
         payments = invariants.participants("payment", self.locals[PAYMENT].values[state[PAYMENT]])
         for order_id, payment in payments.items():
             if payment.retry_at is not None:
                 again = self._obeyed(state, PAYMENT, ResumePayment(order_id=order_id))
                 if again != state:
                     yield f"payment sends for order {order_id[-1]} again", again
+
+    def _stock_commands(self, state: State, budget: Budget) -> Iterator[tuple[str | int, State]]:
+        holds = invariants.participants("product", self.locals[STOCK].values[state[STOCK]])
+        for order_id, hold in holds.items():
+            if hold.state is HoldState.WAITING:
+                ended = self._obeyed(state, STOCK, EndWait(order_id=order_id))
+                yield f"order {order_id[-1]} has waited long enough", ended
+        if budget.arrivals:
+            fewer = msgspec.structs.replace(budget, arrivals=budget.arrivals - 1)
+            book = BookStock(
+                product_id=PRODUCT,
+                request_id=f"arrival {budget.arrivals}",
+                delta=1,
+                reason="",
+                order_id=None,
+            )
+            arrived = self._obeyed(state, STOCK, book)
+            yield "a unit comes in", (*arrived[:6], self.budgets.number(fewer))
 
     def _outside(self, state: State) -> Iterator[tuple[str | int, State]]:
         outside = self.outsides.values[state[5]]
@@ -250,7 +271,7 @@ class World:
         budget = self.budgets.values[state[6]]
         if budget.losses and state[4]:
             noticed = tuple(range(len(SERVICES))) if self.scenario.republishes else ()
-            fewer = Budget(budget.losses - 1, budget.duplicates, budget.cancels, noticed)
+            fewer = msgspec.structs.replace(budget, losses=budget.losses - 1, may_republish=noticed)
             number = self.budgets.number(fewer)
             yield "the broker loses everything", (*state[:4], 0, state[5], number)
         for i in budget.may_republish:
@@ -297,7 +318,7 @@ class World:
         name = SERVICES[service]
         for wrong in invariants.wrong_step(name, before, step.local):
             raise Wrong(wrong)
-        for wrong in invariants.wrong_local(self.scenario, name, step.local):
+        for wrong in invariants.wrong_local(name, step.local):
             raise Wrong(wrong)
 
     def _wrong_at_rest(self, state: State) -> list[str] | None:

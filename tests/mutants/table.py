@@ -1,30 +1,9 @@
 """Mistakes that somebody could make, and what has to catch each of them."""
 
-import msgspec
+from tests.mutants import queues
+from tests.mutants.mutant import Mutant, model, tests
 
-MODEL = ("-m", "tests.model", "--bound", "small", "--only")
-PYTEST = ("-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider")
-
-
-class Mutant(msgspec.Struct, frozen=True):
-    """In `file` the text `old` is replaced by `new`; the command `killer` must then fail."""
-
-    mistake: str
-    file: str
-    old: str
-    new: str
-    killer: tuple[str, ...]
-
-
-def model(mistake: str, file: str, old: str, new: str, scenario: str) -> Mutant:
-    """Caught by the exhaustive search of one scenario."""
-    return Mutant(mistake, file, old, new, (*MODEL, scenario))
-
-
-def tests(mistake: str, file: str, old: str, new: str, *which: str) -> Mutant:
-    """Caught by these tests."""
-    return Mutant(mistake, file, old, new, (*PYTEST, *which))
-
+__all__ = ["MUTANTS", "Mutant"]
 
 ORDER, COUPON = "order/reactions.py", "coupon/reactions.py"
 PRODUCT, PAYMENT = "product/reactions.py", "payment/reactions.py"
@@ -36,10 +15,11 @@ COMPLETES = """order = orders.in_state(event.order_id, *OPEN)
 BATCH, OUTBOX = "infra/batch.py", "infra/outbox.py"
 
 MUTANTS = (
+    *queues.MUTANTS,
     model(
         "the order decides its expiry alone",
         ORDER,
-        "order.moved(OrderState.EXPIRING, orders.now)",
+        "order.moved(EXPIRES[order.state], orders.now)",
         "order.moved(OrderState.FAILED, orders.now)",
         "one order",
     ),
@@ -119,9 +99,9 @@ MUTANTS = (
     model(
         "stock is taken without looking whether it is there",
         "product/domain.py",
-        "            if product.available < line.quantity:\n"
+        "            if self.products[line.product_id].available < line.quantity:\n"
         "                return FailReason.INSUFFICIENT_STOCK, line.product_id\n",
-        "",
+        "            pass\n",
         "two orders",
     ),
     model(
@@ -134,7 +114,7 @@ MUTANTS = (
     model(
         "stock that is put back twice",
         PRODUCT,
-        "    if hold.state not in (HoldState.HELD, HoldState.SOLD):\n        return None\n",
+        "    if hold.state not in (HoldState.HELD, HoldState.SOLD):\n        return ()\n",
         "",
         "without inbox",
     ),

@@ -80,6 +80,7 @@ def wrong(cluster: Cluster, placed: Mapping[str, str]) -> list[str]:
         *_orders(cluster, placed),
         *_wallets(cluster),
         *_stock(cluster),
+        *_turns(cluster),
         *_coupons(cluster),
         *_money(cluster),
         *_events(cluster),
@@ -100,7 +101,7 @@ def _orders(cluster: Cluster, placed: Mapping[str, str]) -> Iterator[str]:
                 yield f"order {order_id} is COMPLETED, {service} has {state}"
             if status in ("FAILED", "CANCELLED") and state not in _UNDONE[service]:
                 yield f"order {order_id} is {status}, {service} has {state}"
-            if status == "PENDING":
+            if status in ("PENDING", "WAITING"):
                 yield f"order {order_id} has not ended"
 
 
@@ -141,6 +142,34 @@ def _stock(cluster: Cluster) -> Iterator[str]:
             yield f"product {product}: {available} there, {reserved} reserved, booked {booked}"
         if (brought or 0) != available + gone[product]:
             yield f"product {product}: {brought} came in, {available} there, {gone[product]} gone"
+
+
+def waiting_in_vain(cluster: Cluster) -> list[str]:
+    """Whoever is the first in each of its queues while all that it wants is there. At any time."""
+    query = """
+        SELECT order_id FROM places p JOIN products USING (product_id) WHERE p.waiting
+        GROUP BY order_id HAVING MIN(available >= quantity AND ticket = (
+            SELECT MIN(ticket) FROM places q WHERE q.product_id = p.product_id AND q.waiting
+        ))
+    """
+    return [f"order {row[0]} waits for what is there" for row in rows(cluster, "product", query)]
+
+
+def _turns(cluster: Cluster) -> Iterator[str]:
+    """Those who had to wait for a product were served in the order in which they came."""
+    query = """
+        SELECT p.product_id, p.ticket, p.order_id FROM stock_ledger l
+        JOIN places p ON p.product_id = l.product_id AND p.order_id = l.order_id
+        WHERE l.delta < 0 ORDER BY l.id
+    """
+    last: dict[str, int] = {}
+    for product, ticket, order_id in rows(cluster, "product", query):
+        if ticket < last.get(product, 0):
+            yield f"order {order_id} came before others and was served after them"
+        last[product] = ticket
+    query = "SELECT order_id FROM places WHERE waiting"
+    for (order_id,) in rows(cluster, "product", query):
+        yield f"order {order_id} has a place in a queue and waits no longer"
 
 
 def _coupons(cluster: Cluster) -> Iterator[str]:

@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 from coupon.domain import DefineCoupon, DiscountType, IssueCoupon
-from events.contract import PaymentMethod
+from events.contract import OnShortage, PaymentMethod
 from infra.errors import Refused, RetryLater
 from infra.messages import Done, IdempotencyKey
 from order.domain import CancelOrder, PlaceOrder, WantedLine
@@ -38,6 +38,7 @@ LOOK_SECONDS = 1.0
 RICH, POOR, PLENTY, SCARCE = (str(UUID(int=n)) for n in (1, 2, 3, 4))
 SETTINGS = {
     "ORDER_TIMEOUT_SECONDS": "8",
+    "WAIT_TIMEOUT_SECONDS": "6",
     "REPEAT_AFTER_SECONDS": "3",
     "PATIENCE_SECONDS": "1",
 }
@@ -220,11 +221,13 @@ class _Schedule:
             ),
             coupon_id=coupon,
             payment_method=PaymentMethod.CARD if card else PaymentMethod.WALLET,
+            on_shortage=OnShortage.WAIT if chance.random() < 0.4 else OnShortage.REJECT,
         )
 
     async def _storekeeper(self) -> None:
         """Brings stock in, takes some out, and changes a name."""
-        for delta in (3, -1):
+        for delta in (3, -1, 2):
+            await asyncio.sleep(self._chance.random() * 3)
             book = BookStock(
                 product_id=SCARCE,
                 request_id=f"keeper {delta}",
@@ -261,9 +264,10 @@ class _Schedule:
             await asyncio.sleep(0.2 + self._chance.random())
 
     async def _watch(self) -> None:
-        """A client looks at the orders all the time: none may go backwards."""
+        """A client looks at the orders all the time: none may go backwards, or wait in vain."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            self._violations += books.waiting_in_vain(self._cluster)
             for order_id, status in books.statuses(self._cluster).items():
                 before = self._seen.get(order_id, "PENDING")
                 if status != before and (before, status) not in _FORWARD:
@@ -299,7 +303,11 @@ class _Schedule:
 _FORWARD = {
     ("PENDING", "COMPLETED"),
     ("PENDING", "FAILED"),
+    ("PENDING", "WAITING"),
     ("PENDING", "CANCELLED"),  # it was COMPLETED between two looks
+    ("WAITING", "COMPLETED"),
+    ("WAITING", "FAILED"),
+    ("WAITING", "CANCELLED"),
     ("COMPLETED", "CANCELLED"),
 }
 

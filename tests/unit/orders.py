@@ -13,6 +13,7 @@ from events.contract import (
     PaymentRefundFailed,
     ProductStatus,
     StockUnavailable,
+    StockWaitlisted,
 )
 from infra.rows import Rows
 from order.domain import CancelOrder, ExpireOrder, Offer, Order, Orders, OrderState
@@ -34,6 +35,7 @@ FAILURES = (
     CouponRejected(order_id=ORDER, reason=FailReason.COUPON_EXPIRED),
     StockUnavailable(order_id=ORDER, reason=FailReason.INSUFFICIENT_STOCK, product_id="p"),
 )
+WAITLISTED = StockWaitlisted(order_id=ORDER, position=7)
 UNDONE = CouponRestored(order_id=ORDER, coupon_id="c")
 EXPIRE = ExpireOrder(order_id=ORDER)
 CANCEL = CancelOrder(order_id=ORDER)
@@ -59,6 +61,8 @@ _COMPLETED = _PENDING.completed(70, 20, NOW)
 IN_STATE = {
     OrderState.PENDING: _PENDING,
     OrderState.EXPIRING: _PENDING.moved(OrderState.EXPIRING, NOW),
+    OrderState.WAITING: _PENDING.waiting(7, NOW),
+    OrderState.WAIT_EXPIRING: _PENDING.waiting(7, NOW).moved(OrderState.WAIT_EXPIRING, NOW),
     OrderState.COMPLETED: _COMPLETED,
     OrderState.CANCELLING: _COMPLETED.cancelling(NOW),
     OrderState.CANCELLED: _COMPLETED.cancelling(NOW).moved(OrderState.CANCELLED, NOW),

@@ -6,6 +6,7 @@ from events.contract import (
     CouponUsed,
     FailReason,
     Line,
+    OnShortage,
     PaymentCompleted,
     PaymentFailed,
     PaymentMethod,
@@ -13,7 +14,8 @@ from events.contract import (
     ProductStatus,
 )
 from infra.rows import Ledger, Rows
-from product.domain import Hold, Product, Shelves
+from product.domain import Hold, HoldState, Product, Shelves
+from product.queues import Place, Queues
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=1)
@@ -23,7 +25,7 @@ LINES = (
 )
 
 
-def product(product_id: str, available: int, reserved: int = 0) -> Product:
+def product(product_id: str, available: int, reserved: int = 0, waiting: int = 0) -> Product:
     return Product(
         product_id=product_id,
         version=1,
@@ -34,6 +36,8 @@ def product(product_id: str, available: int, reserved: int = 0) -> Product:
         status=ProductStatus.ACTIVE,
         available=available,
         reserved=reserved,
+        waiting=waiting,
+        last_ticket=waiting,
         created_at=NOW,
         updated_at=NOW,
     )
@@ -42,10 +46,43 @@ def product(product_id: str, available: int, reserved: int = 0) -> Product:
 def shelves(*rows: Product | Hold) -> Shelves:
     products = {row.product_id: row for row in rows if isinstance(row, Product)}
     holds = {row.order_id: row for row in rows if isinstance(row, Hold)}
-    return Shelves(LATER, Rows(holds), Rows(products), Rows(), Ledger())
+    queues = Queues(
+        {(p.product_id, p.order_id): p for hold in holds.values() for p in places(hold)}
+    )
+    return Shelves(LATER, Rows(holds), Rows(products), Rows(), Ledger(), queues)
 
 
-def used(order_id: str = "o", lines: tuple[Line, ...] = LINES) -> CouponUsed:
+def waiting(order_id: str, lines: tuple[Line, ...] = LINES) -> Hold:
+    """The row of an order that waits, the first of all."""
+    return Hold(
+        order_id=order_id,
+        state=HoldState.WAITING,
+        items=lines,
+        wanted=used(order_id, lines, OnShortage.WAIT),
+        updated_at=NOW,
+    )
+
+
+def places(hold: Hold) -> list[Place]:
+    return [
+        Place(
+            product_id=line.product_id,
+            order_id=hold.order_id,
+            ticket=1,
+            quantity=line.quantity,
+            waiting=True,
+            since=NOW,
+        )
+        for line in hold.items
+        if hold.state is HoldState.WAITING
+    ]
+
+
+def used(
+    order_id: str = "o",
+    lines: tuple[Line, ...] = LINES,
+    on_shortage: OnShortage = OnShortage.REJECT,
+) -> CouponUsed:
     return CouponUsed(
         order_id=order_id,
         customer_id="c",
@@ -53,6 +90,7 @@ def used(order_id: str = "o", lines: tuple[Line, ...] = LINES) -> CouponUsed:
         total_amount=67,
         discount_amount=7,
         payable_amount=60,
+        on_shortage=on_shortage,
     )
 
 

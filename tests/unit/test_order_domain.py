@@ -41,6 +41,7 @@ from tests.unit.orders import (
     ORDER,
     PAID,
     UNDONE,
+    WAITLISTED,
     kept,
     orders,
 )
@@ -48,9 +49,14 @@ from tests.unit.telling import is_distinct, tell
 
 MESSAGES: Mapping[str, object] = {
     type(message).__name__: message
-    for message in (PAID, *FAILURES, UNDONE, kept(1), EXPIRE, CANCEL)
+    for message in (PAID, *FAILURES, WAITLISTED, UNDONE, kept(1), EXPIRE, CANCEL)
 } | {"another PaymentRefundFailed": kept(2)}
-OPEN = (OrderState.PENDING, OrderState.EXPIRING)
+OPEN = (
+    OrderState.PENDING,
+    OrderState.EXPIRING,
+    OrderState.WAITING,
+    OrderState.WAIT_EXPIRING,
+)
 
 Move = tuple[OrderState, type[Event] | None]
 MOVES: dict[tuple[OrderState | None, str], Move] = {
@@ -60,7 +66,9 @@ MOVES: dict[tuple[OrderState | None, str], Move] = {
         for each in OPEN
         for failure in FAILURES
     },
+    (OrderState.PENDING, "StockWaitlisted"): (OrderState.WAITING, None),
     (OrderState.PENDING, "ExpireOrder"): (OrderState.EXPIRING, OrderTimedOut),
+    (OrderState.WAITING, "ExpireOrder"): (OrderState.WAIT_EXPIRING, OrderTimedOut),
     (OrderState.COMPLETED, "CancelOrder"): (OrderState.CANCELLING, OrderCancelRequested),
     (OrderState.CANCELLING, "CouponRestored"): (OrderState.CANCELLED, OrderCancelled),
     (OrderState.CANCELLING, "PaymentRefundFailed"): (OrderState.COMPLETED, None),
@@ -123,6 +131,12 @@ def test_an_order_fails_for_the_reason_that_was_said(
     assert said == (OrderFailed(order_id=ORDER, customer_id=CUSTOMER, reason=event.reason),)
 
 
+def test_an_order_that_waits_says_where_it_stands() -> None:
+    at = orders(OrderState.PENDING)
+    tell(reactions, WAITLISTED, at)
+    assert (at.orders[ORDER].status, at.orders[ORDER].queue_position) == (OrderStatus.WAITING, 7)
+
+
 # ---------------------------------------------------------------- what a client sees
 
 
@@ -131,6 +145,8 @@ def test_an_order_fails_for_the_reason_that_was_said(
     [
         (OrderState.PENDING, OrderStatus.PENDING),
         (OrderState.EXPIRING, OrderStatus.PENDING),
+        (OrderState.WAITING, OrderStatus.WAITING),
+        (OrderState.WAIT_EXPIRING, OrderStatus.WAITING),
         (OrderState.COMPLETED, OrderStatus.COMPLETED),
         (OrderState.CANCELLING, OrderStatus.COMPLETED),
         (OrderState.CANCELLED, OrderStatus.CANCELLED),
@@ -145,6 +161,9 @@ def test_the_status_of_each_state(state: OrderState, status: OrderStatus) -> Non
 STATUS_FORWARD = {
     (OrderStatus.PENDING, OrderStatus.COMPLETED),
     (OrderStatus.PENDING, OrderStatus.FAILED),
+    (OrderStatus.PENDING, OrderStatus.WAITING),
+    (OrderStatus.WAITING, OrderStatus.COMPLETED),
+    (OrderStatus.WAITING, OrderStatus.FAILED),
     (OrderStatus.COMPLETED, OrderStatus.CANCELLED),
 }
 happenings = st.lists(

@@ -28,7 +28,7 @@ from product.domain import (
     Shelves,
 )
 from product.reactions import reactions
-from tests.unit.shelves import LINES, NOW, failed, paid, product, refunded, shelves, used
+from tests.unit.shelves import LINES, NOW, failed, paid, product, refunded, shelves, used, waiting
 from tests.unit.telling import tell
 
 
@@ -40,10 +40,19 @@ def in_state(state: HoldState | None) -> Shelves:
         product("a", 8 if gone else 10, reserved=2 * held),
         product("b", 4 if gone else 5, reserved=held),
     ]
+    if state is HoldState.WAITING:
+        return waiting_shelves()
     if state is not None:
         lines = () if state is HoldState.REFUSED else LINES
         rows.append(Hold(order_id="o", state=state, items=lines, updated_at=NOW))
     return shelves(*rows)
+
+
+def waiting_shelves() -> Shelves:
+    """The order waits for both: it came when there was nothing, and nobody was served since."""
+    at = shelves(product("a", 10, waiting=1), product("b", 5, waiting=1), waiting("o"))
+    assert at.queues.first("a") is not None
+    return at
 
 
 Amounts = tuple[int, int]
@@ -67,6 +76,7 @@ MOVES: dict[tuple[HoldState | None, str], tuple[HoldState, type[Event] | None, l
     (None, "CouponUsed"): (HoldState.HELD, StockDecremented, [(8, 2), (4, 1)]),
     (HoldState.HELD, "PaymentCompleted"): (HoldState.SOLD, None, [(8, 0), (4, 0)]),
     **{(None, name): (HoldState.RELEASED, None, BACK) for name in UNDOING},
+    **{(HoldState.WAITING, name): (HoldState.RELEASED, StockRestored, BACK) for name in UNDOING},
     **{(HoldState.HELD, name): (HoldState.RELEASED, StockRestored, BACK) for name in UNDOING},
     **{(HoldState.SOLD, name): (HoldState.RELEASED, StockRestored, BACK) for name in UNDOING},
 }
@@ -95,7 +105,7 @@ def test_every_event_in_every_state(state: HoldState | None, name: str) -> None:
 
 def test_the_states_and_events_are_all_of_them() -> None:
     assert {event.__name__ for event in reactions.hears} == set(EVENTS)
-    assert frozenset({HoldState.HELD}) == UNSETTLED
+    assert frozenset({HoldState.WAITING, HoldState.HELD}) == UNSETTLED
 
 
 @pytest.mark.parametrize("name", EVENTS)

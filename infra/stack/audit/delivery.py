@@ -22,19 +22,24 @@ _STREAM_OF = {prefix: stream for stream, prefix in SUBJECT_PREFIX.items()}
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """When the audit began, and what it still takes for being on its way then.
 
-    `inbox_seconds` is how long an inbox remembers an event.
+    `inbox_seconds` is how long an inbox remembers an event, `wait_seconds` how long an order may
+    wait for stock.
     """
 
     began_at: datetime
     quiet_seconds: float
     limit_seconds: float
     inbox_seconds: float
+    wait_seconds: float
 
     def is_quiet(self, time: datetime) -> bool:
         return self._age(time) >= self.quiet_seconds
 
     def is_over(self, time: datetime) -> bool:
         return self._age(time) >= self.limit_seconds
+
+    def may_wait(self, since: datetime) -> bool:
+        return self._age(since) < self.wait_seconds + self.limit_seconds
 
     def may_be_forgotten(self, time: datetime, kept_seconds: float) -> bool:
         """Kept for so long, 0 for ever. A tenth less: rows may go while the audit reads."""

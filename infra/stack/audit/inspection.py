@@ -10,7 +10,7 @@ from events import choreography
 from infra import settings
 from infra.errors import ConfigurationError
 from infra.stack import config
-from infra.stack.audit import card_payments, coupons, stock, stream, wallets
+from infra.stack.audit import card_payments, coupons, stock, stream, waiting, wallets
 from infra.stack.audit.delivery import Deliveries, Patience
 from infra.stack.audit.findings import CannotRead, Discrepancy, Report
 from infra.stack.audit.orders import Orders
@@ -46,11 +46,13 @@ def inspect(
     if stack is None:
         raise CannotRead("The stack is not running. Run: make up")
     flow = choreography.load()
+    configured = _settings(environment)
     patience = Patience(
         began_at=datetime.now(UTC),
         quiet_seconds=quiet_seconds,
         limit_seconds=limit_seconds,
-        inbox_seconds=_inbox_seconds(environment),
+        inbox_seconds=configured.retention_seconds,
+        wait_seconds=configured.wait_timeout_seconds,
     )
     floors = stream.floors(stack)
     try:
@@ -58,6 +60,7 @@ def inspect(
             deliveries = Deliveries(found, flow, floors, patience)
             orders = Orders(found, deliveries, patience)
             results = [*wallets.checks(found.payment), *stock.checks(found.product)]
+            results += waiting.checks(found.product)
             results += [*coupons.checks(found.coupon), *orders.checks(flow)]
             charged = card_payments.charges(found.payment)
     except msgspec.DecodeError as error:
@@ -70,8 +73,8 @@ def inspect(
     return Report(results=tuple(results), orders=len(orders.all), under_way=under_way)
 
 
-def _inbox_seconds(environment: Mapping[str, str]) -> float:
+def _settings(environment: Mapping[str, str]) -> settings.Settings:
     try:
-        return settings.from_environment("order", environment).retention_seconds
+        return settings.from_environment("order", environment)
     except ConfigurationError as error:
         raise CannotRead(str(error)) from error

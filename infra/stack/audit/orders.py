@@ -19,13 +19,13 @@ TIMELY = "orders: nothing unsettled is older than the limit"
 _DONE = {"coupon": "SETTLED", "product": "SOLD", "payment": "CAPTURED"}
 _LIVE = {
     "coupon": {"HELD", "SETTLED"},
-    "product": {"HELD", "SOLD"},
+    "product": {"WAITING", "HELD", "SOLD"},
     "payment": {"INTENT", "CAPTURED", "REFUNDING"},
 }
 _UNSETTLED = {
-    "order": {"PENDING", "EXPIRING", "CANCELLING"},
+    "order": {"PENDING", "EXPIRING", "WAITING", "WAIT_EXPIRING", "CANCELLING"},
     "coupon": {"HELD"},
-    "product": {"HELD"},
+    "product": {"WAITING", "HELD"},
     "payment": {"INTENT", "REFUNDING"},
 }
 
@@ -72,8 +72,24 @@ class Order:
         rows = (moment(row.updated_at) for row in self.rows.values())
         return max([*rows, *(said.created_at for said in self.said)])
 
-    def since(self, service: str) -> datetime:
-        return moment(self.rows[service].updated_at)
+    @property
+    def is_waiting(self) -> bool:
+        """For stock, by the word of the product service."""
+        return self.state("product") == "WAITING"
+
+    @property
+    def open_since(self) -> datetime | None:
+        """Since when somebody waits for it; the time in the queue for stock does not count."""
+        times = [
+            moment(self.rows[service].updated_at)
+            for service, states in _UNSETTLED.items()
+            if self.state(service) in states
+        ]
+        if not times:
+            return None
+        if any(said.name == "StockWaitlisted" for said in self.said):
+            return max(min(times), moment(self.rows["product"].updated_at))
+        return min(times)
 
     @property
     def captured(self) -> int:
@@ -130,13 +146,11 @@ class Orders:
 
     def _late(self, choreography: Choreography) -> Iterator[Discrepancy]:
         for order in self.all.values():
-            open_since = [
-                order.since(service)
-                for service, states in _UNSETTLED.items()
-                if order.state(service) in states
-            ]
-            if open_since and self._patience.is_over(min(open_since)):
-                age = self._patience.age_text(min(open_since))
+            since = order.open_since
+            if since is None or (order.is_waiting and self._patience.may_wait(since)):
+                continue
+            if self._patience.is_over(since):
+                age = self._patience.age_text(since)
                 yield Discrepancy(
                     check=TIMELY,
                     order_id=order.order_id,
@@ -235,6 +249,8 @@ def _awaited(order: Order, choreography: Choreography) -> str:
         return _UNWINDING[next(reversed(list(waiting)), "order")]
     if order.state("payment") in _UNSETTLED["payment"]:
         return "PaymentCompleted or PaymentFailed"
+    if order.is_waiting:
+        return "StockDecremented or StockUnavailable"
     last = choreography.contract.get(order.last_event)
     following = choreography.following(last) if last else []
     if following:
