@@ -5,7 +5,7 @@ framework's own and crashes included.
 """
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.resources import files
@@ -103,9 +103,15 @@ def _methods(request: Request[Any, Any, Any]) -> Response[None]:
 def _close_bodies(app: Litestar) -> None:
     """Say in the document that a body takes no other fields; the framework leaves that out."""
     schemas = app.openapi_schema.components.schemas or {}
-    for body in Body.__subclasses__():
+    for body in _kinds_of(Body):
         if schema := schemas.get(body.__name__):
             schema.additional_properties = False
+
+
+def _kinds_of(shape: type[Body]) -> Iterator[type[Body]]:
+    for kind in shape.__subclasses__():
+        yield kind
+        yield from _kinds_of(kind)
 
 
 def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[Error]:

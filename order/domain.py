@@ -35,6 +35,9 @@ from events.contract import (
 from infra.errors import Invalid, NotFound, Refused
 from infra.rows import Rows, WorkingSet
 
+MOST_LINES = 100
+"""The most different products in one order."""
+
 LARGEST_TOTAL = 10**15
 """The most that one order may cost, in won."""
 

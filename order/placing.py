@@ -1,0 +1,212 @@
+"""Placing an order over HTTP, from a body or from a cart: the command, the wait and the answer."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Response
+from litestar.params import HeaderParameter
+
+from events.contract import (
+    Address,
+    Event,
+    FailReason,
+    Line,
+    OnShortage,
+    OrderCompleted,
+    OrderFailed,
+    PaymentMethod,
+)
+from events.wire import subject_of
+from infra.messages import Done, IdempotencyKey
+from infra.service import Service
+from infra.shapes import Amount, Body, Text, View
+from order import store
+from order.domain import (
+    OPEN,
+    Accepted,
+    Cancellation,
+    Order,
+    Orders,
+    OrderStatus,
+    PlaceOrder,
+    WantedLine,
+    no_order,
+)
+from order.gate import Gate
+
+Prefer = Annotated[
+    str | None, HeaderParameter(name="Prefer", description="wait=N: wait up to N seconds")
+]
+
+LONGEST_WAIT_SECONDS = 30
+
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?=$|[,;\s])", re.IGNORECASE)
+
+
+class ShippingAddress(Body):
+    street: Text
+    postal_code: Text
+    city: Text
+
+
+class OrderOptions(Body):
+    """All that a client can say of an order beside its lines.
+
+    `price`, where it is sent, must be the sum of all. `couponId` is an issued coupon's id.
+    """
+
+    price: Amount | None = None
+    coupon_id: UUID | None = None
+    address: ShippingAddress | None = None
+    payment_method: PaymentMethod = PaymentMethod.WALLET
+    on_shortage: OnShortage = OnShortage.REJECT
+
+
+class AcceptedView(View):
+    """Both ids are the same."""
+
+    order_id: str
+    order_tracking_id: str
+    status: OrderStatus
+    total_amount: int
+
+
+class OrderView(View):
+    """Amounts in won. `failReason` says why an order FAILED.
+
+    `queuePosition` is the place, from 1, at which the order joined the queue for stock; null unless
+    it had to wait. `cancellation` is null until somebody cancels the order, and then says how that
+    stands.
+    """
+
+    order_id: str
+    order_tracking_id: str
+    customer_id: str
+    status: OrderStatus
+    fail_reason: FailReason | None
+    items: tuple[Line, ...]
+    total_amount: int
+    discount_amount: int
+    payable_amount: int
+    coupon_id: str | None
+    payment_method: PaymentMethod
+    address: Address | None
+    cancellation: Cancellation | None
+    queue_position: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+def order_view(order: Order) -> OrderView:
+    return OrderView.of(order, order_tracking_id=order.order_id)
+
+
+def command_of(
+    order_id: str, customer_id: str, items: Iterable[WantedLine], options: OrderOptions
+) -> PlaceOrder:
+    address = None
+    if sent := options.address:
+        address = Address(street=sent.street, postal_code=sent.postal_code, city=sent.city)
+    return PlaceOrder(
+        order_id=order_id,
+        customer_id=customer_id,
+        items=tuple(items),
+        price=options.price,
+        coupon_id=str(options.coupon_id) if options.coupon_id else None,
+        payment_method=options.payment_method,
+        on_shortage=options.on_shortage,
+        address=address,
+    )
+
+
+async def accept(
+    service: Service[Orders],
+    command: PlaceOrder,
+    key: IdempotencyKey | None,
+    trace: str | None,
+    prefer: str | None,
+) -> Response[AcceptedView | OrderView]:
+    """Place an order through the gate, and wait for its end as long as the client prefers to.
+
+    Raises what the gate or the rules refuse it with.
+    """
+    wait_seconds = _wait_seconds(prefer)
+    done = await service.part(Gate).through(
+        service, command, key, lambda: service.ask(command, key, trace)
+    )
+    if wait_seconds == 0:
+        return _accepted(done)
+    response = _accepted(done, await _ended(service, done.answer.order_id, wait_seconds))
+    response.headers["Preference-Applied"] = f"wait={wait_seconds}"
+    return response
+
+
+def _wait_seconds(prefer: str | None) -> int:
+    """The `wait` preference (RFC 7240, section 4.3), at most 30. Any other is passed over."""
+    found = _WAIT.search(prefer or "")
+    return min(int(found[1]), LONGEST_WAIT_SECONDS) if found else 0
+
+
+async def _ended(service: Service[Orders], order_id: str, wait_seconds: int) -> Order | None:
+    """The order once it has ended; None when that takes longer than the client will wait."""
+    ends = (OrderCompleted, OrderFailed)
+    return await once(
+        service, order_id, lambda order: order.state not in OPEN, ends, wait_seconds=wait_seconds
+    )
+
+
+async def once(
+    service: Service[Orders],
+    order_id: str,
+    over: Callable[[Order], bool],
+    events: Iterable[type[Event]],
+    *,
+    wait_seconds: float,
+    look_seconds: float | None = None,
+) -> Order | None:
+    """The order once it is as wanted; None when that takes too long.
+
+    Listens to the events on the broker, for another instance may be the one that hears of it; and
+    looks once more when the listening has begun, so that the end can't slip by in between.
+    """
+    subjects = [subject_of(event, order_id) for event in events]
+    try:
+        async with asyncio.timeout(wait_seconds), service.broker.listening(*subjects) as look:
+            while not over(order := await find(service, order_id)):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(look_seconds):
+                        await look.wait()
+                look.clear()
+            return order
+    except TimeoutError:
+        return None
+
+
+async def find(service: Service[Orders], order_id: str) -> Order:
+    """Raises NotFound."""
+    async with service.reading() as connection:
+        order = await store.find_order(connection, order_id)
+    if order is None:
+        raise no_order(order_id)
+    return order
+
+
+def _accepted(done: Done, ended: Order | None = None) -> Response[AcceptedView | OrderView]:
+    accepted: Accepted = done.answer
+    view = AcceptedView(
+        order_id=accepted.order_id,
+        order_tracking_id=accepted.order_id,
+        status=OrderStatus.PENDING,
+        total_amount=accepted.total_amount,
+    )
+    headers = {"Location": f"/api/v1/orders/{accepted.order_id}"}
+    if done.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if ended is not None:
+        return Response(order_view(ended), status_code=200, headers=headers)
+    return Response(view, status_code=202, headers=headers)
