@@ -8,7 +8,7 @@ from infra.ports import REAL, Ports
 from infra.service import Service
 from infra.settings import Settings
 from infra.timers import Timer
-from order import hot_routes, store
+from order import cart_routes, hot_routes, store
 from order.domain import UNSETTLED, Orders
 from order.door import Door
 from order.gate import Gate
@@ -29,7 +29,7 @@ participant: Participant[Orders] = Participant(
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     return web.build(
         Service(participant, settings, ports, parts=(Gate(settings), Door(settings))),
-        [*ROUTES, *hot_routes.ROUTES],
+        [*ROUTES, *cart_routes.ROUTES, *hot_routes.ROUTES],
         title="order",
-        description="Orders: placing, following, listing and cancelling them.",
+        description="Orders: placing, following, listing and cancelling them; and carts.",
     )

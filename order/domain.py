@@ -20,6 +20,7 @@ payment to decide, and a payment that won the race completes it all the same.
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -34,6 +35,9 @@ from events.contract import (
 )
 from infra.errors import Invalid, NotFound, Refused
 from infra.rows import Rows, WorkingSet
+
+if TYPE_CHECKING:
+    from order.cart import Cart  # which builds on this file
 
 MOST_LINES = 100
 """The most different products in one order."""
@@ -109,7 +113,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An order. Until it is paid, `payable_amount` is its total: the coupon has not spoken yet.
 
     `attempt` counts the cancels that were asked for. `queue_position` is the place, from 1, at
-    which it joined the queue for stock; None unless it had to wait.
+    which it joined the queue for stock; None unless it had to wait. `from_cart`: its lines leave
+    the cart when it completes.
     """
 
     order_id: str
@@ -128,6 +133,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     completed_at: datetime | None
     updated_at: datetime
+    from_cart: bool = False
 
     @property
     def status(self) -> OrderStatus:
@@ -182,11 +188,16 @@ class Orders(WorkingSet):
     """What a batch works on."""
 
     def __init__(
-        self, now: datetime, orders: Rows[str, Order], price_list: Rows[str, Offer]
+        self,
+        now: datetime,
+        orders: Rows[str, Order],
+        price_list: Rows[str, Offer],
+        carts: "Rows[str, Cart]",
     ) -> None:
-        super().__init__(now, orders, price_list)
+        super().__init__(now, orders, price_list, carts)
         self.orders = orders
         self.price_list = price_list
+        self.carts = carts
 
     def in_state(self, order_id: str, *states: OrderState) -> Order | None:
         """The order, if it is in one of these states."""
@@ -206,7 +217,10 @@ class WantedLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """`price` is what the client believes all of it costs, if it says so."""
+    """`price` is what the client believes all of it costs, if it says so.
+
+    `from_cart`: the lines are those of the customer's cart, as they were read.
+    """
 
     order_id: str
     customer_id: str
@@ -216,6 +230,7 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: PaymentMethod = PaymentMethod.WALLET
     on_shortage: OnShortage = OnShortage.REJECT
     address: Address | None = None
+    from_cart: bool = False
 
 
 class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,7 +265,7 @@ def priced(command: PlaceOrder, price_list: Rows[str, Offer]) -> tuple[Line, ...
     """
     quantities: dict[str, int] = {}
     for wanted in command.items:
-        offer = _offered(wanted, price_list)
+        offer = offered(wanted.product_id, price_list)
         if wanted.price is not None and wanted.price != offer.price:
             raise _mismatch(f"items of {wanted.product_id}", wanted.price, offer.price)
         quantities[wanted.product_id] = quantities.get(wanted.product_id, 0) + wanted.quantity
@@ -269,15 +284,16 @@ def total(lines: Iterable[Line]) -> int:
     return sum(line.price * line.quantity for line in lines)
 
 
-def _offered(wanted: WantedLine, price_list: Rows[str, Offer]) -> Offer:
-    offer = price_list.get(wanted.product_id)
+def offered(product_id: str, price_list: Rows[str, Offer]) -> Offer:
+    """What is sold. Raises NotFound or Refused for what is not."""
+    offer = price_list.get(product_id)
     if offer is None:
-        raise no_product(wanted.product_id)
+        raise no_product(product_id)
     if offer.status is ProductStatus.DISCONTINUED:
         raise Refused(
             f"{offer.name} is not sold any more",
             code="PRODUCT_DISCONTINUED",
-            details={"productId": wanted.product_id},
+            details={"productId": product_id},
         )
     return offer
 

@@ -107,7 +107,12 @@ def order_view(order: Order) -> OrderView:
 
 
 def command_of(
-    order_id: str, customer_id: str, items: Iterable[WantedLine], options: OrderOptions
+    order_id: str,
+    customer_id: str,
+    items: Iterable[WantedLine],
+    options: OrderOptions,
+    *,
+    from_cart: bool = False,
 ) -> PlaceOrder:
     address = None
     if sent := options.address:
@@ -121,6 +126,7 @@ def command_of(
         payment_method=options.payment_method,
         on_shortage=options.on_shortage,
         address=address,
+        from_cart=from_cart,
     )
 
 

@@ -19,6 +19,17 @@ from events.contract import (
     StockWaitlisted,
 )
 from events.reactions import Answer, Reactions
+from order.cart import (
+    AddToCart,
+    Cart,
+    ChangeCartItem,
+    PricedCart,
+    TakeFromCart,
+    cart_of,
+    empty_cart,
+    no_cart_item,
+    priced_cart,
+)
 from order.domain import (
     EXPIRES,
     OPEN,
@@ -34,6 +45,7 @@ from order.domain import (
     no_order,
     no_product,
     not_completed,
+    offered,
     priced,
     total,
 )
@@ -44,6 +56,8 @@ reactions = Reactions("order")
 @reactions.command
 def place_order(command: PlaceOrder, orders: Orders) -> Answer[Accepted, OrderCreated]:
     """Accept an order at today's prices and begin its saga."""
+    if not command.items:
+        raise empty_cart()
     lines = priced(command, orders.price_list)
     amount = total(lines)
     orders.orders[command.order_id] = Order(
@@ -62,6 +76,7 @@ def place_order(command: PlaceOrder, orders: Orders) -> Answer[Accepted, OrderCr
         created_at=orders.now,
         completed_at=None,
         updated_at=orders.now,
+        from_cart=command.from_cart,
     )
     created = OrderCreated(
         order_id=command.order_id,
@@ -86,12 +101,18 @@ def wait(event: StockWaitlisted, orders: Orders) -> None:
 
 @reactions.on
 def complete(event: PaymentCompleted, orders: Orders) -> OrderCompleted | None:
-    """The order is paid: it is done."""
+    """The order is paid: it is done.
+
+    What came from a cart leaves it: the units that were ordered, as far as they are still there.
+    """
     order = orders.in_state(event.order_id, *OPEN)
     if order is None:
         return None
     order = order.completed(event.amount, event.discount_amount, orders.now)
     orders.orders[order.order_id] = order
+    cart = orders.carts.get(order.customer_id) if order.from_cart else None
+    if cart is not None:
+        orders.carts[cart.customer_id] = cart.less(order.items, orders.now)
     return OrderCompleted(
         order_id=order.order_id,
         customer_id=order.customer_id,
@@ -193,3 +214,39 @@ def gate_product(command: GateProduct, orders: Orders) -> Offer:
     offer = msgspec.structs.replace(offer, hot=command.hot, updated_at=orders.now)
     orders.price_list[command.product_id] = offer
     return offer
+
+
+# ---------------------------------------------------------------- carts
+
+
+@reactions.command
+def add_to_cart(command: AddToCart, orders: Orders) -> PricedCart:
+    """Put units of a product that is sold into the cart; more of the same adds up."""
+    offered(command.product_id, orders.price_list)
+    cart = cart_of(command.customer_id, orders)
+    quantity = cart.quantity_of(command.product_id) + command.quantity
+    return _keep_cart(cart.holding(command.product_id, quantity, orders.now), orders)
+
+
+@reactions.command
+def change_cart_item(command: ChangeCartItem, orders: Orders) -> PricedCart:
+    """Have another quantity of a product that is in the cart."""
+    cart = cart_of(command.customer_id, orders)
+    if not cart.quantity_of(command.product_id):
+        raise no_cart_item(command.product_id)
+    return _keep_cart(cart.holding(command.product_id, command.quantity, orders.now), orders)
+
+
+@reactions.command
+def take_from_cart(command: TakeFromCart, orders: Orders) -> None:
+    """Take a product out, or everything. What is not in it need not be."""
+    cart = orders.carts.get(command.customer_id)
+    if cart is not None:
+        now, product_id = orders.now, command.product_id
+        left = cart.without(product_id, now) if product_id else cart.emptied(now)
+        orders.carts[cart.customer_id] = left
+
+
+def _keep_cart(cart: Cart, orders: Orders) -> PricedCart:
+    orders.carts[cart.customer_id] = cart
+    return priced_cart(cart.customer_id, cart, orders.price_list)

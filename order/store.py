@@ -1,7 +1,8 @@
 """The order service's tables: loading the rows of a batch, saving what changed, reading.
 
 An order's lines and address are values of the order: written once, with it, and read with it. So
-they stand in its row as JSON, and an order costs one insert.
+they stand in its row as JSON, and an order costs one insert. A cart's lines stand in its row too:
+whoever changes one has all of them locked.
 """
 
 from collections.abc import Collection, Sequence
@@ -24,9 +25,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.contract import Address, FailReason, Line, PaymentMethod, ProductChanged, ProductStatus
+from events.contract import (
+    Address,
+    FailReason,
+    Line,
+    PaymentCompleted,
+    PaymentMethod,
+    ProductChanged,
+    ProductStatus,
+)
 from infra.mapping import Mapped
-from infra.rows import values_of
+from infra.rows import Rows, values_of
 from infra.settings import Settings
 from infra.tables import (
     Json,
@@ -38,6 +47,15 @@ from infra.tables import (
     index_states,
     index_unsettled,
     one_of,
+)
+from order.cart import (
+    AddToCart,
+    Cart,
+    CartItem,
+    ChangeCartItem,
+    PricedCart,
+    TakeFromCart,
+    priced_cart,
 )
 from order.domain import (
     STATES,
@@ -76,6 +94,7 @@ orders_table = Table(
     Column("created_at", Time, nullable=False),
     Column("completed_at", Time),
     Column("updated_at", Time, nullable=False),
+    Column("from_cart", Boolean, nullable=False),
     Index("orders_of_customer", "customer_id", "created_at"),
     Index("orders_by_time", "created_at"),
 )
@@ -95,8 +114,18 @@ price_list_table = Table(
     Column("updated_at", Time, nullable=False),
 )
 
+carts_table = Table(
+    "carts",
+    schema,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("items", Json(tuple[CartItem, ...]), nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+)
+
 _orders: Mapped[str, Order] = Mapped(orders_table, Order, "order_id")
 _price_list: Mapped[str, Offer] = Mapped(price_list_table, Offer, "product_id")
+_carts: Mapped[str, Cart] = Mapped(carts_table, Cart, "customer_id")
 
 _with_deadline = {
     OrderState.PENDING: STATES[OrderStatus.PENDING],
@@ -121,21 +150,33 @@ _known = select(idempotency_keys.c.key).where(
 
 
 def load(connection: Connection, messages: Sequence[object], now: datetime) -> Orders:
-    """The orders that events are about, and the offers that are ordered or changed."""
+    """The orders and carts that messages are about, and the offers that they need or change."""
     placed = [message for message in messages if isinstance(message, PlaceOrder)]
     told = [message for message in messages if not isinstance(message, PlaceOrder)]
-    lines = [line for command in placed for line in command.items]
-    changed = [each for each in messages if isinstance(each, ProductChanged | GateProduct)]
-    return Orders(
-        now,
-        _orders.load(connection, "order_id", values_of(told, "order_id")),
-        _price_list.load(connection, "product_id", values_of([*lines, *changed], "product_id")),
-    )
+    orders = _orders.load(connection, "order_id", values_of(told, "order_id"))
+    carts = _load_carts(connection, messages, orders)
+    lines: list[object] = [line for command in placed for line in command.items]
+    shown = {each.customer_id for each in messages if isinstance(each, AddToCart | ChangeCartItem)}
+    lines += [item for cart in carts.loaded if cart.customer_id in shown for item in cart.items]
+    changed = [e for e in messages if isinstance(e, ProductChanged | GateProduct | AddToCart)]
+    offers = _price_list.load(connection, "product_id", values_of([*lines, *changed], "product_id"))
+    return Orders(now, orders, offers, carts)
+
+
+def _load_carts(
+    connection: Connection, messages: Sequence[object], orders: Rows[str, Order]
+) -> Rows[str, Cart]:
+    """The carts that are changed: by commands, and by orders from them that complete."""
+    commands = [e for e in messages if isinstance(e, AddToCart | ChangeCartItem | TakeFromCart)]
+    paid = {each.order_id for each in messages if isinstance(each, PaymentCompleted)}
+    bought = [order for order in orders.loaded if order.from_cart and order.order_id in paid]
+    return _carts.load(connection, "customer_id", values_of([*commands, *bought], "customer_id"))
 
 
 def save(connection: Connection, orders: Orders) -> None:
     _orders.save(connection, orders.orders)
     _price_list.save(connection, orders.price_list)
+    _carts.save(connection, orders.carts)
 
 
 # ---------------------------------------------------------------- reading
@@ -143,6 +184,22 @@ def save(connection: Connection, orders: Orders) -> None:
 
 async def find_order(connection: AsyncConnection, order_id: str) -> Order | None:
     return await _orders.find(connection, "order_id", order_id)
+
+
+async def show_cart(connection: AsyncConnection, customer_id: str) -> PricedCart:
+    """The cart at the prices of the moment."""
+    cart = await find_cart(connection, customer_id)
+    offers = Rows[str, Offer]()
+    if cart is not None and cart.items:
+        ids = [item.product_id for item in cart.items]
+        query = select(*_price_list.columns).where(price_list_table.c.product_id.in_(ids))
+        found = map(_price_list.row, await connection.execute(query))
+        offers = Rows({offer.product_id: offer for offer in found})
+    return priced_cart(customer_id, cart, offers)
+
+
+async def find_cart(connection: AsyncConnection, customer_id: str) -> Cart | None:
+    return await _carts.find(connection, "customer_id", customer_id)
 
 
 async def overdue(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.instances import second_instances
 from tests.postgres import create_database, program, running_postgres
 from tests.saga.stream import lose, until_in_stream
 from tests.shop import Opened, Shop, order, running_stack
@@ -101,6 +102,32 @@ async def test_a_lost_event_is_asked_for_and_a_late_order_times_out(shop: Shop) 
     await shop.quiet()
     assert await shop.stock(cake) == (4, 0)
     assert await shop.balance(customer) == 2_000
+
+
+async def test_two_instances_change_the_same_carts(shop: Shop) -> None:
+    """Its first line too, which both of them would make a row for."""
+    cake, pie = await shop.product(10, 500, "Cake"), await shop.product(5, 500, "Pie")
+    customers = [await shop.wallet(10_000) for _ in range(10)]
+    async with second_instances(shop.environment, ["order"]) as addresses, Opened(addresses) as two:
+
+        async def add(at: int) -> int:
+            path = f"/api/v1/carts/{customers[at % 10]}"
+            body = {"productId": (cake, pie)[at % 3 == 0], "quantity": 1}
+            return (
+                await (shop, two)[at // 10 % 2].call("order", "POST", f"{path}/items", body)
+            ).status
+
+        assert Counter(await asyncio.gather(*map(add, range(600)))) == {200: 600}
+        for customer in customers:
+            shown = await two.get("order", f"/api/v1/carts/{customer}")
+            assert {each["name"]: each["quantity"] for each in shown["items"]} == {
+                "Cake": 40,
+                "Pie": 20,
+            }
+            path = f"/api/v1/carts/{customer}/checkout"
+            placed = await two.call("order", "POST", path, {"price": shown["totalAmount"]})
+            assert (await shop.ended(placed.body["orderId"]))["status"] == "COMPLETED"
+            assert (await shop.get("order", f"/api/v1/carts/{customer}"))["items"] == []
 
 
 async def test_a_search_and_a_ledger_read_the_same(shop: Shop) -> None:

@@ -10,6 +10,10 @@ NOBODY = "c5f2f0d4-8a43-4f0e-8f5b-0d2f4c1b9e77"
 Json = dict[str, Any]
 
 
+OF_NOBODY = ("_NOT_FOUND", "CART_EMPTY")
+"""How the codes end that a request gets whose only fault is an id that nobody has."""
+
+
 class Field(NamedTuple):
     """A field of a body: an example, the values that are refused, and whether it may be left out.
 
@@ -116,6 +120,7 @@ NEW_ORDER = {
     "paymentMethod": _one_of("WALLET", **_LEFT_OUT),
     "onShortage": _one_of("REJECT", **_LEFT_OUT),
 }
+CHECKOUT = {name: NEW_ORDER[name] for name in NEW_ORDER.keys() - {"customerId", "items"}}
 NEW_PRODUCT = {
     "name": _text(),
     "price": _amount(),
@@ -154,6 +159,7 @@ _OPERATIONS: tuple[tuple[str, str, str | None, dict[str, Query]], ...] = (
 )
 
 _PRODUCT = "/api/v1/products/{}"
+_CART = "/api/v1/carts/{}"
 
 ROUTES = (
     Route("order", "POST", "/api/v1/orders", body=NEW_ORDER, key=True),
@@ -168,6 +174,25 @@ ROUTES = (
     Route("order", "GET", "/api/v1/orders/{}/trace", unknown="ORDER_NOT_FOUND"),
     Route("order", "POST", "/api/v1/admin/products/{}/hot", unknown="PRODUCT_NOT_FOUND"),
     Route("order", "DELETE", "/api/v1/admin/products/{}/hot", unknown="PRODUCT_NOT_FOUND"),
+    Route("order", "GET", _CART),
+    Route("order", "DELETE", _CART),
+    Route(
+        "order",
+        "POST",
+        f"{_CART}/items",
+        body={"productId": _uuid(), "quantity": _amount()},
+        unknown="PRODUCT_NOT_FOUND",
+        key=True,
+    ),
+    Route(
+        "order",
+        "PATCH",
+        f"{_CART}/items/{{}}",
+        body={"quantity": _amount()},
+        unknown="CART_ITEM_NOT_FOUND",
+    ),
+    Route("order", "DELETE", f"{_CART}/items/{{}}"),
+    Route("order", "POST", f"{_CART}/checkout", body=CHECKOUT, key=True),
     Route("product", "POST", "/api/v1/products", body=NEW_PRODUCT, key=True),
     Route(
         "product",

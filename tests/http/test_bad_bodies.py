@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.http.routes import BY_NAME, ROUTES, UUID_EXAMPLE, Field, Json, Route, good
+from tests.http.routes import BY_NAME, OF_NOBODY, ROUTES, UUID_EXAMPLE, Field, Json, Route, good
 from tests.http.wire import JSON_TYPE, Wire, complaint, new_rows, nothing_stored, stored_at_rest
 from tests.shop import Answer
 
@@ -136,7 +136,7 @@ async def test_the_body_that_the_others_are_made_from_is_fine(wire: Wire, route:
     """Else the tests below would prove nothing: its only fault may be an id that nobody has."""
     body = json.dumps(good(route.body)).encode()
     answer = await send(wire, route, body)
-    assert answer.status in (200, 201) or answer.body["error"].endswith("_NOT_FOUND"), answer
+    assert answer.status in (200, 201) or answer.body["error"].endswith(OF_NOBODY), answer
 
 
 @EVERY_ROUTE
@@ -232,7 +232,7 @@ async def test_another_content_type(wire: Wire, route: Route) -> None:
         ):
             answer = await send(wire, route, whole, **{"Content-Type": content_type})
             said = complaint(answer)
-            if not said and answer.body["error"].endswith("_NOT_FOUND"):
+            if not said and answer.body["error"].endswith(OF_NOBODY):
                 said = "it was read as JSON, and its id looked for"
             if said:
                 wrong[content_type] = said

@@ -36,6 +36,7 @@ LISTS = {
         "/orders?status=FAILED",
         "/orders?status=CANCELLED",
         f"/orders?customerId={SOMEBODY}&status=COMPLETED",
+        f"/carts/{SOMEBODY}",
     ],
     "product": [
         "/products",

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
+from uuid import uuid4
 
 import pytest
 
@@ -41,6 +42,12 @@ async def test_more_orders_than_the_limit_are_asked_to_come_back(limited: Shop) 
     assert (await limited.outcome(customer))["COMPLETED"] == statuses[202]
     metrics = await limited.get("order", "/metrics")
     assert f"shop_orders_turned_away_total {statuses[503]}.0" in metrics
+
+
+async def test_checkouts_come_through_the_same_door(limited: Shop) -> None:
+    path = f"/api/v1/carts/{uuid4()}/checkout"
+    answers = [await limited.call("order", "POST", path, {}) for _ in range(100)]
+    assert {answer.body["error"] for answer in answers} == {"CART_EMPTY", "RETRY_LATER"}
 
 
 async def test_other_routes_are_not_limited_with_it(limited: Shop) -> None:

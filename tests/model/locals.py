@@ -69,7 +69,7 @@ def _wallets(now: datetime, wallets: Any, payments: Any) -> Wallets:
 
 
 KINDS = {
-    "order": Kind(("orders",), lambda now, orders: Orders(now, orders, Rows())),
+    "order": Kind(("orders",), lambda now, orders: Orders(now, orders, Rows(), Rows())),
     "coupon": Kind(("holds", "issued"), _coupons),
     "product": Kind(("holds", "products", "queues"), _shelves),
     "payment": Kind(("wallets", "payments"), _wallets),

@@ -16,6 +16,7 @@ from events.contract import (
     StockWaitlisted,
 )
 from infra.rows import Rows
+from order.cart import Cart
 from order.domain import CancelOrder, ExpireOrder, Offer, Order, Orders, OrderState
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -76,10 +77,14 @@ def kept(attempt: int) -> PaymentRefundFailed:
     return PaymentRefundFailed(order_id=ORDER, attempt=attempt)
 
 
-def orders(state: OrderState | None = None, price_list: Rows[str, Offer] | None = None) -> Orders:
+def orders(
+    state: OrderState | None = None,
+    price_list: Rows[str, Offer] | None = None,
+    carts: Rows[str, Cart] | None = None,
+) -> Orders:
     """The rows when the order is in this state; None: it is not there."""
     known = {ORDER: IN_STATE[state]} if state else {}
-    return Orders(LATER, Rows(known), price_list or Rows())
+    return Orders(LATER, Rows(known), price_list or Rows(), carts or Rows())
 
 
 def offer(product_id: str, price: int, status: ProductStatus = ProductStatus.ACTIVE) -> Offer:

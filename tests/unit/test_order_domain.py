@@ -19,6 +19,7 @@ from events.contract import (
     ProductChanged,
     StockUnavailable,
 )
+from order.cart import AddToCart, ChangeCartItem, TakeFromCart
 from order.domain import (
     STATES,
     UNSETTLED,
@@ -93,7 +94,7 @@ def test_every_message_in_every_state(state: OrderState | None, name: str) -> No
 
 def test_the_messages_are_all_of_them() -> None:
     told = {type(message) for message in MESSAGES.values()}
-    others = {ProductChanged, PlaceOrder, GateProduct}
+    others = {ProductChanged, PlaceOrder, GateProduct, AddToCart, ChangeCartItem, TakeFromCart}
     assert {*reactions.hears, *reactions.commands} == told | others
 
 
