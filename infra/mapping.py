@@ -44,11 +44,16 @@ class Appended(Generic[R]):
         offset: int,
         size: int,
     ) -> tuple[list[R], int]:
-        """One page of the rows that match, in this order, and how many there are in all."""
+        """One page of the rows that match, in this order, and how many there are in all.
+
+        Counted first: where rows are only added at the end, a page with another one behind it is
+        then always full, and who turns the pages misses none.
+        """
+        count = select(func.count()).select_from(self.table).where(matching)
+        total = await connection.scalar(count) or 0
         query = select(*self.columns).where(matching).order_by(*order)
         rows = (await connection.execute(query.offset(offset).limit(size))).all()
-        count = select(func.count()).select_from(self.table).where(matching)
-        return [self.row(row) for row in rows], await connection.scalar(count) or 0
+        return [self.row(row) for row in rows], total
 
     def append(self, connection: Connection, rows: Iterable[R]) -> None:
         """Write new rows."""

@@ -8,7 +8,7 @@ from infra.ports import REAL, Ports
 from infra.service import Service
 from infra.settings import Settings
 from infra.timers import Timer
-from product import queue_routes, store
+from product import history_routes, queue_routes, store
 from product.domain import SEED, UNSETTLED, Shelves
 from product.gate import Teller
 from product.reactions import reactions
@@ -30,7 +30,7 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     parts = (StockCache(settings.redis_url), Teller(settings))
     return web.build(
         Service(participant, settings, ports, parts=parts),
-        [*ROUTES, *queue_routes.ROUTES],
+        [*ROUTES, *history_routes.ROUTES, *queue_routes.ROUTES],
         title="product",
         description="Products and prices, their stock, and its ledger.",
     )

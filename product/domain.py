@@ -59,7 +59,10 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a product's stock ledger. `request_id` is unique for the product."""
+    """A line of a product's stock ledger. `request_id` is unique for the product.
+
+    `booked_by` is whom the client named; None for what the shop booked by itself.
+    """
 
     product_id: str
     request_id: str
@@ -68,6 +71,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str | None
     balance_after: int
     created_at: datetime
+    booked_by: str | None = None
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,6 +253,7 @@ class BookStock(msgspec.Struct, frozen=True, kw_only=True):
     delta: int
     reason: str
     order_id: str | None
+    booked_by: str | None = None
 
     def check_repeat(self, entry: Entry) -> None:
         """Raises KeyReused when the entry of this key books something else."""

@@ -170,6 +170,7 @@ def book_stock(command: BookStock, shelves: Shelves) -> Answer[Entry, OfOthers[S
     entry = shelves.entry(
         product, command.request_id, command.delta, command.reason, command.order_id
     )
+    entry = msgspec.structs.replace(entry, booked_by=command.booked_by)
     shelves.book(entry)
     return Answer(entry, *waiting.serve(shelves, [product.product_id]))
 

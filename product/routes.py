@@ -1,6 +1,5 @@
 """The product service over HTTP."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -23,7 +22,6 @@ from infra.shapes import (
     Size,
     Text,
     View,
-    instant,
     refusals,
 )
 from infra.web import idempotency, required_key
@@ -41,8 +39,6 @@ from product.domain import (
 ProductId = Annotated[UUID, PathParameter(name="productId")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 Delta = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
-From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339, included")]
-To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339, not included")]
 NamePart = Annotated[
     str | None,
     QueryParameter(name="query", max_length=200, pattern=NO_NUL, description="a part of the name"),
@@ -71,11 +67,15 @@ class ProductChanges(Body):
 
 
 class StockChange(Body):
-    """`delta` in units: positive brings stock in, negative takes it out."""
+    """`delta` in units: positive brings stock in, negative takes it out.
+
+    `bookedBy` says who does so, in whatever words the client has for that.
+    """
 
     delta: Delta
     reason: Text = "MANUAL"
     order_id: UUID | None = None
+    booked_by: Text | None = None
 
 
 class ProductView(View):
@@ -116,22 +116,6 @@ class StockCache(ReadCache[Availability]):
 
     def committed(self, shelves: Shelves) -> None:
         self.forget(shelves.products.kept)
-
-
-class EntryView(View):
-    delta: int
-    reason: str
-    order_id: str | None
-    request_id: str
-    balance_after: int
-    created_at: datetime
-
-
-class EntryPage(View):
-    items: list[EntryView]
-    page: int
-    size: int
-    total: int
 
 
 class ProductController(Controller):
@@ -229,6 +213,7 @@ class ProductController(Controller):
             delta=data.delta,
             reason=data.reason,
             order_id=str(data.order_id) if data.order_id else None,
+            booked_by=data.booked_by,
         )
         entry: Entry = (await service.ask(command)).answer
         return StockView(product_id=entry.product_id, stock=entry.balance_after)
@@ -252,34 +237,6 @@ class ProductController(Controller):
         look_up = cache.fresh if "no-cache" in (cache_control or "") else cache.get
         availability, source = await look_up(str(product_id), read)
         return Response(availability, headers={"X-Cache": source.value})
-
-    @get(
-        "/{productId:str}/stock/history",
-        summary="The stock ledger, newest first",
-        responses=refusals(404),
-    )
-    async def history(
-        self,
-        product_id: ProductId,
-        service: Service[Shelves],
-        since: From = None,
-        until: To = None,
-        page: Page = 0,
-        size: Size = 20,
-    ) -> EntryPage:
-        start, end = instant("from", since), instant("to", until)
-        await find(service, product_id)
-        async with service.reading() as connection:
-            found, total = await store.history(
-                connection,
-                str(product_id),
-                since=start,
-                until=end,
-                offset=page * size,
-                size=size,
-            )
-        items = [EntryView.of(each) for each in found]
-        return EntryPage(items=items, page=page, size=size, total=total)
 
 
 async def find(service: Service[Shelves], product_id: UUID) -> Product:

@@ -87,8 +87,10 @@ ledger_table = Table(
     Column("order_id", Uuid),
     Column("balance_after", Won64, CheckConstraint("balance_after >= 0"), nullable=False),
     Column("created_at", Time, nullable=False),
+    Column("booked_by", String(200)),
     Index("stock_ledger_once_a_request", "product_id", "request_id", unique=True),
-    Index("stock_ledger_of_product", "product_id", "id"),
+    # With the time in it, so that a page far down, or one between two times, is counted off here.
+    Index("stock_ledger_of_product", "product_id", "id", "created_at"),
 )
 
 places_table = Table(
@@ -316,12 +318,15 @@ async def history(
     offset: int,
     size: int,
 ) -> tuple[list[Entry], int]:
-    """A product's stock ledger from `since` to before `until`, newest first, and its length."""
+    """A product's stock ledger from `since` to before `until`, oldest first, and its length.
+
+    In the order of the ids, which is the order in which they were committed: who books holds the
+    lock of the product's row. So rows are only added at the end, and a full page stays as it is.
+    """
     columns = ledger_table.c
     conditions: list[ColumnElement[bool]] = [columns.product_id == product_id]
     if since is not None:
         conditions.append(columns.created_at >= since)
     if until is not None:
         conditions.append(columns.created_at < until)
-    newest = columns.id.desc()
-    return await _entries.page(connection, and_(*conditions), newest, offset=offset, size=size)
+    return await _entries.page(connection, and_(*conditions), columns.id, offset=offset, size=size)

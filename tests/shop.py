@@ -163,9 +163,13 @@ class Shop:
         return items
 
     async def bookings(self, product_id: str) -> list[Json]:
-        """The newest lines of a product's stock ledger, newest first."""
+        """A product's stock ledger, oldest first, every page of it."""
         path = f"/api/v1/products/{product_id}/stock/history?size=100"
-        items: list[Json] = (await self.get("product", path))["items"]
+        found = await self.get("product", path)
+        items: list[Json] = found["items"]
+        while len(items) < found["total"]:
+            found = await self.get("product", f"{path}&page={found['page'] + 1}")
+            items += found["items"]
         return items
 
     async def trace(self, order_id: str) -> list[Json]:

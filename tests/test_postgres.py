@@ -143,5 +143,5 @@ async def test_a_search_and_a_ledger_read_the_same(shop: Shop) -> None:
     )
     assert booked.body == {"productId": cake, "stock": 3}
     history = await shop.get("product", f"/api/v1/products/{cake}/stock/history")
-    assert [(row["delta"], row["balanceAfter"]) for row in history["items"]] == [(-2, 3), (5, 5)]
+    assert [(row["delta"], row["balanceAfter"]) for row in history["items"]] == [(5, 5), (-2, 3)]
     assert history["items"][0]["createdAt"].endswith("Z")

@@ -68,9 +68,10 @@ class Shop:
 
     async def booked(self, product: Product, order_id: str) -> list[int]:
         """What the product's ledger shows for the order, oldest first."""
-        path = f"/api/v1/products/{product.product_id}/stock/history?size=100"
+        placed_at = (await self.call("order", "GET", f"/api/v1/orders/{order_id}"))["createdAt"]
+        path = f"/api/v1/products/{product.product_id}/stock/history?from={placed_at}&size=100"
         rows = (await self.call("product", "GET", path))["items"]
-        return [int(row["delta"]) for row in reversed(rows) if row["orderId"] == order_id]
+        return [int(row["delta"]) for row in rows if row["orderId"] == order_id]
 
     async def customer(self, balance: int) -> str:
         """A new customer with a wallet that holds this much. Returns the customer's id."""

@@ -139,6 +139,7 @@ STOCK_CHANGE = {
     "delta": Field(1, (*_NO_NUMBER, *_HUGE, 0)),
     "reason": _text(**_LEFT_OUT),
     "orderId": _uuid(**_OPTIONAL),
+    "bookedBy": _text(**_OPTIONAL),
 }
 NEW_COUPON = {
     "name": _text(),

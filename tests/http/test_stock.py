@@ -1,24 +1,15 @@
 """Stock by hand: once for each key, never below zero, and a ledger that tells all of it."""
 
 import asyncio
-from datetime import datetime, timedelta, timezone
-from urllib.parse import quote
 from uuid import uuid4
 
 from tests.http.wire import Wire, nothing_stored, refused
-from tests.shop import Answer, Json, Shop, order
+from tests.shop import Answer, Shop, order
 
 
 async def book(shop: Shop, product: str, key: str, delta: int, **more: object) -> Answer:
     path = f"/api/v1/products/{product}/stock"
     return await shop.call("product", "PATCH", path, {"delta": delta} | more, idempotency_key=key)
-
-
-async def history(shop: Shop, product: str, query: str = "") -> list[Json]:
-    items: list[Json] = (
-        await shop.get("product", f"/api/v1/products/{product}/stock/history?{query}")
-    )["items"]
-    return items
 
 
 async def test_in_and_out(shop: Shop) -> None:
@@ -27,7 +18,7 @@ async def test_in_and_out(shop: Shop) -> None:
     went = await book(shop, product, "out", -12)
     assert (came.status, came.body) == (200, {"productId": product, "stock": 12})
     assert (went.status, went.body) == (200, {"productId": product, "stock": 0})
-    out, into, _ = await history(shop, product)
+    _, into, out = await shop.bookings(product)
     assert (into["delta"], into["reason"], into["orderId"]) == (5, "DELIVERY", about)
     assert (into["requestId"], into["balanceAfter"]) == ("in", 12)
     assert (out["delta"], out["orderId"], out["requestId"]) == (-12, None, "out")
@@ -97,42 +88,3 @@ async def test_a_key_that_was_sent_before_the_saga_used_it_stops_no_order(shop: 
     assert (await shop.ended(order_id))["status"] == "COMPLETED"
     await shop.quiet()
     assert await shop.stock(product) == (5, 0)
-
-
-async def test_history_between_two_times(shop: Shop) -> None:
-    """`from` is included and `to` is not, in whatever zone they are written."""
-    product = await shop.product(price=10, stock=1)
-    for delta in (2, 3, 4):
-        await book(shop, product, f"h{delta}", delta)
-    rows = await history(shop, product)
-    times = [each["createdAt"] for each in rows]
-    assert [each["delta"] for each in rows] == [4, 3, 2, 1]
-    assert len(set(times)) == 4
-
-    async def deltas(**limits: str) -> list[int]:
-        query = "&".join(f"{name.strip('_')}={quote(at)}" for name, at in limits.items())
-        return [each["delta"] for each in await history(shop, product, query)]
-
-    assert await deltas(from_=times[2]) == [4, 3, 2]
-    assert await deltas(to=times[1]) == [2, 1]
-    assert await deltas(from_=times[2], to=times[0]) == [3, 2]
-    assert await deltas(from_=times[2], to=times[2]) == []
-    assert await deltas(from_="2000-01-01T00:00:00Z", to="2001-01-01T00:00:00Z") == []
-    assert await deltas(from_="9999-12-31T23:59:59Z") == []
-
-
-async def test_history_in_another_zone(shop: Shop) -> None:
-    product = await shop.product(price=10, stock=1)
-    (row,) = await history(shop, product)
-    made = datetime.fromisoformat(row["createdAt"])
-    for hours in (-9, 9):
-        there = timezone(timedelta(hours=hours))
-        before = quote((made - timedelta(seconds=1)).astimezone(there).isoformat())
-        after = quote((made + timedelta(seconds=1)).astimezone(there).isoformat())
-        found = {
-            "from before": await history(shop, product, f"from={before}") == [row],
-            "from after": await history(shop, product, f"from={after}") == [],
-            "to before": await history(shop, product, f"to={before}") == [],
-            "to after": await history(shop, product, f"to={after}") == [row],
-        }
-        assert found == dict.fromkeys(found, True), hours

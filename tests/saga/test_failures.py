@@ -232,8 +232,8 @@ async def test_a_payment_that_fails(shop: Shop, reason: str) -> None:
     for product, quantity in ((first, 2), (second, 1)):
         assert await shop.stock(product) == (5, 0)
         booked = [(each["requestId"], each["delta"]) for each in await shop.bookings(product)]
-        undone = [(f"INC-{order_id}", quantity), (f"DEC-{order_id}", -quantity)]
-        assert booked[:-1] == undone
+        undone = [(f"DEC-{order_id}", -quantity), (f"INC-{order_id}", quantity)]
+        assert booked[1:] == undone
     [payment] = await shop.payments(order_id)
     assert (payment["status"], payment["failReason"]) == ("FAILED", reason)
     assert payment["amount"] == 1_300

@@ -69,7 +69,7 @@ async def test_the_same_product_twice_is_one_line(shop: Shop) -> None:
     ]
     assert ended["status"] == "COMPLETED"
     assert await shop.stock(first) == await shop.stock(second) == (5, 0)
-    assert [entry["delta"] for entry in await shop.bookings(first)] == [-5, 10]
+    assert [entry["delta"] for entry in await shop.bookings(first)] == [10, -5]
     assert await shop.balance(customer) == 10_000 - 1_850
 
 

@@ -1,0 +1,80 @@
+"""What became of a product's stock, over HTTP.
+
+Oldest first: rows are only added at the end, so a page that was full stays as it is while others
+are booked, and who turns the pages sees each row once.
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+from litestar import Controller, get
+from litestar.params import QueryParameter
+
+from infra.errors import Invalid
+from infra.service import Service
+from infra.shapes import Page, Size, View, instant, refusals
+from product import store
+from product.domain import Shelves
+from product.routes import ProductId, find
+
+From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339, included")]
+To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339, not included")]
+
+
+class EntryView(View):
+    """`bookedBy` is null for what the shop booked by itself: a first stock, and what orders took
+    and gave back."""
+
+    delta: int
+    reason: str
+    order_id: str | None
+    request_id: str
+    booked_by: str | None
+    balance_after: int
+    created_at: datetime
+
+
+class EntryPage(View):
+    items: list[EntryView]
+    page: int
+    size: int
+    total: int
+
+
+class HistoryController(Controller):
+    path = "/products"
+    tags = ("products",)
+
+    @get(
+        "/{productId:str}/stock/history",
+        summary="The stock ledger, oldest first",
+        responses=refusals(404),
+    )
+    async def stock(
+        self,
+        product_id: ProductId,
+        service: Service[Shelves],
+        since: From = None,
+        until: To = None,
+        page: Page = 0,
+        size: Size = 20,
+    ) -> EntryPage:
+        """Turning the pages while others book repeats no row and skips none."""
+        start, end = instant("from", since), instant("to", until)
+        if start and end and start > end:
+            raise Invalid("from: lies after to; send the earlier time as from")
+        await find(service, product_id)
+        async with service.reading() as connection:
+            found, total = await store.history(
+                connection,
+                str(product_id),
+                since=start,
+                until=end,
+                offset=page * size,
+                size=size,
+            )
+        items = [EntryView.of(each) for each in found]
+        return EntryPage(items=items, page=page, size=size, total=total)
+
+
+ROUTES = [HistoryController]
