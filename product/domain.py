@@ -74,6 +74,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     booked_by: str | None = None
 
 
+class PriceSince(msgspec.Struct, frozen=True, kw_only=True):
+    """What a product costs from a time on, until it is changed again."""
+
+    product_id: str
+    price: int
+    since: datetime
+
+
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """An order's row in this service: what it waits for, holds, or has bought.
 
@@ -107,7 +115,8 @@ class Shelves(WorkingSet):
         ledger: Ledger[Entry],
         queues: Queues,
     ) -> None:
-        super().__init__(now, holds, products, booked, ledger, queues)
+        self.prices: Ledger[PriceSince] = Ledger()
+        super().__init__(now, holds, products, booked, ledger, queues, self.prices)
         self.holds = holds
         self.products = products
         self.booked = booked
@@ -123,6 +132,10 @@ class Shelves(WorkingSet):
 
     def change(self, product: Product) -> Product:
         """Put a product back that the catalogue must hear of."""
+        known = self.products.get(product.product_id)
+        if known is None or known.price != product.price:
+            price = PriceSince(product_id=product.product_id, price=product.price, since=self.now)
+            self.prices.add(price)
         changed = msgspec.structs.replace(product, version=product.version + 1, updated_at=self.now)
         self.products[product.product_id] = changed
         return changed

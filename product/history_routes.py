@@ -1,6 +1,6 @@
-"""What became of a product's stock, over HTTP.
+"""What became of a product's stock and of its price, over HTTP.
 
-Oldest first: rows are only added at the end, so a page that was full stays as it is while others
+Oldest first: rows are only added at the end, so a page that is full stays as it is while others
 are booked, and who turns the pages sees each row once.
 """
 
@@ -41,6 +41,20 @@ class EntryPage(View):
     total: int
 
 
+class PriceView(View):
+    """In won for one unit, from that time on."""
+
+    price: int
+    since: datetime
+
+
+class PricePage(View):
+    items: list[PriceView]
+    page: int
+    size: int
+    total: int
+
+
 class HistoryController(Controller):
     path = "/products"
     tags = ("products",)
@@ -75,6 +89,27 @@ class HistoryController(Controller):
             )
         items = [EntryView.of(each) for each in found]
         return EntryPage(items=items, page=page, size=size, total=total)
+
+    @get(
+        "/{productId:str}/prices",
+        summary="What a product has cost, oldest first",
+        responses=refusals(404),
+    )
+    async def prices(
+        self,
+        product_id: ProductId,
+        service: Service[Shelves],
+        page: Page = 0,
+        size: Size = 20,
+    ) -> PricePage:
+        """A row for its first price and for each change of it."""
+        await find(service, product_id)
+        async with service.reading() as connection:
+            found, total = await store.price_history(
+                connection, str(product_id), offset=page * size, size=size
+            )
+        items = [PriceView.of(each) for each in found]
+        return PricePage(items=items, page=page, size=size, total=total)
 
 
 ROUTES = [HistoryController]

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.contract import CouponUsed, Line, PaymentFailed, PaymentRefunded, ProductStatus
-from infra.mapping import Mapped
+from infra.mapping import Appended, Mapped
 from infra.rows import Ledger, Rows, values_of
 from infra.settings import Settings
 from infra.statements import Statement, among
@@ -36,6 +36,7 @@ from product.domain import (
     Entry,
     Hold,
     HoldState,
+    PriceSince,
     Product,
     Shelves,
 )
@@ -113,10 +114,21 @@ Index(
     postgresql_where=_waiting,
 )
 
+prices_table = Table(
+    "prices",
+    schema,
+    Column("id", Sequence64, primary_key=True, autoincrement=True),
+    Column("product_id", Uuid, nullable=False),
+    Column("price", Won64, nullable=False),
+    Column("since", Time, nullable=False),
+    Index("prices_of_product", "product_id", "id"),
+)
+
 _holds: Mapped[str, Hold] = Mapped(holds_table, Hold, "order_id")
 _products: Mapped[str, Product] = Mapped(products_table, Product, "product_id")
 _entries: Mapped[tuple[str, str], Entry] = Mapped(ledger_table, Entry, "product_id", "request_id")
 _places: Mapped[tuple[str, str], Place] = Mapped(places_table, Place, "product_id", "order_id")
+_prices: Appended[PriceSince] = Appended(prices_table, PriceSince)
 
 _in_queue = select(*_places.columns).where(_waiting).order_by(places_table.c.ticket)
 _first = Statement(
@@ -167,6 +179,7 @@ def save(connection: Connection, shelves: Shelves) -> None:
     _products.save(connection, shelves.products)
     _places.save(connection, shelves.queues)
     _entries.append(connection, shelves.ledger)
+    _prices.append(connection, shelves.prices)
 
 
 def _booked_already(
@@ -330,3 +343,12 @@ async def history(
     if until is not None:
         conditions.append(columns.created_at < until)
     return await _entries.page(connection, and_(*conditions), columns.id, offset=offset, size=size)
+
+
+async def price_history(
+    connection: AsyncConnection, product_id: str, *, offset: int, size: int
+) -> tuple[list[PriceSince], int]:
+    """A product's prices, oldest first, and how many it has had."""
+    columns = prices_table.c
+    matching = columns.product_id == product_id
+    return await _prices.page(connection, matching, columns.id, offset=offset, size=size)

@@ -226,6 +226,7 @@ ROUTES = (
         query={"from": Query(_BAD_MOMENTS), "to": Query(_BAD_MOMENTS), **_PAGING},
     ),
     Route("product", "GET", f"{_PRODUCT}/queue", unknown="PRODUCT_NOT_FOUND", query={**_PAGING}),
+    Route("product", "GET", f"{_PRODUCT}/prices", unknown="PRODUCT_NOT_FOUND", query=_PAGING),
     Route("coupon", "POST", "/api/v1/coupons", body=NEW_COUPON, key=True),
     Route("coupon", "GET", "/api/v1/coupons/{}", unknown="COUPON_NOT_FOUND"),
     Route(

@@ -45,6 +45,7 @@ LISTS = {
         f"/products/{SOMEBODY}/queue",
         f"/products/{SOMEBODY}/stock/history",
         f"/products/{SOMEBODY}/stock/history?from={SOMETIME}&to={SOMETIME}",
+        f"/products/{SOMEBODY}/prices",
     ],
     "coupon": [f"/issued-coupons?customerId={SOMEBODY}"],
     "payment": [

@@ -28,7 +28,18 @@ from product.domain import (
     Shelves,
 )
 from product.reactions import reactions
-from tests.unit.shelves import LINES, NOW, failed, paid, product, refunded, shelves, used, waiting
+from tests.unit.shelves import (
+    LATER,
+    LINES,
+    NOW,
+    failed,
+    paid,
+    product,
+    refunded,
+    shelves,
+    used,
+    waiting,
+)
 from tests.unit.telling import tell
 
 
@@ -225,3 +236,12 @@ def test_seeding_twice_changes_nothing() -> None:
     assert [answer.value for answer in again] == [answer.value for answer in first]
     assert [answer.events for answer in again] == [()] * len(SEED)
     assert (at.products.inserted, list(at.ledger)) == (rows, entries)
+
+
+def test_each_price_is_noted_once_with_the_time_from_which_it_holds() -> None:
+    at = shelves(product("a", 1))
+    tell(reactions, CreateProduct(product_id="new", name="n", price=5, stock=0), at)
+    for change in ({"price": 30}, {"name": "other"}, {"price": 31, "name": "b"}, {"price": 30}):
+        tell(reactions, ChangeProduct(product_id="a", **change), at)
+    noted = [(each.product_id, each.price, each.since) for each in at.prices]
+    assert noted == [("new", 5, LATER), ("a", 31, LATER), ("a", 30, LATER)]
