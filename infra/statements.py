@@ -27,6 +27,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -159,6 +160,18 @@ def updating(table: Table, names: Sequence[str], by: Sequence[str]) -> Statement
     these = (table.c[name] == bindparam(f"_{name}", type_=table.c[name].type) for name in by)
     changes = update(table).where(*these).values({name: bindparam(name) for name in names})
     return Statement(changes, *names, *(f"_{name}" for name in by))
+
+
+def adding(table: Table, names: Sequence[str], by: Sequence[str]) -> Statement:
+    """Adds to numbers of the row with a key, or makes it: first the key's values, then theirs.
+
+    Nothing has to be loaded, and it is all the same who adds first. Sort the rows by their key:
+    two instances then never wait for each other.
+    """
+    new = upsert(table).values({name: bindparam(name) for name in (*by, *names)})
+    sums = {name: table.c[name] + new.excluded[name] for name in names}
+    # Written for PostgreSQL; SQLite's compiler makes the same of it.
+    return Statement(new.on_conflict_do_update(index_elements=[*by], set_=sums), *by, *names)
 
 
 class _Keys(TypeDecorator[Sequence[str]]):

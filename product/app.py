@@ -8,9 +8,10 @@ from infra.ports import REAL, Ports
 from infra.service import Service
 from infra.settings import Settings
 from infra.timers import Timer
-from product import history_routes, queue_routes, store
+from product import history_routes, popular_routes, queue_routes, store
 from product.domain import SEED, UNSETTLED, Shelves
 from product.gate import Teller
+from product.ranking import Rankings
 from product.reactions import reactions
 from product.routes import ROUTES, StockCache
 
@@ -27,10 +28,10 @@ participant: Participant[Shelves] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    parts = (StockCache(settings.redis_url), Teller(settings))
+    parts = (StockCache(settings.redis_url), Teller(settings), Rankings())
     return web.build(
         Service(participant, settings, ports, parts=parts),
-        [*ROUTES, *history_routes.ROUTES, *queue_routes.ROUTES],
+        [*ROUTES, *popular_routes.ROUTES, *history_routes.ROUTES, *queue_routes.ROUTES],
         title="product",
         description="Products and prices, their stock, and its ledger.",
     )

@@ -20,6 +20,7 @@ from events.contract import CouponUsed, FailReason, Line, ProductStatus
 from infra.errors import Invalid, KeyReused, NotFound, Refused
 from infra.rows import Ledger, Rows, WorkingSet
 from product.queues import Queues
+from product.sales import Sale
 
 LARGEST_STOCK = 10**12
 INITIAL = "INITIAL"
@@ -116,7 +117,8 @@ class Shelves(WorkingSet):
         queues: Queues,
     ) -> None:
         self.prices: Ledger[PriceSince] = Ledger()
-        super().__init__(now, holds, products, booked, ledger, queues, self.prices)
+        self.sales: Ledger[Sale] = Ledger()
+        super().__init__(now, holds, products, booked, ledger, queues, self.prices, self.sales)
         self.holds = holds
         self.products = products
         self.booked = booked

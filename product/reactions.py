@@ -6,6 +6,8 @@ from events.contract import (
     CouponUsed,
     FailReason,
     OnShortage,
+    OrderCancelled,
+    OrderCompleted,
     PaymentCompleted,
     PaymentFailed,
     PaymentRefunded,
@@ -30,6 +32,7 @@ from product.domain import (
     SeedProduct,
     Shelves,
 )
+from product.sales import sold, taken_off
 
 reactions = Reactions("product")
 
@@ -107,6 +110,20 @@ def end_wait(
     product_id = short[1] if short else hold.items[0].product_id
     refused = waiting.give_up(shelves, hold, FailReason.WAIT_EXPIRED, product_id)
     return Answer(None, refused, *waiting.serve(shelves, waiting.products_of(hold.items)))
+
+
+@reactions.on
+def count_sale(event: OrderCompleted, shelves: Shelves) -> None:
+    """Count the order's units as sold in the hour of its completion."""
+    for sale in sold(event):
+        shelves.sales.add(sale)
+
+
+@reactions.compensation
+def take_sale_off(event: OrderCancelled, shelves: Shelves) -> None:
+    """Take the order's units off that hour again, even if they are not counted yet."""
+    for sale in taken_off(event):
+        shelves.sales.add(sale)
 
 
 @reactions.command

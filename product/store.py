@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Date,
     Index,
     Integer,
     MetaData,
@@ -22,11 +23,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.contract import CouponUsed, Line, PaymentFailed, PaymentRefunded, ProductStatus
+from events.contract import (
+    CouponUsed,
+    Line,
+    OrderCancelled,
+    OrderCompleted,
+    PaymentFailed,
+    PaymentRefunded,
+    ProductStatus,
+)
 from infra.mapping import Appended, Mapped
 from infra.rows import Ledger, Rows, values_of
 from infra.settings import Settings
-from infra.statements import Statement, among
+from infra.statements import Statement, adding, among
 from infra.tables import Json, Sequence64, Time, Uuid, Won64, in_states, index_unsettled, one_of
 from product.domain import (
     UNSETTLED,
@@ -41,6 +50,7 @@ from product.domain import (
     Shelves,
 )
 from product.queues import Place, Queues
+from product.sales import HOURS, summed
 
 MOST_DUE = 500
 
@@ -124,11 +134,25 @@ prices_table = Table(
     Index("prices_of_product", "product_id", "id"),
 )
 
+HOUR_COLUMNS = tuple(f"h{hour:02}" for hour in HOURS)
+
+sales_table = Table(
+    "sales",
+    schema,
+    Column("day", Date, primary_key=True),
+    Column("product_id", Uuid, primary_key=True),
+    Column("units", Won64, nullable=False),
+    *(Column(name, Won64, nullable=False) for name in HOUR_COLUMNS),
+    Index("sales_of_whole_days", "day", "product_id", "units"),  # a ranking reads this alone
+    sqlite_with_rowid=False,
+)
+
 _holds: Mapped[str, Hold] = Mapped(holds_table, Hold, "order_id")
 _products: Mapped[str, Product] = Mapped(products_table, Product, "product_id")
 _entries: Mapped[tuple[str, str], Entry] = Mapped(ledger_table, Entry, "product_id", "request_id")
 _places: Mapped[tuple[str, str], Place] = Mapped(places_table, Place, "product_id", "order_id")
 _prices: Appended[PriceSince] = Appended(prices_table, PriceSince)
+_sales = adding(sales_table, ("units", *HOUR_COLUMNS), by=("day", "product_id"))
 
 _in_queue = select(*_places.columns).where(_waiting).order_by(places_table.c.ticket)
 _first = Statement(
@@ -159,8 +183,10 @@ _waited_out = (
 def load(connection: Connection, messages: Sequence[object], now: datetime) -> Shelves:
     """The orders' rows, all products that they or the commands name, and earlier bookings.
 
-    The queues too, where this batch may serve somebody.
+    The queues too, where this batch may serve somebody. Sales need nothing: they are added to
+    whatever is there.
     """
+    messages = [each for each in messages if not isinstance(each, OrderCompleted | OrderCancelled)]
     holds = _holds.load(connection, "order_id", values_of(messages, "order_id"))
     ordering = [message for message in messages if isinstance(message, CouponUsed)]
     lines = [line for order in ordering for line in order.items]
@@ -180,6 +206,7 @@ def save(connection: Connection, shelves: Shelves) -> None:
     _places.save(connection, shelves.queues)
     _entries.append(connection, shelves.ledger)
     _prices.append(connection, shelves.prices)
+    _sales.run(connection, summed(shelves.sales))
 
 
 def _booked_already(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import (
     Column,
     Connection,
+    Date,
     DateTime,
     Integer,
     MetaData,
@@ -32,7 +33,7 @@ from infra.batch import Participant
 from infra.database import Database
 from infra.errors import Outage
 from infra.mapping import Mapped
-from infra.statements import Statement, among, inserting, updating
+from infra.statements import Statement, adding, among, inserting, updating
 from infra.tables import Json, Time, one_of
 from order.app import participant as order
 from payment.app import participant as payment
@@ -54,6 +55,14 @@ things = Table(
     Column("colour", one_of(Colour)),
     Column("seen_at", Time),
     Column("tags", Json(tuple[str, ...])),
+)
+counts = Table(
+    "counts",
+    schema,
+    Column("name", String(40), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("units", Integer, nullable=False),
+    Column("times", Integer, nullable=False),
 )
 COLUMNS = ("name", "number", "colour", "seen_at", "tags")
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, UTC)
@@ -105,6 +114,18 @@ async def test_values_come_back_as_they_went(database: Database) -> None:
         ("b", 20, Colour.BLUE, None, None),
         ("c", 3, Colour.BLUE, NOW, ()),
     ]
+    await database.close()
+
+
+async def test_numbers_are_added_to_a_row_or_make_it(database: Database) -> None:
+    count = adding(counts, ("units", "times"), by=("name", "day"))
+
+    def work(connection: Connection) -> list[tuple[object, ...]]:
+        count.run(connection, [("a", NOW.date(), 2, 1), ("b", NOW.date(), -7, 1)])
+        count.run(connection, [("a", NOW.date(), 5, 1), ("a", NOW.date(), -1, 0)])
+        return [tuple(row) for row in connection.execute(counts.select().order_by("name"))]
+
+    assert await database.run(work) == [("a", NOW.date(), 6, 2), ("b", NOW.date(), -7, 1)]
     await database.close()
 
 

@@ -227,6 +227,15 @@ ROUTES = (
     ),
     Route("product", "GET", f"{_PRODUCT}/queue", unknown="PRODUCT_NOT_FOUND", query={**_PAGING}),
     Route("product", "GET", f"{_PRODUCT}/prices", unknown="PRODUCT_NOT_FOUND", query=_PAGING),
+    Route(
+        "product",
+        "GET",
+        "/api/v1/products/popular",
+        query={
+            "days": Query((*_NO_COUNT, "0", "91")),
+            "limit": Query((*_NO_COUNT, "0", "101")),
+        },
+    ),
     Route("coupon", "POST", "/api/v1/coupons", body=NEW_COUPON, key=True),
     Route("coupon", "GET", "/api/v1/coupons/{}", unknown="COUPON_NOT_FOUND"),
     Route(

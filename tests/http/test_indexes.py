@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,25 @@ ASKED = [(service, path) for service in APPS for path in (*LISTS[service], *OPER
 
 @pytest.mark.parametrize(("service", "path"), ASKED, ids=[f"{s}{p}" for s, p in ASKED])
 async def test_a_list_is_found_by_an_index(service: str, path: str, tmp_path: Path) -> None:
-    environment = {"STATE_DIR": str(tmp_path), "NATS_URL": "nats://127.0.0.1:1"}
+    plans = await _plans(service, path, tmp_path)
+    assert plans, "it reads nothing"
+    for statement, plan in plans:
+        assert plan
+        for step in plan:
+            assert not _looks_at_every_row(step, statement), f"{statement}\n{plan}"
+
+
+async def test_a_ranking_looks_at_the_days_of_its_window_alone(tmp_path: Path) -> None:
+    """And of the whole days at an index only, which is a fifth of the table."""
+    [(_, plan)] = await _plans("product", "/products/popular", tmp_path)
+    assert "SEARCH sales USING COVERING INDEX sales_of_whole_days (day>?)" in plan
+    assert "SEARCH sales USING PRIMARY KEY (day=?)" in plan
+    assert not [step for step in plan if step.startswith(("SCAN sales", "SCAN products"))]
+
+
+async def _plans(service: str, path: str, folder: Path) -> list[tuple[str, list[str]]]:
+    """What a route asks its database for, and how SQLite finds each of that."""
+    environment = {"STATE_DIR": str(folder), "NATS_URL": "nats://127.0.0.1:1"}
     app = APPS[service](settings.from_environment(service, environment))
     asked: list[tuple[str, Any]] = []
 
@@ -71,14 +90,14 @@ async def test_a_list_is_found_by_an_index(service: str, path: str, tmp_path: Pa
         event.listen(running.database._reader.sync_engine, "before_cursor_execute", note)
         answer = await client.get(f"/api/v1{path}")
     assert answer.status_code in (200, 404), answer.text
-    assert asked, "it reads nothing"
-    database = sqlite3.connect(tmp_path / "db" / f"{service}.db")
-    for statement, values in asked:
-        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
-        assert plan
-        for step in plan:
-            assert not _looks_at_every_row(step, statement), f"{statement}\n{plan}"
-    database.close()
+    with closing(sqlite3.connect(folder / "db" / f"{service}.db")) as database:
+        return [
+            (
+                statement,
+                [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", values)],
+            )
+            for statement, values in asked
+        ]
 
 
 def _looks_at_every_row(step: str, statement: str) -> bool:

@@ -108,10 +108,12 @@ class World:
         self._asks = asks
         self._answers = answers
         self._services = [Service(known[name]) for name in SERVICES]
+        # Nobody says anything to a final event: what it is counted for would multiply the states.
         self._hearers = {
             event: [i for i, name in enumerate(SERVICES) if event in known[name].hears]
             for registry in known.values()
             for event in registry.says
+            if not event.final
         }
         self.locals = [Interned[Local]() for _ in SERVICES]
         self.deliveries = Interned[Delivery]()

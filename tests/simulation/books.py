@@ -81,6 +81,7 @@ def wrong(cluster: Cluster, placed: Mapping[str, str]) -> list[str]:
         *_wallets(cluster),
         *_stock(cluster),
         *_turns(cluster),
+        *_sales(cluster),
         *_coupons(cluster),
         *_money(cluster),
         *_events(cluster),
@@ -170,6 +171,19 @@ def _turns(cluster: Cluster) -> Iterator[str]:
     query = "SELECT order_id FROM places WHERE waiting"
     for (order_id,) in rows(cluster, "product", query):
         yield f"order {order_id} has a place in a queue and waits no longer"
+
+
+def _sales(cluster: Cluster) -> Iterator[str]:
+    sold = Counter[str]()
+    query = "SELECT items FROM orders WHERE state = 'COMPLETED'"
+    for (items,) in rows(cluster, "order", query):
+        for line in msgspec.json.decode(items):
+            sold[line["productId"]] += line["quantity"]
+    query = "SELECT product_id, SUM(units) FROM sales GROUP BY product_id"
+    counted = Counter[str](dict(rows(cluster, "product", query)))
+    for product in sold.keys() | counted.keys():
+        if counted[product] != sold[product]:
+            yield f"product {product}: {sold[product]} sold, {counted[product]} are counted"
 
 
 def _coupons(cluster: Cluster) -> Iterator[str]:

@@ -32,6 +32,8 @@ from tests.unit.shelves import (
     LATER,
     LINES,
     NOW,
+    cancelled,
+    completed,
     failed,
     paid,
     product,
@@ -79,7 +81,8 @@ def is_untouched(at: Shelves) -> bool:
 
 
 EVENTS: Mapping[str, Event] = {
-    type(event).__name__: event for event in (used(), paid(), failed(), refunded())
+    type(event).__name__: event
+    for event in (used(), paid(), failed(), refunded(), completed(), cancelled())
 }
 UNDOING = ("PaymentFailed", "PaymentRefunded")
 BACK = [(10, 0), (5, 0)]

@@ -1,0 +1,137 @@
+"""Which products sell best: summed up from their sales, and kept in memory for who asks next.
+
+In a large shop the sums take longer than a client should wait. So a ranking that has grown old is
+read anew behind the one who asks, who gets the old one. Only who finds none, or one that is too
+old, waits.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import reduce
+from operator import add
+from time import monotonic
+
+import msgspec
+from sqlalchemy import Select, bindparam, func, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.contract import ProductStatus
+from product.domain import Shelves
+from product.sales import HOURS, window_start
+from product.store import HOUR_COLUMNS, products_table, sales_table
+
+log = logging.getLogger(__name__)
+
+LONGEST = 100
+"""So many products a ranking has at the most."""
+
+NEW_SECONDS = 1.0
+OLDEST_SECONDS = 5.0
+
+
+class Ranked(msgspec.Struct, frozen=True):
+    product_id: str
+    name: str
+    price: int
+    units: int
+
+
+class Ranking(msgspec.Struct, frozen=True):
+    """The products that were sold most since a time, the most first."""
+
+    since: datetime
+    products: tuple[Ranked, ...]
+
+
+Read = Callable[[], Awaitable[Ranking]]
+
+
+class Rankings:
+    """Those that were asked for, by the days that they go back. Each instance has its own."""
+
+    def __init__(self, clock_seconds: Callable[[], float] = monotonic) -> None:
+        self._clock_seconds = clock_seconds
+        self._kept: dict[int, tuple[float, Ranking]] = {}
+        self._readings: dict[int, asyncio.Task[Ranking]] = {}
+
+    async def get(self, days: int, read: Read) -> Ranking:
+        """Not older than OLDEST_SECONDS. `read` is called once for all who ask meanwhile.
+
+        Raises what `read` raises, to those who had to wait for it.
+        """
+        read_at, kept = self._kept.get(days, (0.0, None))
+        age_seconds = self._clock_seconds() - read_at
+        if kept is not None and age_seconds < NEW_SECONDS:
+            return kept
+        reading = self._readings.get(days) or self._start(days, read)
+        if kept is not None and age_seconds < OLDEST_SECONDS:
+            return kept
+        return await asyncio.shield(reading)
+
+    async def start(self, _: object) -> None:
+        """There is nothing to begin."""
+
+    def committed(self, _: Shelves) -> None:
+        """What is kept grows old by itself."""
+
+    async def close(self) -> None:
+        readings = list(self._readings.values())
+        for reading in readings:
+            reading.cancel()
+        await asyncio.gather(*readings, return_exceptions=True)
+
+    def _start(self, days: int, read: Read) -> asyncio.Task[Ranking]:
+        reading = asyncio.create_task(self._read(days, read))
+        self._readings[days] = reading
+        reading.add_done_callback(lambda done: self._ended(days, done))
+        return reading
+
+    async def _read(self, days: int, read: Read) -> Ranking:
+        began_at = self._clock_seconds()
+        ranking = await read()
+        self._kept[days] = (began_at, ranking)
+        return ranking
+
+    def _ended(self, days: int, reading: asyncio.Task[Ranking]) -> None:
+        del self._readings[days]
+        if not reading.cancelled() and (error := reading.exception()):
+            log.warning("a ranking can't be read", extra={"days": days, "error": repr(error)})
+
+
+async def best_sold(connection: AsyncConnection, now: datetime, days: int) -> Ranking:
+    """The products on offer that were sold most in the last so many days, LONGEST at the most."""
+    since = window_start(now, days)
+    rows = await connection.execute(_best(since.hour), {"first_day": since.date()})
+    products = (Ranked(each, name, price, int(units)) for each, name, price, units in rows)
+    return Ranking(since, tuple(products))  # a sum is a decimal number to PostgreSQL
+
+
+def _best(first_hour: int) -> Select[str, str, int, int]:
+    """Of the first day the hours from this one on, of all later days their sums.
+
+    Who sold as much as another stands in the order of the ids.
+    """
+    sales, products = sales_table.c, products_table.c
+    first_day = bindparam("first_day", type_=sales.day.type)
+    hours = reduce(add, (sales[HOUR_COLUMNS[hour]] for hour in HOURS[first_hour:]))
+    sold = union_all(
+        select(sales.product_id, sales.units).where(sales.day > first_day),
+        select(sales.product_id, hours.label("units")).where(sales.day == first_day),
+    ).subquery("sold")
+    off = select(products.product_id).where(products.status == ProductStatus.DISCONTINUED)
+    units = func.sum(sold.c.units)
+    best = (
+        select(sold.c.product_id, units.label("units"))
+        .group_by(sold.c.product_id)
+        .having(units > 0, sold.c.product_id.not_in(off))
+        .order_by(units.desc(), sold.c.product_id)
+        .limit(LONGEST)
+        .subquery("best")
+    )
+    return (
+        select(best.c.product_id, products.name, products.price, best.c.units)
+        .join(products_table, products.product_id == best.c.product_id)
+        .order_by(best.c.units.desc(), best.c.product_id)
+    )
