@@ -2,7 +2,16 @@
 
 import msgspec
 
-from infra.stack.audit import card_payments, coupons, delivery, orders, stock, waiting, wallets
+from infra.stack.audit import (
+    card_payments,
+    coupons,
+    delivery,
+    orders,
+    sales,
+    stock,
+    waiting,
+    wallets,
+)
 
 
 class Lie(msgspec.Struct, frozen=True):
@@ -114,6 +123,13 @@ LIES = (
         "DELETE FROM stock_ledger WHERE request_id = 'INC-' || :poor",
         order="poor",
     ),
+    Lie("product", sales.COUNTED, "DELETE FROM sales WHERE product_id = :product"),
+    Lie(
+        "product",
+        sales.COUNTED,
+        "UPDATE sales SET units = units - 1, h07 = h07 - 1 WHERE product_id = :other",
+    ),
+    Lie("product", sales.BY_HOUR, "UPDATE sales SET h07 = h07 + 1 WHERE product_id = :product"),
     Lie(
         "product",
         waiting.PLACED,

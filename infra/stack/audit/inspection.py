@@ -10,7 +10,7 @@ from events import choreography
 from infra import settings
 from infra.errors import ConfigurationError
 from infra.stack import config
-from infra.stack.audit import card_payments, coupons, stock, stream, waiting, wallets
+from infra.stack.audit import card_payments, coupons, sales, stock, stream, waiting, wallets
 from infra.stack.audit.delivery import Deliveries, Patience
 from infra.stack.audit.findings import CannotRead, Discrepancy, Report
 from infra.stack.audit.orders import Orders
@@ -62,6 +62,7 @@ def inspect(
             results = [*wallets.checks(found.payment), *stock.checks(found.product)]
             results += waiting.checks(found.product)
             results += [*coupons.checks(found.coupon), *orders.checks(flow)]
+            results += sales.checks(found.product, orders)
             charged = card_payments.charges(found.payment)
     except msgspec.DecodeError as error:
         raise CannotRead(

@@ -92,6 +92,12 @@ class Order:
         return min(times)
 
     @property
+    def lines(self) -> list[_Line]:
+        """As ordered; as held, where the order is younger than what was read of its service."""
+        row = self.rows.get("order") or self.rows.get("product")
+        return _lines(row.items) if row else []
+
+    @property
     def captured(self) -> int:
         taken = self.state("payment") in ("CAPTURED", "REFUNDING")
         return int(self.rows["payment"].amount) if taken else 0
