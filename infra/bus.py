@@ -11,13 +11,13 @@ import base64
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
+from nats.errors import ConnectionReconnectingError
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
@@ -28,7 +28,8 @@ from events.permissions import inbox_prefix
 from events.reactions import Reactions
 from events.wire import EVENT_ID, subject_of
 from infra.errors import BrokerAway, Outage, RetryLater
-from infra.ports import Outgoing, Receiver
+from infra.listening import Listeners
+from infra.ports import START, Outgoing, Place, Receiver
 from infra.publishing import Publisher
 from infra.pulling import Puller
 
@@ -40,7 +41,6 @@ ACK_WAIT_SECONDS = 10
 MAX_ACK_PENDING = 10_000
 RECONNECT_SECONDS = 0.25
 API_TIMEOUT_SECONDS = 5.0
-FLUSH_TIMEOUT_SECONDS = 1
 _NAME_IN_USE = 10058
 _NOT_FOUND = 404
 
@@ -151,7 +151,8 @@ class JetStream:
         self._connected = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
         self._pullers: list[Puller] = []
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._generation = 0
+        self._listeners = Listeners(self._client, self._connected)
         self._publisher = Publisher(self._client)
 
     @property
@@ -196,19 +197,26 @@ class JetStream:
         await self._client.close()
 
     async def history(self, subject: str) -> list[Outgoing]:
+        found, _ = await self.history_since(subject, START)
+        return found
+
+    async def history_since(self, subject: str, place: Place) -> tuple[list[Outgoing], Place]:
         """Read a subject's messages one by one: no consumer is made for it."""
+        generation = self._generation
+        sequence = place.sequence if place.generation == generation else 0
         found: list[Outgoing] = []
-        sequence = 1
         try:
-            while stored := await self._next_stored(subject, sequence):
+            if not self._client.is_connected:  # the client would keep the question for later
+                raise ConnectionReconnectingError
+            while stored := await self._next_stored(subject, sequence + 1):
                 block = base64.b64decode(stored.get("hdrs", ""))
                 headers = await self._client.read_headers(block)
                 body = base64.b64decode(stored.get("data", ""))
                 found.append(Outgoing(stored["subject"], body, headers))
-                sequence = stored["seq"] + 1
+                sequence = stored["seq"]
         except (NatsError, TimeoutError, OSError) as error:
             raise RetryLater("the event stream can't be read at the moment; try again") from error
-        return found
+        return found, Place(generation, sequence)
 
     async def _next_stored(self, subject: str, sequence: int) -> dict[str, Any] | None:
         """The first message of a subject from this sequence on, as the broker's JSON tells it.
@@ -245,34 +253,8 @@ class JetStream:
             raise BrokerAway(repr(error)) from error
         return (message.headers or {}).get(EVENT_ID)
 
-    @asynccontextmanager
-    async def listening(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
-        look = asyncio.Event()
-
-        async def note(_: Msg) -> None:
-            look.set()
-
-        async def listen() -> list[Subscription]:
-            with suppress(NatsError, TimeoutError):
-                found = [await self._client.subscribe(subject, cb=note) for subject in subjects]
-                await self._client.flush(FLUSH_TIMEOUT_SECONDS)
-                return found
-            return []
-
-        async def leave() -> None:
-            for subscription in await subscribing:
-                with suppress(NatsError):
-                    await subscription.unsubscribe()
-
-        # In a task that nobody cancels: nats-py's writer dies when a call is cancelled half way.
-        subscribing = asyncio.create_task(listen())
-        subscribing.add_done_callback(lambda _: look.set())
-        try:
-            yield look
-        finally:
-            leaving = asyncio.create_task(leave())
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+    def listening(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        return self._listeners.listening(*subjects)
 
     async def _connect(self) -> None:
         while True:
@@ -340,6 +322,8 @@ class JetStream:
                 await jetstream.delete_consumer(name, self._registry.service)
                 await jetstream.add_consumer(name, durable_config(name, self._registry))
         self._from_the_start = False
+        self._generation += 1
+        self._listeners.wake()
 
 
 def stream_config(name: str, replicas: int) -> StreamConfig:

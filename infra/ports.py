@@ -72,6 +72,20 @@ class Outgoing(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
 
 
+class Place(msgspec.Struct, frozen=True):
+    """How far somebody has read in a stream.
+
+    It holds for one `generation`: after an outage the stream may be another one, and is read from
+    its start.
+    """
+
+    generation: int = 0
+    sequence: int = 0
+
+
+START = Place()
+
+
 class Delivery(Protocol):
     """A message from the broker that waits to be acknowledged."""
 
@@ -132,8 +146,15 @@ class Broker(Protocol):
     async def history(self, subject: str) -> list[Outgoing]:
         """What the stream holds under a subject filter, in order. Raises RetryLater."""
 
+    async def history_since(self, subject: str, place: Place) -> tuple[list[Outgoing], Place]:
+        """What it holds behind a place, and the place behind that. Raises RetryLater."""
+
     def listening(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
-        """Set whenever it is time to look again: listening has begun, or one of them went by."""
+        """Set whenever it is time to look again: listening has begun, one of them went by, or the
+        stream may have been made anew.
+
+        One that goes by may be in the stream a moment later only.
+        """
 
     async def stop_delivering(self) -> None:
         """Deliver nothing new; publishing and acknowledging still work."""

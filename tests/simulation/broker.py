@@ -12,7 +12,7 @@ from events.reactions import Reactions
 from events.wire import EVENT_ID, MESSAGE_ID
 from infra.bus import ACK_WAIT_SECONDS, DUPLICATE_WINDOW_SECONDS
 from infra.errors import BrokerAway, Outage
-from infra.ports import Outgoing, Receiver
+from infra.ports import Outgoing, Place, Receiver
 from tests.simulation.loop import LIFE
 
 LATENCY_SECONDS = 0.01
@@ -186,6 +186,9 @@ class SimulatedBroker:
         return held.messages[sequence - 1].headers.get(EVENT_ID)
 
     async def history(self, subject: str) -> list[Outgoing]:
+        raise NotImplementedError
+
+    async def history_since(self, subject: str, place: Place) -> tuple[list[Outgoing], Place]:
         raise NotImplementedError
 
     @asynccontextmanager
