@@ -12,7 +12,7 @@ Passwords are not here: nats-server reads them from the environment. What each l
 
 from collections.abc import Iterable
 
-from events.contract import Event
+from events.contract import SUBJECT_PREFIX, Event
 from events.reactions import Reactions
 from events.wire import subject_of
 
@@ -80,9 +80,10 @@ def publishes(registry: Reactions) -> list[str]:
 
 
 def subscribes(registry: Reactions) -> list[str]:
-    """Its replies, and what it says and hears as it goes by (to notice when an order has ended)."""
+    """Its replies, and as it goes by what it says, hears or follows (an order, up to its end)."""
     passing = [subject_of(event) for event in _ordered(registry.says | registry.hears)]
-    return [f"{inbox_prefix(registry.service)}.>", *passing]
+    followed = [f"{SUBJECT_PREFIX[stream]}.*.*" for stream in sorted(registry.follows)]
+    return [f"{inbox_prefix(registry.service)}.>", *passing, *followed]
 
 
 def _ordered(events: Iterable[type[Event]]) -> list[type[Event]]:

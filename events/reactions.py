@@ -20,7 +20,7 @@ A command is what a client asks for over HTTP. It has an answer for the client, 
 raising; when it also says events, its hint is `Answer[TheAnswer, TheEvents]`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from types import NoneType, UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -85,10 +85,15 @@ class Reaction(msgspec.Struct, frozen=True):
 
 
 class Reactions:
-    """All reactions and commands of one service."""
+    """All reactions and commands of one service.
 
-    def __init__(self, service: str) -> None:
+    `follows`: streams of which it shows clients every event as it goes by, also those that it does
+    not react to.
+    """
+
+    def __init__(self, service: str, *, follows: Collection[str] = ()) -> None:
         self.service = service
+        self.follows = frozenset(follows)
         self.reactions: dict[type[Event], Reaction] = {}
         self.commands: dict[type, Reaction] = {}
 

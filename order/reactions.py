@@ -3,6 +3,7 @@
 import msgspec
 
 from events.contract import (
+    SAGA,
     CouponRejected,
     CouponRestored,
     OrderCancelled,
@@ -50,7 +51,7 @@ from order.domain import (
     total,
 )
 
-reactions = Reactions("order")
+reactions = Reactions("order", follows={SAGA})
 
 
 @reactions.command
