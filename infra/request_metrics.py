@@ -10,10 +10,12 @@ from prometheus_client import Counter, Histogram
 _requests = Counter("http_requests_total", "Requests answered.", ["method", "route", "status"])
 _seconds = Histogram(
     "http_request_seconds",
-    "From the request's arrival to the last byte of its answer.",
+    "From the request's arrival to the last byte of its answer; of a stream, to its beginning.",
     ["method", "route"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
 )
+
+_STREAM = b"text/event-stream"
 
 
 @cache
@@ -34,11 +36,14 @@ class RequestMetrics:
             return
         status = 500
         started = perf_counter()
+        stream_began: float | None = None
 
         async def watch(message: Message) -> None:
-            nonlocal status
+            nonlocal status, stream_began
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if any(value.startswith(_STREAM) for _, value in message["headers"]):
+                    stream_began = perf_counter()
             await send(message)
 
         try:
@@ -47,4 +52,4 @@ class RequestMetrics:
             route = scope.get("path_template") or "unknown"
             count, seconds = _of(scope["method"], route, status)
             count.inc()
-            seconds.observe(perf_counter() - started)
+            seconds.observe((stream_began or perf_counter()) - started)

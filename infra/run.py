@@ -1,8 +1,10 @@
 """`python -m <service>`: read the settings, start the web server, stop on SIGTERM or SIGINT."""
 
 import gc
+import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 from litestar import Litestar
@@ -18,6 +20,18 @@ GRACE_SECONDS = 10
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
+class Server(uvicorn.Server):
+    """It waits for the requests that are under way; those without an end of their own end first."""
+
+    def __init__(self, config: uvicorn.Config, leave: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._leave = leave
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._leave()
+        await super().shutdown(sockets)
+
+
 def main(service: str, create_app: Callable[[Settings], Litestar]) -> None:
     """Run one instance of a service until it is told to stop."""
     try:
@@ -28,7 +42,7 @@ def main(service: str, create_app: Callable[[Settings], Litestar]) -> None:
         sys.exit(f"{service}: {error.message}")
     gc.freeze()  # what is there by now stays for good
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=chosen.host,
         port=chosen.port,
@@ -41,3 +55,8 @@ def main(service: str, create_app: Callable[[Settings], Litestar]) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    server = Server(config, app.state["service"].leave)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(uvicorn.config.STARTUP_FAILURE)

@@ -105,6 +105,7 @@ class Service(Generic[W]):
         )
         self.errands = Errands(outside, self.ask)
         self._parts: dict[type[Any], Part[W]] = {type(part): part for part in parts}
+        self.leaving = asyncio.Event()
         self._held: set[Heard] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -159,6 +160,10 @@ class Service(Generic[W]):
         with suppress(Outage), self.relay.receipts() as receipts:
             await self.database.run(partial(note, receipts))
         await self.database.close()
+
+    def leave(self) -> None:
+        """It will stop soon: what has no end of its own, such as a stream to a client, ends now."""
+        self.leaving.set()
 
     @property
     def alive(self) -> bool:
