@@ -25,9 +25,8 @@ NEWEST_ONLY = frozenset({CATALOG})
 LARGEST = 10**9
 """The largest quantity, and the largest amount in won, that a client may send for one thing."""
 
-Id = Annotated[
-    str, msgspec.Meta(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
-]
+ID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 Quantity = Annotated[int, msgspec.Meta(ge=1)]
 Won = Annotated[int, msgspec.Meta(ge=0)]
 Counter = Annotated[int, msgspec.Meta(ge=1)]

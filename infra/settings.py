@@ -28,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     orders_per_second: float
     late_seconds: float
     mailbox_capacity: int
+    most_listeners: int
     patience_seconds: float
     retention_seconds: float
     repeat_after_seconds: float
@@ -66,6 +67,7 @@ def from_environment(service: str, environment: Mapping[str, str] | None = None)
         orders_per_second=_whole(env, "ORDERS_PER_SECOND", 0, 0, 1_000_000),
         late_seconds=_whole(env, "LATE_SECONDS", 2, 0, 3600),
         mailbox_capacity=_whole(env, "MAILBOX_CAPACITY", 5_000, 1, 1_000_000),
+        most_listeners=_whole(env, "MOST_LISTENERS", 10_000, 0, 1_000_000),
         patience_seconds=_whole(env, "PATIENCE_SECONDS", 5, 1, 60),
         retention_seconds=_whole(env, "RETENTION_SECONDS", 8 * 24 * 3600, 60, 10 * 366 * 24 * 3600),
         repeat_after_seconds=_whole(env, "REPEAT_AFTER_SECONDS", 30, 1, 24 * 3600),

@@ -8,10 +8,11 @@ from infra.ports import REAL, Ports
 from infra.service import Service
 from infra.settings import Settings
 from infra.timers import Timer
-from order import cart_routes, hot_routes, store
+from order import cart_routes, hot_routes, live_routes, store
 from order.domain import UNSETTLED, Orders
 from order.door import Door
 from order.gate import Gate
+from order.live import Live
 from order.reactions import reactions
 from order.routes import ROUTES
 
@@ -27,9 +28,10 @@ participant: Participant[Orders] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
+    parts = (Gate(settings), Door(settings), Live(settings))
     return web.build(
-        Service(participant, settings, ports, parts=(Gate(settings), Door(settings))),
-        [*ROUTES, *cart_routes.ROUTES, *hot_routes.ROUTES],
+        Service(participant, settings, ports, parts=parts),
+        [*ROUTES, *cart_routes.ROUTES, *live_routes.ROUTES, *hot_routes.ROUTES],
         title="order",
         description="Orders: placing, following, listing and cancelling them; and carts.",
     )

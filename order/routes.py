@@ -11,7 +11,6 @@ from litestar.params import PathParameter, QueryParameter
 from events import wire
 from events.contract import OrderCancelled, PaymentRefundFailed
 from infra.errors import DependencyFailed
-from infra.ports import Outgoing
 from infra.service import Service
 from infra.shapes import Amount, Body, OptionalKey, Page, Size, View, answered, refusals
 from infra.web import idempotency
@@ -38,6 +37,7 @@ from order.placing import (
     once,
     order_view,
 )
+from order.steps import Step, step_of
 
 OrderId = Annotated[UUID, PathParameter(name="orderId")]
 
@@ -66,16 +66,6 @@ class OrderPage(View):
     page: int
     size: int
     total: int
-
-
-class Step(View):
-    """An event of an order. `cause` is the id of the event that made its service say it."""
-
-    name: str
-    service: str
-    time: str
-    id: str
-    cause: str | None
 
 
 class Trace(View):
@@ -170,7 +160,7 @@ class OrderController(Controller):
         await find(service, str(order_id))
         messages = await service.broker.history(f"saga.{order_id}.*")
         steps: dict[str, Step] = {}
-        for step in map(_step, messages):
+        for step in map(step_of, messages):
             steps.setdefault(step.id, step)  # what was said again is shown where it was said first
         return Trace(order_id=str(order_id), events=list(steps.values()))
 
@@ -188,17 +178,6 @@ async def _cancelled(service: Service[Orders], asked: Order) -> Order | None:
         (OrderCancelled, PaymentRefundFailed),
         wait_seconds=CANCEL_WAIT_SECONDS,
         look_seconds=LOOK_SECONDS,
-    )
-
-
-def _step(message: Outgoing) -> Step:
-    headers = message.headers
-    return Step(
-        name=message.subject.rpartition(".")[2],
-        service=headers.get(wire.SOURCE, ""),
-        time=headers.get(wire.TIME, ""),
-        id=headers.get(wire.EVENT_ID, ""),
-        cause=headers.get(wire.CAUSE),
     )
 
 

@@ -173,6 +173,7 @@ ROUTES = (
     Route("order", "GET", "/api/v1/orders/{}", unknown="ORDER_NOT_FOUND"),
     Route("order", "POST", "/api/v1/orders/{}/cancel", unknown="ORDER_NOT_FOUND"),
     Route("order", "GET", "/api/v1/orders/{}/trace", unknown="ORDER_NOT_FOUND"),
+    Route("order", "GET", "/api/v1/orders/{}/events", unknown="ORDER_NOT_FOUND"),
     Route("order", "POST", "/api/v1/admin/products/{}/hot", unknown="PRODUCT_NOT_FOUND"),
     Route("order", "DELETE", "/api/v1/admin/products/{}/hot", unknown="PRODUCT_NOT_FOUND"),
     Route("order", "GET", _CART),

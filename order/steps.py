@@ -1,0 +1,26 @@
+"""How clients see an event of an order: the same in its trace and live."""
+
+from events import wire
+from infra.ports import Outgoing
+from infra.shapes import View
+
+
+class Step(View):
+    """An event of an order. `cause` is the id of the event that made its service say it."""
+
+    name: str
+    service: str
+    time: str
+    id: str
+    cause: str | None
+
+
+def step_of(message: Outgoing) -> Step:
+    headers = message.headers
+    return Step(
+        name=message.subject.rpartition(".")[2],
+        service=headers.get(wire.SOURCE, ""),
+        time=headers.get(wire.TIME, ""),
+        id=headers.get(wire.EVENT_ID, ""),
+        cause=headers.get(wire.CAUSE),
+    )
