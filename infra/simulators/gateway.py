@@ -16,16 +16,15 @@ What this one offers besides:
 """
 
 import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
 
+from infra.simulators import http
 from infra.simulators.behaviours import Behaviours, Does, Operation, Rule
 from infra.simulators.gateway_books import Books, Charge, Status
 
@@ -40,7 +39,6 @@ _HTTP_STATUS = {
     Status.IN_FLIGHT: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
-T = TypeVar("T")
 Amount = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
 
 
@@ -62,7 +60,7 @@ class Gateway:
     # ------------------------------------------------------------ what a gateway offers
 
     async def charge(self, request: web.Request) -> web.StreamResponse:
-        key, wanted = _key(request), await _body(request, NewCharge)
+        key, wanted = http.idempotency_key(request), http.read(await request.read(), NewCharge)
         known = self.books.find(key)
         if known is not None:
             return _answer(known, wanted.amount)
@@ -92,21 +90,24 @@ class Gateway:
         charge = self.books.find(request.match_info["key"])
         await self._behave(Operation.INQUIRE, charge)
         if charge is None or charge.status is Status.IN_FLIGHT:
-            raise _refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", "no such charge is known")
-        return _json(charge)
+            raise http.refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", "no such charge is known")
+        return http.json_answer(charge)
 
     async def void(self, request: web.Request) -> web.Response:
         key = request.match_info["key"]
         await self._behave(Operation.VOID, self.books.find(key))
         charge = self.books.void(key)
         done = charge.status is Status.VOIDED
-        return _json(charge, HTTPStatus.OK if done else HTTPStatus.CONFLICT)
+        return http.json_answer(charge, HTTPStatus.OK if done else HTTPStatus.CONFLICT)
 
     async def refund(self, request: web.Request) -> web.Response:
-        refund_key, wanted = _key(request), await _body(request, NewRefund)
+        refund_key, wanted = (
+            http.idempotency_key(request),
+            http.read(await request.read(), NewRefund),
+        )
         charge = self.books.find(request.match_info["key"])
         if charge is None or charge.status is Status.IN_FLIGHT:
-            raise _refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", "no such charge is known")
+            raise http.refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", "no such charge is known")
         rule = self.behaviours.next(Operation.REFUND, self.books.customer_of(charge.key))
         await _fail_before(rule)
         known = self.books.known_refund(refund_key)
@@ -119,27 +120,27 @@ class Gateway:
         await _fail_after(rule)
         done = status == "REFUNDED"
         answer = {"key": refund_key, "status": status, "amount": wanted.amount}
-        return _json(answer, HTTPStatus.OK if done else HTTPStatus.CONFLICT)
+        return http.json_answer(answer, HTTPStatus.OK if done else HTTPStatus.CONFLICT)
 
     async def statement(self, request: web.Request) -> web.Response:
-        after, limit = _number(request, "after", 0), _number(request, "limit", LARGEST_PAGE)
-        return _json({"items": self.books.statement(after, min(limit, LARGEST_PAGE))})
+        after, limit = http.number(request, "after", 0), http.number(request, "limit", LARGEST_PAGE)
+        return http.json_answer({"items": self.books.statement(after, min(limit, LARGEST_PAGE))})
 
     # ------------------------------------------------------------ what only this one offers
 
     async def add_behaviour(self, request: web.Request) -> web.Response:
         try:
-            self.behaviours.add(await _body(request, Rule))
+            self.behaviours.add(http.read(await request.read(), Rule))
         except ValueError as error:
-            raise _refusal(HTTPStatus.BAD_REQUEST, "VALIDATION_ERROR", str(error)) from error
-        return _json({"rules": self.behaviours.rules})
+            raise http.refusal(HTTPStatus.BAD_REQUEST, "VALIDATION_ERROR", str(error)) from error
+        return http.json_answer({"rules": self.behaviours.rules})
 
     async def list_behaviours(self, _: web.Request) -> web.Response:
-        return _json({"rules": self.behaviours.rules})
+        return http.json_answer({"rules": self.behaviours.rules})
 
     async def clear_behaviours(self, _: web.Request) -> web.Response:
         self.behaviours.rules.clear()
-        return _json({"rules": []})
+        return http.json_answer({"rules": []})
 
     async def _behave(self, operation: Operation, charge: Charge | None) -> None:
         customer_id = self.books.customer_of(charge.key) if charge else None
@@ -155,7 +156,7 @@ class Gateway:
 def build(file: Path) -> web.Application:
     """The application, with its books in this file."""
     gateway = Gateway(Books(file))
-    app = web.Application(middlewares=[_errors_as_json])
+    app = web.Application(middlewares=[http.errors_as_json])
     app.add_routes(
         [
             web.post("/v1/charges", gateway.charge),
@@ -166,7 +167,7 @@ def build(file: Path) -> web.Application:
             web.post("/control/behaviours", gateway.add_behaviour),
             web.get("/control/behaviours", gateway.list_behaviours),
             web.delete("/control/behaviours", gateway.clear_behaviours),
-            web.get("/health", _healthy),
+            web.get("/health", http.healthy),
         ]
     )
 
@@ -180,17 +181,13 @@ def build(file: Path) -> web.Application:
     return app
 
 
-async def _healthy(_: web.Request) -> web.Response:
-    return _json({"status": "alive"})
-
-
 async def _fail_before(rule: Rule) -> None:
     """Errors in which nothing has happened."""
     if rule.does is Does.HANG:
         await asyncio.sleep(rule.seconds)
-        raise _refusal(HTTPStatus.GATEWAY_TIMEOUT, "TIMEOUT", "nothing has happened")
+        raise http.refusal(HTTPStatus.GATEWAY_TIMEOUT, "TIMEOUT", "nothing has happened")
     if rule.does is Does.ERROR:
-        raise _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "ERROR", "nothing has happened")
+        raise http.refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "ERROR", "nothing has happened")
 
 
 async def _fail_after(rule: Rule) -> None:
@@ -198,7 +195,7 @@ async def _fail_after(rule: Rule) -> None:
     if rule.does in (Does.CAPTURE_THEN_HANG, Does.REFUND_THEN_HANG):
         await asyncio.sleep(rule.seconds)
     if rule.does in (Does.CAPTURE_THEN_ERROR, Does.REFUND_THEN_ERROR):
-        raise _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "ERROR", "something broke")
+        raise http.refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "ERROR", "something broke")
 
 
 async def _twice(request: web.Request, charge: Charge) -> web.StreamResponse:
@@ -216,69 +213,9 @@ async def _twice(request: web.Request, charge: Charge) -> web.StreamResponse:
 def _answer(charge: Charge, amount: int) -> web.Response:
     if charge.amount != amount and charge.status is not Status.VOIDED:
         sentence = f"this key was used for a charge of {charge.amount} won"
-        raise _refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "KEY_REUSED", sentence)
-    return _json(charge, _HTTP_STATUS[charge.status])
-
-
-def _key(request: web.Request) -> str:
-    key = request.headers.get("Idempotency-Key", "")
-    if not key:
-        raise _refusal(HTTPStatus.BAD_REQUEST, "VALIDATION_ERROR", "send an Idempotency-Key")
-    return key
-
-
-def _number(request: web.Request, name: str, default: int) -> int:
-    text = request.query.get(name, str(default))
-    if not text.isascii() or not text.isdigit():
-        raise _refusal(HTTPStatus.BAD_REQUEST, "VALIDATION_ERROR", f"{name}: a whole number")
-    return int(text)
-
-
-async def _body(request: web.Request, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(await request.read(), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _refusal(HTTPStatus.BAD_REQUEST, "VALIDATION_ERROR", str(error)) from error
-
-
-def _json(body: Any, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(body), status=status, content_type="application/json"
-    )
-
-
-class _Refusal(Exception):
-    def __init__(self, answer: web.Response) -> None:
-        super().__init__(answer.text)
-        self.answer = answer
-
-
-def _refusal(status: HTTPStatus, code: str, message: str) -> _Refusal:
-    return _Refusal(_json({"error": code, "message": message}, status))
-
-
-@web.middleware
-async def _errors_as_json(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except _Refusal as refusal:
-        return refusal.answer
-    except web.HTTPException as error:
-        body = {"error": error.reason.upper().replace(" ", "_"), "message": error.reason}
-        return _json(body, HTTPStatus(error.status))
-
-
-def main() -> None:
-    folder = Path(os.environ.get("STATE_DIR") or ".run").absolute()
-    port = os.environ.get("GATEWAY_PORT") or str(PORT)
-    if not port.isdigit():
-        sys.exit(f"GATEWAY_PORT={port}: use a port number")
-    host = os.environ.get("HOST") or "127.0.0.1"
-    app = build(folder / "gateway" / "gateway.db")
-    web.run_app(app, host=host, port=int(port), print=None, access_log=None)
+        raise http.refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "KEY_REUSED", sentence)
+    return http.json_answer(charge, _HTTP_STATUS[charge.status])
 
 
 if __name__ == "__main__":
-    main()
+    http.run("gateway", PORT, build)
