@@ -17,9 +17,9 @@ STACK := $(PY) -m infra.stack
 LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-config --custom-compile-command "make lock"
 
-# These take one part: nats, redis, gateway, order, product, coupon or payment.
+# These take one part: a service, nats, redis, or a simulator.
 require_service = @test -n "$(SERVICE)" || { \
-	echo "Say which part: make $@ SERVICE=nats|redis|gateway|order|product|coupon|payment" >&2; exit 2; }
+	echo "Say which part: make $@ SERVICE=order (make status lists them)" >&2; exit 2; }
 
 .PHONY: help
 help: ## list the targets
@@ -49,7 +49,7 @@ logs: $(VENV)/.installed-runtime ## the logs [SERVICE=...]; follows them in a te
 env: $(VENV)/.installed-runtime ## the addresses of what runs, as KEY=value lines
 	@$(STACK) env
 
-stop: $(VENV)/.installed-runtime ## stop one part: SERVICE=nats|redis|gateway|order|product|coupon|payment
+stop: $(VENV)/.installed-runtime ## stop one part, as make status lists them: SERVICE=...
 	$(require_service)
 	@$(STACK) stop $(SERVICE)
 

@@ -18,8 +18,8 @@ from events.permissions import users_conf
 from events.reactions import Reactions
 
 ROOT = Path(__file__).parent.parent
-PARTICIPANTS = ("order", "product", "coupon", "payment")
-"""The packages whose `reactions` module takes part. A new participant is added here."""
+PARTICIPANTS = ("order", "product", "coupon", "payment", "dataplatform")
+"""The services: the packages whose `reactions` module takes part. A new one is added here."""
 
 
 class Choreography:

@@ -31,3 +31,8 @@ gate = Counter("shop_gate_verdicts_total", "Orders of hot products by verdict.",
 gate_drift = Gauge(
     "shop_gate_drift_units", "How far limits were off, over all hot products, before renewal."
 )
+deliveries = Counter(
+    "shop_deliveries_total",
+    "Tries to send an order to the data platform: accepted, not_now, refused or not_tried.",
+    ["outcome"],
+)

@@ -130,13 +130,15 @@ class Service(Generic[W]):
         if self.settings.quarantine:
             log.warning("in quarantine: it hears the whole stream again, and says nothing")
             return listening
+        working = [self._clean_up(), *(self._watch(timer) for timer in self.participant.timers)]
+        if not self.participant.reactions.says:  # it has nothing to publish, or to say again
+            return [*listening, *working]
         return [
             *listening,
+            *working,
             self.relay.run(),
             self.reconciler.run(),
             self.repeater.run(),
-            self._clean_up(),
-            *(self._watch(timer) for timer in self.participant.timers),
         ]
 
     async def stop(self) -> None:

@@ -9,7 +9,13 @@ import msgspec
 
 from infra.errors import ConfigurationError
 
-PORTS = {"order": 8181, "product": 8182, "payment": 8183, "coupon": 8184}
+PORTS = {
+    "order": 8181,
+    "product": 8182,
+    "payment": 8183,
+    "coupon": 8184,
+    "dataplatform": 8185,
+}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     order_timeout_seconds: float
     wait_timeout_seconds: float
     payment_gateway_url: str | None
+    data_platform_url: str | None
     redis_url: str | None
     quarantine: bool
 
@@ -73,8 +80,9 @@ def from_environment(service: str, environment: Mapping[str, str] | None = None)
         repeat_after_seconds=_whole(env, "REPEAT_AFTER_SECONDS", 30, 1, 24 * 3600),
         order_timeout_seconds=_whole(env, "ORDER_TIMEOUT_SECONDS", 600, 1, 30 * 24 * 3600),
         wait_timeout_seconds=_whole(env, "WAIT_TIMEOUT_SECONDS", 3600, 1, 30 * 24 * 3600),
-        payment_gateway_url=_url(env, "PAYMENT_GATEWAY_URL", "http", "https"),
-        redis_url=_url(env, "REDIS_URL", "redis", "rediss", "unix"),
+        payment_gateway_url=_base_url(env, "PAYMENT_GATEWAY_URL", "http", "https"),
+        data_platform_url=_url(env, "DATA_PLATFORM_URL", "http", "https"),
+        redis_url=_base_url(env, "REDIS_URL", "redis", "rediss", "unix"),
         quarantine=bool(_whole(env, "QUARANTINE", 0, 0, 1)),
     )
 
@@ -91,4 +99,10 @@ def _url(env: Mapping[str, str], name: str, *schemes: str) -> str | None:
     if text and text.partition("://")[0] not in schemes:
         known = " or ".join(f"{scheme}://" for scheme in schemes)
         raise ConfigurationError(f"{name}={text}: use an address that begins with {known}")
-    return text.rstrip("/") if text else None
+    return text or None
+
+
+def _base_url(env: Mapping[str, str], name: str, *schemes: str) -> str | None:
+    """An address to which paths are added."""
+    text = _url(env, name, *schemes)
+    return text and text.rstrip("/")

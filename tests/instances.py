@@ -15,15 +15,18 @@ from tests.stack import ROOT, SERVICES, free_port
 
 @asynccontextmanager
 async def second_instances(
-    environment: Mapping[str, str], services: Sequence[str] = SERVICES
+    environment: Mapping[str, str], services: Sequence[str] = SERVICES, **settings: str
 ) -> AsyncIterator[dict[str, str]]:
-    """One more process of each service, on the same databases. Gives their addresses."""
+    """One more process of each service, on the same databases. Gives their addresses.
+
+    `settings` are theirs alone.
+    """
     addresses = dict(environment)
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for service in services:
             port = free_port()
-            processes.append(second_instance(environment, service, port))
+            processes.append(second_instance(environment, service, port, **settings))
             addresses[f"{service.upper()}_URL"] = f"http://127.0.0.1:{port}"
         async with Opened(addresses) as twin:
             for service in services:
@@ -37,13 +40,14 @@ async def second_instances(
 
 
 def second_instance(
-    environment: Mapping[str, str], service: str, port: int
+    environment: Mapping[str, str], service: str, port: int, **settings: str
 ) -> subprocess.Popen[bytes]:
     stack = config.recorded(Path(environment["STATE_DIR"]))
     assert stack is not None
     variables = launch.environment(stack, service, environment)
     variables |= {f"{service.upper()}_PORT": str(port)}
     variables.pop("INSTANCE", None)  # each instance is then named after its port
+    variables |= settings
     command = [sys.executable, "-m", service]
     return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL)
 

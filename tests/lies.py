@@ -7,6 +7,7 @@ from infra.stack.audit import (
     coupons,
     delivery,
     orders,
+    platform_deliveries,
     sales,
     stock,
     waiting,
@@ -347,6 +348,7 @@ LIES = (
             ("coupon", "poor", "PaymentFailed"),
             ("coupon", "poor", "StockRestored"),
             ("order", "product", "ProductChanged"),
+            ("dataplatform", "plain", "OrderCompleted"),
         )
     ),
     Lie(
@@ -422,5 +424,36 @@ LIES = (
         "UPDATE payments SET state = 'INTENT', updated_at = :long_ago WHERE order_id = :card",
         order="card",
         event="PaymentCompleted or PaymentFailed",
+    ),
+    Lie(
+        "dataplatform",
+        platform_deliveries.OWED,
+        "DELETE FROM deliveries WHERE order_id = :plain",
+        order="plain",
+        event="OrderCompleted",
+    ),
+    Lie(
+        "dataplatform",
+        platform_deliveries.OWED,
+        "DELETE FROM deliveries WHERE order_id = :cancelled",
+        order="cancelled",
+        event="OrderCompleted",
+    ),
+    Lie(
+        "dataplatform",
+        platform_deliveries.OWED,
+        "UPDATE deliveries SET order_id = :poor WHERE order_id = :plain",
+        order="poor",
+    ),
+    Lie(
+        "dataplatform",
+        platform_deliveries.ACCEPTED,
+        "UPDATE deliveries SET order_id = :poor WHERE order_id = :plain",
+        order="poor",
+    ),
+    Lie(
+        "dataplatform",
+        platform_deliveries.ACCEPTED,
+        "DELETE FROM deliveries WHERE order_id = :plain",
     ),
 )

@@ -237,7 +237,7 @@ class Shop:
         await until(all_ready, f"{services or SERVICES} are ready", timeout_seconds=60)
 
     async def quiet(self) -> None:
-        """Wait until nothing is under way: no event unpublished, none unheard."""
+        """Wait until nothing is under way: no event unpublished, none unheard, no order unsent."""
 
         async def idle() -> bool:
             # In this order: what a consumer has acknowledged is committed, what it led to is in the
@@ -252,6 +252,8 @@ class Shop:
                 for service in SERVICES:
                     if (await self.get(service, "/api/v1/ops/outbox"))["total"]:
                         return False
+                if (await self.get("dataplatform", "/api/v1/ops/owed"))["items"]:
+                    return False
                 return bool((await jetstream.stream_info("SAGA")).state.last_seq == before)
 
         await until(idle, "nothing is under way", timeout_seconds=60)

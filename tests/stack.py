@@ -6,6 +6,7 @@ so the suite runs beside a stack that is up, and every process is stopped by its
 
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,29 +14,36 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.stack.config import DEFAULT_PORTS, SERVICES
+
+__all__ = ["ROOT", "SERVICES", "copy_project", "free_port", "run_stack", "running_stack"]
+
 ROOT = Path(__file__).parent.parent
-SERVICES = ("order", "product", "coupon", "payment")
-PARTS = (*SERVICES, "nats", "nats_monitor", "redis", "gateway")
 
 
 @contextmanager
-def running_stack(folder: Path, **settings: str) -> Iterator[Mapping[str, str]]:
-    """Start a stack in this folder, give its environment, and stop it again."""
+def running_stack(
+    folder: Path, *, root: Path | str = ROOT, **settings: str
+) -> Iterator[Mapping[str, str]]:
+    """Start a stack in this folder, give its environment, and stop it again.
+
+    `root` is where the project is: this one, or a copy.
+    """
     environment = {f"{part.upper()}_PORT": str(port) for part, port in _free_ports().items()}
     environment |= {"STATE_DIR": str(folder), "NATS_CONTEXT": ""} | settings
     environment = os.environ | environment
     try:
-        run_stack(environment, "up")
-        lines = run_stack(environment, "env").splitlines()
+        run_stack(environment, "up", root=root)
+        lines = run_stack(environment, "env", root=root).splitlines()
         yield environment | dict(line.split("=", 1) for line in lines)
     finally:
-        run_stack(environment, "down")
+        run_stack(environment, "down", root=root)
 
 
-def run_stack(environment: Mapping[str, str], *words: str) -> str:
+def run_stack(environment: Mapping[str, str], *words: str, root: Path | str = ROOT) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "infra.stack", *words],
-        cwd=ROOT,
+        cwd=root,
         env=dict(environment),
         capture_output=True,
         text=True,
@@ -44,6 +52,17 @@ def run_stack(environment: Mapping[str, str], *words: str) -> str:
     )
     assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def copy_project(target: Path) -> Path:
+    """The project's files as they are now, in another folder."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.splitlines():
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    return target
 
 
 def free_port(start: int | None = None) -> int:
@@ -57,7 +76,7 @@ def free_port(start: int | None = None) -> int:
 def _free_ports() -> dict[str, int]:
     ports: dict[str, int] = {}
     last = free_port()
-    for part in PARTS:
+    for part in DEFAULT_PORTS:
         ports[part] = last = free_port(last + 1)
     return ports
 

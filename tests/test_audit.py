@@ -18,6 +18,7 @@ from infra.stack.audit import (
     coupons,
     delivery,
     orders,
+    platform_deliveries,
     sales,
     stock,
     waiting,
@@ -74,7 +75,17 @@ def test_a_discrepancy_is_named_with_its_order_and_event(books: Books, lie: Lie)
 
 
 def test_every_check_has_a_lie_that_it_finds() -> None:
-    modules = (wallets, stock, sales, waiting, coupons, orders, delivery, card_payments)
+    modules = (
+        wallets,
+        stock,
+        sales,
+        waiting,
+        coupons,
+        orders,
+        delivery,
+        card_payments,
+        platform_deliveries,
+    )
     checks = {
         text
         for module in modules
@@ -82,7 +93,7 @@ def test_every_check_has_a_lie_that_it_finds() -> None:
         if name.isupper() and not name.startswith("_") and isinstance(text, str)
     }
     assert checks == {lie.check for lie in LIES}
-    assert len(checks) == 28
+    assert len(checks) == 30
 
 
 def test_a_product_or_a_wallet_is_named_where_no_order_is_at_fault(books: Books) -> None:
@@ -148,7 +159,7 @@ def test_the_command_says_clean_and_ends_with_0(books: Books) -> None:
     report: dict[str, Any] = json.loads(run_audit(books.environment, "--json").stdout)
     assert report["clean"] is True
     looked_at = {result["check"]: result["lookedAt"] for result in report["results"]}
-    assert len(looked_at) == 28
+    assert len(looked_at) == 30
     assert 0 not in looked_at.values()
 
 

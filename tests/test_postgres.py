@@ -10,7 +10,7 @@ import pytest
 from tests.instances import second_instances
 from tests.postgres import create_database, program, running_postgres
 from tests.saga.stream import lose, until_in_stream
-from tests.shop import Opened, Shop, order, running_stack
+from tests.shop import SERVICES, Opened, Shop, order, running_stack
 
 pytestmark = pytest.mark.skipif(
     program("initdb") is None, reason="PostgreSQL is not installed (make postgres)"
@@ -23,7 +23,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str
     with running_postgres() as server:
         databases = {
             f"{service.upper()}_DATABASE_URL": create_database(server, service + "_db")
-            for service in ("order", "product", "coupon", "payment")
+            for service in SERVICES
         }
         times = {"ORDER_TIMEOUT_SECONDS": "15", "REPEAT_AFTER_SECONDS": "1"}
         with running_stack(folder / "stack", **databases, **times) as environment:

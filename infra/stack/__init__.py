@@ -1,4 +1,4 @@
-"""The local stack: the broker, Redis and the four services under one supervisor.
+"""The local stack: the broker, Redis, simulators and the services under one supervisor.
 
     python -m infra.stack --help
 

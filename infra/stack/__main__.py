@@ -177,13 +177,19 @@ def _running() -> Stack:
 
 def _print_addresses(stack: Stack) -> None:
     _say("")
-    for service in ("order", "product", "payment", "coupon"):
-        _say(f"{service:>8}  {stack.url(service)}  (API page: {stack.url(service)}/schema)")
-    _say(f"    nats  nats://127.0.0.1:{stack.ports['nats']}  (users and passwords: make env)")
-    _say(f"   redis  {stack.redis_url or 'off'}")
-    simulated = " (a simulator)" if stack.simulates_gateway else ""
-    _say(f" gateway  {stack.gateway_url}{simulated}")
-    _say(f"   state  {stack.state_dir}")
+    simulated = " (a simulator)"
+    lines = {
+        service: f"{stack.url(service)}  (API page: {stack.url(service)}/schema)"
+        for service in SERVICES
+    } | {
+        "nats": f"nats://127.0.0.1:{stack.ports['nats']}  (users and passwords: make env)",
+        "redis": stack.redis_url or "off",
+        "gateway": stack.gateway_url + simulated * stack.simulates_gateway,
+        "platform": stack.platform_url + simulated * stack.simulates_platform,
+        "state": str(stack.state_dir),
+    }
+    for name, line in lines.items():
+        _say(f"{name:>12}  {line}")
     _say("\nmake status, make logs, make trace ORDER=..., make down")
 
 

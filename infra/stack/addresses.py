@@ -3,22 +3,24 @@
 import socket
 
 from infra.stack import passwords
-from infra.stack.config import Stack, StackError, variable
+from infra.stack.config import SERVICES, Stack, StackError, variable
 
-_SHOWN_SERVICES = ("order", "product", "payment", "coupon")
 _SHOWN_USERS = ("observer", "admin", "sys")
 
 
 def values(stack: Stack) -> dict[str, str]:
     """The addresses as environment variables."""
     secret = passwords.load(stack.state_dir)
-    found = {f"{name.upper()}_URL": stack.url(name) for name in _SHOWN_SERVICES}
+    found = {f"{name.upper()}_URL": stack.url(name) for name in SERVICES}
     found |= {
         f"NATS_URL_{user.upper()}": stack.nats_url(user, secret[user]) for user in _SHOWN_USERS
     }
     if stack.redis_url:
         found["REDIS_URL"] = stack.redis_url
     found["GATEWAY_URL"] = stack.gateway_url
+    found["PLATFORM_URL"] = (
+        stack.url("platform") if stack.simulates_platform else stack.platform_url
+    )
     found["STATE_DIR"] = str(stack.state_dir)
     return found
 

@@ -13,20 +13,21 @@ from pathlib import Path
 
 import msgspec
 
+from events.choreography import PARTICIPANTS
+from infra.settings import PORTS
+
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = ("order", "product", "coupon", "payment")
-PARTS = ("nats", "redis", "gateway", *SERVICES)
+SERVICES = PARTICIPANTS
+SIMULATORS = ("gateway", "platform")
+PARTS = ("nats", "redis", *SIMULATORS, *SERVICES)
 NATS_USERS = (*SERVICES, "admin", "observer", "sys")
 
-DEFAULT_PORTS = {
-    "order": 8181,
-    "product": 8182,
-    "payment": 8183,
-    "coupon": 8184,
+DEFAULT_PORTS = PORTS | {
     "nats": 4222,
     "nats_monitor": 8222,
     "redis": 6379,
     "gateway": 8190,
+    "platform": 8191,
 }
 
 # Linux allows 108 bytes and macOS 104; supervisord first binds a longer, temporary name.
@@ -52,6 +53,10 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
     """Where payments by card go."""
     simulates_gateway: bool
     """False: PAYMENT_GATEWAY_URL names another gateway than the simulator."""
+    platform_url: str
+    """Where completed orders are sent."""
+    simulates_platform: bool
+    """False: DATA_PLATFORM_URL names another platform than the simulator."""
 
     def url(self, service: str) -> str:
         return f"http://127.0.0.1:{self.ports[service]}"
@@ -65,6 +70,7 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
         left_out = {
             "redis": self.redis_server is None,
             "gateway": not self.simulates_gateway,
+            "platform": not self.simulates_platform,
         }
         return tuple(part for part in PARTS if not left_out.get(part))
 
@@ -93,6 +99,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
         raise StackError(f"{' and '.join(names)} are the same port. Give each one of its own.")
     elsewhere = environment.get("REDIS_URL")
     gateway = environment.get("PAYMENT_GATEWAY_URL")
+    platform = environment.get("DATA_PLATFORM_URL")
     redis_server = None if elsewhere else shutil.which("redis-server")
     own_url = f"redis://127.0.0.1:{ports['redis']}/0" if redis_server else None
     return Stack(
@@ -103,6 +110,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
         redis_url=elsewhere or own_url,
         gateway_url=gateway or f"http://127.0.0.1:{ports['gateway']}",
         simulates_gateway=not gateway,
+        platform_url=platform or f"http://127.0.0.1:{ports['platform']}/v1/orders",
+        simulates_platform=not platform,
     )
 
 

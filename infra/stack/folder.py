@@ -9,7 +9,7 @@ from pathlib import Path
 
 from infra.stack.config import MARKER, Stack, StackError
 
-_SUBFOLDERS = ("db", "gateway", "logs", "nats", "pids", "redis")
+_SUBFOLDERS = ("db", "gateway", "logs", "nats", "pids", "platform", "redis")
 # Made by a service that was run by hand before any `make up`.
 _OURS_WITHOUT_MARKER = {*_SUBFOLDERS, MARKER}
 

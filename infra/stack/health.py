@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import httpx
 import redis
 
-from infra.stack.config import SERVICES, Stack
+from infra.stack.config import SERVICES, SIMULATORS, Stack
 from infra.stack.waiting import wait_until
 
 _TIMEOUT_SECONDS = 2.0
@@ -17,7 +17,7 @@ def ready(stack: Stack, part: str) -> bool:
         return _redis_answers(stack)
     if part == "nats":
         return _is_ok(f"http://127.0.0.1:{stack.ports['nats_monitor']}/healthz")
-    path = "/health" if part == "gateway" else "/health/ready"
+    path = "/health" if part in SIMULATORS else "/health/ready"
     return _is_ok(f"{stack.url(part)}{path}")
 
 

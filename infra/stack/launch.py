@@ -10,24 +10,28 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.stack import config, passwords, pids
-from infra.stack.config import ROOT, SERVICES, Stack, StackError
+from infra.stack import config, passwords, pids, supervision
+from infra.stack.config import ROOT, SERVICES, SIMULATORS, Stack, StackError
 
 # supervisord closes every descriptor from 5 up when it starts, so its lock has to stand below.
 _SUPERVISOR_LOCK = 3
+
+# Nobody waits for what they do: on a busy machine the orders go first.
+_BACKGROUND = ("dataplatform", "platform")
+_BACKGROUND_NICENESS = 5
 
 
 def command(stack: Stack, part: str) -> list[str]:
     """The program that a part is, with its arguments."""
     if part == pids.SUPERVISOR:
-        configuration = str(ROOT / "infra" / "supervisord.conf")
+        configuration = str(supervision.configuration(stack))
         return [sys.executable, "-m", "supervisor.supervisord", "-c", configuration]
     if part == "nats":
         return _nats(stack)
     if part == "redis":
         return _redis(stack)
-    if part == "gateway":
-        return [sys.executable, "-m", "infra.simulators.gateway"]
+    if part in SIMULATORS:
+        return [sys.executable, "-m", f"infra.simulators.{part}"]
     return [sys.executable, "-m", part]
 
 
@@ -44,9 +48,9 @@ def environment(stack: Stack, part: str, inherited: Mapping[str, str]) -> dict[s
         return plain | secrets | {"NATS_SYNC_INTERVAL": sync}
     if part == "redis":
         return plain
-    if part == "gateway":
-        port = str(stack.ports["gateway"])
-        return plain | {"STATE_DIR": str(stack.state_dir), "GATEWAY_PORT": port}
+    if part in SIMULATORS:
+        port = str(stack.ports[part])
+        return plain | {"STATE_DIR": str(stack.state_dir), config.variable(part): port}
     return plain | _service_environment(stack, part, secret[part], inherited)
 
 
@@ -66,6 +70,8 @@ def _service_environment(
         values["QUARANTINE"] = "1"
     if service == "payment":
         values["PAYMENT_GATEWAY_URL"] = stack.gateway_url
+    if service == "dataplatform":
+        values["DATA_PLATFORM_URL"] = stack.platform_url
     if stack.redis_url:
         values["REDIS_URL"] = stack.redis_url
     return values
@@ -80,8 +86,6 @@ def _supervisor_environment(stack: Stack, inherited: Mapping[str, str]) -> dict[
         "STACK_ROOT": str(ROOT),
         "STACK_PYTHON": sys.executable,
         "STACK_SOCKET": str(stack.socket),
-        "STACK_RUNS_REDIS": "true" if stack.redis_server else "false",
-        "STACK_RUNS_GATEWAY": "true" if stack.simulates_gateway else "false",
     }
 
 
@@ -89,7 +93,7 @@ def _withheld(name: str) -> bool:
     """What is another part's secret, the supervisor's or make's business, or set anew below."""
     others = {f"{service.upper()}_DATABASE_URL" for service in SERVICES}
     not_passed_on = ("NATS_PASSWORD", "STACK_", "SUPERVISOR_", "MAKE", "MFLAGS")
-    others |= {"NATS_URL", "REDIS_URL", "PAYMENT_GATEWAY_URL"}
+    others |= {"NATS_URL", "REDIS_URL", "PAYMENT_GATEWAY_URL", "DATA_PLATFORM_URL"}
     return name in others or name.startswith(not_passed_on)
 
 
@@ -121,6 +125,8 @@ def main(part: str) -> None:
     if part == pids.SUPERVISOR and descriptor != _SUPERVISOR_LOCK:
         os.dup2(descriptor, _SUPERVISOR_LOCK, inheritable=True)
         os.close(descriptor)
+    if part in _BACKGROUND:
+        os.nice(_BACKGROUND_NICENESS)
     os.chdir(ROOT)
     os.execve(arguments[0], arguments, variables)  # noqa: S606  the part takes this process's id
 

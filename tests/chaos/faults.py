@@ -17,6 +17,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from infra.stack import pids
+from infra.stack.config import SIMULATORS
 from tests.shop import SERVICES, Shop
 
 Fault = Callable[[Shop, random.Random], Awaitable[None]]
@@ -37,6 +38,8 @@ GATEWAY_RULES = (
     ("refund", "REFUND_THEN_ERROR"),
     ("refund", "REFUSE"),
 )
+
+PLATFORM_RULES = ("DROP", "ERROR", "HANG", "OVERLOADED", "ACCEPT_THEN_HANG", "ACCEPT_THEN_ERROR")
 
 
 async def command(shop: Shop, *words: str) -> None:
@@ -133,9 +136,18 @@ async def gateway_misbehaves(shop: Shop, chance: random.Random) -> None:
         await shop.call("gateway", "POST", "/control/behaviours", rule)
 
 
+async def platform_misbehaves(shop: Shop, chance: random.Random) -> None:
+    does, times = chance.choice(PLATFORM_RULES), chance.randint(1, 20)
+    rule = {"does": does, "times": times, "seconds": 2.0}
+    with suppress(OSError):
+        await shop.call("platform", "POST", "/control/behaviours", rule)
+
+
+KILLED = (*SERVICES, "nats", "redis", *SIMULATORS)
+
 FAULTS: dict[str, Fault] = {
-    **{f"kill -9 {part}": killed(part) for part in (*SERVICES, "nats", "redis", "gateway")},
-    **{f"{part} hangs": hanging(part) for part in (*SERVICES, "nats", "gateway")},
+    **{f"kill -9 {part}": killed(part) for part in KILLED},
+    **{f"{part} hangs": hanging(part) for part in (*SERVICES, "nats", *SIMULATORS)},
     "all services killed": all_services_killed,
     "broker's store wiped": broker_wiped,
     "broker's store set back": broker_set_back,
@@ -143,6 +155,7 @@ FAULTS: dict[str, Fault] = {
     "a database is locked": database_locked,
     "a disk is full": disk_full,
     "the gateway misbehaves": gateway_misbehaves,
+    "the data platform misbehaves": platform_misbehaves,
 }
 
 

@@ -9,6 +9,7 @@ from time import monotonic
 import msgspec
 
 from infra.stack.audit import Discrepancy
+from infra.stack.config import SIMULATORS
 from tests.books import found_wrong
 from tests.chaos.faults import FAULTS, command
 from tests.chaos.shoppers import Shoppers
@@ -92,7 +93,8 @@ class Storm:
     async def _calm_down(self) -> None:
         """Nothing is harmed any more, and everything runs."""
         await self._shop.ready()
-        await self._shop.call("gateway", "DELETE", "/control/behaviours")
+        for simulator in SIMULATORS:
+            await self._shop.call(simulator, "DELETE", "/control/behaviours")
         await command(self._shop, "status")
 
     async def _until_ended(self) -> list[str]:

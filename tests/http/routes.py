@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from tests.stack import SERVICES
+
 LARGEST = 10**9
 UUID_EXAMPLE = "7b0e3a52-6f0c-4c64-9a39-2f1d5f9f8a11"
 NOBODY = "c5f2f0d4-8a43-4f0e-8f5b-0d2f4c1b9e77"
@@ -279,14 +281,21 @@ ROUTES = (
     ),
     Route("payment", "GET", "/api/v1/payments", query={"orderId": Query(_BAD_IDS, required=True)}),
     Route("payment", "GET", "/api/v1/payments/{}", unknown="PAYMENT_NOT_FOUND"),
+    Route(
+        "dataplatform",
+        "GET",
+        "/api/v1/deliveries",
+        query={"status": Query(_BAD_STATES), **_PAGING},
+    ),
+    Route("dataplatform", "GET", "/api/v1/deliveries/{}", unknown="DELIVERY_NOT_FOUND"),
     *(
         Route(service, method, path, unknown=unknown, query=query)
-        for service in ("order", "product", "coupon", "payment")
+        for service in SERVICES
         for method, path, unknown, query in _OPERATIONS
     ),
     *(
         Route(service, "GET", path)
-        for service in ("order", "product", "coupon", "payment")
+        for service in SERVICES
         for path in ("/health/live", "/health/ready", "/metrics")
     ),
 )

@@ -12,7 +12,7 @@ from tests.shop import SERVICES, Json, Opened, Shop, order, running_stack, until
 
 TOKEN = "open-sesame"
 ALLOWED = {"Authorization": f"Bearer {TOKEN}"}
-OPERATIONS = [route for route in ROUTES if "/ops/" in route.path]
+OPERATIONS = [route for route in ROUTES if "/ops/" in route.path or "/deliveries" in route.path]
 LETTER = {
     *("id", "stream", "sequence", "subject", "headers", "body", "reason", "error"),
     *("createdAt", "redrivenAt"),

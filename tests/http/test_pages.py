@@ -79,6 +79,8 @@ async def test_counters_move_when_an_order_runs(shop: Shop) -> None:
         ("payment", "saga_events_said_total", {"event": "PaymentCompleted"}),
         ("order", "saga_events_heard_total", {"event": "PaymentCompleted"}),
         ("order", "saga_events_said_total", {"event": "OrderCompleted"}),
+        ("dataplatform", "saga_events_heard_total", {"event": "OrderCompleted"}),
+        ("dataplatform", "shop_deliveries_total", {"outcome": "accepted"}),
     ]
     for service, name, labels in expected:
         # Counted after the commit, so perhaps a moment after the order has ended.

@@ -13,7 +13,9 @@ from tests.simulation.machines import PARTICIPANTS, Cluster
 
 _STATUS = {state: status.value for status, states in STATES.items() for state in states}
 _HEARERS = {
-    event.__name__: flow.hearers(event) for flow in [load()] for event in flow.contract.values()
+    event.__name__: flow.hearers(event)
+    for flow in [load(PARTICIPANTS)]
+    for event in flow.contract.values()
 }
 _DONE = {"coupon": "SETTLED", "product": "SOLD", "payment": "CAPTURED"}
 _UNDONE = {

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from events.choreography import PARTICIPANTS as SERVICES
+
 ROOT = Path(__file__).parent.parent.parent
 FORBIDDEN = ("sqlalchemy", "nats", "litestar", "redis", "asyncio")
-SERVICES = ("order", "product", "coupon", "payment")
 PURE = [
     "events",
     *sorted(f"events.{path.stem}" for path in (ROOT / "events").glob("[!_]*.py")),

@@ -1,5 +1,5 @@
-"""Do money, stock, coupons and events add up? Asked of the four databases, the stream and the
-payment gateway's statement.
+"""Do money, stock, coupons and events add up? Asked of the services' databases, the stream, and the
+statements of the payment gateway and the data platform.
 
     python -m infra.stack.audit [--quiet-seconds 5] [--limit-seconds 60] [--json]
 
@@ -11,7 +11,7 @@ It may run beside live traffic, and then what is under way is not mistaken for w
 - Each database is read in one transaction, so whatever stands in one database alone (a wallet and
   its ledger) is judged at any moment.
 - How far each consumer has come is read first, then the databases, then the stream and the
-  gateway's statement. So an event that its reader had acknowledged must be in the inbox, and one
+  statements. So an event that its reader had acknowledged must be in the inbox, and one
   that was noted as published must be in the stream. An order with an event that is neither is
   *under way* and left alone, for `limit_seconds` at the most.
 - What stands in several databases is judged of orders that are not under way and have been quiet

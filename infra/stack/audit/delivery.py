@@ -82,7 +82,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deliveries:
-    """What was said and heard, as the four databases have it."""
+    """What was said and heard, as the services' databases have it."""
 
     def __init__(
         self, databases: Databases, choreography: Choreography, floors: Floors, patience: Patience

@@ -10,7 +10,16 @@ from events import choreography
 from infra import settings
 from infra.errors import ConfigurationError
 from infra.stack import config
-from infra.stack.audit import card_payments, coupons, sales, stock, stream, waiting, wallets
+from infra.stack.audit import (
+    card_payments,
+    coupons,
+    platform_deliveries,
+    sales,
+    stock,
+    stream,
+    waiting,
+    wallets,
+)
 from infra.stack.audit.delivery import Deliveries, Patience
 from infra.stack.audit.findings import CannotRead, Discrepancy, Report
 from infra.stack.audit.orders import Orders
@@ -29,7 +38,7 @@ def audit(
     """Everything that does not add up in the stack that runs in this environment's STATE_DIR.
 
     Blocks, and runs an event loop of its own: `await asyncio.to_thread(audit, environment)`.
-    Raises CannotRead when a database, the broker or the gateway's statement can't be read.
+    Raises CannotRead when a database, the broker or a simulator's statement can't be read.
     """
     report = inspect(environment, quiet_seconds=quiet_seconds, limit_seconds=limit_seconds)
     return list(report.discrepancies)
@@ -64,12 +73,14 @@ def inspect(
             results += [*coupons.checks(found.coupon), *orders.checks(flow)]
             results += sales.checks(found.product, orders)
             charged = card_payments.charges(found.payment)
+            sent = platform_deliveries.deliveries(found.dataplatform)
     except msgspec.DecodeError as error:
         raise CannotRead(
             f"An order's lines are not the JSON that they should be: {error}"
         ) from error
     results += deliveries.checks(stream.contents(stack))
     results += card_payments.checks(stack, charged, patience)
+    results += platform_deliveries.checks(stack, orders, sent, patience)
     under_way = len(orders.all) - len(orders.judged)
     return Report(results=tuple(results), orders=len(orders.all), under_way=under_way)
 

@@ -1,4 +1,4 @@
-"""Where the audit reads: four databases, each in one transaction that can't write."""
+"""Where the audit reads: each service's database, in one transaction that can't write."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -25,6 +25,7 @@ class Databases:
         self.coupon = connections["coupon"]
         self.product = connections["product"]
         self.payment = connections["payment"]
+        self.dataplatform = connections["dataplatform"]
 
 
 @contextmanager

@@ -1,0 +1,74 @@
+"""The data platform's sender over HTTP: for operators, what was sent and what still waits."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Controller, get
+from litestar.params import PathParameter, QueryParameter
+
+from dataplatform import store
+from dataplatform.domain import CompletedOrder, Deliveries, Delivery, DeliveryState
+from infra.errors import NotFound
+from infra.ops import operators_only
+from infra.service import Service
+from infra.shapes import Page, Size, View, refusals
+
+OrderId = Annotated[UUID, PathParameter(name="orderId")]
+Status = Annotated[DeliveryState | None, QueryParameter(name="status")]
+
+
+class DeliveryView(View):
+    """`body` is what is sent. `attempts` counts the tries, `lastError` says why the last one failed
+    and `nextAt` when the next one is due."""
+
+    order_id: str
+    status: DeliveryState
+    attempts: int
+    last_error: str | None
+    created_at: datetime
+    next_at: datetime | None
+    sent_at: datetime | None
+    body: CompletedOrder
+
+
+class DeliveryPage(View):
+    items: list[DeliveryView]
+    page: int
+    size: int
+    total: int
+
+
+class DeliveryController(Controller):
+    path = "/deliveries"
+    tags = ("deliveries",)
+    guards = (operators_only,)
+
+    @get(summary="Completed orders, sent and waiting, newest first", responses=refusals(401))
+    async def list_all(
+        self, service: Service[Deliveries], status: Status = None, page: Page = 0, size: Size = 20
+    ) -> DeliveryPage:
+        async with service.reading() as connection:
+            found, total = await store.list_deliveries(
+                connection, state=status, offset=page * size, size=size
+            )
+        return DeliveryPage(
+            items=[_view(each) for each in found], page=page, size=size, total=total
+        )
+
+    @get("/{orderId:str}", summary="One order's delivery", responses=refusals(401, 404))
+    async def read(self, order_id: OrderId, service: Service[Deliveries]) -> DeliveryView:
+        """404 for an order that has not completed, or of which this service has not heard yet."""
+        async with service.reading() as connection:
+            delivery = await store.find_delivery(connection, str(order_id))
+        if delivery is None:
+            message = f"there is no delivery for order {order_id}; only completed orders are sent"
+            raise NotFound(message, code="DELIVERY_NOT_FOUND")
+        return _view(delivery)
+
+
+def _view(delivery: Delivery) -> DeliveryView:
+    return DeliveryView.of(delivery, status=delivery.state)
+
+
+ROUTES = [DeliveryController]

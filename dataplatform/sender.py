@@ -1,0 +1,169 @@
+"""Sends completed orders to the data platform over HTTP, and knows when it had better not.
+
+Any 2xx is an acceptance. Everything else is none yet: the delivery is put off and tried again under
+the same `Idempotency-Key`, the order's id, by which the platform knows a repeat of what it accepted
+without our hearing of it. A platform that is away or overloaded gets a rest (a circuit breaker);
+after it one delivery tries whether it is back, and then the others follow.
+"""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import aiohttp
+import msgspec
+from circuitbreaker import CircuitBreaker
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dataplatform import store
+from dataplatform.domain import LEASE_SECONDS, Accepted, CompletedOrder, NotAccepted, Send
+from events import wire
+from events.contract import OrderCompleted
+from infra import metrics
+from infra.ports import Clock
+from infra.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CALL_TIMEOUT_SECONDS = 5.0
+FAILURES_TO_OPEN = 5
+REST_SECONDS = 5
+MOST_IN_HAND = 128
+"""No more than a platform that only just answers in time can take before their leases end."""
+
+LONGEST_ERROR = 500
+"""So many bytes of an answer are kept for whoever looks into it."""
+
+_LEVELS = {"refused": logging.ERROR, "not_now": logging.WARNING}
+_NOT_NOW = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+
+class NotNow(Exception):
+    """The platform can't take anything just now, or did not answer. `wait_seconds`: Retry-After."""
+
+    def __init__(self, error: str, wait_seconds: int = 0) -> None:
+        super().__init__(error)
+        self.wait_seconds = wait_seconds
+
+
+class NeverLikeThis(Exception):
+    """The platform refuses this very request. Somebody has to look at it; it is not given up."""
+
+
+class Sender:
+    """`url` is where orders are posted to; None: nowhere yet, and they wait."""
+
+    def __init__(self, url: str | None, clock: Clock) -> None:
+        self._url = url
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+        self._in_hand: dict[str, datetime] = {}
+        self._breaker = CircuitBreaker(
+            failure_threshold=FAILURES_TO_OPEN,
+            recovery_timeout=REST_SECONDS,
+            expected_exception=NotNow,
+            name="data platform",
+        )
+        if url is None:
+            log.warning("DATA_PLATFORM_URL is not set: completed orders are kept until it is")
+
+    @property
+    def is_resting(self) -> bool:
+        """The breaker is open: no call is made for a while."""
+        return bool(self._breaker.opened)
+
+    async def due(self, connection: AsyncConnection, now: datetime, _: Settings) -> list[Send]:
+        """The deliveries to try now: as many as there is room for."""
+        self._in_hand = {order: end for order, end in self._in_hand.items() if end > now}
+        room = self._most_in_hand - len(self._in_hand)
+        if room <= 0:
+            return []
+        found = await store.due(connection, now, room)
+        self._in_hand |= dict.fromkeys(found, now + timedelta(seconds=LEASE_SECONDS))
+        return [Send(order_id=order_id) for order_id in found]
+
+    @property
+    def _most_in_hand(self) -> int:
+        if self._url is None or self._breaker.opened:
+            return 0
+        return MOST_IN_HAND if self._breaker.closed else 1
+
+    async def __call__(self, order: CompletedOrder) -> Accepted | NotAccepted:
+        """Try to send one; what came of it is the command that is returned."""
+        outcome, command = await self._try(order)
+        self._in_hand.pop(order.order_id, None)
+        metrics.deliveries.labels(outcome).inc()
+        if isinstance(command, NotAccepted) and outcome in _LEVELS:
+            about = {"orderId": command.order_id, "error": command.error}
+            log.log(_LEVELS[outcome], "the data platform has not accepted an order", extra=about)
+        return command
+
+    def told(self, answer: object) -> None:
+        """Whatever was wrong was said when it happened."""
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _try(self, order: CompletedOrder) -> tuple[str, Accepted | NotAccepted]:
+        """The outcome, as the figures name it, and as a command."""
+        order_id = order.order_id
+        if self.is_resting:
+            return "not_tried", NotAccepted(order_id=order_id, error="not tried: it gets a rest")
+        try:
+            await self._breaker.call_async(self._post, order)
+        except NotNow as problem:
+            error, wait_seconds = str(problem), problem.wait_seconds
+            command = NotAccepted(order_id=order_id, error=error, wait_seconds=wait_seconds)
+            return "not_now", command
+        except NeverLikeThis as problem:
+            return "refused", NotAccepted(order_id=order_id, error=str(problem))
+        return "accepted", Accepted(order_id=order_id)
+
+    async def _post(self, order: CompletedOrder) -> None:
+        """Raises NotNow or NeverLikeThis unless it was accepted."""
+        completed = wire.id_of(OrderCompleted, order.order_id)
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": order.order_id,
+            wire.TRACE: wire.traceparent(order.order_id, completed),
+        }
+        try:
+            async with self._open().post(
+                self._url or "",
+                data=msgspec.json.encode(order),
+                headers=headers,
+                allow_redirects=False,
+            ) as answer:
+                said = await answer.content.read(LONGEST_ERROR)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NotNow(repr(error)) from error
+        if 200 <= answer.status < 300:
+            return
+        text = said.decode(errors="replace").replace("\0", " ")  # PostgreSQL can't hold one
+        if answer.status >= 500 or answer.status in _NOT_NOW:
+            raise NotNow(f"answered {answer.status} {text}", self._wait_seconds(answer.headers))
+        raise NeverLikeThis(f"answered {answer.status} {text}")
+
+    def _wait_seconds(self, headers: Mapping[str, str]) -> int:
+        """What Retry-After asks for, in seconds or as a date; 0 where it says nothing sensible."""
+        text = headers.get("Retry-After", "")
+        with suppress(ValueError, TypeError, OverflowError):
+            if text.isascii() and text.isdigit():
+                return int(text)
+            return max(0, int((parsedate_to_datetime(text) - self._clock()).total_seconds()))
+        return 0
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None or self._session.closed:
+            timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_SECONDS)
+            self._session = aiohttp.ClientSession(timeout=timeout)
+        return self._session
