@@ -5,7 +5,6 @@ Ends with 1 when one survives, or when a mutant's text is not in the code any mo
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.mutants.table import MUTANTS, Mutant
-from tests.shop import ROOT
+from tests.stack import copy_project
 
 _LONGEST_SECONDS = 300
 
@@ -44,8 +43,7 @@ def main() -> int:
 def _judge(mutant: Mutant) -> Verdict:
     began = perf_counter()
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        copy = Path(folder) / "copy"
-        _copy(copy)
+        copy = copy_project(Path(folder) / "copy")
         file = copy / mutant.file
         text = file.read_text()
         if text.count(mutant.old) != 1:
@@ -70,20 +68,6 @@ def _run(mutant: Mutant, copy: Path) -> str:
     except subprocess.TimeoutExpired:
         return ""  # it never comes to rest: noticed too
     return "" if done.returncode == 1 else f"survived (exit {done.returncode})"
-
-
-def _copy(target: Path) -> None:
-    files = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    for name in files:
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
 
 
 def _show(verdicts: list[Verdict], console: Console) -> None:

@@ -1,0 +1,1 @@
+"""The loyalty service: points for completed orders, taken back when an order is cancelled."""
