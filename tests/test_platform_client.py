@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dataplatform import sender
+from dataplatform import sender, store
 from dataplatform.domain import Accepted, CompletedOrder, NotAccepted
 from dataplatform.sender import Sender
 from events.contract import Line
@@ -116,6 +116,42 @@ async def test_a_platform_that_is_down_gets_a_rest(client: Sender, url: str) -> 
 
     assert isinstance(await client(order()), Accepted)
     assert not client.is_resting
+
+
+async def test_one_order_tries_whether_the_platform_is_back(
+    client: Sender, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many wait: then the others follow, so many at a time."""
+    waiting = [order(number) for number in range(99)] * 2
+
+    async def find(_: Any, __: datetime, most: int) -> list[str]:
+        return [each.order_id for each in waiting[:most]]
+
+    async def due() -> int:
+        nobody: Any = None
+        return len(await client.due(nobody, NOW, nobody))
+
+    monkeypatch.setattr(store, "due", find)
+    monkeypatch.setattr(sender, "MOST_IN_HAND", 20)
+    await behave(url, "ERROR")
+    assert await due() == 20
+    assert await due() == 0  # there is no room for more
+    for each in waiting[:20]:
+        await not_accepted(client, each)
+    assert await due() == 0  # it rests
+
+    await asyncio.sleep(sender.REST_SECONDS)
+    assert await due() == 1
+    assert await due() == 0
+    await not_accepted(client, waiting[0])
+    assert await due() == 0
+
+    await forget(url)
+    await asyncio.sleep(sender.REST_SECONDS)
+    assert await due() == 1
+    await client(waiting[0])
+    assert await due() == 20
+    assert [line["deliveries"] for line in await statement(url)] == [1]
 
 
 async def test_refusing_one_order_is_not_being_down(client: Sender, url: str) -> None:

@@ -18,7 +18,7 @@ _SUPERVISOR_LOCK = 3
 
 # Nobody waits for what they do: on a busy machine the orders go first.
 _BACKGROUND = ("dataplatform", "platform")
-_BACKGROUND_NICENESS = 5
+_BACKGROUND_NICENESS = 10
 
 
 def command(stack: Stack, part: str) -> list[str]:

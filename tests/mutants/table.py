@@ -7,7 +7,7 @@ __all__ = ["MUTANTS", "Mutant"]
 
 ORDER, COUPON = "order/reactions.py", "coupon/reactions.py"
 PRODUCT, PAYMENT = "product/reactions.py", "payment/reactions.py"
-GATEWAY = "payment/gateway.py"
+GATEWAY, SENDER = "payment/gateway.py", "dataplatform/sender.py"
 COMPLETES = """order = orders.in_state(event.order_id, *OPEN)
     if order is None:
         return None
@@ -387,5 +387,26 @@ MUTANTS = (
         "tests/saga/test_repetition.py",
         "-k",
         "deaf3",
+    ),
+    tests(
+        "two instances send the same order at once",
+        "dataplatform/reactions.py",
+        "if delivery is not None and delivery.is_due(deliveries.now):",
+        "if delivery is not None:",
+        "tests/unit/test_deliveries.py",
+    ),
+    tests(
+        "an order that the data platform refuses counts as sent",
+        SENDER,
+        "if 200 <= answer.status < 300:",
+        "if 200 <= answer.status < 500:",
+        "tests/test_platform_client.py",
+    ),
+    tests(
+        "all that waits tries whether the data platform is back",
+        SENDER,
+        "return MOST_IN_HAND if self._breaker.closed else 1",
+        "return MOST_IN_HAND",
+        "tests/test_platform_client.py",
     ),
 )
