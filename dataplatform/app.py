@@ -30,7 +30,7 @@ participant: Participant[Deliveries] = Participant(
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     sender = Sender(settings.data_platform_url, ports.clock)
     sending = replace(participant, timers=(Timer(sender.due, LOOK_SECONDS),))
-    service = Service(sending, settings, ports, sender)
+    service = Service(sending, settings, ports, sender, parts=(sender,))
     return web.build(
         service,
         ROUTES,

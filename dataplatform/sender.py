@@ -9,7 +9,7 @@ after it one delivery tries whether it is back, and then the others follow.
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
@@ -19,7 +19,7 @@ from circuitbreaker import CircuitBreaker
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dataplatform import store
-from dataplatform.domain import LEASE_SECONDS, Accepted, CompletedOrder, NotAccepted, Send
+from dataplatform.domain import Accepted, CompletedOrder, Deliveries, NotAccepted, Send
 from events import wire
 from events.contract import OrderCompleted
 from infra import metrics
@@ -59,13 +59,16 @@ class NeverLikeThis(Exception):
 
 
 class Sender:
-    """`url` is where orders are posted to; None: nowhere yet, and they wait."""
+    """Carries out the errands, and says how many more there may be.
+
+    `url` is where orders are posted to; None: nowhere yet, and they wait.
+    """
 
     def __init__(self, url: str | None, clock: Clock) -> None:
         self._url = url
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
-        self._in_hand: dict[str, datetime] = {}
+        self._in_hand: set[str] = set()
         self._breaker = CircuitBreaker(
             failure_threshold=FAILURES_TO_OPEN,
             recovery_timeout=REST_SECONDS,
@@ -82,12 +85,8 @@ class Sender:
 
     async def due(self, connection: AsyncConnection, now: datetime, _: Settings) -> list[Send]:
         """The deliveries to try now: as many as there is room for."""
-        self._in_hand = {order: end for order, end in self._in_hand.items() if end > now}
         room = self._most_in_hand - len(self._in_hand)
-        if room <= 0:
-            return []
-        found = await store.due(connection, now, room)
-        self._in_hand |= dict.fromkeys(found, now + timedelta(seconds=LEASE_SECONDS))
+        found = await store.due(connection, now, room) if room > 0 else []
         return [Send(order_id=order_id) for order_id in found]
 
     @property
@@ -96,10 +95,19 @@ class Sender:
             return 0
         return MOST_IN_HAND if self._breaker.closed else 1
 
+    async def start(self, _: object) -> None:
+        """Nothing has to be made ready."""
+
+    def committed(self, deliveries: Deliveries) -> None:
+        """Count what was taken in hand: another instance may have been first with some of it."""
+        self._in_hand.update(order.order_id for order in deliveries.errands)
+
     async def __call__(self, order: CompletedOrder) -> Accepted | NotAccepted:
         """Try to send one; what came of it is the command that is returned."""
-        outcome, command = await self._try(order)
-        self._in_hand.pop(order.order_id, None)
+        try:
+            outcome, command = await self._try(order)
+        finally:
+            self._in_hand.discard(order.order_id)
         metrics.deliveries.labels(outcome).inc()
         if isinstance(command, NotAccepted) and outcome in _LEVELS:
             about = {"orderId": command.order_id, "error": command.error}

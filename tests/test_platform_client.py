@@ -10,9 +10,10 @@ import pytest
 from aiohttp import web
 
 from dataplatform import sender, store
-from dataplatform.domain import Accepted, CompletedOrder, NotAccepted
+from dataplatform.domain import Accepted, CompletedOrder, Deliveries, NotAccepted
 from dataplatform.sender import Sender
 from events.contract import Line
+from infra.rows import Rows
 from tests.platform import behave, forget, simulated, statement
 from tests.shop import free_port
 
@@ -122,14 +123,22 @@ async def test_one_order_tries_whether_the_platform_is_back(
     client: Sender, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many wait: then the others follow, so many at a time."""
-    waiting = [order(number) for number in range(99)] * 2
+    waiting = [order(number) for number in range(99)]
 
     async def find(_: Any, __: datetime, most: int) -> list[str]:
         return [each.order_id for each in waiting[:most]]
 
     async def due() -> int:
+        """How many there is room for; all of them are taken in hand."""
         nobody: Any = None
-        return len(await client.due(nobody, NOW, nobody))
+        found = {each.order_id for each in await client.due(nobody, NOW, nobody)}
+        batch = Deliveries(NOW, Rows())
+        for each in waiting:
+            if each.order_id in found:
+                batch.errands.add(each)
+        batch.keep()
+        client.committed(batch)
+        return len(found)
 
     monkeypatch.setattr(store, "due", find)
     monkeypatch.setattr(sender, "MOST_IN_HAND", 20)
