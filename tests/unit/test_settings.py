@@ -46,3 +46,12 @@ def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
 def test_a_database_driver_without_a_synchronous_twin_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="mysql"):
         Database("mysql+aiomysql://localhost/shop")
+
+
+def test_an_address_to_which_nothing_is_added_stays_as_it_is() -> None:
+    environment = {"DATA_PLATFORM_URL": "https://a/b/?c=d/", "PAYMENT_GATEWAY_URL": "http://e/f/"}
+    settings = from_environment("dataplatform", environment)
+    assert settings.data_platform_url == "https://a/b/?c=d/"
+    assert settings.payment_gateway_url == "http://e/f"
+    with pytest.raises(ConfigurationError, match="DATA_PLATFORM_URL=ftp://a"):
+        from_environment("dataplatform", {"DATA_PLATFORM_URL": "ftp://a"})
