@@ -16,10 +16,6 @@ from infra.stack.config import ROOT, SERVICES, SIMULATORS, Stack, StackError
 # supervisord closes every descriptor from 5 up when it starts, so its lock has to stand below.
 _SUPERVISOR_LOCK = 3
 
-# Nobody waits for what they do: on a busy machine the orders go first.
-_BACKGROUND = ("dataplatform", "platform")
-_BACKGROUND_NICENESS = 10
-
 
 def command(stack: Stack, part: str) -> list[str]:
     """The program that a part is, with its arguments."""
@@ -125,8 +121,6 @@ def main(part: str) -> None:
     if part == pids.SUPERVISOR and descriptor != _SUPERVISOR_LOCK:
         os.dup2(descriptor, _SUPERVISOR_LOCK, inheritable=True)
         os.close(descriptor)
-    if part in _BACKGROUND:
-        os.nice(_BACKGROUND_NICENESS)
     os.chdir(ROOT)
     os.execve(arguments[0], arguments, variables)  # noqa: S606  the part takes this process's id
 
