@@ -36,6 +36,9 @@ _NO_MONEY = (
 )
 _NO_COUPON = ("OrderCreated", "CouponRejected", "OrderFailed")
 
+_QUEUED = ("OrderCreated", "CouponUsed", "StockWaitlisted")
+_SERVED = ("StockDecremented", "PaymentCompleted", "OrderCompleted")
+
 _UNWOUND = (
     "OrderCancelRequested",
     "PaymentRefunded",
@@ -146,6 +149,32 @@ async def cancelled(stage: Stage, shop: Shop) -> Played:
     )
 
 
+async def waits(stage: Stage, shop: Shop) -> Played:
+    """An order that waits for stock, and a delivery that serves it"""
+    cake = await shop.sold_out("Lemon cake")
+    customer = await shop.customer(10 * cake.price)
+    stage.tell(f"2 x {cake.name}, of which there is none; the customer is willing to wait")
+    body = shop.order(customer, (cake, 2)) | {"onShortage": "WAIT"}
+    played = await stage.play(body, Ending("WAITING", None, _QUEUED))
+    stage.tell(f"it is number {played.order['queuePosition']} in the queue; 3 {cake.name} come in")
+    played = await stage.bring_in(played, cake, 3, Ending("COMPLETED", None, _SERVED))
+    left, booked = await shop.available(cake), await shop.booked(cake, played.order_id)
+    return played.told(
+        f"paid {played.order['payableAmount']:,} won; {left:,} {cake.name} is left",
+        position=(played.order["queuePosition"], 1),
+        booked=(booked, [-2]),
+    )
+
+
+async def followed_live(stage: Stage, shop: Shop) -> Played:
+    """An order as its customer follows it, live over HTTP"""
+    coffee = await shop.in_stock("Coffee", 1)
+    customer = await shop.customer(10 * coffee.price)
+    stage.tell(f"1 x {coffee.name}; its events as a browser's EventSource gets them")
+    played = await stage.follow(shop.order(customer, (coffee, 1)), Ending("COMPLETED", None, _PAID))
+    return played.told("told to its end")
+
+
 SCENES: tuple[Scene, ...] = (
     completes,
     with_a_coupon,
@@ -153,6 +182,8 @@ SCENES: tuple[Scene, ...] = (
     not_paid,
     foreign_coupon,
     cancelled,
+    waits,
+    followed_live,
 )
 
 

@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 from rich.console import Console
 
 from events import wire
-from infra.stack.shopping import Shop
+from infra.stack.shopping import Product, Shop
 
 _END_SECONDS = 20.0
 _COLOURS = {"order": "cyan", "coupon": "magenta", "product": "blue", "payment": "green"}
@@ -63,6 +63,15 @@ def close(played: Played, console: Console) -> bool:
     return not played.wrong
 
 
+def _ended(played: Played, order: dict[str, Any], names: list[str], ending: Ending) -> Played:
+    """The order as it is now, compared with how it should have ended."""
+    return msgspec.structs.replace(played, order=order).told(
+        "",
+        status=(order["status"], ending.status),
+        events=(sorted(names), sorted(ending.events)),
+    )
+
+
 class Stage:
     """Listens to every order: an order's first events may pass before its id is known here."""
 
@@ -113,12 +122,31 @@ class Stage:
         path = f"/api/v1/orders/{played.order_id}/cancel"
         order = await self._shop.call("order", "POST", path)
         seen = await self._print_events(played.order_id, ending, asked_at)
-        cancelled = msgspec.structs.replace(played, order=order)
-        return cancelled.told(
-            "",
-            status=(order["status"], ending.status),
-            events=(sorted(event.name for event in seen), sorted(ending.events)),
-        )
+        return _ended(played, order, [event.name for event in seen], ending)
+
+    async def bring_in(
+        self, played: Played, product: Product, quantity: int, ending: Ending
+    ) -> Played:
+        """Bring in stock for an order that waits for it, and print the events of that."""
+        brought_at = time.perf_counter()
+        await self._shop.bring_in(product, quantity)
+        seen = await self._print_events(played.order_id, ending, brought_at)
+        order = await self._shop.call("order", "GET", f"/api/v1/orders/{played.order_id}")
+        return _ended(played, order, [event.name for event in seen], ending)
+
+    async def follow(self, body: Any, ending: Ending) -> Played:
+        """Place the order and print what its live events tell a client, as the client gets it."""
+        order_id = await self._shop.place(body)
+        path = f"/api/v1/orders/{order_id}/events"
+        self.tell(f"[dim]GET {path}[/]")
+        names = []
+        async with asyncio.timeout(self._end_seconds):
+            async for name, data in self._shop.events(path):
+                names.append(name)
+                self._console.print(f"      event: {name}", soft_wrap=True)
+                self._console.print(f"      [dim]data: {data}[/]", soft_wrap=True, markup=True)
+        order = await self._shop.call("order", "GET", f"/api/v1/orders/{order_id}")
+        return _ended(Played(order_id, order, ()), order, names, ending)
 
     async def _note(self, message: Msg) -> None:
         seen_at = time.perf_counter()

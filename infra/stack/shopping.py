@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -28,8 +29,11 @@ class Shop:
         self._stack = stack
         self._http = http
 
-    async def call(self, service: str, method: str, path: str, body: Any = None) -> Any:
-        answer = await self._send(service, method, path, body)
+    async def call(
+        self, service: str, method: str, path: str, body: Any = None, **headers: str
+    ) -> Any:
+        """Header names are given as `idempotency_key="..."`."""
+        answer = await self._send(service, method, path, body, **headers)
         if not answer.is_success:
             raise StackError(
                 f"{service} answered {method} {path} with HTTP {answer.status_code}: "
@@ -61,6 +65,31 @@ class Shop:
         return msgspec.convert(
             await self.call("product", "POST", "/api/v1/products", body), Product
         )
+
+    async def sold_out(self, name: str) -> Product:
+        """A new product, of which there is nothing yet."""
+        body = {"name": name, "price": 5000, "stock": 0, "description": "made by make demo"}
+        return msgspec.convert(
+            await self.call("product", "POST", "/api/v1/products", body), Product
+        )
+
+    async def bring_in(self, product: Product, quantity: int) -> None:
+        path = f"/api/v1/products/{product.product_id}/stock"
+        body = {"delta": quantity, "reason": "DELIVERY", "bookedBy": "make demo"}
+        await self.call("product", "PATCH", path, body, idempotency_key=str(uuid4()))
+
+    async def events(self, path: str) -> AsyncIterator[tuple[str, str]]:
+        """The server-sent events that a path tells, name and data, until it ends."""
+        url = f"{self._stack.url('order')}{path}"
+        async with self._http.stream("GET", url) as answer:
+            answer.raise_for_status()
+            name = ""
+            async for line in answer.aiter_lines():
+                field, _, value = line.partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "data":
+                    yield name, value
 
     async def available(self, product: Product) -> int:
         path = f"/api/v1/products/{product.product_id}/stock"
@@ -103,5 +132,9 @@ class Shop:
         body: dict[str, Any] = {"customerId": customer, "items": items}
         return body | ({"couponId": coupon} if coupon else {})
 
-    async def _send(self, service: str, method: str, path: str, body: Any) -> httpx.Response:
-        return await self._http.request(method, f"{self._stack.url(service)}{path}", json=body)
+    async def _send(
+        self, service: str, method: str, path: str, body: Any, **headers: str
+    ) -> httpx.Response:
+        url = f"{self._stack.url(service)}{path}"
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self._http.request(method, url, json=body, headers=sent)
