@@ -259,6 +259,20 @@ MUTANTS = (
         "tests/chassis/test_statements.py",
     ),
     tests(
+        "a cancelled order stays counted as sold",
+        "product/sales.py",
+        "return _lines(event, -1)",
+        "return iter(())",
+        "tests/unit/test_sales.py",
+    ),
+    tests(
+        "sales take the place of those that were counted before",
+        "infra/statements.py",
+        "table.c[name] + new.excluded[name]",
+        "new.excluded[name]",
+        "tests/test_ranking.py",
+    ),
+    tests(
         "the lease of an order that was refused is not given back",
         "order/gate.py",
         "                await hot_stock.end([command.order_id], marker)\n",
