@@ -8,7 +8,7 @@ from infra.ports import REAL, Ports
 from infra.service import Service
 from infra.settings import Settings
 from infra.timers import Timer
-from product import history_routes, popular_routes, queue_routes, store
+from product import history_routes, popular_routes, queue_routes, store, tables
 from product.domain import SEED, UNSETTLED, Shelves
 from product.gate import Teller
 from product.ranking import Rankings
@@ -19,8 +19,8 @@ participant: Participant[Shelves] = Participant(
     reactions=reactions,
     load=store.load,
     save=store.save,
-    schema=store.schema,
-    order_rows=store.holds_table,
+    schema=tables.schema,
+    order_rows=tables.holds_table,
     unsettled=UNSETTLED,
     seed=SEED,
     timers=(Timer(store.waited_out),),

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events.contract import ProductStatus
 from product.domain import Shelves
 from product.sales import HOURS, window_start
-from product.store import HOUR_COLUMNS, products_table, sales_table
+from product.tables import HOUR_COLUMNS, products_table, sales_table
 
 log = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from product.domain import Product, Shelves
 from product.ranking import LONGEST, Ranking, best_sold
 from product.reactions import reactions
 from product.sales import window_start
+from product.tables import schema
 from tests.postgres import create_database, program, running_postgres
 from tests.unit.shelves import cancelled, completed, product, shelves
 
@@ -46,14 +47,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
     database = Database(url)
-    await database.create(tables.metadata, store.schema)
+    await database.create(tables.metadata, schema)
     await database.run(empty)
     yield database
     await database.close()
 
 
 def empty(connection: Connection) -> None:
-    for table in store.schema.sorted_tables:
+    for table in schema.sorted_tables:
         connection.execute(table.delete())
 
 

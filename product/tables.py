@@ -1,0 +1,122 @@
+"""The product service's tables, and how their rows are loaded and written."""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from events.contract import CouponUsed, Line, ProductStatus
+from infra.mapping import Appended, Mapped
+from infra.statements import adding
+from infra.tables import Json, Sequence64, Time, Uuid, Won64, index_unsettled, one_of
+from product.domain import UNSETTLED, Entry, Hold, HoldState, PriceSince, Product
+from product.queues import Place
+from product.sales import HOURS
+
+schema = MetaData()
+
+holds_table = Table(
+    "holds",
+    schema,
+    Column("order_id", Uuid, primary_key=True),
+    Column("state", one_of(HoldState), nullable=False),
+    Column("items", Json(tuple[Line, ...]), nullable=False),
+    Column("wanted", Json(CouponUsed)),
+    Column("updated_at", Time, nullable=False),
+)
+index_unsettled(holds_table, UNSETTLED)
+
+products_table = Table(
+    "products",
+    schema,
+    Column("product_id", Uuid, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("price", Won64, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("category", String(200), nullable=False),
+    Column("status", one_of(ProductStatus), nullable=False),
+    Column("available", Won64, CheckConstraint("available >= 0"), nullable=False),
+    Column("reserved", Won64, CheckConstraint("reserved >= 0"), nullable=False),
+    Column("waiting", Integer, CheckConstraint("waiting >= 0"), nullable=False),
+    Column("last_ticket", Won64, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+    Index("products_on_offer", "status", "created_at", "product_id"),
+    Index("products_of_category", "category", "status", "created_at"),
+)
+
+ledger_table = Table(
+    "stock_ledger",
+    schema,
+    Column("id", Sequence64, primary_key=True, autoincrement=True),
+    Column("product_id", Uuid, nullable=False),
+    Column("request_id", String(255), nullable=False),
+    Column("delta", Won64, nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("order_id", Uuid),
+    Column("balance_after", Won64, CheckConstraint("balance_after >= 0"), nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("booked_by", String(200)),
+    Index("stock_ledger_once_a_request", "product_id", "request_id", unique=True),
+    # With the time in it, so that a page far down, or one between two times, is counted off here.
+    Index("stock_ledger_of_product", "product_id", "id", "created_at"),
+)
+
+places_table = Table(
+    "places",
+    schema,
+    Column("product_id", Uuid, primary_key=True),
+    Column("order_id", Uuid, primary_key=True),
+    Column("ticket", Won64, nullable=False),
+    Column("quantity", Won64, nullable=False),
+    Column("waiting", Boolean, nullable=False),
+    Column("since", Time, nullable=False),
+    Index("places_of_order", "order_id"),
+)
+is_waiting = places_table.c.waiting.is_(True)
+Index(
+    "places_in_queue",
+    places_table.c.product_id,
+    places_table.c.ticket,
+    sqlite_where=is_waiting,
+    postgresql_where=is_waiting,
+)
+
+prices_table = Table(
+    "prices",
+    schema,
+    Column("id", Sequence64, primary_key=True, autoincrement=True),
+    Column("product_id", Uuid, nullable=False),
+    Column("price", Won64, nullable=False),
+    Column("since", Time, nullable=False),
+    Index("prices_of_product", "product_id", "id"),
+)
+
+HOUR_COLUMNS = tuple(f"h{hour:02}" for hour in HOURS)
+
+sales_table = Table(
+    "sales",
+    schema,
+    Column("day", Date, primary_key=True),
+    Column("product_id", Uuid, primary_key=True),
+    Column("units", Won64, nullable=False),
+    *(Column(name, Won64, nullable=False) for name in HOUR_COLUMNS),
+    Index("sales_of_whole_days", "day", "product_id", "units"),  # a ranking reads this alone
+    sqlite_with_rowid=False,
+)
+
+holds: Mapped[str, Hold] = Mapped(holds_table, Hold, "order_id")
+products: Mapped[str, Product] = Mapped(products_table, Product, "product_id")
+entries: Mapped[tuple[str, str], Entry] = Mapped(ledger_table, Entry, "product_id", "request_id")
+places: Mapped[tuple[str, str], Place] = Mapped(places_table, Place, "product_id", "order_id")
+prices: Appended[PriceSince] = Appended(prices_table, PriceSince)
+sales = adding(sales_table, ("units", *HOUR_COLUMNS), by=("day", "product_id"))
