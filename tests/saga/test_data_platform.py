@@ -146,7 +146,7 @@ async def test_what_the_platform_refuses_is_shown_and_not_given_up(shop: Shop) -
 
 
 async def test_a_crash_in_the_middle_of_a_call_loses_nothing(shop: Shop) -> None:
-    await tell(shop, "ACCEPT_THEN_HANG", times=1, seconds=4)
+    await tell(shop, "ACCEPT_THEN_HANG", times=1, seconds=20)
     [caught] = await completed(shop)
 
     async def has_it() -> bool:
