@@ -182,6 +182,8 @@ class HttpGateway:
         self, method: HTTPMethod, path: str, key: str, body: Any = None
     ) -> tuple[int, str]:
         """The status code and the body's `status`. Raises Unknown, CircuitBreakerError."""
+        if self._breaker.opened:  # `call_async` counts failures, but leaves the looking to us
+            raise CircuitBreakerError(self._breaker)
         answer: tuple[int, str] = await self._breaker.call_async(
             self._request, method, path, key, body
         )

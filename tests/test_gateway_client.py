@@ -13,7 +13,7 @@ from infra.errors import Outage
 from infra.simulators import gateway as simulator
 from payment import gateway
 from payment.errands import Action, Errand, GatewayDecided, Outcome, Purpose, TopUpDecided
-from tests.shop import free_port
+from tests.shop import free_port, until
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=2)
@@ -200,12 +200,24 @@ async def test_a_refused_refund_may_succeed_at_the_next_attempt(
     assert await outcome(client, errand(Action.REFUND, attempt=2)) is Outcome.REFUNDED
 
 
-async def test_a_gateway_that_is_down_gets_a_rest(
-    client: gateway.HttpGateway, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After so many failures few calls are made, until it answers again."""
+async def test_a_gateway_that_is_down_gets_a_rest(client: gateway.HttpGateway, url: str) -> None:
+    """After so many failures no call is made for a while; then it is asked again."""
     await behave(url, "charge", "ERROR")
-    for number in range(3):
+    while not client.is_resting:
         with pytest.raises(Outage):
-            await client(errand(key=f"{number}"))
+            await client(errand(key="before"))
+    async with aiohttp.ClientSession() as session:
+        await session.delete(f"{url}/control/behaviours")  # it is well again, and nobody knows
+
+    with pytest.raises(Outage):
+        await client(errand(key="meanwhile"))
+
     assert client.is_resting
+    assert await posted(url) == []
+    await until(lambda: rested(client), "the rest is over")
+    assert await outcome(client, errand(key="after")) is Outcome.CAPTURED
+    assert await posted(url) == [("after", "CAPTURE", 70)]
+
+
+async def rested(client: gateway.HttpGateway) -> bool:
+    return not client.is_resting
