@@ -22,7 +22,7 @@ from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler, Middleware
 
-from infra import health, ops
+from infra import examples, health, ops
 from infra.errors import Invalid, RetryLater, ShopError, Unauthorized
 from infra.messages import IdempotencyKey
 from infra.reading import StrictRequest, refuse_null
@@ -80,6 +80,7 @@ def build(
         state=State({"service": service}),
     )
     _close_bodies(app)
+    examples.show(app)
     return app
 
 

@@ -12,7 +12,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 WHOLE = {
     *("orderId", "orderTrackingId", "customerId", "status", "failReason", "items", "totalAmount"),
     *("discountAmount", "payableAmount", "couponId", "paymentMethod", "address", "cancellation"),
-    *("createdAt", "updatedAt"),
+    *("queuePosition", "createdAt", "updatedAt"),
 }
 ADDRESS = {"street": "1 Sejong-daero", "postalCode": "04524", "city": "서울"}
 
@@ -58,6 +58,7 @@ async def test_a_whole_order(shop: Shop) -> None:
         "paymentMethod": "WALLET",
         "address": ADDRESS,
         "cancellation": None,
+        "queuePosition": None,
     }
 
 

@@ -1,0 +1,82 @@
+"""Every route is shown with an example that can be used: in the OpenAPI documents and the README."""
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from litestar import Litestar
+from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
+
+from events.choreography import PARTICIPANTS
+from infra import settings
+from tests.http.routes import ROUTES
+from tests.shop import ROOT
+
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def app_of(service: str, folder: Path) -> Litestar:
+    environment = {"STATE_DIR": str(folder), "NATS_URL": "nats://127.0.0.1:1"}
+    made: Litestar = import_module(f"{service}.app").create_app(
+        settings.from_environment(service, environment)
+    )
+    return made
+
+
+def operations(app: Litestar) -> Iterator[tuple[str, Operation]]:
+    for path, item in (app.openapi_schema.paths or {}).items():
+        for method in METHODS:
+            operation = getattr(item, method)
+            if operation is not None:
+                yield f"{method.upper()} {path}", operation
+
+
+def media_of(operation: Operation) -> Iterator[OpenAPIMediaType]:
+    if isinstance(operation.request_body, RequestBody):
+        yield from operation.request_body.content.values()
+    for status, answer in (operation.responses or {}).items():
+        if status.startswith("2") and not isinstance(answer, Reference):
+            yield from (answer.content or {}).values()
+
+
+def shapes(kind: type[Any], module_prefix: str) -> Iterator[type[Any]]:
+    for each in kind.__subclasses__():
+        if each.__module__.startswith((module_prefix, "infra.")):
+            yield each
+        yield from shapes(each, module_prefix)
+
+
+@pytest.mark.parametrize("service", PARTICIPANTS)
+def test_every_body_and_answer_has_an_example_of_its_shape(service: str, tmp_path: Path) -> None:
+    app = app_of(service, tmp_path)
+    known = {each.__name__: each for each in shapes(msgspec.Struct, service)}
+    shown = 0
+    for name, operation in operations(app):
+        for media in media_of(operation):
+            assert media.example, name
+            if isinstance(media.schema, Reference):
+                msgspec.convert(media.example, known[media.schema.value])
+                shown += 1
+        for parameter in operation.parameters or ():
+            if not isinstance(parameter, Reference) and parameter.param_in == "path":
+                assert parameter.example, name
+    assert shown >= 5
+
+
+def test_the_readme_names_every_route_with_an_example() -> None:
+    readme = (ROOT / "README.md").read_text()
+    named = {
+        (method, re.sub(r"\{\w+\}", "{}", path))
+        for method, path in re.findall(r"^\| `([A-Z]+) ([^` ]+)` \| [^|]*`", readme, re.MULTILINE)
+    }
+    of_each = ("/health/", "/metrics", "/api/v1/ops/", "/schema")
+    own = {
+        (r.method, r.path.removeprefix("/api/v1/"))
+        for r in ROUTES
+        if not r.path.startswith(of_each)
+    }
+    assert {(method, path.removeprefix("/")) for method, path in named} >= own
