@@ -210,6 +210,13 @@ MUTANTS = (
         "tests/test_gateway_client.py",
     ),
     tests(
+        "a gateway that rests is called all the same",
+        GATEWAY,
+        "        if self._breaker.opened:  #",
+        "        if False:  #",
+        "tests/test_gateway_client.py",
+    ),
+    tests(
         "a gateway's 5xx counts as declined",
         GATEWAY,
         '            raise Unknown(f"answered {answer.status}")\n        reply',

@@ -16,6 +16,7 @@ from infra import settings
 from tests.http.routes import ROUTES
 from tests.shop import ROOT
 
+README = (ROOT / "README.md").read_text()
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -68,15 +69,25 @@ def test_every_body_and_answer_has_an_example_of_its_shape(service: str, tmp_pat
 
 
 def test_the_readme_names_every_route_with_an_example() -> None:
-    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| (`(?:GET|POST|PATCH|DELETE) .*?`) \| (.+) \|$", README, re.MULTILINE)
     named = {
-        (method, re.sub(r"\{\w+\}", "{}", path))
-        for method, path in re.findall(r"^\| `([A-Z]+) ([^` ]+)` \| [^|]*`", readme, re.MULTILINE)
+        re.sub(r"\{\w+\}", "{}", route)
+        for routes, example in rows
+        if "`" in example
+        for route in re.findall(r"`([A-Z]+ [^`]+)`", routes)
     }
-    of_each = ("/health/", "/metrics", "/api/v1/ops/", "/schema")
-    own = {
-        (r.method, r.path.removeprefix("/api/v1/"))
-        for r in ROUTES
-        if not r.path.startswith(of_each)
-    }
-    assert {(method, path.removeprefix("/")) for method, path in named} >= own
+    assert named == {f"{r.method} {r.path.removeprefix('/api/v1')}" for r in ROUTES}
+
+
+def test_the_readmes_examples_are_what_they_are_examples_of() -> None:
+    """Each goes to the path in its row, and by its method."""
+    shown = re.findall(r"^\| `([A-Z]+) (/[^`]+)` \| `([^`]+)`", README, re.MULTILINE)
+    assert len(shown) > 40
+    for method, path, example in shown:
+        given = re.search(r"-X ([A-Z]+)", example)
+        told = given[1] if given else ("POST" if " -d " in example else "GET")
+        address = re.search(r"\$[OPWCD](/[^ ?\"]+)", example)
+        assert address is not None, example
+        pattern = re.sub(r"\{\w+\}", r"(\\$[A-Z]+|\\d+)", path)
+        assert told == method, example
+        assert re.fullmatch(pattern, address[1]), example
