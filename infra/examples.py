@@ -5,6 +5,7 @@ means the same everywhere; what is not listed is shown by its type. Ids are thos
 first data, so that an example can be sent as it is.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from litestar import Litestar
@@ -122,17 +123,10 @@ class _Maker:
     def _of(self, schema: Schema | Reference, name: str, *, is_sent: bool) -> Any:
         """An example of this shape, for a field of this name. What may be left out is not sent."""
         if isinstance(schema, Reference):
-            if schema.value in _BODIES:
-                return _BODIES[schema.value]
-            schema = self._schemas[schema.value]
+            known = _BODIES.get(schema.value)
+            return known or self._of(self._schemas[schema.value], name, is_sent=is_sent)
         if schema.one_of:
-            shapes = [each for each in schema.one_of if not _is_null(each)]
-            has_null = len(shapes) < len(schema.one_of)
-            if has_null and name not in _EXAMPLES and name != "address":
-                return None
-            return self._of(shapes[0], name, is_sent=is_sent)
-        if schema.enum:
-            return schema.enum[0]
+            return self._of_either(schema.one_of, name, is_sent=is_sent)
         if schema.properties:
             names = (schema.required or ()) if is_sent else schema.properties
             return {
@@ -140,7 +134,14 @@ class _Maker:
             }
         if isinstance(schema.items, Schema | Reference):
             return [self._of(schema.items, name, is_sent=is_sent)]
-        return _plain(schema, name)
+        return schema.enum[0] if schema.enum else _plain(schema, name)
+
+    def _of_either(self, shapes: Sequence[Schema | Reference], name: str, *, is_sent: bool) -> Any:
+        """What may be null is null, unless there is something to show."""
+        told = [each for each in shapes if not _is_null(each)]
+        if len(told) < len(shapes) and name not in _EXAMPLES and name != "address":
+            return None
+        return self._of(told[0], name, is_sent=is_sent)
 
 
 def _is_null(schema: Schema | Reference) -> bool:

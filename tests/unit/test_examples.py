@@ -1,4 +1,4 @@
-"""Every route is shown with an example that can be used: in the OpenAPI documents and the README."""
+"""Every route is shown with an example: in the OpenAPI documents, and in the README."""
 
 import re
 from collections.abc import Iterator
