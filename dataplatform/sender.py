@@ -19,7 +19,14 @@ from circuitbreaker import CircuitBreaker
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dataplatform import store
-from dataplatform.domain import Accepted, CompletedOrder, Deliveries, NotAccepted, Send
+from dataplatform.domain import (
+    LEASE_SECONDS,
+    Accepted,
+    CompletedOrder,
+    Deliveries,
+    NotAccepted,
+    Send,
+)
 from events import wire
 from events.contract import OrderCompleted
 from infra import metrics
@@ -68,7 +75,7 @@ class Sender:
         self._url = url
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
-        self._in_hand: set[str] = set()
+        self._in_hand: dict[str, datetime] = {}
         self._breaker = CircuitBreaker(
             failure_threshold=FAILURES_TO_OPEN,
             recovery_timeout=REST_SECONDS,
@@ -85,6 +92,7 @@ class Sender:
 
     async def due(self, connection: AsyncConnection, now: datetime, _: Settings) -> list[Send]:
         """The deliveries to try now: as many as there is room for."""
+        self._in_hand = {each: until for each, until in self._in_hand.items() if until > now}
         room = self._most_in_hand - len(self._in_hand)
         found = await store.due(connection, now, room) if room > 0 else []
         return [Send(order_id=order_id) for order_id in found]
@@ -99,15 +107,20 @@ class Sender:
         """Nothing has to be made ready."""
 
     def committed(self, deliveries: Deliveries) -> None:
-        """Count what was taken in hand: another instance may have been first with some of it."""
-        self._in_hand.update(order.order_id for order in deliveries.errands)
+        """Count what was taken in hand: another instance may have been first with some of it.
+
+        For as long as its lease at most: an errand that is still under way is not begun again, so
+        nobody would take it off.
+        """
+        lease_ends = deliveries.after(LEASE_SECONDS)
+        self._in_hand |= {order.order_id: lease_ends for order in deliveries.errands}
 
     async def __call__(self, order: CompletedOrder) -> Accepted | NotAccepted:
         """Try to send one; what came of it is the command that is returned."""
         try:
             outcome, command = await self._try(order)
         finally:
-            self._in_hand.discard(order.order_id)
+            self._in_hand.pop(order.order_id, None)
         metrics.deliveries.labels(outcome).inc()
         if isinstance(command, NotAccepted) and outcome in _LEVELS:
             about = {"orderId": command.order_id, "error": command.error}

@@ -141,7 +141,13 @@ class Batch(Generic[W]):
             return Done(replayed=True)
         said = self._participant.reactions.react(opened.event, self.working_set)
         sealed = tuple(
-            wire.seal(event, self._now, cause_id=opened.event_id, parent_trace=opened.traceparent)
+            wire.seal(
+                event,
+                self._now,
+                cause_id=opened.event_id,
+                # What is said of another order belongs to that one's trace.
+                parent_trace=opened.traceparent if event.key == opened.event.key else None,
+            )
             for event in said
         )
         seen.add(opened.event_id)

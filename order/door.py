@@ -29,11 +29,14 @@ class Door:
     async def start(self, _: Service[Orders]) -> None: ...
 
     def committed(self, working_set: Orders) -> None:
-        """A batch is done: look at the orders that it has brought to an end."""
+        """A batch is done: look at the orders that it has brought to an end.
+
+        One that waited for stock tells nothing of how busy we are.
+        """
         ages = [
             (working_set.now - order.created_at).total_seconds()
             for order in working_set.orders.updated
-            if order.state in _ENDS and order.attempt == 0
+            if order.state in _ENDS and order.attempt == 0 and order.queue_position is None
         ]
         if ages:
             self._admission.ended(len(ages), min(ages))

@@ -138,13 +138,13 @@ class Listener:
             with suppress(wire.Unreadable):  # not an event, so no step either
                 opened = wire.read(message.subject, message.body, message.headers)
                 if opened.event_id not in self._told:
-                    steps.setdefault(opened.event_id, step_of(message))
+                    steps.setdefault(opened.event_id, step_of(message, opened.event_id))
         self._told |= steps.keys()
         self._may_be_over |= any(step.name in _LAST_WORDS for step in steps.values())
         after, self._after = self._after, None
-        found = list(steps)
-        first = found.index(after) + 1 if after in found else 0
-        return [steps[event_id] for event_id in found[first:]]
+        if after not in steps:
+            return list(steps.values())
+        return _behind(after, list(steps.values()))
 
     async def _see_whether_over(self) -> None:
         """Look at the order's row, for what ends an order may be followed by a cancel."""
@@ -164,6 +164,17 @@ class Listener:
             return False
         age = self._service.clock() - self._order.updated_at
         return last_word in self._told or age.total_seconds() > STREAM_MAX_AGE_SECONDS
+
+
+def _behind(after: str, steps: list[Step]) -> list[Step]:
+    """What a client has not been told that knows the event `after`.
+
+    What stands before it in the stream it knows, unless that is younger: then the stream was lost,
+    and filled again in another order.
+    """
+    place = next(number for number, step in enumerate(steps) if step.id == after)
+    missed = [step for step in steps[:place] if step.time > steps[place].time]
+    return missed + steps[place + 1 :]
 
 
 def _last_word(order: Order) -> str | None:

@@ -84,11 +84,16 @@ class LiveController(Controller):
         """
         order = await find(service, str(order_id))
         listener = Listener(service, order, last_event_id)
-        found = await listener.look()
-        if listener.over and not found:
-            return Response(None, status_code=204)
         live = service.part(Live)
         live.enter(listener)
+        try:
+            found = await listener.look()
+        except BaseException:
+            live.leave(listener)
+            raise
+        if listener.over and not found:
+            live.leave(listener)
+            return Response(None, status_code=204)
         told = _told(live, listener, found)
         close = BackgroundTask(_close, live, listener, told)
         return Stream(told, media_type=EVENT_STREAM, headers=_HEADERS, background=close)

@@ -160,7 +160,8 @@ class OrderController(Controller):
         await find(service, str(order_id))
         messages = await service.broker.history(f"saga.{order_id}.*")
         steps: dict[str, Step] = {}
-        for step in map(step_of, messages):
+        for message in messages:
+            step = step_of(message, message.headers.get(wire.EVENT_ID, ""))
             steps.setdefault(step.id, step)  # what was said again is shown where it was said first
         return Trace(order_id=str(order_id), events=list(steps.values()))
 

@@ -15,12 +15,12 @@ class Step(View):
     cause: str | None
 
 
-def step_of(message: Outgoing) -> Step:
+def step_of(message: Outgoing, event_id: str) -> Step:
     headers = message.headers
     return Step(
         name=message.subject.rpartition(".")[2],
         service=headers.get(wire.SOURCE, ""),
         time=headers.get(wire.TIME, ""),
-        id=headers.get(wire.EVENT_ID, ""),
+        id=event_id,
         cause=headers.get(wire.CAUSE),
     )

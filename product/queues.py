@@ -26,10 +26,16 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Queues(Rows[tuple[str, str], Place]):
-    """Places by product and order. Of a long queue its beginning may be loaded alone."""
+    """Places by product and order. Of a long queue its beginning may be loaded alone.
 
-    def __init__(self, loaded: Mapping[tuple[str, str], Place] | None = None) -> None:
+    `are_known`: whoever may be served now is among them. Where they are not, nobody can be served.
+    """
+
+    def __init__(
+        self, loaded: Mapping[tuple[str, str], Place] | None = None, *, are_known: bool = True
+    ) -> None:
         super().__init__(loaded)
+        self.are_known = are_known
         self._line_up()
 
     def __setitem__(self, key: tuple[str, str], place: Place) -> None:

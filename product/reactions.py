@@ -168,7 +168,8 @@ def change_product(
     if all(getattr(product, name) == value for name, value in changes.items()):
         return Answer(product)
     changed = shelves.change(msgspec.structs.replace(product, **changes))
-    ended = waiting.close(shelves, changed) if changed.status is not ProductStatus.ACTIVE else []
+    is_gone = command.status is ProductStatus.DISCONTINUED
+    ended = waiting.close(shelves, changed) if is_gone else []
     return Answer(changed, _changed(changed), *ended)
 
 
@@ -189,6 +190,8 @@ def book_stock(command: BookStock, shelves: Shelves) -> Answer[Entry, OfOthers[S
     )
     entry = msgspec.structs.replace(entry, booked_by=command.booked_by)
     shelves.book(entry)
+    if command.delta < 0:
+        return Answer(entry)
     return Answer(entry, *waiting.serve(shelves, [product.product_id]))
 
 

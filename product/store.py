@@ -79,8 +79,8 @@ def load(connection: Connection, messages: Sequence[object], now: datetime) -> S
     wanted = {*values_of(lines, "product_id"), *values_of(messages, "product_id")}
     products = tables.products.load(connection, "product_id", sorted(wanted))
     booking = [message for message in messages if isinstance(message, BookStock)]
-    queues = Queues()
-    if any(map(_may_serve, messages)) and any(each.waiting for each in products.loaded):
+    queues = Queues(are_known=not any(each.waiting for each in products.loaded))
+    if not queues.are_known and any(map(_may_serve, messages)):
         holds, products, queues = _with_queues(connection, messages, holds, products)
     return Shelves(now, holds, products, _booked_already(connection, booking), Ledger(), queues)
 
@@ -108,6 +108,7 @@ def _booked_already(
 
 
 def _may_serve(message: object) -> bool:
+    """Does its reaction serve the queues?"""
     match message:
         case PaymentFailed() | PaymentRefunded() | EndWait():
             return True

@@ -61,6 +61,7 @@ def serve(shelves: Shelves, product_ids: Iterable[str]) -> list[StockDecremented
     """Give these products to those whose turn it is, and look whose turn it is then elsewhere."""
     said = []
     looking = list(product_ids)
+    assert shelves.queues.are_known or not looking, "served from queues that were not loaded"
     while looking:
         hold = _next_served(shelves, looking[-1])
         if hold is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from dataplatform import sender, store
-from dataplatform.domain import Accepted, CompletedOrder, Deliveries, NotAccepted
+from dataplatform.domain import LEASE_SECONDS, Accepted, CompletedOrder, Deliveries, NotAccepted
 from dataplatform.sender import Sender
 from events.contract import Line
 from infra.rows import Rows
@@ -161,6 +161,28 @@ async def test_one_order_tries_whether_the_platform_is_back(
     await client(waiting[0])
     assert await due() == 20
     assert [line["deliveries"] for line in await statement(url)] == [1]
+
+
+async def test_what_nobody_carried_out_takes_up_room_for_its_lease_alone(
+    client: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its errand may have been under way already, when it was taken in hand once more."""
+
+    async def find(_: Any, __: datetime, most: int) -> list[str]:
+        return [order(number).order_id for number in range(most)]
+
+    async def room(now: datetime) -> int:
+        nobody: Any = None
+        return len(await client.due(nobody, now, nobody))
+
+    monkeypatch.setattr(store, "due", find)
+    batch = Deliveries(NOW, Rows())
+    batch.errands.add(order(0))
+    batch.keep()
+    client.committed(batch)
+    lease = timedelta(seconds=LEASE_SECONDS)
+    assert await room(NOW + lease / 2) == sender.MOST_IN_HAND - 1
+    assert await room(NOW + lease) == sender.MOST_IN_HAND
 
 
 async def test_refusing_one_order_is_not_being_down(client: Sender, url: str) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.books import found_wrong
 from tests.instances import second_instances
 from tests.postgres import create_database, program, running_postgres
 from tests.saga.stream import lose, until_in_stream
 from tests.shop import SERVICES, Opened, Shop, order, running_stack
+from tests.waiting import every_unit_goes_to_the_next
 
 pytestmark = pytest.mark.skipif(
     program("initdb") is None, reason="PostgreSQL is not installed (make postgres)"
@@ -145,3 +147,9 @@ async def test_a_search_and_a_ledger_read_the_same(shop: Shop) -> None:
     history = await shop.get("product", f"/api/v1/products/{cake}/stock/history")
     assert [(row["delta"], row["balanceAfter"]) for row in history["items"]] == [(5, 5), (-2, 3)]
     assert history["items"][0]["createdAt"].endswith("Z")
+
+
+async def test_orders_wait_for_stock_at_two_instances(shop: Shop) -> None:
+    await every_unit_goes_to_the_next(shop)
+    found = await found_wrong(shop)  # of orders that other tests have left half lost, too
+    assert [each for each in found if each.check.startswith(("queues", "stock"))] == []

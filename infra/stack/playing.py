@@ -13,6 +13,7 @@ from events import wire
 from infra.stack.shopping import Product, Shop
 
 _END_SECONDS = 20.0
+_LOOK_SECONDS = 0.02
 _COLOURS = {"order": "cyan", "coupon": "magenta", "product": "blue", "payment": "green"}
 
 
@@ -103,7 +104,7 @@ class Stage:
         order_id = await self._shop.place(body)
         self.tell(f"[dim]order {order_id}[/]")
         seen = await self._print_events(order_id, ending, sent_at)
-        order = await self._shop.call("order", "GET", f"/api/v1/orders/{order_id}")
+        order = await self._order(order_id, ending)
         played = Played(order_id, order, ()).told(
             "",
             status=(order["status"], ending.status),
@@ -131,7 +132,7 @@ class Stage:
         brought_at = time.perf_counter()
         await self._shop.bring_in(product, quantity)
         seen = await self._print_events(played.order_id, ending, brought_at)
-        order = await self._shop.call("order", "GET", f"/api/v1/orders/{played.order_id}")
+        order = await self._order(played.order_id, ending)
         return _ended(played, order, [event.name for event in seen], ending)
 
     async def follow(self, body: Any, ending: Ending) -> Played:
@@ -147,6 +148,18 @@ class Stage:
                 self._console.print(f"      [dim]data: {data}[/]", soft_wrap=True, markup=True)
         order = await self._shop.call("order", "GET", f"/api/v1/orders/{order_id}")
         return _ended(Played(order_id, order, ()), order, names, ending)
+
+    async def _order(self, order_id: str, ending: Ending) -> dict[str, Any]:
+        """The order, once it is as it should be, or after a while as it is then: an event passes
+        here before the order service has heard it."""
+        end = time.monotonic() + self._end_seconds
+        while True:
+            order: dict[str, Any] = await self._shop.call(
+                "order", "GET", f"/api/v1/orders/{order_id}"
+            )
+            if order["status"] == ending.status or time.monotonic() > end:
+                return order
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _note(self, message: Msg) -> None:
         seen_at = time.perf_counter()

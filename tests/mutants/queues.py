@@ -3,6 +3,7 @@
 from tests.mutants.mutant import model, tests
 
 PRODUCT, WAITING = "product/reactions.py", "product/waiting.py"
+IN_BATCHES = "tests/chassis/test_queues_in_store.py"
 RULES = "tests/unit/test_waiting_for_stock.py"
 
 MUTANTS = (
@@ -54,6 +55,13 @@ MUTANTS = (
         "product/store.py",
         "most = products[product_id].available + units[product_id] + len(leaving) + 1",
         "most = 1",
-        "tests/saga/test_waiting.py",
+        IN_BATCHES,
+    ),
+    tests(
+        "a queue that was not loaded is served from",
+        PRODUCT,
+        "    if command.delta < 0:\n        return Answer(entry)\n",
+        "",
+        IN_BATCHES,
     ),
 )

@@ -5,6 +5,7 @@ from collections import Counter
 from uuid import uuid4
 
 from tests.shop import Answer, Shop, order, until
+from tests.waiting import brings, finished, waits
 
 HOT = "/api/v1/admin/products/{}/hot"
 
@@ -100,6 +101,18 @@ async def test_an_order_that_fails_before_product_gives_its_lease_back(shop: Sho
         return await gate(shop, product) == (1, 0)
 
     await until(free, "its lease has ended")
+
+
+async def test_an_order_that_would_wait_is_not_refused_at_the_gate(shop: Shop) -> None:
+    product, customer = await shop.product(price=10, stock=1), await shop.wallet(100)
+    await heat(shop, product)
+    assert means([await place(shop, customer, product)]) == {"accepted": 1}
+    assert means([await place(shop, customer, product)]) == {"sold out": 1}
+    waiting = await waits(shop, customer, (product, 2))
+    await brings(shop, product, 2)
+    assert (await finished(shop, waiting))["status"] == "COMPLETED"
+    await shop.quiet()
+    assert await gate(shop, product) == (0, 0)
 
 
 async def test_a_winners_replay_is_answered_as_the_winners(shop: Shop) -> None:

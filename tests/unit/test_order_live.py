@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -76,9 +76,9 @@ class World:
         service: Any = self
         return Listener(service, self.row, wire.event_id(after) if after else None)
 
-    def say(self, *events: Event) -> None:
+    def say(self, *events: Event, at: datetime = NOW) -> None:
         for event in events:
-            sealed = wire.seal(event, NOW)
+            sealed = wire.seal(event, at)
             self.stream.append(Outgoing(sealed.subject, sealed.body, wire.headers(sealed, "x")))
 
     def part(self, _: type[Live]) -> Live:
@@ -145,6 +145,24 @@ async def test_an_order_that_goes_on_is_not_over(
     listener = world.listener()
     assert await told(listener) == ["OrderCompleted", "OrderCancelRequested"]
     assert not listener.over
+
+
+async def test_a_stream_that_was_filled_again_in_another_order_hides_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client knows REQUESTED; what came after it stands before it now."""
+    world = World(monkeypatch, in_state(OrderState.COMPLETED, 1))
+    later = NOW + timedelta(seconds=1)
+    world.say(REFUSED, at=later)
+    world.say(COMPLETED, REQUESTED)
+    assert await told(world.listener(REQUESTED)) == ["PaymentRefundFailed"]
+
+
+async def test_a_clock_that_is_behind_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, in_state(OrderState.COMPLETED, 1))
+    world.say(COMPLETED, REQUESTED)
+    world.say(REFUSED, at=NOW - timedelta(seconds=1))
+    assert await told(world.listener(REQUESTED)) == ["PaymentRefundFailed"]
 
 
 async def test_the_row_may_be_behind_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,8 +177,11 @@ class Rule:
     available: dict[str, int]
     waiting: list[tuple[str, dict[str, int]]] = field(default_factory=list)
     held: dict[str, dict[str, int]] = field(default_factory=dict)
+    dead: set[str] = field(default_factory=set)
 
     def wants(self, order_id: str, wanted: dict[str, int], on_shortage: OnShortage) -> None:
+        if order_id in self.dead:
+            return
         is_free = all(self.available[each] >= wanted[each] for each in wanted)
         is_behind = any(other.keys() & wanted.keys() for _, other in self.waiting)
         if on_shortage is WAIT and (is_behind or not is_free):
@@ -199,6 +202,12 @@ class Rule:
 
     def leave(self, order_id: str) -> None:
         self.waiting = [each for each in self.waiting if each[0] != order_id]
+
+    def die(self, order_id: str) -> None:
+        """Also before it was ever heard of."""
+        self.leave(order_id)
+        self.put_back(order_id)
+        self.dead.add(order_id)
 
     def put_back(self, order_id: str) -> None:
         for product_id, quantity in self.held.pop(order_id, {}).items():
@@ -244,10 +253,9 @@ def test_queues_serve_whom_the_rule_serves(happened: list[tuple[str, object, obj
             case "ends", str(), _:
                 tell(reactions, EndWait(order_id=argument), at)
                 rule.leave(argument)
-            case "fails", str(), _ if int(argument) < placed:
+            case "fails", str(), _:
                 tell(reactions, failed(argument), at)
-                rule.leave(argument)
-                rule.put_back(argument)
+                rule.die(argument)
             case "pays", str(), _:
                 tell(reactions, paid(argument), at)
         rule.serve()
