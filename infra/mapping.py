@@ -75,7 +75,7 @@ class Mapped(Appended[R], Generic[K, R]):
     def load(self, connection: Connection, by: str, values: Sequence[str]) -> Rows[K, R]:
         """The rows whose column `by` has one of the values, locked until the transaction ends.
 
-        Locked in the order of the key, so that two instances never wait for each other. (SQLite
+        Locked in the order of the key, so that two instances don't wait for each other. (SQLite
         has no row locks and needs none: it has one writer.)
         """
         if not values:

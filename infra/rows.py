@@ -120,7 +120,7 @@ class WorkingSet:
 def values_of(messages: Iterable[object], *names: str) -> list[str]:
     """The distinct values that the messages have under these names, sorted.
 
-    Sorted, because rows are locked in this order: two instances can't wait for each other.
+    Sorted, because rows are locked in this order, so that two instances don't wait for each other.
     """
     found = {getattr(message, name, None) for message in messages for name in names}
     return sorted(found - {None})  # type: ignore[arg-type]

@@ -59,6 +59,9 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
     """False: DATA_PLATFORM_URL names another platform than the simulator."""
 
     def url(self, service: str) -> str:
+        """Raises StackError for a service that was added since the stack was started."""
+        if service not in self.ports:
+            raise StackError(f"{service} is new, and does not run yet. Run: make down up")
         return f"http://127.0.0.1:{self.ports[service]}"
 
     def nats_url(self, user: str, password: str) -> str:

@@ -226,10 +226,11 @@ async def _play(stack: Stack, console: Console) -> int:
 def _look_next(stack: Stack, console: Console, order_id: str) -> None:
     """What to try now, for the stack as it runs."""
     tool = "" if nats_cli.find(stack) else "  (first: make tools)"
-    context = os.environ.get("NATS_CONTEXT") or "saga"
+    context = os.environ.get("NATS_CONTEXT", "saga")
+    live = [("every event as it happens", f"nats --context {context} sub 'saga.>'{tool}")]
     rows = (
         ("this order's events, from the stream", f"make trace ORDER={order_id}"),
-        ("every event as it happens", f"nats --context {context} sub 'saga.>'{tool}"),
+        *(live if context else ()),
         ("100 orders at once", "make load"),
         ("do money, stock, coupons and events add up?", "make audit"),
         ("what runs, and how far behind each consumer is", "make status"),

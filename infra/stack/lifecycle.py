@@ -97,8 +97,8 @@ def _start_fresh(say: Say) -> Stack:
     config.record(stack)
     if stack.redis_url is None:
         say(
-            "redis-server was not found. The stack runs without it, and nothing is missing: "
-            "no service uses Redis yet."
+            "redis-server was not found. The stack runs without it: stock reads come from memory "
+            "and database, and there is no gate for hot products."
         )
     say(f"Starting {', '.join(stack.parts)} ...")
     processes.launch_supervisor(stack)

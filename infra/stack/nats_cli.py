@@ -36,8 +36,8 @@ def write_contexts(stack: Stack) -> list[str]:
     notes = []
     for user, suffix in _SUFFIXES.items():
         file = folder / f"{prefix}{suffix}.json"
-        if not _is_ours(file):
-            notes.append(f"{file} is somebody else's and was left alone; set NATS_CONTEXT.")
+        if not _is_ours(file, stack):
+            notes.append(f"{file} belongs to {_owner(file)} and was left alone; set NATS_CONTEXT.")
             continue
         _write(file, _context(stack, user, secret[user]))
     _select_unless_chosen(prefix)
@@ -80,8 +80,17 @@ def _ours(stack: Stack) -> str:
     return f"{_OURS} in {stack.state_dir}"
 
 
-def _is_ours(file: Path) -> bool:
-    return not file.exists() or _description(file).startswith(_OURS)
+def _is_ours(file: Path, stack: Stack) -> bool:
+    """One of a stack whose folder is gone is nobody's any more."""
+    if not file.exists():
+        return True
+    described, folder = _description(file), _description(file).removeprefix(f"{_OURS} in ")
+    return described == _ours(stack) or (folder != described and not Path(folder).exists())
+
+
+def _owner(file: Path) -> str:
+    described = _description(file)
+    return described if described.startswith(_OURS) else "somebody else"
 
 
 def _description(file: Path) -> str:

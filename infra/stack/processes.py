@@ -90,7 +90,7 @@ def answers(stack: Stack) -> bool:
 def listed(stack: Stack) -> list[Process]:
     """Every part that this stack runs, in the order in which they start."""
     rows = {row["name"]: row for row in _call(stack, "getAllProcessInfo")}
-    return [_process(rows[part]) for part in stack.parts]
+    return [_process(rows[part]) for part in stack.parts if part in rows]
 
 
 def start(stack: Stack, part: str) -> None:
