@@ -303,7 +303,10 @@ class CouponRestored(SagaEvent, frozen=True, kw_only=True):
 
 
 class ProductChanged(Event, frozen=True, kw_only=True):
-    """The whole product as it is now. `version` grows by one with each change."""
+    """The whole product as it is now. `version` grows by one with each change.
+
+    How much there is of it is product's own affair; whether there is any, others may show.
+    """
 
     stream: ClassVar[str] = CATALOG
 
@@ -312,6 +315,7 @@ class ProductChanged(Event, frozen=True, kw_only=True):
     name: str
     price: Won
     status: ProductStatus
+    sold_out: bool = False
 
     @property
     def key(self) -> str:

@@ -53,6 +53,13 @@ class Rows(Generic[K, R]):
         self._open.clear()
 
     @property
+    def changes(self) -> list[tuple[R | None, R]]:
+        """What this message has put, each with what was there before it."""
+        return [
+            (self._kept.get(key) or self._loaded.get(key), row) for key, row in self._open.items()
+        ]
+
+    @property
     def loaded(self) -> Iterable[R]:
         """The rows as they were before the batch."""
         return self._loaded.values()

@@ -1,8 +1,8 @@
 """Carts: what customers mean to order. Pure: no clock, no I/O, no framework.
 
 A cart holds products and quantities. Their prices are those of the moment, from the price list, and
-so is whether they are still sold. Nothing is reserved, and how much there is of a product is not
-known here: product decides that when the cart is ordered.
+so is whether they are still sold, and sold out. Nothing is reserved, and how much there is of a
+product is not known here: product decides that when the cart is ordered.
 
 All lines of a cart stand in one row: who changes it has all of it locked.
 """
@@ -80,6 +80,7 @@ class Problem(StrEnum):
     """Why a line can't be ordered now."""
 
     PRODUCT_DISCONTINUED = "PRODUCT_DISCONTINUED"
+    SOLD_OUT = "SOLD_OUT"
 
 
 class PricedItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -95,7 +96,7 @@ class PricedItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class PricedCart(msgspec.Struct, frozen=True, kw_only=True):
-    """`total_amount` is the sum of the lines that can be ordered."""
+    """`total_amount` is the sum of what can be ordered, what is sold out among it."""
 
     customer_id: str
     items: tuple[PricedItem, ...]
@@ -106,21 +107,28 @@ def priced_cart(customer_id: str, cart: Cart | None, price_list: Rows[str, Offer
     """A cart at the prices of the moment. None: nothing was ever in it."""
     lines = cart.items if cart else ()
     items = tuple(_priced(item, price_list[item.product_id]) for item in lines)
-    total_amount = sum(item.amount for item in items if item.available)
+    gone = Problem.PRODUCT_DISCONTINUED
+    total_amount = sum(item.amount for item in items if item.problem is not gone)
     return PricedCart(customer_id=customer_id, items=items, total_amount=total_amount)
 
 
 def _priced(item: CartItem, offer: Offer) -> PricedItem:
-    is_gone = offer.status is ProductStatus.DISCONTINUED
+    problem = _problem(offer)
     return PricedItem(
         product_id=item.product_id,
         name=offer.name,
         quantity=item.quantity,
         price=offer.price,
         amount=offer.price * item.quantity,
-        available=not is_gone,
-        problem=Problem.PRODUCT_DISCONTINUED if is_gone else None,
+        available=problem is None,
+        problem=problem,
     )
+
+
+def _problem(offer: Offer) -> Problem | None:
+    if offer.status is ProductStatus.DISCONTINUED:
+        return Problem.PRODUCT_DISCONTINUED
+    return Problem.SOLD_OUT if offer.sold_out else None
 
 
 # ---------------------------------------------------------------- commands

@@ -45,8 +45,9 @@ class CartItemChange(Body):
 class CartView(View):
     """Amounts in won, at the prices of the moment.
 
-    A line with a `problem` can't be ordered now, and is left out of `totalAmount`. Whether there is
-    enough stock is not known here: the order will tell.
+    A line with a `problem` can't be bought now: PRODUCT_DISCONTINUED, which stops a checkout and is
+    left out of `totalAmount`, or SOLD_OUT, for which an order may wait. Whether there is enough for
+    all is not known here: the order will tell.
     """
 
     customer_id: str

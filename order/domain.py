@@ -172,6 +172,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What the order service knows of a product: its line in the price list.
 
+    `sold_out`: there was none when product last said so; only product can refuse an order for it.
     `hot`: so many want it that a gate stands in front of the database (`order/gate.py`).
     """
 
@@ -180,6 +181,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     price: int
     status: ProductStatus
+    sold_out: bool
     hot: bool
     updated_at: datetime
 

@@ -201,6 +201,7 @@ def learn_price(event: ProductChanged, orders: Orders) -> None:
         name=event.name,
         price=event.price,
         status=event.status,
+        sold_out=event.sold_out,
         hot=known.hot if known is not None else False,
         updated_at=orders.now,
     )

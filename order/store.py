@@ -110,6 +110,7 @@ price_list_table = Table(
     Column("name", String(200), nullable=False),
     Column("price", Won64, nullable=False),
     Column("status", one_of(ProductStatus), nullable=False),
+    Column("sold_out", Boolean, nullable=False),
     Column("hot", Boolean, nullable=False),
     Column("updated_at", Time, nullable=False),
 )

@@ -40,7 +40,14 @@ reactions = Reactions("product")
 @reactions.on
 def decrement_stock(
     event: CouponUsed, shelves: Shelves
-) -> StockDecremented | StockWaitlisted | StockUnavailable | StockRestored | None:
+) -> tuple[
+    StockDecremented
+    | StockWaitlisted
+    | StockUnavailable
+    | StockRestored
+    | OfOthers[ProductChanged],
+    ...,
+]:
     """Hold the stock of all lines for the order, or of none; or let it wait, if it wants to.
 
     An order that waits lets nobody pass: it stands behind those who wait for one of its products
@@ -49,7 +56,7 @@ def decrement_stock(
     """
     hold = shelves.holds.get(event.order_id)
     if hold is not None:
-        return StockRestored(order_id=event.order_id, items=()) if hold.is_tombstone else None
+        return (StockRestored(order_id=event.order_id, items=()),) if hold.is_tombstone else ()
     objection = shelves.not_sold(event.items)
     if objection is None:
         objection = shelves.shortage(event.items)
@@ -57,13 +64,14 @@ def decrement_stock(
             objection or waiting.has_queue(shelves, event.items)
         ):
             position = waiting.join(shelves, event)
-            return StockWaitlisted(order_id=event.order_id, position=position)
+            return (StockWaitlisted(order_id=event.order_id, position=position),)
     if objection is not None:
         reason, product_id = objection
         shelves.record(event.order_id, HoldState.REFUSED)
-        return StockUnavailable(order_id=event.order_id, reason=reason, product_id=product_id)
+        refused = StockUnavailable(order_id=event.order_id, reason=reason, product_id=product_id)
+        return (refused,)
     shelves.take(event.order_id, event.items)
-    return waiting.decremented(event)
+    return waiting.decremented(event), *_turned(shelves)
 
 
 @reactions.on
@@ -77,7 +85,7 @@ def sell(event: PaymentCompleted, shelves: Shelves) -> None:
 @reactions.compensation
 def restore_stock(
     event: PaymentFailed | PaymentRefunded, shelves: Shelves
-) -> tuple[StockRestored | OfOthers[StockDecremented], ...]:
+) -> tuple[StockRestored | OfOthers[StockDecremented | ProductChanged], ...]:
     """The order came to nothing, or was cancelled: put back what it holds or has bought.
 
     What comes back goes to those who wait for it.
@@ -90,18 +98,19 @@ def restore_stock(
         left = waiting.leave(shelves, hold)
         shelves.record(event.order_id, HoldState.RELEASED)
         restored = StockRestored(order_id=event.order_id, items=())  # for a coupon that missed it
-        return restored, *waiting.serve(shelves, left)
+        return restored, *waiting.serve(shelves, left), *_turned(shelves)
     if hold.state not in (HoldState.HELD, HoldState.SOLD):
         return ()
     shelves.put_back(hold)
     restored = StockRestored(order_id=event.order_id, items=hold.items)
-    return restored, *waiting.serve(shelves, waiting.products_of(hold.items))
+    served = waiting.serve(shelves, waiting.products_of(hold.items))
+    return restored, *served, *_turned(shelves)
 
 
 @reactions.command
 def end_wait(
     command: EndWait, shelves: Shelves
-) -> Answer[None, StockUnavailable | OfOthers[StockDecremented]]:
+) -> Answer[None, StockUnavailable | OfOthers[StockDecremented | ProductChanged]]:
     """The order has waited long enough. It never had anything, so product may refuse it alone."""
     hold = shelves.holds.get(command.order_id)
     if hold is None or hold.state is not HoldState.WAITING:
@@ -109,7 +118,8 @@ def end_wait(
     short = shelves.shortage(hold.items)
     product_id = short[1] if short else hold.items[0].product_id
     refused = waiting.give_up(shelves, hold, FailReason.WAIT_EXPIRED, product_id)
-    return Answer(None, refused, *waiting.serve(shelves, waiting.products_of(hold.items)))
+    served = waiting.serve(shelves, waiting.products_of(hold.items))
+    return Answer(None, refused, *served, *_turned(shelves))
 
 
 @reactions.on
@@ -145,7 +155,8 @@ def create_product(command: CreateProduct, shelves: Shelves) -> Answer[Product, 
     product = shelves.change(product)
     if command.stock:
         shelves.book(shelves.entry(product, INITIAL, command.stock, INITIAL, None))
-    return Answer(shelves.products[product.product_id], _changed(product))
+    product = shelves.products[product.product_id]
+    return Answer(product, _changed(product))
 
 
 @reactions.command
@@ -170,11 +181,13 @@ def change_product(
     changed = shelves.change(msgspec.structs.replace(product, **changes))
     is_gone = command.status is ProductStatus.DISCONTINUED
     ended = waiting.close(shelves, changed) if is_gone else []
-    return Answer(changed, _changed(changed), *ended)
+    return Answer(changed, _changed(changed), *ended, *_turned(shelves))
 
 
 @reactions.command
-def book_stock(command: BookStock, shelves: Shelves) -> Answer[Entry, OfOthers[StockDecremented]]:
+def book_stock(
+    command: BookStock, shelves: Shelves
+) -> Answer[Entry, OfOthers[StockDecremented | ProductChanged]]:
     """Bring stock in or take it out; the same key again gives the first answer.
 
     What comes in goes to those who wait for it.
@@ -190,9 +203,17 @@ def book_stock(command: BookStock, shelves: Shelves) -> Answer[Entry, OfOthers[S
     )
     entry = msgspec.structs.replace(entry, booked_by=command.booked_by)
     shelves.book(entry)
-    if command.delta < 0:
-        return Answer(entry)
-    return Answer(entry, *waiting.serve(shelves, [product.product_id]))
+    served = waiting.serve(shelves, [product.product_id]) if command.delta > 0 else []
+    return Answer(entry, *served, *_turned(shelves))
+
+
+def _turned(shelves: Shelves) -> list[ProductChanged]:
+    """The products that this message has sold out, or brought back: carts show it."""
+    return [
+        _changed(shelves.change(after))
+        for before, after in shelves.products.changes
+        if before is not None and (before.available > 0) != (after.available > 0)
+    ]
 
 
 def _changed(product: Product) -> ProductChanged:
@@ -202,4 +223,5 @@ def _changed(product: Product) -> ProductChanged:
         name=product.name,
         price=product.price,
         status=product.status,
+        sold_out=product.available == 0,
     )

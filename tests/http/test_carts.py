@@ -71,12 +71,12 @@ async def test_a_whole_cart(shop: Shop) -> None:
                 "quantity": quantity,
                 "price": price,
                 "amount": amount,
-                "available": True,
-                "problem": None,
+                "available": problem is None,
+                "problem": problem,
             }
-            for product, name, quantity, price, amount in (
-                (cake, "Cake", 5, 30, 150),
-                (tart, "Tart", 1, 7, 7),
+            for product, name, quantity, price, amount, problem in (
+                (cake, "Cake", 5, 30, 150, None),
+                (tart, "Tart", 1, 7, 7, "SOLD_OUT"),
             )
         ],
         "totalAmount": 157,
@@ -177,6 +177,22 @@ async def test_two_instances_change_the_same_cart(shop: Shop) -> None:
 
 
 # ---------------------------------------------------------------- what it costs
+
+
+async def test_it_shows_what_is_sold_out_until_there_is_some_again(shop: Shop) -> None:
+    cake, customer = await shop.product(price=30, stock=1), await shop.wallet(1000)
+    await filled(shop, customer, (cake, 1))
+
+    async def shows(problem: str | None) -> bool:
+        [item] = (await shop.get("order", cart(customer)))["items"]
+        return bool(item["problem"] == problem and item["available"] == (problem is None))
+
+    assert await shows(None)
+    sold = await shop.buy(order(customer, (cake, 1)))
+    await until(lambda: shows("SOLD_OUT"), "the last one is sold")
+    path = f"/api/v1/orders/{sold['orderId']}/cancel"
+    assert (await shop.call("order", "POST", path)).status == 200
+    await until(lambda: shows(None), "it is back")
 
 
 async def test_it_follows_the_price_and_the_end_of_a_product(wire: Wire) -> None:

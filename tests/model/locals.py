@@ -4,7 +4,8 @@ A local state is a value. What a service does with a message depends on its loca
 message alone, so each such step is worked out once, by the service's own `react` or `carry_out` on
 a working set made from the rows, and remembered.
 
-Time stands still: it would only multiply the states. Whatever a rule does at a certain time is a
+The catalogue is left out: no order's way depends on it. Time stands still: it would only multiply
+the states. Whatever a rule does at a certain time is a
 command of its own here (a deadline, an errand that is begun again).
 """
 
@@ -16,12 +17,12 @@ import msgspec
 
 from coupon.domain import Coupons
 from events import wire
-from events.contract import Event
+from events.contract import SAGA, Event
 from events.reactions import Reactions
 from infra.rows import Ledger, Rows, WorkingSet
 from order.domain import Orders
 from payment.domain import Wallets
-from product.domain import Shelves
+from product.domain import Product, Shelves
 from product.queues import Queues
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -122,7 +123,7 @@ class Service:
         work: Callable[[WorkingSet], tuple[Event, ...]],
     ) -> Step:
         working_set = self._kind.working_set(NOW, *(Rows(dict(each)) for each in local.tables))
-        said = work(working_set)
+        said = tuple(event for event in work(working_set) if event.stream == SAGA)
         working_set.keep()
         known = {wire.event_id(event) for event in local.outbox}
         new = tuple(event for event in said if wire.event_id(event) not in known)
@@ -153,7 +154,12 @@ def _owner(entry: Any) -> str:
 
 
 def _timeless(row: Any) -> Any:
-    """What is due later may be due at once: the model tries every moment."""
+    """What is due later may be due at once: the model tries every moment.
+
+    And how often a product sold out is no part of the saga.
+    """
+    if isinstance(row, Product):
+        return msgspec.structs.replace(row, version=1)
     if getattr(row, "retry_at", None) is not None:
         return msgspec.structs.replace(row, retry_at=NOW)
     return row

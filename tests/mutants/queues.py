@@ -10,8 +10,8 @@ MUTANTS = (
     model(
         "a coupon that missed an order's death in the queue is not told of it",
         PRODUCT,
-        "return restored, *waiting.serve(shelves, left)",
-        "return tuple(waiting.serve(shelves, left))",
+        "return restored, *waiting.serve(shelves, left), *_turned(shelves)",
+        "return *waiting.serve(shelves, left), *_turned(shelves)",
         "waiting for stock, and a loss",
         bound="full",
     ),
@@ -25,8 +25,8 @@ MUTANTS = (
     model(
         "stock that comes in serves nobody",
         PRODUCT,
-        "return Answer(entry, *waiting.serve(shelves, [product.product_id]))",
-        "return Answer(entry)",
+        "return Answer(entry, *served, *_turned(shelves))",
+        "return Answer(entry, *_turned(shelves))",
         "waiting for stock",
     ),
     tests(
@@ -60,7 +60,7 @@ MUTANTS = (
     tests(
         "a queue that was not loaded is served from",
         PRODUCT,
-        "    if command.delta < 0:\n        return Answer(entry)\n",
+        "if command.delta > 0 else []",
         "",
         IN_BATCHES,
     ),

@@ -92,7 +92,7 @@ MUTANTS = (
     model(
         "a tombstone at product that says nothing",
         PRODUCT,
-        "return StockRestored(order_id=event.order_id, items=()) if hold.is_tombstone else None",
+        "return (StockRestored(order_id=event.order_id, items=()),) if hold.is_tombstone else ()",
         "return None",
         "a loss",
     ),

@@ -83,6 +83,7 @@ def wrong(cluster: Cluster, placed: Mapping[str, str]) -> list[str]:
         *_wallets(cluster),
         *_stock(cluster),
         *_turns(cluster),
+        *_price_list(cluster),
         *_sales(cluster),
         *_coupons(cluster),
         *_money(cluster),
@@ -145,6 +146,18 @@ def _stock(cluster: Cluster) -> Iterator[str]:
             yield f"product {product}: {available} there, {reserved} reserved, booked {booked}"
         if (brought or 0) != available + gone[product]:
             yield f"product {product}: {brought} came in, {available} there, {gone[product]} gone"
+
+
+def _price_list(cluster: Cluster) -> Iterator[str]:
+    """What carts are shown is what product has."""
+    query = "SELECT product_id, version, available = 0 FROM products"
+    told = {
+        row[0]: tuple(row[1:])
+        for row in rows(cluster, "order", "SELECT product_id, version, sold_out FROM price_list")
+    }
+    for product, *right in rows(cluster, "product", query):
+        if told.get(product) != tuple(right):
+            yield f"product {product}: version and sold out are {right}, told {told.get(product)}"
 
 
 def waiting_in_vain(cluster: Cluster) -> list[str]:

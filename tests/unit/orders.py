@@ -94,6 +94,7 @@ def offer(product_id: str, price: int, status: ProductStatus = ProductStatus.ACT
         name=product_id,
         price=price,
         status=status,
+        sold_out=False,
         hot=False,
         updated_at=NOW,
     )

@@ -41,7 +41,7 @@ CARD_FORWARD = {
     ("REFUNDING", "CAPTURED"),
     ("REFUNDING", "REFUNDED"),
     ("FAILED", "STRAY"),
-    ("STRAY", "FAILED"),
+    ("STRAY", "STRAYED"),
 }
 card_steps = st.lists(
     st.one_of(
@@ -89,6 +89,7 @@ def check_end(dealings: Dealings) -> None:
         "NONE": set(),
         "CAPTURED": {PaymentCompleted},
         "FAILED": {PaymentFailed},
+        "STRAYED": {PaymentFailed},  # captured all the same, and given back by itself
         "REFUNDED": {PaymentCompleted, PaymentRefunded},
     }
     verdicts = {PaymentCompleted, PaymentFailed, PaymentRefunded}

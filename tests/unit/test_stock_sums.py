@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.contract import Event, Line, StockRestored
+from events.contract import Event, Line, ProductChanged, StockRestored
 from infra.errors import Refused
 from product.domain import BookStock, HoldState, Shelves
 from product.reactions import reactions
@@ -119,7 +119,8 @@ def book_or_refuse(at: Shelves, command: BookStock) -> None:
     else:
         answer = reactions.carry_out(command, at)
         at.keep()
-        assert answer.events == ()
+        turned = (available == 0) != (available + command.delta == 0) and known is None
+        assert [type(event) for event in answer.events] == [ProductChanged] * turned
         assert answer.value.delta == command.delta
         assert known is None or answer.value == known
         return

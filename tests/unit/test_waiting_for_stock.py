@@ -10,17 +10,25 @@ from events.contract import (
     FailReason,
     Line,
     OnShortage,
+    ProductChanged,
     ProductStatus,
     StockDecremented,
     StockUnavailable,
     StockWaitlisted,
 )
+from events.reactions import Reactions
 from product.domain import BookStock, ChangeProduct, EndWait, HoldState, Shelves
 from product.reactions import reactions
+from tests.unit import telling
 from tests.unit.shelves import failed, paid, product, shelves, used
-from tests.unit.telling import tell
 
 WAIT, REJECT = OnShortage.WAIT, OnShortage.REJECT
+
+
+def tell(registry: Reactions, message: object, at: Shelves) -> tuple[Event, ...]:
+    """What is said of orders; what carts are told of products is left out."""
+    said = telling.tell(registry, message, at)
+    return tuple(event for event in said if not isinstance(event, ProductChanged))
 
 
 def lines(**quantities: int) -> tuple[Line, ...]:
@@ -140,7 +148,7 @@ def test_nobody_waits_for_a_product_that_is_not_sold_any_more() -> None:
     wants(at, "both", a=1, b=1)
     wants(at, "only b", b=1)
     gone = ChangeProduct(product_id="a", status=ProductStatus.DISCONTINUED)
-    _, refused, held = tell(reactions, gone, at)
+    refused, held = tell(reactions, gone, at)
     assert refused == StockUnavailable(
         order_id="both", reason=FailReason.PRODUCT_DISCONTINUED, product_id="a"
     )
@@ -165,6 +173,22 @@ def test_a_message_that_was_undone_has_never_stood_in_a_queue() -> None:
     at.undo()
     assert at.queues.first("a") == at.queues["a", "o"]
     assert brings(at, 1) == ["o"]
+
+
+def test_carts_are_told_when_a_product_is_sold_out_and_when_it_is_back() -> None:
+    at = shelves(product("a", 2), product("b", 5))
+
+    def told(message: object) -> list[tuple[str, bool, int]]:
+        said = telling.tell(reactions, message, at)
+        changes = [event for event in said if isinstance(event, ProductChanged)]
+        return [(each.product_id, each.sold_out, each.version) for each in changes]
+
+    assert told(used("o", lines(a=2, b=1))) == [("a", True, 2)]
+    assert told(used("late", lines(a=1), REJECT)) == []
+    assert told(failed("o")) == [("a", False, 3)]
+    wants(at, "waits", a=4)
+    book = BookStock(product_id="a", request_id="in", delta=2, reason="", order_id=None)
+    assert told(book) == [("a", True, 4)]  # what came in went to the one who waited
 
 
 # ---------------------------------------------------------------- the rule, read plainly
