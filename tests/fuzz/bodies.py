@@ -26,7 +26,7 @@ def _structs(struct: type[Any], ids: Ids) -> SearchStrategy[Any]:
     return st.builds(struct, **{field.name: _values(field.type, ids) for field in shape.fields})
 
 
-def _values(kind: inspect.Type, ids: Ids) -> SearchStrategy[Any]:  # noqa: PLR0911 - one per type
+def _values(kind: inspect.Type, ids: Ids) -> SearchStrategy[Any]:  # noqa: C901, PLR0911 - one a type
     match kind:
         case inspect.StrType(pattern=None):
             return st.text(max_size=50)
@@ -34,6 +34,8 @@ def _values(kind: inspect.Type, ids: Ids) -> SearchStrategy[Any]:  # noqa: PLR09
             return ids  # the only pattern in the contract
         case inspect.IntType(ge=least):
             return st.integers(least or 0, LARGEST)
+        case inspect.BoolType():
+            return st.booleans()
         case inspect.EnumType(cls=names):
             return st.sampled_from(list(names))
         case inspect.DateTimeType():
