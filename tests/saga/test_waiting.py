@@ -1,8 +1,7 @@
 """Orders that wait for stock: first come, first served, whatever brings the stock."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator, Mapping
 from uuid import uuid4
 
 import pytest
@@ -123,13 +122,18 @@ async def test_the_queue_of_a_product_that_nobody_knows(shop: Shop) -> None:
     assert (answer.status, answer.body["error"]) == (404, "PRODUCT_NOT_FOUND")
 
 
-@pytest.fixture
-async def impatient(tmp_path: Path) -> AsyncIterator[Shop]:
-    """A stack whose orders wait for stock for two seconds."""
+@pytest.fixture(scope="module")
+def impatient_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """Its orders wait for stock for two seconds."""
     times = {"WAIT_TIMEOUT_SECONDS": "2", "ORDER_TIMEOUT_SECONDS": "5"}
-    with running_stack(tmp_path / "stack", **times) as environment:
-        async with Opened(environment) as shop:
-            yield shop
+    with running_stack(tmp_path_factory.mktemp("impatient"), **times) as environment:
+        yield environment
+
+
+@pytest.fixture
+async def impatient(impatient_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    async with Opened(impatient_stack) as shop:
+        yield shop
 
 
 async def test_a_wait_runs_out_and_the_coupon_comes_back(impatient: Shop) -> None:
