@@ -106,8 +106,9 @@ check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the
 	$(VENV)/bin/lint-imports
 	$(PY) -m events.choreography --check
 
+# Two at a time: much of it is waiting for what happens on its stacks.
 test: $(VENV)/.installed-dev redis postgres ## the whole suite, on ports and folders of its own [ARGS=...]
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: $(VENV)/.installed-dev redis postgres ## measure everything that is promised of speed; half an hour [ARGS=...]
 	@sh bench/peers/install.sh
