@@ -17,6 +17,7 @@ from tests.http.routes import ROUTES
 from tests.shop import ROOT
 
 README = (ROOT / "README.md").read_text()
+SIMULATED = "infra.simulators"
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -46,7 +47,10 @@ def media_of(operation: Operation) -> Iterator[OpenAPIMediaType]:
 
 def shapes(kind: type[Any], module_prefix: str) -> Iterator[type[Any]]:
     for each in kind.__subclasses__():
-        if each.__module__.startswith((module_prefix, "infra.")):
+        if (
+            each.__module__.startswith((module_prefix, "infra."))
+            and SIMULATED not in each.__module__
+        ):
             yield each
         yield from shapes(each, module_prefix)
 
