@@ -25,8 +25,8 @@ MUTANTS = (
     model(
         "stock that comes in serves nobody",
         PRODUCT,
-        "return Answer(entry, *served, *_turned(shelves))",
-        "return Answer(entry, *_turned(shelves))",
+        "waiting.serve(shelves, [product.product_id]) if command.delta > 0 else []",
+        "[]",
         "waiting for stock",
     ),
     tests(
