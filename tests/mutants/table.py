@@ -1,13 +1,12 @@
 """Mistakes that somebody could make, and what has to catch each of them."""
 
-from tests.mutants import queues
+from tests.mutants import outside, queues
 from tests.mutants.mutant import Mutant, model, tests
 
 __all__ = ["MUTANTS", "Mutant"]
 
 ORDER, COUPON = "order/reactions.py", "coupon/reactions.py"
 PRODUCT, PAYMENT = "product/reactions.py", "payment/reactions.py"
-GATEWAY, SENDER = "payment/gateway.py", "dataplatform/sender.py"
 COMPLETES = """order = orders.in_state(event.order_id, *OPEN)
     if order is None:
         return None
@@ -16,6 +15,7 @@ BATCH, OUTBOX = "infra/batch.py", "infra/outbox.py"
 
 MUTANTS = (
     *queues.MUTANTS,
+    *outside.MUTANTS,
     model(
         "the order decides its expiry alone",
         ORDER,
@@ -187,41 +187,6 @@ MUTANTS = (
         "return Answer(payment, _refund_failed(payment), cause_id=cause_id)",
         "return Answer(payment)",
         "a card",
-    ),
-    tests(
-        '"not found" counts as failed',
-        GATEWAY,
-        "        if status == 404:\n            return await self._void(errand)\n",
-        "        if status == 404:\n            return Outcome.DECLINED\n",
-        "tests/test_gateway_client.py",
-    ),
-    tests(
-        "a key is charged again after the gateway has forgotten it",
-        GATEWAY,
-        "case Action.CHARGE if self._is_remembered(errand):",
-        "case Action.CHARGE if True:",
-        "tests/test_gateway_client.py",
-    ),
-    tests(
-        "an answer is taken for one's own, whatever key it is about",
-        GATEWAY,
-        "if answer.status != 404 and reply.key != key:",
-        "if False:",
-        "tests/test_gateway_client.py",
-    ),
-    tests(
-        "a gateway that rests is called all the same",
-        GATEWAY,
-        "        if self._breaker.opened:  #",
-        "        if False:  #",
-        "tests/test_gateway_client.py",
-    ),
-    tests(
-        "a gateway's 5xx counts as declined",
-        GATEWAY,
-        '            raise Unknown(f"answered {answer.status}")\n        reply',
-        '            return 402, "DECLINED"\n        reply',
-        "tests/test_gateway_client.py",
     ),
     tests(
         "one refund key for all attempts",
@@ -415,19 +380,5 @@ MUTANTS = (
         "if delivery is not None and delivery.is_due(deliveries.now):",
         "if delivery is not None:",
         "tests/unit/test_deliveries.py",
-    ),
-    tests(
-        "an order that the data platform refuses counts as sent",
-        SENDER,
-        "if 200 <= answer.status < 300:",
-        "if 200 <= answer.status < 500:",
-        "tests/test_platform_client.py",
-    ),
-    tests(
-        "all that waits tries whether the data platform is back",
-        SENDER,
-        "return MOST_IN_HAND if self._breaker.closed else 1",
-        "return MOST_IN_HAND",
-        "tests/test_platform_client.py",
     ),
 )
