@@ -141,14 +141,17 @@ class Reactions:
         if said is None:
             return ()
         events = (said,) if isinstance(said, Event) else tuple(said)
-        return _declared(reaction, events)
+        for each in events:
+            _check_declared(reaction, each, of_others=each.key != event.key)
+        return events
 
     def carry_out(self, command: object, working_set: Any) -> Answer[Any, Event]:
         """The answer to a command and what the service says with it."""
         reaction = self.commands[type(command)]
         result = reaction.function(command, working_set)
         answer = result if isinstance(result, Answer) else Answer(result)
-        _declared(reaction, answer.events)
+        for each in answer.events:
+            _check_declared(reaction, each, of_others=type(each) in reaction.says_of_others)
         return answer
 
     def _hear(self, function: F, *, compensates: bool) -> F:
@@ -162,11 +165,11 @@ class Reactions:
         return function
 
 
-def _declared(reaction: Reaction, events: tuple[Event, ...]) -> tuple[Event, ...]:
-    for event in events:
-        if type(event) not in reaction.says and type(event) not in reaction.says_of_others:
-            raise Undeclared(f"{reaction.name} said {type(event).__name__} without declaring it")
-    return events
+def _check_declared(reaction: Reaction, event: Event, *, of_others: bool) -> None:
+    """Raises Undeclared for what its hints do not allow, or allow of other orders alone."""
+    declared = reaction.says_of_others if of_others else reaction.says
+    if type(event) not in declared:
+        raise Undeclared(f"{reaction.name} said {type(event).__name__} without declaring it")
 
 
 def _hints(function: Callable[..., Any]) -> tuple[Any, Any]:

@@ -30,7 +30,7 @@ from events.contract import (
     StockRestored,
     StockUnavailable,
 )
-from events.reactions import Answer, Reactions
+from events.reactions import Answer, OfOthers, Reactions
 from tests.shop import ROOT
 
 
@@ -149,6 +149,17 @@ def test_a_cycle_is_seen() -> None:
     found = flaws(service("there", there), service("back", back))
     assert any(flaw.startswith("a cycle: ") for flaw in found)
     assert any("StockRestored -> CouponRestored" in flaw for flaw in found)
+
+
+def test_what_begins_another_orders_step_is_no_cycle() -> None:
+    """Stock that one order gives back serves another: the same events, never the same order."""
+
+    def pay(event: StockDecremented, rows: object) -> PaymentFailed: ...  # type: ignore[empty-body]
+    def undo(event: PaymentFailed, rows: object) -> OfOthers[StockDecremented]: ...  # type: ignore[empty-body]
+
+    found = flaws(service("payment", pay), service("product", undo))
+    assert not any(flaw.startswith("a cycle: ") for flaw in found)
+    assert Choreography([service("product", undo)], EVENTS).following(PaymentFailed) == []
 
 
 def test_events_of_the_contract_that_nobody_uses_yet_are_listed() -> None:

@@ -6,13 +6,14 @@ from events.contract import (
     CouponRejected,
     CouponRestored,
     CouponUsed,
+    Event,
     FailReason,
     OrderCreated,
     PaymentFailed,
     StockRestored,
     StockUnavailable,
 )
-from events.reactions import Answer, Reactions, Undeclared, WrongHints
+from events.reactions import Answer, OfOthers, Reactions, Undeclared, WrongHints
 
 ORDER = "11111111-1111-4111-8111-111111111111"
 
@@ -66,6 +67,41 @@ def test_an_undeclared_event_can_not_be_said(reactions: Reactions) -> None:
         )
 
     with pytest.raises(Undeclared, match="lie said StockUnavailable"):
+        reactions.react(PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED), Things())
+
+
+OTHER = "22222222-2222-4222-8222-222222222222"
+
+
+def test_what_is_said_of_other_orders_is_kept_apart(reactions: Reactions) -> None:
+    @reactions.on
+    def give(
+        event: PaymentFailed, things: Things
+    ) -> tuple[StockRestored | OfOthers[CouponRestored], ...]:
+        restored = StockRestored(order_id=event.order_id, items=())
+        return restored, CouponRestored(order_id=OTHER)
+
+    reaction = reactions.reactions[PaymentFailed]
+    assert reaction.says == {StockRestored}
+    assert reaction.says_of_others == {CouponRestored}
+    assert reactions.says == {StockRestored, CouponRestored}
+    failed = PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED)
+    assert [event.key for event in reactions.react(failed, Things())] == [ORDER, OTHER]
+
+
+@pytest.mark.parametrize(
+    "said", [CouponRestored(order_id=ORDER), StockRestored(order_id=OTHER, items=())]
+)
+def test_what_was_declared_of_others_alone_or_of_this_order_alone_is_held_to(
+    reactions: Reactions, said: Event
+) -> None:
+    @reactions.on
+    def mix_up(
+        event: PaymentFailed, things: Things
+    ) -> tuple[StockRestored | OfOthers[CouponRestored], ...]:
+        return (said,)  # type: ignore[return-value]
+
+    with pytest.raises(Undeclared, match="mix_up said"):
         reactions.react(PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED), Things())
 
 
