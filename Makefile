@@ -108,7 +108,7 @@ check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the
 
 # Two at a time: much of it is waiting for what happens on its stacks.
 test: $(VENV)/.installed-dev redis postgres ## the whole suite, on ports and folders of its own [ARGS=...]
-	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/.installed-dev redis postgres ## measure everything that is promised of speed; half an hour [ARGS=...]
 	@sh bench/peers/install.sh

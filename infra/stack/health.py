@@ -1,6 +1,7 @@
 """Is a part fit for work? Asked the way its users would ask it."""
 
 from collections.abc import Iterable
+from functools import cache
 
 import httpx
 import redis
@@ -42,9 +43,17 @@ def wait_until_ready(stack: Stack, parts: Iterable[str], deadline_seconds: float
 
 def _is_ok(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=_TIMEOUT_SECONDS, trust_env=False).status_code == 200
+        return _client().get(url).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+@cache
+def _client() -> httpx.Client:
+    """One for all: each would read the system's certificates anew, a hundred times as long as to
+    ask. It keeps no connection open, for what it asks may be about to stop."""
+    unkept = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(timeout=_TIMEOUT_SECONDS, limits=unkept, trust_env=False)
 
 
 def _redis_answers(stack: Stack) -> bool:

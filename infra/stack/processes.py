@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from infra.stack import pids
+from infra.stack import pids, supervision
 from infra.stack.config import ROOT, Stack, StackError
 from infra.stack.waiting import wait_until
 
@@ -97,14 +97,14 @@ def start(stack: Stack, part: str) -> None:
     """Start the part unless it runs, and return when it has lived a moment."""
     if one(stack, part).state in {"RUNNING", "STARTING", "BACKOFF"}:
         return
-    _call(stack, "startProcess", part)
+    _call(stack, "startProcess", supervision.name(part))
 
 
 def stop(stack: Stack, part: str) -> None:
     """Let the part finish its work and end; it stays down until it is started again."""
     if one(stack, part).state in {"STOPPED", "EXITED", "FATAL"}:
         return
-    _call(stack, "stopProcess", part)
+    _call(stack, "stopProcess", supervision.name(part))
 
 
 def kill(stack: Stack, part: str) -> int:
@@ -127,7 +127,7 @@ def one(stack: Stack, part: str) -> Process:
             f"This stack has no part {part!r}. It has: {', '.join(stack.parts)}."
             + (" Redis joins it once redis-server is installed." if part == "redis" else "")
         )
-    return _process(_call(stack, "getProcessInfo", part))
+    return _process(_call(stack, "getProcessInfo", supervision.name(part)))
 
 
 def _process(row: dict[str, Any]) -> Process:

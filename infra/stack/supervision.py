@@ -1,4 +1,8 @@
-"""The supervisor's configuration: infra/supervisord.conf, and a program for each part."""
+"""The supervisor's configuration: infra/supervisord.conf, a program for each part, and groups.
+
+The parts of a group stop together, in up to a second: so often the supervisor looks. The services
+stop first and the broker last.
+"""
 
 from pathlib import Path
 from string import Template
@@ -7,12 +11,10 @@ from infra.stack.config import ROOT, SERVICES, Stack
 
 # autorestart: whatever ends, killed or not, comes back. startretries: practically for ever; the
 # pause grows by a second with each failed try. startsecs: how long it has to live to count as
-# started. stopwaitsecs: how long it may take to finish its work before it is killed. priority: the
-# broker starts first, then what stands outside, then the services; they stop the other way round.
+# started. stopwaitsecs: how long it may take to finish its work before it is killed.
 _PROGRAM = Template("""
 [program:$part]
 command="%(ENV_STACK_PYTHON)s" -m infra.stack.launch $part
-priority=$priority
 autorestart=true
 startretries=10000
 startsecs=1
@@ -26,16 +28,35 @@ stdout_logfile_backups=3
 """)
 
 
+_GROUP = Template("""
+[group:$group]
+programs=$parts
+priority=$priority
+""")
+
+_PRIORITIES = {"broker": 10, "outside": 20, "services": 30}
+
+
 def configuration(stack: Stack) -> Path:
     """Write it into the stack's folder, for the parts that this stack runs."""
     head = (ROOT / "infra" / "supervisord.conf").read_text()
-    programs = [_PROGRAM.substitute(part=part, priority=_priority(part)) for part in stack.parts]
+    programs = [_PROGRAM.substitute(part=part) for part in stack.parts]
+    groups = [
+        _GROUP.substitute(group=group, parts=",".join(parts), priority=priority)
+        for group, priority in _PRIORITIES.items()
+        if (parts := [part for part in stack.parts if _group(part) == group])
+    ]
     file = stack.state_dir / "supervisord.conf"
-    file.write_text(head + "".join(programs))
+    file.write_text("".join((head, *programs, *groups)))
     return file
 
 
-def _priority(part: str) -> int:
+def name(part: str) -> str:
+    """The part as the supervisor knows it."""
+    return f"{_group(part)}:{part}"
+
+
+def _group(part: str) -> str:
     if part == "nats":
-        return 10
-    return 30 if part in SERVICES else 20
+        return "broker"
+    return "services" if part in SERVICES else "outside"
