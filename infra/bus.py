@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
-from nats.aio.client import Client
+from nats.aio.client import PING_PROTO, Client
 from nats.aio.msg import Msg
 from nats.errors import ConnectionReconnectingError
 from nats.errors import Error as NatsError
@@ -58,6 +58,9 @@ class SturdyClient(Client):
     With that loop goes all that the service hears. A subject may be any bytes: one that is not
     UTF-8 becomes a message that nobody can read. So may what a sayer puts in the place of headers:
     what are none are passed over. And so is an answer to a flush that was given up meanwhile.
+
+    Its `flush` comes back when the broker has read all that was said before it: who has subscribed
+    and flushed misses nothing that is published from then on.
     """
 
     async def read_headers(self, block: bytes) -> dict[str, str]:
@@ -89,6 +92,12 @@ class SturdyClient(Client):
         await self._send_command(command.hpub_cmd(subject, reply, block, payload))
         if self._flush_queue is not None and self._flush_queue.empty():
             await self._flush_pending()
+
+    async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
+        # Behind what waits to be sent. The client's own overtakes it.
+        self._pongs.append(future or asyncio.get_running_loop().create_future())
+        await self._send_command(PING_PROTO)
+        await self._flush_pending()
 
     async def _process_pong(self) -> None:
         if self._pongs and self._pongs[0].done():

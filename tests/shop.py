@@ -8,9 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
-import nats
 from nats.aio.client import Client
 
+from infra.bus import SturdyClient
 from tests.stack import ROOT, SERVICES, free_port, run_stack, running_stack
 
 COFFEE = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
@@ -279,7 +279,8 @@ async def until(
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Client]:
-    client = await nats.connect(url, connect_timeout=5)
+    client = SturdyClient()
+    await client.connect(url, connect_timeout=5)
     try:
         yield client
     finally:

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import nats
 from nats.aio.client import Client
 from nats.js.api import ConsumerInfo
 from nats.js.errors import NotFoundError
 
+from infra.bus import SturdyClient
 from infra.stack import passwords
 from infra.stack.config import Stack
 
@@ -18,7 +18,8 @@ TIMEOUT_SECONDS = 3
 @asynccontextmanager
 async def observing(stack: Stack) -> AsyncIterator[Client]:
     """A connection that is there at once or not at all."""
-    client = await nats.connect(
+    client = SturdyClient()
+    await client.connect(
         stack.nats_url("observer", passwords.load(stack.state_dir)["observer"]),
         # By default it would knock sixty times, two seconds apart.
         allow_reconnect=False,

@@ -16,7 +16,7 @@ from infra.ports import START, Outgoing
 from payment.reactions import reactions
 from tests.chassis.conftest import NatsServer
 from tests.chassis.test_bus import Inbox, bus
-from tests.shop import until
+from tests.shop import connected, until
 
 SUBJECT = "passing.by"
 
@@ -58,6 +58,18 @@ async def test_reading_on(nats_server: NatsServer) -> None:
         await broker.publish([attempt(str(uuid4()), 1), third])
         found, place = await broker.history_since(subject, place)
         assert [each.body for each in found] == [third.body]
+
+
+async def test_listening_has_begun_when_it_says_so(nats_server: NatsServer) -> None:
+    """What is published from that moment on is noticed: a client waits for it in vain else."""
+    async with bus(nats_server.url, Inbox()) as broker, connected(nats_server.url) as other:
+        for _ in range(300):
+            async with broker.listening(SUBJECT) as look:
+                await asyncio.wait_for(look.wait(), 5)
+                look.clear()
+                await other.publish(SUBJECT, b"")
+                await other.flush()
+                await asyncio.wait_for(look.wait(), 5)
 
 
 async def test_a_stream_that_was_lost_is_read_from_its_start(nats_server: NatsServer) -> None:

@@ -381,4 +381,13 @@ MUTANTS = (
         "if delivery is not None:",
         "tests/unit/test_deliveries.py",
     ),
+    tests(
+        "listening counts as begun before the broker knows of it",
+        "infra/bus.py",
+        "        await self._send_command(PING_PROTO)\n        await self._flush_pending()\n",
+        "        self._transport.write(PING_PROTO)\n        await self._flush_pending()\n",
+        "tests/chassis/test_listening.py",
+        "-k",
+        "has_begun",
+    ),
 )

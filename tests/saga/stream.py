@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import nats
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from events.permissions import inbox_prefix
+from infra.bus import SturdyClient
 from infra.stack import passwords
 from tests.shop import SERVICES, Json, Shop, until
 
@@ -110,7 +110,8 @@ async def connected_as(
     is_service = user in SERVICES
     url = service_url(shop, user) if is_service else shop.environment[f"NATS_URL_{user.upper()}"]
     prefix = inbox_prefix(user) if is_service else "_INBOX"
-    client = await nats.connect(url, connect_timeout=5, inbox_prefix=prefix, error_cb=note)
+    client = SturdyClient()
+    await client.connect(url, connect_timeout=5, inbox_prefix=prefix, error_cb=note)
     try:
         yield client
     finally:
