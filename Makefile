@@ -117,8 +117,8 @@ bench: $(VENV)/.installed-dev redis postgres ## measure everything that is promi
 modelcheck: $(VENV)/.installed-dev ## walk every interleaving of the production reactions [BOUND=small]
 	@$(PY) -m tests.model --bound $(or $(BOUND),full)
 
-simulate: $(VENV)/.installed-dev ## run schedules of faults on a simulated world [SEEDS=1000], or replay one [SEED=7]
-	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+simulate: $(VENV)/.installed-dev ## run schedules of faults on a simulated world [SEEDS=1000 FIRST=0], or replay one [SEED=7]
+	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--first $(or $(FIRST),0) --seeds $(or $(SEEDS),1000))
 
 mutants: $(VENV)/.installed-dev redis ## make known mistakes in a copy, and see that each is caught
 	@$(PY) -m tests.mutants

@@ -1,7 +1,8 @@
-"""`make simulate [SEEDS=1000] [SEED=7]`: run schedules, and say how much they went through.
+"""`make simulate [SEEDS=1000] [FIRST=0] [SEED=7]`: run schedules, and say what they went through.
 
 With SEED one schedule is replayed and told. A failure prints its seed and the fewest faults with
-which it still fails. Ctrl-C ends it and shows what was done. Ends with 1 when there was a failure.
+which it still fails. Ctrl-C ends it and shows what was done; FIRST goes on from there. Ends with 1
+when there was a failure.
 """
 
 import argparse
