@@ -189,8 +189,9 @@ async def once(
                         await look.wait()
                 look.clear()
             return order
-    except TimeoutError:
-        return None
+    except TimeoutError:  # a last look: the broker may be away from here, and not from others
+        order = await find(service, order_id)
+        return order if over(order) else None
 
 
 async def find(service: Service[Orders], order_id: str) -> Order:

@@ -53,7 +53,16 @@ def second_instance(
 
 
 async def ready(shop: Shop, service: str) -> bool:
+    return await _is_well(shop, service, "ready")
+
+
+async def alive(shop: Shop, service: str) -> bool:
+    """It answers, whatever it may still be waiting for."""
+    return await _is_well(shop, service, "live")
+
+
+async def _is_well(shop: Shop, service: str, how: str) -> bool:
     try:
-        return (await shop.call(service, "GET", "/health/ready")).status == 200
+        return (await shop.call(service, "GET", f"/health/{how}")).status == 200
     except OSError:
         return False

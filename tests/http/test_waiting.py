@@ -1,12 +1,15 @@
 """`Prefer: wait=N`, and orders that can't go on for a while because a service is down."""
 
+import asyncio
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from tests.http.wire import Wire
-from tests.shop import Shop, order, until
+from tests.instances import alive, second_instance
+from tests.shop import Opened, Shop, free_port, order, until
 
 ORDERS = "/api/v1/orders"
 
@@ -66,6 +69,23 @@ async def test_what_is_no_wish_to_wait_is_passed_over(wire: Wire, preference: st
     assert set(answer.body) == {"orderId", "orderTrackingId", "status", "totalAmount"}
     assert "Preference-Applied" not in answer.headers
     assert (await shop.ended(answer.body["orderId"]))["status"] == "COMPLETED"
+
+
+async def test_an_instance_that_is_cut_off_from_the_broker_looks_once_more(shop: Shop) -> None:
+    """Another instance publishes for it, and hears how the order ends: the database knows it."""
+    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    port, nowhere = free_port(), f"nats://127.0.0.1:{free_port()}"
+    process = second_instance(shop.environment, "order", port, NATS_URL=nowhere)
+    try:
+        addresses = {**shop.environment, "ORDER_URL": f"http://127.0.0.1:{port}"}
+        async with Opened(addresses) as cut_off:
+            await until(partial(alive, cut_off, "order"), "the instance takes orders")
+            body = order(customer, (cake, 1))
+            answer = await cut_off.call("order", "POST", ORDERS, body, prefer="wait=20")
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, 20)
+    assert (answer.status, answer.body["status"]) == (200, "COMPLETED")
 
 
 async def test_a_bad_order_is_refused_at_once(shop: Shop) -> None:
