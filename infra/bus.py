@@ -94,9 +94,11 @@ class SturdyClient(Client):
             await self._flush_pending()
 
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
-        # Behind what waits to be sent. The client's own overtakes it.
+        # Behind what waits to be sent; the client's own overtakes it. And without waiting for room:
+        # pings are how a connection is found dead that takes nothing any more.
         self._pongs.append(future or asyncio.get_running_loop().create_future())
-        await self._send_command(PING_PROTO)
+        self._pending.append(PING_PROTO)
+        self._pending_data_size += len(PING_PROTO)
         await self._flush_pending()
 
     async def _process_pong(self) -> None:
