@@ -141,10 +141,10 @@ class Listener:
                     steps.setdefault(opened.event_id, step_of(message, opened.event_id))
         self._told |= steps.keys()
         self._may_be_over |= any(step.name in _LAST_WORDS for step in steps.values())
+        ordered = _causes_first(list(steps.values()))
         after, self._after = self._after, None
-        if after not in steps:
-            return list(steps.values())
-        return _behind(after, list(steps.values()))
+        place = next((at for at, step in enumerate(ordered) if step.id == after), None)
+        return ordered if place is None else ordered[place + 1 :]
 
     async def _see_whether_over(self) -> None:
         """Look at the order's row, for what ends an order may be followed by a cancel."""
@@ -166,15 +166,20 @@ class Listener:
         return last_word in self._told or age.total_seconds() > STREAM_MAX_AGE_SECONDS
 
 
-def _behind(after: str, steps: list[Step]) -> list[Step]:
-    """What a client has not been told that knows the event `after`.
+def _causes_first(steps: list[Step]) -> list[Step]:
+    """As they stand in the stream, but none before its cause.
 
-    What stands before it in the stream it knows, unless that is younger: then the stream was lost,
-    and filled again in another order.
+    A stream that was lost is filled again in another order. A client that goes on behind an event
+    has to find behind it what followed from it all the same; and nothing that it knows, or it would
+    be told in circles. So all that is said of an order has one order, whoever asks.
     """
-    place = next(number for number, step in enumerate(steps) if step.id == after)
-    missed = [step for step in steps[:place] if step.time > steps[place].time]
-    return missed + steps[place + 1 :]
+    ordered: list[Step] = []
+    while steps:
+        missing = {step.id for step in steps}
+        first = next((step for step in steps if step.cause not in missing), steps[0])
+        ordered.append(first)
+        steps = [step for step in steps if step is not first]
+    return ordered
 
 
 def _last_word(order: Order) -> str | None:

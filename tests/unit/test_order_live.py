@@ -76,9 +76,10 @@ class World:
         service: Any = self
         return Listener(service, self.row, wire.event_id(after) if after else None)
 
-    def say(self, *events: Event, at: datetime = NOW) -> None:
+    def say(self, *events: Event, at: datetime = NOW, cause: Event | None = None) -> None:
+        cause_id = wire.event_id(cause) if cause else None
         for event in events:
-            sealed = wire.seal(event, at)
+            sealed = wire.seal(event, at, cause_id=cause_id)
             self.stream.append(Outgoing(sealed.subject, sealed.body, wire.headers(sealed, "x")))
 
     def part(self, _: type[Live]) -> Live:
@@ -153,9 +154,22 @@ async def test_a_stream_that_was_filled_again_in_another_order_hides_nothing(
     """The client knows REQUESTED; what came after it stands before it now."""
     world = World(monkeypatch, in_state(OrderState.COMPLETED, 1))
     later = NOW + timedelta(seconds=1)
-    world.say(REFUSED, at=later)
+    world.say(REFUSED, at=later, cause=REQUESTED)
     world.say(COMPLETED, REQUESTED)
     assert await told(world.listener(REQUESTED)) == ["PaymentRefundFailed"]
+    assert await told(world.listener(REFUSED)) == []
+
+
+async def test_what_was_said_later_and_stands_before_is_not_told_in_circles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two services undo their parts at the same time: neither follows from the other."""
+    world = World(monkeypatch, in_state(OrderState.FAILED))
+    world.say(CANCELLED, at=NOW + timedelta(seconds=2))
+    world.say(FAILED, at=NOW)
+    world.say(REFUSED, at=NOW + timedelta(seconds=1))
+    assert await told(world.listener(FAILED)) == ["PaymentRefundFailed"]
+    assert await told(world.listener(REFUSED)) == []
 
 
 async def test_a_clock_that_is_behind_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
