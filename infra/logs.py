@@ -8,6 +8,7 @@ import atexit
 import logging
 import sys
 import threading
+import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -48,30 +49,39 @@ class JsonLines(logging.Formatter):
 class Lines(logging.StreamHandler[TextIO]):
     """Writes lines together: those of `FLUSH_SECONDS` in one go, and warnings at once.
 
-    A busy service says thousands of lines a second, and each write is a call to the kernel.
+    A busy service says thousands of lines a second, and each write is a call to the kernel. One
+    thread does it all the time: to start one (a `Timer`) keeps who logs waiting until it runs.
     """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._timer: threading.Timer | None = None
+        self._unwritten = threading.Event()
+        threading.Thread(target=self._write_now_and_then, name="log", daemon=True).start()
         atexit.register(self._write)
 
     def emit(self, record: logging.LogRecord) -> None:
         super().emit(record)
         if record.levelno >= logging.WARNING:
             self._write()
-        elif self._timer is None:
-            self._timer = threading.Timer(FLUSH_SECONDS, self._write)
-            self._timer.daemon = True
-            self._timer.start()
+        else:
+            self._unwritten.set()
 
     def flush(self) -> None:
         """Called after each line: not yet."""
 
+    def _write_now_and_then(self) -> None:
+        while True:
+            self._unwritten.wait()
+            time.sleep(FLUSH_SECONDS)  # for others to come along
+            self._unwritten.clear()
+            self._write()
+
     def _write(self) -> None:
-        with self.lock or nullcontext():
-            self._timer = None
-            self.stream.flush()
+        try:
+            with self.lock or nullcontext():
+                self.stream.flush()
+        except OSError:  # the disk is full, say: the lines are kept, and it is no fault of who logs
+            self._unwritten.set()
 
 
 def configure(service: str, level: str) -> None:

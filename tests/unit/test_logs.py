@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from errno import ENOSPC
 
 import pytest
 
@@ -18,8 +19,11 @@ class Pipe(io.StringIO):
         super().__init__()
         self.flushed: list[dict[str, object]] = []
         self.flushes = 0
+        self.full = False
 
     def flush(self) -> None:
+        if self.full:
+            raise OSError(ENOSPC, "No space left on device")
         self.flushes += 1
         self.flushed = [json.loads(line) for line in self.getvalue().splitlines()]
 
@@ -53,6 +57,20 @@ async def test_lines_are_written_together_and_soon(log: logging.Logger, pipe: Pi
     assert pipe.flushes == 1
     assert [line["number"] for line in pipe.flushed] == list(range(100))
     assert pipe.flushed[0].keys() == {"time", "level", "service", "message", "number"}
+
+
+async def test_lines_outlast_a_full_disk(log: logging.Logger, pipe: Pipe) -> None:
+    pipe.full = True
+    log.info("first")
+    log.warning("second")
+    assert pipe.flushed == []
+    pipe.full = False
+
+    async def written() -> bool:
+        return len(pipe.flushed) == 2
+
+    await until(written, "both lines are written", timeout_seconds=2)
+    assert [line["message"] for line in pipe.flushed] == ["first", "second"]
 
 
 def test_many_are_told_in_one_go_and_each_in_a_line(log: logging.Logger, pipe: Pipe) -> None:
