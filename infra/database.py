@@ -8,9 +8,10 @@ through the async engine and never wait for the writer.
 import asyncio
 import fcntl
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,7 +47,13 @@ _WRITING_DRIVER = {
 }
 """The synchronous twin of each async driver, for the writing thread."""
 
-_OUTAGES = (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError)
+_OUTAGES = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeoutError,
+    ConnectionError,
+    sqlite3.OperationalError,  # of a BEGIN, which goes past SQLAlchemy
+)
 
 _SCHEMA_LOCK = 0x5A6A
 """Key of the PostgreSQL advisory lock under which instances create tables one after another."""
@@ -70,7 +77,8 @@ class Database:
         )
         if self.is_sqlite:
             event.listen(self._reader.sync_engine, "connect", _prepare_sqlite_reader)
-        self._turn = _Turn(parsed) if self.is_sqlite else None
+        self._connection: Connection | None = None
+        self._turn = _Turn(parsed) if self.is_sqlite else nullcontext()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
 
     async def run(self, work: Callable[[Connection], T]) -> T:
@@ -116,17 +124,32 @@ class Database:
 
     async def close(self) -> None:
         await self._reader.dispose()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.dispose)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close_writer)
         self._thread.shutdown()
+
+    def _close_writer(self) -> None:
+        self._let_go()
+        self._writer.dispose()
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        if self._turn is None:
-            with self._writer.begin() as connection:
-                yield connection
-        else:
-            with self._turn, self._writer.begin() as connection:
-                yield connection
+        """One after the other on one connection: to ask the pool for it costs more than to begin.
+
+        After an error it is given up, whatever state it may be in.
+        """
+        with self._turn:
+            connection = self._connection = self._connection or self._writer.connect()
+            try:
+                with connection.begin():
+                    yield connection
+            except BaseException:
+                self._let_go()
+                raise
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 class _Turn:
@@ -150,9 +173,7 @@ class _Turn:
 
 def _writing_engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return create_engine(
-            url, pool_size=1, max_overflow=0, pool_pre_ping=True, paramstyle="format"
-        )
+        return create_engine(url, pool_size=1, max_overflow=0, paramstyle="format")
     engine = create_engine(
         url, pool_size=1, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
     )
@@ -182,7 +203,8 @@ def _prepare_sqlite_writer(connection: Any, _: object) -> None:
 
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that begins by reading and then writes fails at once when another one wrote.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("BEGIN IMMEDIATE")
 
 
 def _prepare_sqlite_reader(connection: Any, _: object) -> None:
