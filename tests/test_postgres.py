@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.books import found_wrong
@@ -130,6 +131,22 @@ async def test_two_instances_change_the_same_carts(shop: Shop) -> None:
             placed = await two.call("order", "POST", path, {"price": shown["totalAmount"]})
             assert (await shop.ended(placed.body["orderId"]))["status"] == "COMPLETED"
             assert (await shop.get("order", f"/api/v1/carts/{customer}"))["items"] == []
+
+
+async def test_connections_that_are_cut_are_made_anew(shop: Shop) -> None:
+    cake, customer = await shop.product(1_000, 5), await shop.wallet(10_000)
+    await shop.quiet()
+    url = shop.environment["ORDER_DATABASE_URL"].replace("+psycopg", "")
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as operator:
+        cut = await operator.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE usename = 'shop' AND pid <> pg_backend_pid()"
+        )
+        (connections,) = await cut.fetchone() or (0,)
+        assert connections >= len(SERVICES)
+    ended = await shop.buy(order(customer, (cake, 2)))
+    assert ended["status"] == "COMPLETED"
+    assert await shop.stock(cake) == (3, 0)
 
 
 async def test_a_search_and_a_ledger_read_the_same(shop: Shop) -> None:
