@@ -146,6 +146,7 @@ async def test_connections_that_are_cut_are_made_anew(shop: Shop) -> None:
         assert connections >= len(SERVICES)
     ended = await shop.buy(order(customer, (cake, 2)))
     assert ended["status"] == "COMPLETED"
+    await shop.quiet()
     assert await shop.stock(cake) == (3, 0)
 
 

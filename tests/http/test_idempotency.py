@@ -24,6 +24,7 @@ async def test_the_same_order_again(wire: Wire) -> None:
     assert (again.status, again.body) == (202, first.body)
     assert again.headers[REPLAYED] == "true"
     assert again.headers["Location"] == first.headers["Location"]
+    await shop.quiet()
     assert await shop.stock(cake) == (9, 0)
 
 

@@ -93,6 +93,7 @@ async def test_the_same_product_twice_is_one_line(shop: Shop) -> None:
         {"productId": tart, "quantity": 2, "price": 7},
     ]
     assert found["totalAmount"] == 134
+    await shop.quiet()
     assert await shop.stock(cake) == (6, 0)
     assert await shop.balance(customer) == 866
 
@@ -219,6 +220,7 @@ async def test_many_at_once_are_many(shop: Shop) -> None:
     assert len(set(placed)) == 5
     ends = await asyncio.gather(*(shop.ended(each) for each in placed))
     assert {end["status"] for end in ends} == {"COMPLETED"}
+    await shop.quiet()
     assert await shop.stock(cake) == (5, 0)
 
 

@@ -61,6 +61,7 @@ async def test_a_card_is_charged(cards: Shop) -> None:
     ended = await cards.ended(order_id)
     assert (ended["status"], ended["paymentMethod"]) == ("COMPLETED", "CARD")
     assert await statement(cards, order_id) == [("CAPTURE", 700)]
+    await cards.quiet()
     assert await cards.stock(product) == (4, 0)
     [payment] = await cards.payments(order_id)
     assert (payment["method"], payment["status"], payment["amount"]) == ("CARD", "COMPLETED", 700)
@@ -107,6 +108,7 @@ async def test_a_charge_that_landed_before_the_void_completes_the_order(cards: S
         ended = await cards.ended(order_id, 30)
     assert ended["status"] == "COMPLETED"
     assert await statement(cards, order_id) == [("CAPTURE", 700)]
+    await cards.quiet()
     assert await cards.stock(product) == (4, 0)
 
 
@@ -128,6 +130,7 @@ async def test_a_refused_refund_leaves_the_order_completed(cards: Shop) -> None:
     kept = await cards.get("order", f"/api/v1/orders/{order_id}")
     assert kept["status"] == "COMPLETED"
     assert kept["cancellation"] == {"state": "REFUSED", "attempt": 1}
+    await cards.quiet()
     assert await cards.stock(product) == (4, 0)
 
     done = await cancel(cards, order_id)

@@ -25,9 +25,9 @@ async def test_the_two_literal_orders(fresh_shop: Shop) -> None:
     assert first["status"] == "COMPLETED"
     assert first["totalAmount"] == first["payableAmount"] == 15_000
     assert first["address"] == address
+    await shop.quiet()
     assert await shop.stock(COFFEE) == (997, 0)
     assert await shop.balance(RICH) == 985_000
-    await shop.quiet()
     trace = await shop.trace(first["orderId"])
     assert [event["name"] for event in trace] == CHAIN
     causes = [event["cause"] for event in trace]
@@ -39,6 +39,7 @@ async def test_the_two_literal_orders(fresh_shop: Shop) -> None:
 
     assert second["status"] == "COMPLETED"
     assert second["totalAmount"] == 61_000
+    await shop.quiet()
     assert await shop.balance(RICH) == 985_000 - 61_000
     assert await shop.stock(PIZZA) == (199, 0)
     assert await shop.stock(PASTA) == (248, 0)
@@ -68,6 +69,7 @@ async def test_the_same_product_twice_is_one_line(shop: Shop) -> None:
         {"productId": second, "quantity": 5, "price": 70},
     ]
     assert ended["status"] == "COMPLETED"
+    await shop.quiet()
     assert await shop.stock(first) == await shop.stock(second) == (5, 0)
     assert [entry["delta"] for entry in await shop.bookings(first)] == [10, -5]
     assert await shop.balance(customer) == 10_000 - 1_850
@@ -117,6 +119,7 @@ async def test_an_order_that_costs_nothing_books_nothing(shop: Shop, terms: Json
     assert ended["status"] == "COMPLETED"
     assert (ended["discountAmount"], ended["payableAmount"]) == (2_000, 0)
     assert await shop.entries(customer) == []
+    await shop.quiet()
     assert await shop.stock(product) == (8, 0)
     [payment] = await shop.payments(ended["orderId"])
     assert (payment["status"], payment["amount"]) == ("COMPLETED", 0)

@@ -61,5 +61,6 @@ async def test_a_payment_that_won_the_race_completes_the_order(hasty: Shop) -> N
     ended = await shop.ended(order_id, 60)
 
     assert ended["status"] == "COMPLETED"
+    await shop.quiet()
     assert await shop.stock(product) == (4, 0)
     assert "OrderTimedOut" in await names(shop, order_id)
