@@ -86,7 +86,7 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.write, work)
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """The same, in the calling thread."""
+        """The same, in the calling thread, while nothing else is being written."""
         try:
             with self._transaction() as connection:
                 return work(connection)

@@ -1,88 +1,145 @@
-"""Log lines: JSON, together and soon, warnings at once."""
+"""Log lines: JSON, together and soon, warnings at once, and none lost to a full disk."""
 
-import io
 import json
 import logging
+import os
+import socket
 from collections.abc import Iterator
-from errno import ENOSPC
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra import logs
 from tests.shop import until
 
+LOG = logging.Logger("tests.lines", logging.INFO)  # noqa: LOG001 - pytest listens to the tree's
 
-class Pipe(io.StringIO):
-    """What was written, and what of it was flushed."""
+Line = dict[str, Any]
+
+
+class Reader:
+    """The other end of a log: what was written, write by write."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.flushed: list[dict[str, object]] = []
-        self.flushes = 0
-        self.full = False
+        self.writing, self._reading = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._reading.setblocking(False)
+        self.writes: list[list[Line]] = []
 
-    def flush(self) -> None:
-        if self.full:
-            raise OSError(ENOSPC, "No space left on device")
-        self.flushes += 1
-        self.flushed = [json.loads(line) for line in self.getvalue().splitlines()]
+    def read(self) -> list[Line]:
+        """All lines by now."""
+        while True:
+            try:
+                written = self._reading.recv(1_000_000)
+            except BlockingIOError:
+                return [line for each in self.writes for line in each]
+            self.writes.append([json.loads(line) for line in written.splitlines()])
+
+    def close(self) -> None:
+        self.writing.close()
+        self._reading.close()
 
 
 @pytest.fixture
-def pipe() -> Pipe:
-    return Pipe()
+def reader() -> Iterator[Reader]:
+    reader = Reader()
+    handler = _told_to(reader.writing.fileno())
+    yield reader
+    LOG.removeHandler(handler)
+    reader.close()
 
 
 @pytest.fixture
-def log(pipe: Pipe) -> Iterator[logging.Logger]:
-    handler = logs.Lines(pipe)
+def full() -> Iterator[int]:
+    """A descriptor on a disk that has no room."""
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    handler = _told_to(descriptor)
+    yield descriptor
+    LOG.removeHandler(handler)
+    handler.flush()
+    os.close(descriptor)
+
+
+def _told_to(descriptor: int) -> logging.Handler:
+    handler = logs.Lines(descriptor)
     handler.setFormatter(logs.JsonLines("order"))
-    log = logging.getLogger("tests.lines")
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    yield log
-    log.removeHandler(handler)
+    LOG.addHandler(handler)
+    return handler
 
 
-async def test_lines_are_written_together_and_soon(log: logging.Logger, pipe: Pipe) -> None:
-    for number in range(100):
-        log.info("said", extra={"number": number})
-    assert pipe.flushed == []
+async def _room_again(full: int, log: Path, lines: int) -> list[Line]:
+    """The disk has room from now on. Returns what is in the log once it has so many lines."""
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), full)
 
     async def written() -> bool:
-        return len(pipe.flushed) == 100
+        return len(_lines(log)) >= lines
+
+    await until(written, f"{lines} lines are written", timeout_seconds=5)
+    return [json.loads(line) for line in _lines(log)]
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text().splitlines()
+
+
+async def test_lines_are_written_together_and_soon(reader: Reader) -> None:
+    for number in range(100):
+        LOG.info("said", extra={"number": number})
+    assert reader.read() == []
+
+    async def written() -> bool:
+        return len(reader.read()) == 100
 
     await until(written, "all lines are written", timeout_seconds=2)
-    assert pipe.flushes == 1
-    assert [line["number"] for line in pipe.flushed] == list(range(100))
-    assert pipe.flushed[0].keys() == {"time", "level", "service", "message", "number"}
+    assert len(reader.writes) == 1
+    assert [line["number"] for line in reader.read()] == list(range(100))
+    assert reader.read()[0].keys() == {"time", "level", "service", "message", "number"}
 
 
-async def test_lines_outlast_a_full_disk(log: logging.Logger, pipe: Pipe) -> None:
-    pipe.full = True
-    log.info("first")
-    log.warning("second")
-    assert pipe.flushed == []
-    pipe.full = False
+async def test_lines_outlast_a_full_disk(
+    full: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(5_000):
+        LOG.log(logging.INFO if number % 10 else logging.WARNING, "said", extra={"number": number})
 
-    async def written() -> bool:
-        return len(pipe.flushed) == 2
+    lines = await _room_again(full, tmp_path / "log", 5_000)
 
-    await until(written, "both lines are written", timeout_seconds=2)
-    assert [line["message"] for line in pipe.flushed] == ["first", "second"]
+    assert [line["number"] for line in lines] == list(range(5_000))
+    assert capsys.readouterr() == ("", "")  # nobody complained in their stead
 
 
-def test_many_are_told_in_one_go_and_each_in_a_line(log: logging.Logger, pipe: Pipe) -> None:
-    log.warning("said", extra={"of": "batch", logs.EACH: [{"event": "A"}, {"event": "B"}]})
-    assert [(line["event"], line["of"]) for line in pipe.flushed] == [
-        ("A", "batch"),
-        ("B", "batch"),
-    ]
-    assert pipe.flushed[0].keys() == {"time", "level", "service", "message", "of", "event"}
+async def test_what_a_full_disk_has_no_room_for_is_counted(
+    full: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "MOST_WAITING_BYTES", 50_000)
+    for _ in range(5_000):
+        LOG.info("said")
+
+    *said, lost = await _room_again(full, tmp_path / "log", 2)
+
+    assert {line["message"] for line in said} == {"said"}
+    assert (lost["level"], lost["lines"]) == ("WARNING", 5_000 - len(said))
+    assert 0 < (tmp_path / "log").stat().st_size < 51_000
 
 
-def test_a_warning_takes_those_before_it_along(log: logging.Logger, pipe: Pipe) -> None:
-    log.info("first")
-    log.warning("second")
-    assert [line["message"] for line in pipe.flushed] == ["first", "second"]
+def test_many_are_told_in_one_go_and_each_in_a_line(reader: Reader) -> None:
+    LOG.warning("said", extra={"of": "batch", logs.EACH: [{"event": "A"}, {"event": "B"}]})
+    lines = reader.read()
+    assert [(line["event"], line["of"]) for line in lines] == [("A", "batch"), ("B", "batch")]
+    assert lines[0].keys() == {"time", "level", "service", "message", "of", "event"}
+
+
+def test_a_slip_in_a_call_to_log_stops_nothing(
+    reader: Reader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LOG.warning("%d", "not a number")
+    LOG.warning("next")
+    assert [line["message"] for line in reader.read()] == ["next"]
+    assert "not a number" in capsys.readouterr().err
+
+
+def test_a_warning_takes_those_before_it_along(reader: Reader) -> None:
+    LOG.info("first")
+    LOG.warning("second")
+    assert [line["message"] for line in reader.read()] == ["first", "second"]
