@@ -8,7 +8,8 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -59,14 +60,13 @@ def build(
         finally:
             await service.stop()
 
-    assets = files("swagger_ui") / "static"
     middleware: list[Middleware] = [RequestMetrics]
     provided = Provide(lambda: service, sync_to_thread=False, use_cache=True)
     app = Litestar(
         [
             Router("/api/v1", route_handlers=[*routes, *ops.ROUTES]),
             *health.ROUTES,
-            create_static_files_router(path="/schema-assets", directories=[str(assets)]),
+            create_static_files_router(path="/schema-assets", directories=[_assets()]),
         ],
         dependencies={"service": provided},  # a second one would cost a task group a request
         exception_handlers={Exception: to_response},
@@ -196,6 +196,14 @@ def _in_error_format(response: Response[Any]) -> Response[Any]:
         return response
     body = Error(error="NOT_FOUND", message="there is no such page; see /schema")
     return Response(body, status_code=404, media_type=MediaType.JSON)
+
+
+def _assets() -> Path:
+    """Swagger UI's files. Only found: to import their package would import a template engine."""
+    package = find_spec("swagger_ui")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "static"
 
 
 def _openapi(title: str, description: str) -> OpenAPIConfig:
