@@ -1,4 +1,4 @@
-"""One stack for the whole run, and a fresh one for tests that need new data or break things."""
+"""A stack for the whole run, one for each module that breaks things, and one for new data."""
 
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -24,6 +24,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str
 async def shop(stack: Mapping[str, str]) -> AsyncIterator[Shop]:
     """The shared stack. Tests make customers and products of their own on it."""
     async with Opened(stack) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def shaken_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    with running_stack(tmp_path_factory.mktemp("shaken")) as environment:
+        yield environment
+
+
+@pytest.fixture
+async def shaken_shop(shaken_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    """A stack of the module's own. Its tests stop and kill parts, and bring them back."""
+    async with Opened(shaken_stack) as shop:
         yield shop
 
 

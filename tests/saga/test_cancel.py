@@ -95,8 +95,8 @@ async def test_a_cancelled_order_stays_cancelled(shop: Shop) -> None:
     assert [each["orderId"] for each in found["items"]] == [bought["orderId"]]
 
 
-async def test_a_cancel_waits_for_a_service_that_is_away(fresh_shop: Shop) -> None:
-    shop = fresh_shop
+async def test_a_cancel_waits_for_a_service_that_is_away(shaken_shop: Shop) -> None:
+    shop = shaken_shop
     product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
     bought = await shop.buy(order(customer, (product, 1)))
     await asyncio.to_thread(shop.command, "stop", "product")
@@ -118,8 +118,8 @@ async def test_a_cancel_waits_for_a_service_that_is_away(fresh_shop: Shop) -> No
 
 
 @pytest.mark.parametrize("crashes", ["payment", "product", "coupon", "order"])
-async def test_a_crash_in_the_middle_of_cancels_loses_none(fresh_shop: Shop, crashes: str) -> None:
-    shop = fresh_shop
+async def test_a_crash_in_the_middle_of_cancels_loses_none(shaken_shop: Shop, crashes: str) -> None:
+    shop = shaken_shop
     product, customer = await shop.product(100, 100), await shop.wallet(10_000)
     bought = [await shop.place(order(customer, (product, 1))) for _ in range(40)]
     for order_id in bought:

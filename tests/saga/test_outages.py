@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -17,22 +17,10 @@ import pytest
 from infra.stack import pids
 from tests.saga.crowd import crowd
 from tests.saga.stream import database_file
-from tests.shop import SERVICES, Answer, Json, Opened, Shop, order, running_stack, until
+from tests.shop import SERVICES, Answer, Json, Shop, order, until
 
 USUAL_SECONDS = 1.0  # far above what a POST takes, far below any time-out behind it
 REDELIVERY_SECONDS = 30  # after which the broker gives a dead instance's messages to another
-
-
-@pytest.fixture(scope="module")
-def shaken_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    with running_stack(tmp_path_factory.mktemp("shaken")) as environment:
-        yield environment
-
-
-@pytest.fixture
-async def shaken_shop(shaken_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with Opened(shaken_stack) as shop:
-        yield shop
 
 
 async def command(shop: Shop, *words: str) -> None:

@@ -1,8 +1,7 @@
 """An order that is not finished by its deadline asks payment, which alone decides."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 
@@ -11,13 +10,18 @@ from tests.saga.stream import lose, names, until_in_stream
 from tests.shop import Opened, Shop, order, running_stack, until
 
 
-@pytest.fixture
-async def hasty(tmp_path: Path) -> AsyncIterator[Shop]:
-    """A stack whose orders may take two seconds, and who ask again after four."""
+@pytest.fixture(scope="module")
+def hasty_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     times = {"ORDER_TIMEOUT_SECONDS": "2", "REPEAT_AFTER_SECONDS": "4"}
-    with running_stack(tmp_path / "stack", **times) as environment:
-        async with Opened(environment) as shop:
-            yield shop
+    with running_stack(tmp_path_factory.mktemp("hasty"), **times) as environment:
+        yield environment
+
+
+@pytest.fixture
+async def hasty(hasty_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    """A stack whose orders may take two seconds, and who ask again after four."""
+    async with Opened(hasty_stack) as shop:
+        yield shop
 
 
 @pytest.mark.parametrize("away", ["coupon", "product"])
