@@ -13,6 +13,10 @@ from pathlib import Path
 from infra.stack import config, passwords, pids, supervision
 from infra.stack.config import ROOT, SERVICES, SIMULATORS, Stack, StackError
 
+# People wait for the order service; the others' parts may wait a moment for a core (docs/
+# performance.md, "What was tried").
+_NICENESS_BEHIND = 5
+
 # supervisord closes every descriptor from 5 up when it starts, so its lock has to stand below.
 _SUPERVISOR_LOCK = 3
 
@@ -122,6 +126,8 @@ def main(part: str) -> None:
         os.dup2(descriptor, _SUPERVISOR_LOCK, inheritable=True)
         os.close(descriptor)
     os.chdir(ROOT)
+    if part in SERVICES and part != "order":
+        os.nice(_NICENESS_BEHIND)
     os.execve(arguments[0], arguments, variables)  # noqa: S606  the part takes this process's id
 
 

@@ -2,18 +2,21 @@
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.progress import Progress
 
 from bench.load import Run
+from infra.stack import pids
 from tests.books import found_wrong
-from tests.shop import COFFEE, RICH, ROOT, Shop, order, until
+from tests.shop import COFFEE, RICH, ROOT, SERVICES, Shop, order, until
 
 
 def run_load(environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
@@ -83,6 +86,16 @@ async def a_refusal_is_counted_with_its_code(fresh_shop: Shop) -> None:
     assert ended.returncode == 1
     assert "0 accepted" in ended.stdout
     assert re.search(r"not accepted: 400 PRODUCT_DISCONTINUED +5", ended.stdout)
+
+
+async def test_those_behind_the_order_service_leave_it_the_cores(shop: Shop) -> None:
+    folder = Path(shop.environment["STATE_DIR"])
+    running = {service: pids.alive(folder, service) for service in SERVICES}
+    priority = {name: os.getpriority(os.PRIO_PROCESS, pid or 0) for name, pid in running.items()}
+    first = priority["order"]
+    behind = {priority[name] for name in ("product", "coupon", "payment")}
+    assert behind == {first + 5}
+    assert priority["dataplatform"] == first + 10  # which steps back by itself, too
 
 
 @pytest.mark.parametrize(
