@@ -1,4 +1,8 @@
-"""The stack's commands. `make help` lists them with their everyday names."""
+"""The stack's commands. `make help` lists them with their everyday names.
+
+Each imports what it needs when it runs: the broker's and HTTP's libraries take longer to import
+than it takes to stop a part.
+"""
 
 import argparse
 import sys
@@ -6,18 +10,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from infra.stack import (
-    addresses,
-    config,
-    dead_letters,
-    health,
-    lifecycle,
-    logs,
-    processes,
-    seed,
-    status,
-    trace,
-)
+from infra.stack import config, processes
 from infra.stack.config import PARTS, SERVICES, Stack, StackError
 from infra.stack.waiting import wait_until
 
@@ -78,32 +71,46 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(_: argparse.Namespace) -> None:
+    from infra.stack import lifecycle
+
     _print_addresses(lifecycle.up(_say))
 
 
 def _down(_: argparse.Namespace) -> None:
+    from infra.stack import lifecycle
+
     lifecycle.down(_say)
 
 
 def _reset(_: argparse.Namespace) -> None:
+    from infra.stack import lifecycle
+
     _print_addresses(lifecycle.reset(_say))
 
 
 def _status(_: argparse.Namespace) -> int:
+    from infra.stack import status
+
     return 0 if status.show(_running(), _console) else 1
 
 
 def _env(_: argparse.Namespace) -> None:
+    from infra.stack import addresses
+
     for name, value in addresses.values(_running()).items():
         print(f"{name}={value}")
 
 
 def _seed(_: argparse.Namespace) -> None:
+    from infra.stack import seed
+
     seed.seed(_running())
     _say("Seeded.")
 
 
 def _clean(_: argparse.Namespace) -> None:
+    from infra.stack import lifecycle
+
     lifecycle.clean(_say)
 
 
@@ -114,9 +121,7 @@ def _stop(arguments: argparse.Namespace) -> None:
 
 def _start(arguments: argparse.Namespace) -> None:
     stack, part = _running(), arguments.part
-    processes.start(stack, part)
-    if not wait_until(lambda: health.alive(stack, part), _START_SECONDS):
-        raise StackError(f"{part} does not answer. Look at: make logs SERVICE={part}")
+    _start_and_wait(stack, part)
     _say(f"{part} runs.")
 
 
@@ -142,24 +147,38 @@ def _release(arguments: argparse.Namespace) -> None:
 
 def _restart(stack: Stack, part: str) -> None:
     processes.stop(stack, part)
+    _start_and_wait(stack, part)
+
+
+def _start_and_wait(stack: Stack, part: str) -> None:
+    from infra.stack import health
+
     processes.start(stack, part)
     if not wait_until(lambda: health.alive(stack, part), _START_SECONDS):
         raise StackError(f"{part} does not answer. Look at: make logs SERVICE={part}")
 
 
 def _logs(arguments: argparse.Namespace) -> None:
+    from infra.stack import logs
+
     logs.show(_recorded(), arguments.service)
 
 
 def _trace(arguments: argparse.Namespace) -> None:
+    from infra.stack import trace
+
     trace.show(_running(), arguments.order, _console)
 
 
 def _dlq(_: argparse.Namespace) -> None:
+    from infra.stack import dead_letters
+
     dead_letters.show(_running(), _console)
 
 
 def _redrive(arguments: argparse.Namespace) -> None:
+    from infra.stack import dead_letters
+
     dead_letters.redrive(_running(), arguments.service, arguments.letter, _console)
 
 

@@ -58,11 +58,15 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
     simulates_platform: bool
     """False: DATA_PLATFORM_URL names another platform than the simulator."""
 
+    def port(self, part: str) -> int:
+        """Raises StackError for a service that was added since the stack was started."""
+        if part not in self.ports:
+            raise StackError(f"{part} is new, and does not run yet. Run: make down up")
+        return self.ports[part]
+
     def url(self, service: str) -> str:
         """Raises StackError for a service that was added since the stack was started."""
-        if service not in self.ports:
-            raise StackError(f"{service} is new, and does not run yet. Run: make down up")
-        return f"http://127.0.0.1:{self.ports[service]}"
+        return f"http://127.0.0.1:{self.port(service)}"
 
     def nats_url(self, user: str, password: str) -> str:
         return f"nats://{user}:{password}@127.0.0.1:{self.ports['nats']}"

@@ -1,10 +1,7 @@
 """Is a part fit for work? Asked the way its users would ask it."""
 
 from collections.abc import Iterable
-from functools import cache
-
-import httpx
-import redis
+from http.client import HTTPConnection, HTTPException
 
 from infra.stack.config import SERVICES, SIMULATORS, Stack
 from infra.stack.waiting import wait_until
@@ -17,15 +14,15 @@ def ready(stack: Stack, part: str) -> bool:
     if part == "redis":
         return _redis_answers(stack)
     if part == "nats":
-        return _is_ok(f"http://127.0.0.1:{stack.ports['nats_monitor']}/healthz")
+        return _is_ok(stack.ports["nats_monitor"], "/healthz")
     path = "/health" if part in SIMULATORS else "/health/ready"
-    return _is_ok(f"{stack.url(part)}{path}")
+    return _is_ok(stack.port(part), path)
 
 
 def alive(stack: Stack, part: str) -> bool:
     """True when the part itself runs, whatever it may still be waiting for."""
     if part in SERVICES:
-        return _is_ok(f"{stack.url(part)}/health/live")
+        return _is_ok(stack.port(part), "/health/live")
     return ready(stack, part)
 
 
@@ -41,22 +38,20 @@ def wait_until_ready(stack: Stack, parts: Iterable[str], deadline_seconds: float
     return waiting
 
 
-def _is_ok(url: str) -> bool:
+def _is_ok(port: int, path: str) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
     try:
-        return _client().get(url).status_code == 200
-    except httpx.HTTPError:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
         return False
-
-
-@cache
-def _client() -> httpx.Client:
-    """One for all: each would read the system's certificates anew, a hundred times as long as to
-    ask. It keeps no connection open, for what it asks may be about to stop."""
-    unkept = httpx.Limits(max_keepalive_connections=0)
-    return httpx.Client(timeout=_TIMEOUT_SECONDS, limits=unkept, trust_env=False)
+    finally:
+        connection.close()
 
 
 def _redis_answers(stack: Stack) -> bool:
+    import redis
+
     if stack.redis_url is None:
         return False
     try:

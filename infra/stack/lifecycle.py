@@ -12,7 +12,6 @@ from infra.stack import (
     passwords,
     pids,
     processes,
-    seed,
 )
 from infra.stack.config import Stack, StackError
 from infra.stack.waiting import wait_until
@@ -27,6 +26,8 @@ Say = Callable[[str], None]
 
 def up(say: Say) -> Stack:
     """Start what does not run yet; return when everything is healthy and seeded."""
+    from infra.stack import seed
+
     with folder.exclusive(config.state_dir()):
         stack = _running() or _start_fresh(say)
         for part in stack.parts:
