@@ -10,18 +10,14 @@ import asyncio
 import base64
 import json
 import logging
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
-from nats.aio.client import PING_PROTO, Client
-from nats.aio.msg import Msg
 from nats.errors import ConnectionReconnectingError
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
-from nats.protocol import command, parser
 
 from events.contract import NEWEST_ONLY, SAGA, SUBJECT_PREFIX, Event
 from events.permissions import inbox_prefix
@@ -29,6 +25,7 @@ from events.reactions import Reactions
 from events.wire import EVENT_ID, subject_of
 from infra.errors import BrokerAway, Outage, RetryLater
 from infra.listening import Listeners
+from infra.nats_client import SturdyClient
 from infra.ports import START, Outgoing, Place, Receiver
 from infra.publishing import Publisher
 from infra.pulling import Puller
@@ -43,99 +40,6 @@ RECONNECT_SECONDS = 0.25
 API_TIMEOUT_SECONDS = 5.0
 _NAME_IN_USE = 10058
 _NOT_FOUND = 404
-
-_WORD = rb"([^ \r\n]+)"
-# nats-py takes a form feed in a subject for its end, though only a space is; and then hangs up.
-parser.MSG_RE = re.compile(rb"\AMSG %s %s (%s )?(\d+)\r\n" % (_WORD, _WORD, _WORD))
-parser.HMSG_RE = re.compile(rb"\AHMSG %s %s (%s )?(\d+) (\d+)\r\n" % (_WORD, _WORD, _WORD))
-_PLAIN_START = b"NATS/1.0\r\n"
-_PLAIN = re.compile(rb"NATS/1\.0\r\n(?:[!-9;-~]+: [!-~](?:[ -~]*[!-~])?\r\n)+\r\n")
-
-
-class SturdyClient(Client):
-    """nats-py, quicker with headers, and without three ways in which its read loop dies.
-
-    With that loop goes all that the service hears. A subject may be any bytes: one that is not
-    UTF-8 becomes a message that nobody can read. So may what a sayer puts in the place of headers:
-    what are none are passed over. And so is an answer to a flush that was given up meanwhile.
-
-    Its `flush` comes back when the broker has read all that was said before it: who has subscribed
-    and flushed misses nothing that is published from then on.
-    """
-
-    async def read_headers(self, block: bytes) -> dict[str, str]:
-        """What stands before a message's body."""
-        return await self._process_headers(block) or {}
-
-    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        if headers and (plain := _plain_headers(headers)) is not None:
-            return plain
-        try:
-            return await super()._process_headers(headers)
-        except (IndexError, UnicodeDecodeError):
-            return None
-
-    async def _send_publish(
-        self,
-        subject: str,
-        reply: str,
-        payload: bytes,
-        payload_size: int,
-        headers: dict[str, Any] | None,
-    ) -> None:
-        block = _plain_block(headers) if headers else None
-        if block is None:
-            await super()._send_publish(subject, reply, payload, payload_size, headers)
-            return
-        self.stats["out_msgs"] += 1
-        self.stats["out_bytes"] += payload_size
-        await self._send_command(command.hpub_cmd(subject, reply, block, payload))
-        if self._flush_queue is not None and self._flush_queue.empty():
-            await self._flush_pending()
-
-    async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
-        # Behind what waits to be sent; the client's own overtakes it. And without waiting for room:
-        # pings are how a connection is found dead that takes nothing any more.
-        self._pongs.append(future or asyncio.get_running_loop().create_future())
-        self._pending.append(PING_PROTO)
-        self._pending_data_size += len(PING_PROTO)
-        await self._flush_pending()
-
-    async def _process_pong(self) -> None:
-        if self._pongs and self._pongs[0].done():
-            self._pongs[0] = asyncio.get_running_loop().create_future()
-        await super()._process_pong()
-
-    def _build_message(
-        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
-    ) -> Msg:
-        return self.msg_class(
-            subject=subject.decode(errors="replace"),
-            reply=reply.decode(errors="replace"),
-            data=data,
-            headers=headers,
-            _client=self,
-            _sid=sid,
-        )
-
-
-def _plain_headers(block: bytes) -> dict[str, str] | None:
-    """What nearly every message carries, read in half the time: no status, and each line a
-    `Name: value` of printable ASCII. None for whatever else there may be."""
-    if not block.startswith(_PLAIN_START) or not _PLAIN.fullmatch(block):
-        return None
-    lines = block[len(_PLAIN_START) : -4].decode("ascii").split("\r\n")
-    return dict(line.split(": ", 1) for line in lines)
-
-
-def _plain_block(headers: Mapping[str, str]) -> bytes | None:
-    """The same the other way round: the headers as they go over the wire, or None for others."""
-    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-    block = f"NATS/1.0\r\n{''.join(lines)}\r\n".encode()
-    # A value that brings a line of its own would be a header that nobody has set.
-    if not _PLAIN.fullmatch(block) or block.count(b"\r\n") != len(lines) + 2:
-        return None
-    return block
 
 
 class JetStream:

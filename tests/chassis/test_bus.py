@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -13,7 +14,8 @@ from nats.aio.msg import Msg
 
 from events import wire
 from events.contract import OrderCompleted, StockDecremented
-from infra.bus import ACK_WAIT_SECONDS, JetStream, SturdyClient
+from infra.bus import ACK_WAIT_SECONDS, JetStream
+from infra.nats_client import SturdyClient
 from infra.ports import Delivery, Outgoing
 from payment.reactions import reactions
 from tests.chassis.conftest import NatsServer
@@ -269,3 +271,45 @@ async def test_headers_arrive_as_the_client_would_send_them(
     assert "ce-id" not in (heard[0] or {})
     for client in (sturdy, plain):
         await client.close()
+
+
+async def test_a_flush_comes_behind_what_was_said_before(nats_server: NatsServer) -> None:
+    async with overheard(nats_server) as (url, said):
+        client = SturdyClient()
+        await client.connect(url)
+        said.clear()
+        await client.subscribe("subject")
+        await client.flush()
+        await client.publish("subject", b"body")
+        await client.flush()
+        words = [line.split()[0] for line in said.split(b"\r\n") if line]
+        await client.close()
+    assert words == [b"SUB", b"PING", b"PUB", b"body", b"PING"]
+
+
+@asynccontextmanager
+async def overheard(server: NatsServer) -> AsyncIterator[tuple[str, bytearray]]:
+    """A way to the server for one client, and all that the client says on it."""
+    said = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        broker = urlsplit(server.url)
+        its_reader, its_writer = await asyncio.open_connection(broker.hostname, broker.port)
+        await asyncio.gather(
+            pass_on(reader, its_writer, said), pass_on(its_reader, writer, bytearray())
+        )
+
+    listening = await asyncio.start_server(serve, "127.0.0.1")
+    try:
+        yield f"nats://127.0.0.1:{listening.sockets[0].getsockname()[1]}", said
+    finally:
+        listening.close()
+
+
+async def pass_on(
+    source: asyncio.StreamReader, sink: asyncio.StreamWriter, heard: bytearray
+) -> None:
+    while data := await source.read(65_536):
+        heard += data
+        sink.write(data)
+    sink.close()

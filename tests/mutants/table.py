@@ -383,11 +383,11 @@ MUTANTS = (
     ),
     tests(
         "listening counts as begun before the broker knows of it",
-        "infra/bus.py",
+        "infra/nats_client.py",
         "self._pending.append(PING_PROTO)",
         "self._transport.write(PING_PROTO)",
-        "tests/chassis/test_listening.py",
+        "tests/chassis/test_bus.py",
         "-k",
-        "has_begun",
+        "flush_comes_behind",
     ),
 )

@@ -15,7 +15,7 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from events.permissions import inbox_prefix
-from infra.bus import SturdyClient
+from infra.nats_client import SturdyClient
 from infra.stack import passwords
 from tests.shop import SERVICES, Json, Shop, until
 
