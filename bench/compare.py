@@ -1,8 +1,10 @@
 """The shop beside what a user would pick instead, and beside the bare pipeline.
 
-The same orders, the same generator, the same machine, in turns.
+The same orders, the same generator, the same machine, in turns. The data platform's sender is
+stopped: the peers tell nobody of an order's end.
 """
 
+import asyncio
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping
@@ -72,7 +74,8 @@ def _measure(name: str, seconds: float) -> float:
 
 
 async def _shop(environment: Mapping[str, str], seconds: float) -> float:
-    async with shop.opened(environment) as (_, target):
+    async with shop.opened(environment) as (opened, target):
+        await asyncio.to_thread(opened.command, "stop", "dataplatform")
         return await _completed_per_second(target, UNDER_WAY, seconds)
 
 
