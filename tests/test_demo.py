@@ -72,9 +72,9 @@ def played(output: str) -> list[list[tuple[str, str, str]]]:
     return scenes
 
 
-async def test_the_demo_plays_every_kind_of_order_twice(fresh_shop: Shop) -> None:
+async def test_the_demo_plays_every_kind_of_order_twice(shaken_shop: Shop) -> None:
     for time in (1, 2):
-        ended = run_demo(fresh_shop.environment)
+        ended = run_demo(shaken_shop.environment)
         assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
         scenes = played(ended.stdout)
         for events, chain, undone in zip(scenes, CHAINS, UNDONE, strict=True):
@@ -103,8 +103,8 @@ async def test_the_demo_plays_every_kind_of_order_twice(fresh_shop: Shop) -> Non
         assert "nats --context" not in ended.stdout  # this stack has written none
         for hint in ("make trace ORDER=", "make load", "make down", "/schema"):
             assert hint in ended.stdout
-    await it_makes_do_with_what_earlier_orders_have_left(fresh_shop)
-    assert await found_wrong(fresh_shop) == []
+    await it_makes_do_with_what_earlier_orders_have_left(shaken_shop)
+    assert await found_wrong(shaken_shop) == []
 
 
 async def it_makes_do_with_what_earlier_orders_have_left(shop: Shop) -> None:
@@ -133,10 +133,10 @@ def test_an_outcome_that_is_not_as_it_should_be_is_told() -> None:
     ]
 
 
-async def test_events_or_answers_that_do_not_come_are_missed(fresh_shop: Shop) -> None:
+async def test_events_or_answers_that_do_not_come_are_missed(shaken_shop: Shop) -> None:
     """An order whose saga stands still: what came is printed, what did not is named."""
-    fresh_shop.command("stop", "coupon")
-    stack = recorded(Path(fresh_shop.environment["STATE_DIR"]))
+    shaken_shop.command("stop", "coupon")
+    stack = recorded(Path(shaken_shop.environment["STATE_DIR"]))
     assert stack is not None
     output = StringIO()
     async with observing(stack) as observer, AsyncClient() as http:
@@ -150,8 +150,8 @@ async def test_events_or_answers_that_do_not_come_are_missed(fresh_shop: Shop) -
     )
     assert "OrderCreated" in output.getvalue()
 
-    fresh_shop.command("stop", "payment")
-    ended = run_demo(fresh_shop.environment)
+    shaken_shop.command("stop", "payment")
+    ended = run_demo(shaken_shop.environment)
     assert ended.returncode == 1
     assert "make status" in ended.stderr
     assert "Traceback" not in ended.stderr

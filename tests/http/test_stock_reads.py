@@ -62,15 +62,16 @@ async def test_an_unknown_product_is_not_found_each_time(shop: Shop) -> None:
         assert (answer.status, answer.body["error"]) == (404, "PRODUCT_NOT_FOUND")
 
 
-async def test_without_redis_it_is_right_all_the_same(fresh_shop: Shop) -> None:
-    shop = fresh_shop
+async def test_without_redis_it_is_right_all_the_same(shop: Shop) -> None:
     product = await shop.product(price=10, stock=0)
     await asyncio.to_thread(shop.command, "stop", "redis")
-    path = f"/api/v1/products/{product}/stock"
-    for units in range(1, 10):
-        await shop.call("product", "PATCH", path, {"delta": 1}, idempotency_key=str(uuid4()))
-        answers = await asyncio.gather(*(read(shop, product) for _ in range(10)))
-        assert {each.body["available"] for each in answers} == {units}
-        assert {each.headers["X-Cache"] for each in answers} <= {"MEMORY", "DATABASE"}
-    await asyncio.to_thread(shop.command, "start", "redis")
+    try:
+        path = f"/api/v1/products/{product}/stock"
+        for units in range(1, 10):
+            await shop.call("product", "PATCH", path, {"delta": 1}, idempotency_key=str(uuid4()))
+            answers = await asyncio.gather(*(read(shop, product) for _ in range(10)))
+            assert {each.body["available"] for each in answers} == {units}
+            assert {each.headers["X-Cache"] for each in answers} <= {"MEMORY", "DATABASE"}
+    finally:
+        await asyncio.to_thread(shop.command, "start", "redis")
     assert (await read(shop, product)).body["available"] == 9

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from uuid import uuid4
 
+import aiohttp
 import pytest
 
 from tests.books import found_wrong
@@ -146,7 +147,7 @@ async def patiently(shop: Shop, order_id: str) -> None:
     async def heard() -> bool:
         try:
             answer = await cancel(shop, order_id)
-        except OSError:
+        except aiohttp.ClientError:
             return False
         return answer.status in (200, 202, 400)
 

@@ -140,8 +140,7 @@ async def test_more_than_is_left_is_said(shop: Shop) -> None:
     assert (await place(shop, customer, product, 3)).status == 202
 
 
-async def test_redis_goes_and_comes_back_in_the_middle_of_a_sale(fresh_shop: Shop) -> None:
-    shop = fresh_shop
+async def test_redis_goes_and_comes_back_in_the_middle_of_a_sale(shop: Shop) -> None:
     product, customer = await shop.product(price=10, stock=30), await shop.wallet(100_000)
     await heat(shop, product)
     winner = await place(shop, customer, product, idempotency_key="mine")

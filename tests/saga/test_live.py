@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.instances import second_instances
 from tests.saga.live import followed, following, listeners, said_again, subscriptions
 from tests.saga.stream import publish, written_by_hand
 from tests.saga.test_cards import gateway
-from tests.shop import COFFEE, Json, Opened, Shop, order, running_stack, until
+from tests.shop import COFFEE, Json, Opened, Shop, order, until
 
 BOUGHT = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
 UNWOUND = [
@@ -28,18 +28,6 @@ UNWOUND = [
 ]
 PROMPT_SECONDS = 8
 """Long before a heartbeat, with which it would look by itself."""
-
-
-@pytest.fixture(scope="module")
-def live_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    with running_stack(tmp_path_factory.mktemp("live")) as environment:
-        yield environment
-
-
-@pytest.fixture
-async def live_shop(live_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with Opened(live_stack) as shop:
-        yield shop
 
 
 @asynccontextmanager
@@ -80,8 +68,8 @@ async def refusal(shop: Shop, order_id: str, **headers: str) -> tuple[int, str]:
 # ---------------------------------------------------------------- what is told
 
 
-async def test_past_events_and_then_each_new_one_up_to_the_end(live_shop: Shop) -> None:
-    shop = live_shop
+async def test_past_events_and_then_each_new_one_up_to_the_end(shaken_shop: Shop) -> None:
+    shop = shaken_shop
     body = await basket(shop)
     async with without(shop, "payment") as back:
         order_id = await shop.place(body)
@@ -99,8 +87,8 @@ async def test_past_events_and_then_each_new_one_up_to_the_end(live_shop: Shop) 
     )
 
 
-async def test_an_order_that_fails(live_shop: Shop) -> None:
-    shop = live_shop
+async def test_an_order_that_fails(shaken_shop: Shop) -> None:
+    shop = shaken_shop
     order_id = await shop.place(await basket(shop, balance=0))
     names = [each.event for each in await followed(shop, order_id)]
     assert names[:3] == BOUGHT[:3]
@@ -116,9 +104,9 @@ async def test_an_order_that_fails(live_shop: Shop) -> None:
         assert await followed(shop, order_id, failed.id) == rest
 
 
-async def test_an_order_that_is_cancelled(live_shop: Shop) -> None:
+async def test_an_order_that_is_cancelled(shaken_shop: Shop) -> None:
     """COMPLETED is its end no more once a cancel is on its way."""
-    shop = live_shop
+    shop = shaken_shop
     order_id = await bought(shop)
     async with without(shop, "product") as back:
         answer = await shop.call("order", "POST", f"/api/v1/orders/{order_id}/cancel")
@@ -129,9 +117,9 @@ async def test_an_order_that_is_cancelled(live_shop: Shop) -> None:
             assert await client.to_the_end() == [*BOUGHT, *UNWOUND]
 
 
-async def test_a_cancel_that_is_refused(live_shop: Shop) -> None:
+async def test_a_cancel_that_is_refused(shaken_shop: Shop) -> None:
     """No event of the order service says so: the order is COMPLETED again, that is all."""
-    shop = live_shop
+    shop = shaken_shop
     order_id = await bought(shop, "CARD")
     async with without(shop, "payment") as back, gateway(shop, "refund", "REFUSE"):
         await shop.call("order", "POST", f"/api/v1/orders/{order_id}/cancel")
@@ -145,8 +133,8 @@ async def test_a_cancel_that_is_refused(live_shop: Shop) -> None:
             ]
 
 
-async def test_what_was_said_again_is_told_once(live_shop: Shop) -> None:
-    shop = live_shop
+async def test_what_was_said_again_is_told_once(shaken_shop: Shop) -> None:
+    shop = shaken_shop
     body = await basket(shop)
     async with without(shop, "payment") as back:
         order_id = await shop.place(body)
@@ -173,8 +161,8 @@ async def test_what_is_no_event_is_not_told(rough_shop: Shop) -> None:
 # ---------------------------------------------------------------- going on where it ended
 
 
-async def test_going_on_behind_an_event_gives_exactly_the_rest(live_shop: Shop) -> None:
-    shop = live_shop
+async def test_going_on_behind_an_event_gives_exactly_the_rest(shaken_shop: Shop) -> None:
+    shop = shaken_shop
     order_id = await bought(shop)
     whole = await followed(shop, order_id)
     assert [each.event for each in whole] == BOUGHT
@@ -184,8 +172,8 @@ async def test_going_on_behind_an_event_gives_exactly_the_rest(live_shop: Shop) 
     assert await refusal(shop, order_id, last_event_id=whole[-1].id) == (204, "")
 
 
-async def test_going_on_while_the_order_does(live_shop: Shop) -> None:
-    shop = live_shop
+async def test_going_on_while_the_order_does(shaken_shop: Shop) -> None:
+    shop = shaken_shop
     body = await basket(shop)
     async with without(shop, "payment") as back:
         order_id = await shop.place(body)
@@ -198,9 +186,9 @@ async def test_going_on_while_the_order_does(live_shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("bad", ["x", "null", "1", "0" * 40, "é", f"{COFFEE}0"])
-async def test_a_last_event_id_that_can_not_be_one(live_shop: Shop, bad: str) -> None:
-    order_id = await bought(live_shop)
-    assert await refusal(live_shop, order_id, last_event_id=bad) == (400, "VALIDATION_ERROR")
+async def test_a_last_event_id_that_can_not_be_one(shaken_shop: Shop, bad: str) -> None:
+    order_id = await bought(shaken_shop)
+    assert await refusal(shaken_shop, order_id, last_event_id=bad) == (400, "VALIDATION_ERROR")
 
 
 async def test_an_order_that_the_stream_has_forgotten(rough_shop: Shop) -> None:
@@ -219,8 +207,8 @@ async def test_an_order_that_the_stream_has_forgotten(rough_shop: Shop) -> None:
 # ---------------------------------------------------------------- outages
 
 
-async def test_two_instances_tell_the_same(live_shop: Shop) -> None:
-    shop = live_shop
+async def test_two_instances_tell_the_same(shaken_shop: Shop) -> None:
+    shop = shaken_shop
     body = await basket(shop)
     async with (
         second_instances(shop.environment, ["order"]) as addresses,
@@ -236,8 +224,8 @@ async def test_two_instances_tell_the_same(live_shop: Shop) -> None:
     assert here.told == there.told
 
 
-async def test_the_broker_is_killed_in_the_middle(live_shop: Shop) -> None:
-    shop = live_shop
+async def test_the_broker_is_killed_in_the_middle(shaken_shop: Shop) -> None:
+    shop = shaken_shop
     body = await basket(shop)
     async with without(shop, "payment") as back:
         order_id = await shop.place(body)
@@ -248,8 +236,8 @@ async def test_the_broker_is_killed_in_the_middle(live_shop: Shop) -> None:
             assert await client.to_the_end() == BOUGHT
 
 
-async def test_the_broker_is_away_at_the_beginning(live_shop: Shop) -> None:
-    shop = live_shop
+async def test_the_broker_is_away_at_the_beginning(shaken_shop: Shop) -> None:
+    shop = shaken_shop
     body = await basket(shop)
     async with without(shop, "nats") as back:
         order_id = await shop.place(body)
@@ -259,9 +247,9 @@ async def test_the_broker_is_away_at_the_beginning(live_shop: Shop) -> None:
             assert await client.to_the_end() == BOUGHT
 
 
-async def test_the_broker_has_lost_its_store(fresh_shop: Shop) -> None:
+async def test_the_broker_has_lost_its_store(shaken_shop: Shop) -> None:
     """Its sequences begin again; what the services say again is not told again."""
-    shop = fresh_shop
+    shop = shaken_shop
     body = await basket(shop)
     async with without(shop, "payment") as payment_back:
         others = [await shop.place(body) for _ in range(5)]
@@ -277,9 +265,9 @@ async def test_the_broker_has_lost_its_store(fresh_shop: Shop) -> None:
             assert sorted(told.event for told in await followed(shop, each)) == sorted(BOUGHT)
 
 
-async def test_a_service_that_stops_ends_its_streams(live_shop: Shop) -> None:
+async def test_a_service_that_stops_ends_its_streams(shaken_shop: Shop) -> None:
     """At once, instead of waiting for them; the client goes on when it is back."""
-    shop = live_shop
+    shop = shaken_shop
     body = await basket(shop)
     async with without(shop, "payment") as back:
         order_id = await shop.place(body)
@@ -298,8 +286,8 @@ async def test_a_service_that_stops_ends_its_streams(live_shop: Shop) -> None:
 # ---------------------------------------------------------------- many
 
 
-async def test_who_goes_away_leaves_nothing_behind(live_shop: Shop) -> None:
-    shop = live_shop
+async def test_who_goes_away_leaves_nothing_behind(shaken_shop: Shop) -> None:
+    shop = shaken_shop
     body = await basket(shop)
     before = await subscriptions(shop)
 
@@ -329,8 +317,8 @@ async def test_who_goes_away_leaves_nothing_behind(live_shop: Shop) -> None:
         await until(nobody_is_left, "all are gone")
 
 
-async def test_an_instance_takes_so_many_listeners(live_shop: Shop) -> None:
-    shop = live_shop
+async def test_an_instance_takes_so_many_listeners(shaken_shop: Shop) -> None:
+    shop = shaken_shop
     body = await basket(shop)
     settings = {**shop.environment, "MOST_LISTENERS": "2"}
     async with (
@@ -358,8 +346,8 @@ async def test_an_instance_takes_so_many_listeners(live_shop: Shop) -> None:
             assert await first.to_the_end() == BOUGHT
 
 
-async def test_a_long_stream_is_no_slow_request(live_shop: Shop) -> None:
-    shop = live_shop
+async def test_a_long_stream_is_no_slow_request(shaken_shop: Shop) -> None:
+    shop = shaken_shop
     body = await basket(shop)
     async with without(shop, "payment"):
         order_id = await shop.place(body)
