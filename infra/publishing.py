@@ -13,6 +13,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
+from events.wire import MESSAGE_ID
 from infra.ports import Outgoing
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ class _Ack(msgspec.Struct):
     """The broker's answer (JetStream API, PubAck)."""
 
     seq: int = 0
+    duplicate: bool = False
     error: dict[str, object] | None = None
 
 
@@ -33,10 +36,11 @@ _decode = msgspec.json.Decoder(_Ack).decode
 class _Window:
     """The acknowledgements of one batch, as they come in."""
 
-    __slots__ = ("complete", "missing", "sequences")
+    __slots__ = ("complete", "duplicates", "missing", "sequences")
 
     def __init__(self, size: int) -> None:
         self.sequences: list[int | None] = [None] * size
+        self.duplicates: list[int] = []
         self.missing = size
         self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -45,6 +49,16 @@ class _Window:
         self.missing -= 1
         if not self.missing and not self.complete.done():
             self.complete.set_result(None)
+
+
+def _keeps_the_newest(subject: str) -> bool:
+    return any(subject.startswith(f"{SUBJECT_PREFIX[stream]}.") for stream in NEWEST_ONLY)
+
+
+def _unknown_to_the_broker(message: Outgoing) -> Outgoing:
+    """Inboxes know it all the same, by its own id."""
+    headers = {name: value for name, value in message.headers.items() if name != MESSAGE_ID}
+    return Outgoing(message.subject, message.body, headers)
 
 
 class Publisher:
@@ -62,10 +76,23 @@ class Publisher:
             self._inbox = inbox
 
     async def publish(self, messages: Sequence[Outgoing]) -> list[int | None]:
-        """Send all, then wait for all. Gives the stream sequences; None where none is known."""
-        if not self._client.is_connected:  # the client would keep them for later: so do we, better
-            return [None] * len(messages)
+        """Send all, then wait for all. Gives the stream sequences; None where none is known.
+
+        What the broker has had before it does not store again: not even where an older message of
+        the same key, which another instance sent later, has taken its place. A stream that keeps
+        the newest alone is told a second time in a way that counts.
+        """
+        window = await self._send(messages)
+        if again := [at for at in window.duplicates if _keeps_the_newest(messages[at].subject)]:
+            anew = await self._send([_unknown_to_the_broker(messages[at]) for at in again])
+            for at, sequence in zip(again, anew.sequences, strict=True):
+                window.sequences[at] = sequence
+        return window.sequences
+
+    async def _send(self, messages: Sequence[Outgoing]) -> _Window:
         window = _Window(len(messages))
+        if not self._client.is_connected:  # the client would keep them for later: so do we, better
+            return window
         replies: list[str] = []
         try:
             for index, message in enumerate(messages):
@@ -83,7 +110,7 @@ class Publisher:
         finally:
             for reply in replies:
                 self._windows.pop(reply, None)
-        return window.sequences
+        return window
 
     def give_up(self) -> None:
         """The connection is gone, and with it the answers that were on their way."""
@@ -101,4 +128,6 @@ class Publisher:
         ack = _decode(message.data)
         if ack.error is not None:
             log.warning("the broker refused an event", extra={"error": str(ack.error)})
+        if ack.duplicate:
+            window.duplicates.append(index)
         window.answer(index, None if ack.error else ack.seq)

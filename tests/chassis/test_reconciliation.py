@@ -191,6 +191,23 @@ def changed(product_id: str, version: int) -> wire.Sealed:
     return wire.seal(event, datetime.now(UTC))
 
 
+async def test_an_older_message_that_came_later_is_replaced_again(
+    database: Database, nats_server: NatsServer
+) -> None:
+    """Two instances publish side by side; the broker has had the newer one before."""
+    older, newer = (changed("cake", version) for version in (1, 2))
+    await make_catalogue(nats_server)
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        await publish_these(database, running, [changed("pie", 1), newer])
+        await running.broker.publish([running.outgoing(older)])
+        assert await reconciler.check(CATALOG) == 1
+        await all_published(database)
+        assert await reconciler.check(CATALOG) == 0
+    async with nats_server.jetstream() as jetstream:
+        held = await jetstream.get_last_msg(CATALOG, newer.subject)
+        assert (held.headers or {})[wire.EVENT_ID] == newer.event_id
+
+
 async def test_a_message_that_was_replaced_by_a_newer_one_is_not_lost(
     database: Database, nats_server: NatsServer
 ) -> None:

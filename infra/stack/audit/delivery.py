@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import text
 
 from events.choreography import Choreography
-from events.contract import SUBJECT_PREFIX
+from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
 from infra.stack.audit.findings import Discrepancy, Result, result
 from infra.stack.audit.sources import Databases, moment
 from infra.stack.audit.stream import Contents, Floors
@@ -141,7 +141,7 @@ class Deliveries:
         for row in self._judged:
             stream = streams.get(row.stream, Contents(0, {}))
             held = None if row.sequence is None else stream.messages.get(row.sequence)
-            if row.sequence is None or self._replaced(row):
+            if row.sequence is None or self._replaced(row) or self._may_be_put_right(row):
                 continue
             if held is None:
                 if not self._patience.may_be_forgotten(row.created_at, stream.max_age_seconds):
@@ -166,7 +166,12 @@ class Deliveries:
 
     def _replaced(self, row: Said) -> bool:
         """The catalogue's stream keeps a product's newest message only: others may be missed."""
-        return row.stream == "CATALOG" and self._newest[row.subject] != row.event_id
+        return row.stream in NEWEST_ONLY and self._newest[row.subject] != row.event_id
+
+    def _may_be_put_right(self, row: Said) -> bool:
+        """An older message, sent later by another instance, may have taken its place: the services
+        look for that every few seconds."""
+        return row.stream in NEWEST_ONLY and not self._patience.is_over(row.created_at)
 
 
 def _said(databases: Databases) -> Iterator[Said]:
