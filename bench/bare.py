@@ -29,6 +29,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
 from events.ids import timed
+from infra.nats_client import SturdyClient
 from infra.ports import Delivery, Outgoing
 from infra.publishing import Publisher
 from infra.pulling import Puller
@@ -78,7 +79,7 @@ class Books:
 class Step:
     """Hears `bare.<number - 1>`, says `bare.<number>`. Number 0 begins: it hears the last step."""
 
-    def __init__(self, number: int, client: Client, books: Books) -> None:
+    def __init__(self, number: int, client: SturdyClient, books: Books) -> None:
         self._number = number
         self._client = client
         self._books = books
@@ -156,7 +157,8 @@ async def _nothing() -> None:
 
 async def step(number: int, url: str, folder: Path, seconds: float) -> None:
     """One of the four processes. Number 0 prints how many sagas ended a second, and ends."""
-    client = await nats.connect(url)
+    client = SturdyClient()
+    await client.connect(url)
     books = Books(folder / f"{number}.db")
     each = Step(number, client, books)
     work = asyncio.create_task(each.run())

@@ -5,12 +5,10 @@ transaction costs one hop between threads, not one per statement. Reads of the H
 through the async engine and never wait for the writer.
 """
 
-import asyncio
 import fcntl
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +29,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from infra.errors import ConfigurationError, Outage, RetryLater
+from infra.writer import WritingThread
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +78,11 @@ class Database:
             event.listen(self._reader.sync_engine, "connect", _prepare_sqlite_reader)
         self._connection: Connection | None = None
         self._turn = _Turn(parsed) if self.is_sqlite else nullcontext()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._thread = WritingThread()
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction, in its turn, and commit. Raises Outage to try later."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self.write, work)
+        return await self._thread.run(lambda: self.write(work))
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """The same, in the calling thread, while nothing else is being written."""
@@ -124,8 +123,7 @@ class Database:
 
     async def close(self) -> None:
         await self._reader.dispose()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close_writer)
-        self._thread.shutdown()
+        await self._thread.close(self._close_writer)
 
     def _close_writer(self) -> None:
         self._let_go()
@@ -173,7 +171,9 @@ class _Turn:
 
 def _writing_engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=1, max_overflow=0, paramstyle="format")
+        engine = create_engine(url, pool_size=1, max_overflow=0, paramstyle="format")
+        event.listen(engine, "connect", _prepare_postgres_writer)
+        return engine
     engine = create_engine(
         url, pool_size=1, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
     )
@@ -193,6 +193,13 @@ def _check_columns(connection: Connection, schema: MetaData) -> None:
                 f"{', '.join(missing)}. There are no migrations before 1.0: start with an empty "
                 "database (of the local stack: make reset)"
             )
+
+
+def _prepare_postgres_writer(connection: Any, _: object) -> None:
+    # A batch finds its rows by index. PostgreSQL takes a table that is young for an empty one, and
+    # would keep to a plan that reads all of it until it next counts the rows.
+    connection.execute("SET enable_seqscan = off")
+    connection.commit()
 
 
 def _prepare_sqlite_writer(connection: Any, _: object) -> None:

@@ -76,18 +76,15 @@ class Mailbox:
         """
         if self._calls >= self._capacity:
             raise RetryLater("too many requests are waiting; send this one again in a second")
-        call = Call(command, asyncio.get_running_loop().create_future(), idempotency, trace)
+        loop = asyncio.get_running_loop()
+        call = Call(command, loop.create_future(), idempotency, trace)
         self._calls += 1
+        patience = loop.call_later(self._patience_seconds, _lose_patience, call)
         try:
             self._put(call)
-            async with asyncio.timeout(self._patience_seconds):
-                return await call.future
-        except TimeoutError:
-            raise RetryLater(
-                "the service can't write at the moment; send the request again, with the same "
-                "Idempotency-Key if it had one"
-            ) from None
+            return await call.future
         finally:
+            patience.cancel()
             call.abandoned = True
             self._calls -= 1
 
@@ -207,3 +204,11 @@ def _still_wanted(messages: list[Message]) -> list[Message]:
 def _fail(message: Message, error: Exception) -> None:
     if isinstance(message, Call) and not message.future.done():
         message.future.set_exception(error)
+
+
+def _lose_patience(call: Call) -> None:
+    error = RetryLater(
+        "the service can't write at the moment; send the request again, with the same "
+        "Idempotency-Key if it had one"
+    )
+    _fail(call, error)

@@ -12,10 +12,10 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from infra.nats_client import SturdyClient
 from infra.ports import Receiver
 
 log = logging.getLogger(__name__)
@@ -34,9 +34,10 @@ _EXPIRED = "408"
 class JetStreamDelivery:
     """A `Delivery`. Stream and sequence stand in the subject that it is acknowledged on."""
 
-    __slots__ = ("_message", "stream")
+    __slots__ = ("_client", "_message", "stream")
 
-    def __init__(self, message: Msg, stream: str) -> None:
+    def __init__(self, client: SturdyClient, message: Msg, stream: str) -> None:
+        self._client = client
         self._message = message
         self.stream = stream
 
@@ -57,15 +58,12 @@ class JetStreamDelivery:
         return self._message.headers
 
     async def ack(self) -> None:
-        await self._reply(b"+ACK")
+        # Lost with the connection, the message is delivered again and found in the inbox.
+        self._client.publish_along(self._message.reply, b"+ACK")
 
     async def in_progress(self) -> None:
-        await self._reply(b"+WPI")
-
-    async def _reply(self, word: bytes) -> None:
-        # Lost with the connection, the message is delivered again and found in the inbox.
         with suppress(NatsError):
-            await self._message._client.publish(self._message.reply, word)
+            await self._client.publish(self._message.reply, b"+WPI")
 
 
 class Puller:
@@ -76,7 +74,7 @@ class Puller:
 
     def __init__(
         self,
-        client: Client,
+        client: SturdyClient,
         stream: str,
         durable: str,
         receive: Receiver,
@@ -153,7 +151,7 @@ class Puller:
         status = (message.headers or {}).get("Status") if message.subject == self._inbox else None
         if message.subject != self._inbox:
             self._expected -= 1
-            await self._receive(JetStreamDelivery(message, self._stream))
+            await self._receive(JetStreamDelivery(self._client, message, self._stream))
         elif status != _HEARTBEAT:
             self._expected = 0
             self._gone = status != _EXPIRED  # the durable or its stream was deleted, or moves

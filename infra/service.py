@@ -185,9 +185,9 @@ class Service(Generic[W]):
         try:
             done = await self.mailbox.ask(command, idempotency, trace)
         except Exception as error:
-            metrics.commands.labels(name, type(error).__name__).inc()
+            metrics.of_command(name, type(error).__name__).inc()
             raise
-        metrics.commands.labels(name, "replayed" if done.replayed else "done").inc()
+        metrics.of_command(name, "replayed" if done.replayed else "done").inc()
         return done
 
     def part(self, kind: type[P]) -> P:
@@ -326,4 +326,4 @@ def _count(message: Heard, outcome: Done) -> None:
     elif outcome.replayed:
         metrics.repeated.inc()
     elif message.opened is not None:
-        metrics.heard.labels(message.opened.name).inc()
+        metrics.of_heard(message.opened.name).inc()

@@ -19,6 +19,10 @@ Label = Annotated[str, msgspec.Meta(max_length=200, pattern=NO_NUL)]
 LongText = Annotated[str, msgspec.Meta(max_length=2_000, pattern=NO_NUL)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 OptionalKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key", max_length=255)]
+TraceContext = Annotated[
+    str | None,
+    HeaderParameter(name="traceparent", description="W3C Trace Context, which the saga goes on"),
+]
 Page = Annotated[int, QueryParameter(ge=0, le=1_000_000, description="counts from 0")]
 Size = Annotated[int, QueryParameter(ge=1, le=LARGEST_PAGE, description="rows on a page")]
 

@@ -3,14 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Controller, Request, Response, delete, get, patch, post
-from litestar.datastructures import State
+from litestar import Controller, Response, delete, get, patch, post
 from litestar.params import PathParameter
 
-from events import wire
 from infra.messages import IdempotencyKey
 from infra.service import Service
-from infra.shapes import Amount, Body, OptionalKey, View, answered, refusals
+from infra.shapes import Amount, Body, OptionalKey, TraceContext, View, answered, refusals
 from infra.web import idempotency
 from order import store
 from order.cart import AddToCart, ChangeCartItem, PricedItem, TakeFromCart
@@ -133,10 +131,10 @@ class CartController(Controller):
         self,
         customer_id: CustomerId,
         data: OrderOptions,
-        request: Request[object, object, State],
         service: Service[Orders],
         idempotency_key: OptionalKey = None,
         prefer: Prefer = None,
+        trace: TraceContext = None,
     ) -> Response[AcceptedView | OrderView]:
         """An order of all lines, at the prices of the moment, answered as `POST /orders` is.
 
@@ -150,7 +148,7 @@ class CartController(Controller):
         key = idempotency(f"checkout/{customer}", idempotency_key, data)
         lines = await _lines(service, customer, key)
         command = command_of(service.new_id(), customer, lines, data, from_cart=True)
-        return await accept(service, command, key, request.headers.get(wire.TRACE), prefer)
+        return await accept(service, command, key, trace, prefer)
 
 
 async def _lines(

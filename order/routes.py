@@ -4,15 +4,25 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Request, Response, get, post
-from litestar.datastructures import State
+from litestar import Controller, Response, get, post
 from litestar.params import PathParameter, QueryParameter
 
 from events import wire
 from events.contract import OrderCancelled, PaymentRefundFailed
 from infra.errors import DependencyFailed
+from infra.fastpath import FastPath
 from infra.service import Service
-from infra.shapes import Amount, Body, OptionalKey, Page, Size, View, answered, refusals
+from infra.shapes import (
+    Amount,
+    Body,
+    OptionalKey,
+    Page,
+    Size,
+    TraceContext,
+    View,
+    answered,
+    refusals,
+)
 from infra.web import idempotency
 from order import store
 from order.domain import (
@@ -80,17 +90,17 @@ class OrderController(Controller):
     @post(
         status_code=202,
         summary="Place an order",
-        middleware=[AtTheDoor],
+        middleware=[AtTheDoor, FastPath],
         responses=refusals(404, 422, body=True)
         | {200: answered(OrderView, "What became of it, where Prefer: wait=N was long enough")},
     )
     async def place(
         self,
         data: NewOrder,
-        request: Request[object, object, State],
         service: Service[Orders],
         idempotency_key: OptionalKey = None,
         prefer: Prefer = None,
+        trace: TraceContext = None,
     ) -> Response[AcceptedView | OrderView]:
         """202 once the order is safely stored; its saga goes on by itself.
 
@@ -103,7 +113,7 @@ class OrderController(Controller):
         )
         command = command_of(service.new_id(), str(data.customer_id), lines, data)
         key = idempotency(f"orders/{data.customer_id}", idempotency_key, data)
-        return await accept(service, command, key, request.headers.get(wire.TRACE), prefer)
+        return await accept(service, command, key, trace, prefer)
 
     @get("/{orderId:str}", summary="One order", responses=refusals(404))
     async def read(self, order_id: OrderId, service: Service[Orders]) -> OrderView:

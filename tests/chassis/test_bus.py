@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import BadSubjectError
 
 from events import wire
 from events.contract import OrderCompleted, StockDecremented
@@ -285,6 +286,49 @@ async def test_a_flush_comes_behind_what_was_said_before(nats_server: NatsServer
         words = [line.split()[0] for line in said.split(b"\r\n") if line]
         await client.close()
     assert words == [b"SUB", b"PING", b"PUB", b"body", b"PING"]
+
+
+async def test_an_acknowledgement_goes_with_what_is_said_next_or_soon(
+    nats_server: NatsServer,
+) -> None:
+    async with overheard(nats_server) as (url, said):
+        client = SturdyClient()
+        await client.connect(url)
+        said.clear()
+        client.publish_along("first", b"1")
+        client.publish_along("second", b"22")
+        await client.publish("third", b"333")
+        await client.flush()
+        assert said == (
+            b"PUB first  1\r\n1\r\nPUB second  2\r\n22\r\nPUB third  3\r\n333\r\nPING\r\n"
+        )
+
+        said.clear()
+        client.publish_along("fourth", b"4")
+
+        async def by_itself() -> bool:
+            return said == b"PUB fourth  1\r\n4\r\n"
+
+        await until(by_itself, "the acknowledgement is sent by itself")
+        await client.close()
+        client.publish_along("fifth", b"5")  # nobody is there to take it: no error
+    assert b"fifth" not in said
+
+
+@pytest.mark.parametrize("subject", ["", "two words", "a\r\nPUB b 0", "tab\tbed"])
+async def test_a_subject_that_is_none_is_refused_and_says_nothing(
+    nats_server: NatsServer, subject: str
+) -> None:
+    async with overheard(nats_server) as (url, said):
+        client = SturdyClient()
+        await client.connect(url)
+        said.clear()
+        with pytest.raises(BadSubjectError):
+            await client.publish(subject, b"body")
+        client.publish_along(subject, b"body")
+        await client.flush()
+        await client.close()
+    assert said == b"PING\r\n"
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """Mistakes that somebody could make, and what has to catch each of them."""
 
-from tests.mutants import outside, queues
+from tests.mutants import chassis, outside, queues
 from tests.mutants.mutant import Mutant, model, tests
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -16,6 +16,7 @@ BATCH, OUTBOX = "infra/batch.py", "infra/outbox.py"
 MUTANTS = (
     *queues.MUTANTS,
     *outside.MUTANTS,
+    *chassis.MUTANTS,
     model(
         "the order decides its expiry alone",
         ORDER,

@@ -1,0 +1,61 @@
+"""The writing thread: takes one piece of work after another from the event loop.
+
+`loop.run_in_executor` does the same, with two futures, three locks and a callback for each piece.
+Half of what a lone event costs is on the way between threads, so here it is a queue and one future.
+"""
+
+import asyncio
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_Piece = tuple[Callable[[], Any], asyncio.Future[Any]]
+
+
+class WritingThread:
+    """Runs until it is closed; it does not keep a process alive that is told to end."""
+
+    def __init__(self) -> None:
+        self._pieces: SimpleQueue[_Piece | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do this in its turn. Gives and raises what the work does.
+
+        Work that is cancelled before its turn has come is not done.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._pieces.put((work, future))
+        return await future
+
+    async def close(self, last: Callable[[], None]) -> None:
+        """Do what waits, and this last; then end."""
+        await self.run(last)
+        self._pieces.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (piece := self._pieces.get()) is not None:
+            work, future = piece
+            if future.cancelled():
+                continue
+            try:
+                result = work()
+            except BaseException as error:  # noqa: BLE001 - the one who asked is told
+                _tell(future, future.set_exception, error)
+            else:
+                _tell(future, future.set_result, result)
+
+
+def _tell(future: asyncio.Future[Any], settle: Callable[[Any], None], end: object) -> None:
+    def in_the_loop() -> None:
+        if not future.done():
+            settle(end)
+
+    loop = future.get_loop()
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(in_the_loop)

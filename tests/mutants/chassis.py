@@ -1,0 +1,29 @@
+"""Mistakes in what carries requests, work and acknowledgements."""
+
+from tests.mutants.mutant import tests
+
+MUTANTS = (
+    tests(
+        "of a header that was sent twice the fast path takes the last",
+        "infra/fastpath.py",
+        "if len(found) < len(headers) or",
+        "if",
+        "tests/chassis/test_fastpath.py",
+    ),
+    tests(
+        "work is done though whoever asked has gone",
+        "infra/writer.py",
+        "            if future.cancelled():\n                continue\n",
+        "",
+        "tests/chassis/test_writer.py",
+    ),
+    tests(
+        "an acknowledgement waits for the next word, however long",
+        "infra/nats_client.py",
+        "            self._along = loop.call_later(ALONG_SECONDS, self._flush_soon)\n",
+        "            self._along = loop.call_later(3600, self._flush_soon)\n",
+        "tests/chassis/test_bus.py",
+        "-k",
+        "next_or_soon",
+    ),
+)
