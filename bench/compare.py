@@ -1,10 +1,8 @@
 """The shop beside what a user would pick instead, and beside the bare pipeline.
 
-The same orders, the same generator, the same machine, in turns. The data platform's sender is
-stopped: the peers tell nobody of an order's end.
+The same orders, the same generator, the same machine, in turns.
 """
 
-import asyncio
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping
@@ -74,8 +72,7 @@ def _measure(name: str, seconds: float) -> float:
 
 
 async def _shop(environment: Mapping[str, str], seconds: float) -> float:
-    async with shop.opened(environment) as (opened, target):
-        await asyncio.to_thread(opened.command, "stop", "dataplatform")
+    async with shop.opened(environment) as (_, target):
         return await _completed_per_second(target, UNDER_WAY, seconds)
 
 

@@ -50,7 +50,7 @@ async def measure(environment: Mapping[str, str], say: Callable[[str], None]) ->
             target = everyday.another(bodies)
             began_at = perf_counter()
             results = await ends_of(await flood(target, BUYERS))
-            await opened.quiet()
+            await opened.quiet(told=False)
             seconds = round(perf_counter() - began_at, 1)
             available, reserved = await opened.stock(product)
             return Rush(results, seconds, available + reserved), target
@@ -63,7 +63,7 @@ async def measure(environment: Mapping[str, str], say: Callable[[str], None]) ->
         began_at = perf_counter()
         results = await ends_of(await flood(target, BUYERS))
         per_second = round(BUYERS / (perf_counter() - began_at), 1)
-        await opened.quiet()
+        await opened.quiet(told=False)
         after = await _counters(opened)
     orders, messages, heard = (new - old for new, old in zip(after, before, strict=True))
     sold_out = SoldOut(per_second, results, orders, messages, heard)

@@ -12,7 +12,7 @@ from bench.generator import at_once
 from tests.instances import second_instances
 from tests.postgres import create_database, running_postgres
 from tests.shop import Opened, Shop
-from tests.stack import SERVICES, running_stack
+from tests.stack import running_stack
 
 UNDER_WAY = 1_000
 
@@ -31,7 +31,7 @@ def measure(seconds: float, say: Callable[[str], None]) -> list[Run]:
     with running_postgres() as server:
         urls = {
             f"{service.upper()}_DATABASE_URL": create_database(server, f"{service}s")
-            for service in SERVICES
+            for service in shop.SAGA_SERVICES
         }
         runs += _runs("PostgreSQL", urls, seconds)
     for run in runs:
@@ -50,17 +50,22 @@ def _runs(database: str, settings: Mapping[str, str], seconds: float) -> list[Ru
 async def _one_and_two(database: str, environment: Mapping[str, str], seconds: float) -> list[Run]:
     async with shop.opened(environment) as (opened, target):
         alone = await at_once(target, UNDER_WAY, seconds)
-        async with second_instances(environment) as addresses, Opened(addresses) as twin:
+        async with (
+            second_instances(environment, shop.SAGA_SERVICES) as addresses,
+            Opened(addresses) as twin,
+        ):
             before = [await _worked_on(each) for each in (opened, twin)]
             # The load goes through the first door alone: the events are shared all the same.
             together = await at_once(target, UNDER_WAY, seconds)
             after = [await _worked_on(each) for each in (opened, twin)]
     done = [
-        {name: new[name] - old[name] for name in SERVICES}
+        {name: new[name] - old[name] for name in shop.SAGA_SERVICES}
         for old, new in zip(before, after, strict=True)
     ]
     first, second = done
-    shares = {name: round(second[name] / (first[name] + second[name]), 2) for name in SERVICES}
+    shares = {
+        name: round(second[name] / (first[name] + second[name]), 2) for name in shop.SAGA_SERVICES
+    }
     return [
         Run(f"{database}, an instance of each service", alone.per_second, {}),
         Run(f"{database}, two of each", together.per_second, shares),
@@ -70,7 +75,7 @@ async def _one_and_two(database: str, environment: Mapping[str, str], seconds: f
 async def _worked_on(opened: Shop) -> dict[str, float]:
     """Events that each service's instance has heard."""
     found: dict[str, float] = {}
-    for service in SERVICES:
+    for service in shop.SAGA_SERVICES:
         lines = (await opened.get(service, "/metrics")).splitlines()
         found[service] = sum(
             float(line.rpartition(" ")[2])

@@ -17,7 +17,9 @@ from bench.wire import Connection, request
 from infra.stack import pids
 from tests.shop import SERVICES, Opened, Shop, order
 
-PARTS = (*SERVICES, "nats")
+SENDER = "dataplatform"
+SAGA_SERVICES = tuple(service for service in SERVICES if service != SENDER)
+PARTS = (*SAGA_SERVICES, "nats")
 PRODUCTS = 20
 CUSTOMERS = 50
 STOCK = 100_000_000
@@ -74,8 +76,13 @@ class ShopTarget:
 
 @asynccontextmanager
 async def opened(environment: Mapping[str, str]) -> AsyncIterator[tuple[Shop, ShopTarget]]:
-    """A running stack with wares and money for any number of orders."""
+    """A running stack with wares and money for any number of orders.
+
+    The data platform's sender is stopped. It takes its time, at the lowest priority, when orders
+    are done: after a minute of load many minutes, and the next measurement would begin in them.
+    """
     async with Opened(environment) as shop, shop.nats("observer") as observer:
+        await asyncio.to_thread(shop.command, "stop", SENDER)
         products = [await shop.product(1_000, STOCK) for _ in range(PRODUCTS)]
         customers = [await shop.wallet(BALANCE) for _ in range(CUSTOMERS)]
         pairs = zip(cycle(products), customers * PRODUCTS, strict=False)
