@@ -20,7 +20,7 @@ GRACE_SECONDS = 10
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 # How long the writing thread waits for the interpreter while the event loop has work without end.
-# Python's 5 ms are most of a batch's time under load.
+# With Python's 5 ms a POST waits longer near the limit (decision 2).
 SWITCH_SECONDS = 0.001
 
 

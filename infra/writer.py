@@ -1,7 +1,7 @@
 """The writing thread: takes one piece of work after another from the event loop.
 
 `loop.run_in_executor` does the same, with two futures, three locks and a callback for each piece: a
-tenth of what a lone event costs. Here it is a queue and one future.
+tenth of the interpreter's time for a lone event. Here it is a queue and one future.
 """
 
 import asyncio
