@@ -11,6 +11,7 @@ from litestar import Litestar
 
 from infra import logs, settings
 from infra.errors import ConfigurationError
+from infra.fastpath import FastPath
 from infra.settings import Settings
 
 GRACE_SECONDS = 10
@@ -48,7 +49,7 @@ def main(service: str, create_app: Callable[[Settings], Litestar]) -> None:
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
-        app,
+        FastPath(app),
         host=chosen.host,
         port=chosen.port,
         loop="uvloop",

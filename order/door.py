@@ -45,7 +45,7 @@ class Door:
 
 
 class AtTheDoor:
-    """ASGI middleware of the route that places orders: before its body is even read."""
+    """ASGI middleware of the routes that place orders."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -10,7 +10,7 @@ from litestar.params import PathParameter, QueryParameter
 from events import wire
 from events.contract import OrderCancelled, PaymentRefundFailed
 from infra.errors import DependencyFailed
-from infra.fastpath import FastPath
+from infra.fastpath import FAST_PATH
 from infra.service import Service
 from infra.shapes import (
     Amount,
@@ -90,7 +90,8 @@ class OrderController(Controller):
     @post(
         status_code=202,
         summary="Place an order",
-        middleware=[AtTheDoor, FastPath],
+        middleware=[AtTheDoor],
+        opt=FAST_PATH,
         responses=refusals(404, 422, body=True)
         | {200: answered(OrderView, "What became of it, where Prefer: wait=N was long enough")},
     )

@@ -9,10 +9,10 @@ from litestar import Litestar, Request, Response, post
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.params import HeaderParameter, QueryParameter
-from litestar.types import Message, Scope
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.errors import NotFound, RetryLater
-from infra.fastpath import FastPath
+from infra.fastpath import FAST_PATH, FastPath
 from infra.reading import StrictRequest, refuse_null
 from infra.shapes import Body, OptionalKey, View
 from infra.web import to_response
@@ -52,20 +52,29 @@ async def _grant(
 
 
 class Shop:
-    """An app with the same route twice, which counts what it reads itself."""
+    """An app with the same route twice, and what it has seen: its own reading of requests, and what
+    passed the middleware of all routes and of each, with the route's path."""
 
     def __init__(self) -> None:
         self.asked_framework = 0
+        self.passed: list[tuple[str, str]] = []
 
         async def before(request: Request[Any, Any, State]) -> None:
             self.asked_framework += 1
             refuse_null(request)
 
-        self._app = Litestar(
+        def inner(app: ASGIApp) -> ASGIApp:
+            return self._noting("inner", app)
+
+        def outer(app: ASGIApp) -> ASGIApp:
+            return self._noting("outer", app)
+
+        app = Litestar(
             [
-                post("/fast", status_code=202, middleware=[FastPath])(_grant),
-                post("/plain", status_code=202)(_grant),
+                post("/fast", status_code=202, middleware=[inner], opt=FAST_PATH)(_grant),
+                post("/plain", status_code=202, middleware=[inner])(_grant),
             ],
+            middleware=[outer],
             dependencies={"service": Provide(lambda: "Ann", sync_to_thread=False, use_cache=True)},
             exception_handlers={Exception: to_response},
             before_request=before,
@@ -75,6 +84,15 @@ class Shop:
             logging_config=None,
             openapi_config=None,
         )
+        self._app = FastPath(app)
+
+    def _noting(self, where: str, app: ASGIApp) -> ASGIApp:
+        async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+            service = scope["litestar_app"].state["service"]
+            self.passed.append((where, f"{scope['path_template']} of {service}"))
+            await app(scope, receive, send)
+
+        return noting
 
     async def ask(
         self,
@@ -165,6 +183,9 @@ async def test_the_answer_is_the_frameworks(what: str) -> None:
     plain = await shop.ask("/plain", parts, headers)
     assert fast == plain
     assert asked_framework == (what in UNUSUAL)
+    assert shop.passed == [
+        (where, f"{path} of Ann") for path in ("/fast", "/plain") for where in ("outer", "inner")
+    ]
 
 
 async def test_a_query_is_looked_at_by_the_framework() -> None:
@@ -183,14 +204,21 @@ async def test_who_leaves_in_the_middle_of_a_body_is_the_frameworks_matter() -> 
     assert shop.asked_framework == 2
 
 
-async def test_a_route_that_takes_more_answers_nobody() -> None:
-    @post("/more", middleware=[FastPath])
+async def test_another_spelling_of_the_path_is_the_frameworks_matter() -> None:
+    shop = Shop()
+    fast = await shop.ask("/fast/", [WISH], JSON)
+    assert fast == await shop.ask("/fast", [WISH], JSON)
+    assert shop.asked_framework == 1
+    assert shop.passed[:2] == shop.passed[2:]
+
+
+def test_a_route_that_takes_more_is_refused() -> None:
+    @post("/more", opt=FAST_PATH)
     async def more(
         data: Wish, service: str, page: Annotated[int | None, QueryParameter()] = None
     ) -> Response[Granted]:
         return Response(Granted(data.item_name, page or 0, None, None, service))
 
-    shop = Shop()
-    shop._app.register(more)
-    status, _, _ = await shop.ask("/more", [WISH], JSON)
-    assert status == 500
+    app = Litestar([more], openapi_config=None)
+    with pytest.raises(TypeError, match="can't read page"):
+        FastPath(app)

@@ -11,6 +11,13 @@ MUTANTS = (
         "tests/chassis/test_fastpath.py",
     ),
     tests(
+        "the fast path goes past the route's middleware",
+        "infra/fastpath.py",
+        "        for middleware in handler.resolve_middleware():\n",
+        "        for middleware in []:\n",
+        "tests/chassis/test_fastpath.py",
+    ),
+    tests(
         "work is done though whoever asked has gone",
         "infra/writer.py",
         "            if future.cancelled():\n                continue\n",
