@@ -25,7 +25,7 @@ PARTS = ("compare", "offered", "hot", "scale", "growth")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="of the comparison")
+    parser.add_argument("--rounds", type=int, default=3, help="of what is compared in turns")
     parser.add_argument("--seconds", type=float, default=15, help="of each measurement")
     parser.add_argument("--sustained-seconds", type=float, default=60)
     parser.add_argument("--growth-orders", type=int, default=1_000_000)
@@ -44,10 +44,14 @@ def measure(chosen: argparse.Namespace, parts: list[str] | tuple[str, ...]) -> N
     found: dict[str, object] = {}
     if FIGURES.exists():
         found = msgspec.json.decode(FIGURES.read_bytes())
+    speeds = msgspec.convert(found.get("loop_seconds", {}), dict[str, list[float]])
     for part in parts:
         _say(f"--- {part}")
+        before = machine.loop_seconds()
         found[part] = _part(part, chosen)
-        found["machine"] = machine.about()
+        speeds[part] = [before, machine.loop_seconds()]
+        _say(f"an empty loop took {before} s before it, {speeds[part][1]} s after it")
+        found["machine"], found["loop_seconds"] = machine.about(), speeds
         found["measured_on"] = datetime.now(UTC).date().isoformat()
         FIGURES.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
 
@@ -56,7 +60,7 @@ def _part(part: str, chosen: argparse.Namespace) -> object:
     if part == "compare":
         return compare.compare(chosen.rounds, chosen.seconds, _say)
     if part == "scale":
-        return scale.measure(chosen.seconds, _say)
+        return scale.measure(chosen.rounds, chosen.seconds, _say)
     runs: dict[str, Callable[[Mapping[str, str]], object]] = {
         "offered": lambda environment: uvloop.run(
             offered.measure(environment, chosen.seconds, chosen.sustained_seconds, _say)

@@ -1,6 +1,14 @@
-"""What an order costs when there are many already, and when many are waiting."""
+"""What an order costs when there are many already, and when many are waiting.
 
-from collections.abc import Callable, Mapping
+The machine itself is slower in some minutes than in others, so each stage is measured between two
+windows of a fresh stack, and its cost is said beside theirs.
+"""
+
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import mean
 from time import perf_counter
 
 import msgspec
@@ -8,18 +16,26 @@ import msgspec
 from bench import shop
 from bench.generator import COMPLETED, at_once, ends_of, flood
 from tests.shop import Shop
+from tests.stack import running_stack
 
 UNDER_WAY = 1_000
 WINDOW_SECONDS = 20.0
+FRESH_WINDOW_SECONDS = 8.0
 QUEUED = 100_000
+SHARES = (0, 0.05, 0.1, 0.2, 0.5, 1)
+"""Of the most orders, at how many to look. A broker's stream of up to a million subjects, which is
+200,000 orders, costs more the more there are (docs/performance.md)."""
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """A window of load: `orders` in the databases when it began, and what an order cost in it."""
+    """A window of load: `orders` in the databases when it began, and what an order cost in it, and
+    on a fresh stack just before and after."""
 
     orders: int
     per_second: float
     cpu_milliseconds: float
+    fresh_per_second: float
+    fresh_cpu_milliseconds: float
     memory_mib: dict[str, float]
     disk_bytes: dict[str, int]
 
@@ -35,8 +51,11 @@ class Queue(msgspec.Struct, frozen=True):
 
 
 class Growth(msgspec.Struct, frozen=True):
+    """`after_queue`: the last stage once more, when the queue was drained."""
+
     stages: list[Stage]
     queue: Queue
+    after_queue: Stage
 
     @property
     def disk_bytes_an_order(self) -> dict[str, float]:
@@ -56,30 +75,58 @@ async def measure(
     stages: list[Stage] = []
     async with shop.opened(environment) as (opened, target):
         await at_once(target, UNDER_WAY, 3)  # warm
-        marks = [0, most_orders // 4, most_orders // 2, most_orders]
-        for mark in marks:
+        for mark in (int(share * most_orders) for share in SHARES):
             while (orders := await _orders(opened)) < mark:
                 await at_once(target, UNDER_WAY, _seconds_for(mark - orders), warm_up_seconds=0)
             stages.append(await _stage(environment, opened, target))
             say(f"growth: {stages[-1]}")
         queue = await _queue(environment, opened, target)
         say(f"queued: {queue}")
-    return Growth(stages, queue)
+        after_queue = await _stage(environment, opened, target)
+        say(f"after that: {after_queue}")
+    return Growth(stages, queue, after_queue)
 
 
 async def _stage(environment: Mapping[str, str], opened: Shop, target: shop.ShopTarget) -> Stage:
-    orders, before = await _orders(opened), shop.use(environment)
-    result = await at_once(target, UNDER_WAY, WINDOW_SECONDS, warm_up_seconds=0)
-    count, after = sum(result.results.values()), shop.use(environment)
-    if set(result.results) != {COMPLETED}:
-        raise AssertionError(f"not every order was COMPLETED: {result.results}")
+    orders = await _orders(opened)
+    async with _fresh() as (fresh_environment, fresh):
+        before = await _window(fresh_environment, fresh, FRESH_WINDOW_SECONDS)
+        per_second, cpu_milliseconds = await _window(environment, target, WINDOW_SECONDS)
+        after = await _window(fresh_environment, fresh, FRESH_WINDOW_SECONDS)
+    fresh_per_second, fresh_cpu_milliseconds = map(mean, zip(before, after, strict=True))
     return Stage(
         orders,
-        result.per_second,
-        _cpu_milliseconds(before, after, count),
-        {part: round(use.memory_mib, 1) for part, use in after.items()},
+        per_second,
+        cpu_milliseconds,
+        round(fresh_per_second, 1),
+        round(fresh_cpu_milliseconds, 3),
+        {part: round(use.memory_mib, 1) for part, use in shop.use(environment).items()},
         shop.disk_bytes(environment),
     )
+
+
+@asynccontextmanager
+async def _fresh() -> AsyncIterator[tuple[Mapping[str, str], shop.ShopTarget]]:
+    """A stack without orders, but warm."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        running_stack(Path(folder)) as environment,
+    ):
+        async with shop.opened(environment) as (_, target):
+            await at_once(target, UNDER_WAY, 1, warm_up_seconds=0)
+            yield environment, target
+
+
+async def _window(
+    environment: Mapping[str, str], target: shop.ShopTarget, seconds: float
+) -> tuple[float, float]:
+    """Orders COMPLETED a second, and CPU an order in milliseconds."""
+    before = shop.use(environment)
+    result = await at_once(target, UNDER_WAY, seconds, warm_up_seconds=0)
+    after = shop.use(environment)
+    if set(result.results) != {COMPLETED}:
+        raise AssertionError(f"not every order was COMPLETED: {result.results}")
+    return result.per_second, _cpu_milliseconds(before, after, result.results[COMPLETED])
 
 
 async def _queue(environment: Mapping[str, str], opened: Shop, target: shop.ShopTarget) -> Queue:

@@ -30,12 +30,14 @@ class Overload(msgspec.Struct, frozen=True):
 
 
 class Offered(msgspec.Struct, frozen=True):
-    """`best`: with `UNDER_WAY` orders under way, for `best.seconds`."""
+    """`best`: with `UNDER_WAY` orders under way, for `best.seconds`; and again after the overload,
+    for the machine may have become slower or faster meanwhile."""
 
     lone: Result
     curve: list[Result]
     best: Result
     overload: Overload
+    best_again: Result
 
 
 async def measure(
@@ -61,7 +63,9 @@ async def measure(
         )
         say(f"overload: {overload}")
         await opened.quiet(told=False)
-    return Offered(lone, curve, best, overload)
+        best_again = await at_once(target, UNDER_WAY, sustained_seconds)
+        say(f"again: {best_again.per_second}/s, {best_again.order}")
+    return Offered(lone, curve, best, overload, best_again)
 
 
 async def _overload(

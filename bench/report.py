@@ -9,6 +9,7 @@ from bench.compare import Series
 from bench.generator import Result
 from bench.growth import Growth
 from bench.hot import BUYERS, UNITS, Hot
+from bench.machine import LOOP_TURNS
 from bench.offered import Offered
 from bench.scale import Run
 
@@ -22,6 +23,7 @@ class Figures(msgspec.Struct):
     scale: list[Run]
     growth: Growth
     machine: dict[str, str]
+    loop_seconds: dict[str, list[float]]
     measured_on: str
 
 
@@ -75,6 +77,7 @@ def _offered(figures: Figures) -> str:
         *(_row(f"{each.offered_per_second:,.0f}/s", each) for each in offered.curve),
         _row("1,000 under way", offered.best),
         _row("twice that", offered.overload.result),
+        _row("1,000 under way, again", offered.best_again),
     ]
     over = offered.overload
     memory = ", ".join(
@@ -117,13 +120,14 @@ def _growth(figures: Figures) -> str:
     growth = figures.growth
     lines = [
         "## Growth\n",
-        "| orders in the databases | COMPLETED/s | CPU an order | memory (MiB) |",
-        "|---|---|---|---|",
+        "| orders in the databases | COMPLETED/s | CPU an order | a fresh stack's | memory (MiB) |",
+        "|---|---|---|---|---|",
     ]
-    for each in growth.stages:
+    for each in (*growth.stages, growth.after_queue):
         memory = ", ".join(f"{part} {mib:.0f}" for part, mib in each.memory_mib.items())
         cpu = f"{each.cpu_milliseconds:.2f} ms"
-        lines.append(f"| {each.orders:,} | {each.per_second:,.0f} | {cpu} | {memory} |")
+        fresh = f"{each.fresh_per_second:,.0f}/s, {each.fresh_cpu_milliseconds:.2f} ms"
+        lines.append(f"| {each.orders:,} | {each.per_second:,.0f} | {cpu} | {fresh} | {memory} |")
     queue, disk = growth.queue, growth.disk_bytes_an_order
     lines.append(
         f"\nWith product away, {queue.waiting:,} orders were placed and waited; once it was back, "
@@ -138,15 +142,23 @@ def _growth(figures: Figures) -> str:
 def _scale(figures: Figures) -> str:
     lines = [
         "## More instances, PostgreSQL\n",
-        "| | COMPLETED/s | the second instances' share of the events |",
-        "|---|---|---|",
+        "| | COMPLETED/s, median | each round | the second instances' share of the events |",
+        "|---|---|---|---|",
     ]
     for run in figures.scale:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in run.shares.items())
-        lines.append(f"| {run.name} | {run.per_second:,.0f} | {shares} |")
+        rounds = ", ".join(f"{one:,.0f}" for one in run.rounds)
+        lines.append(f"| {run.name} | {run.median:,.0f} | {rounds} | {shares} |")
     return "\n".join(lines) + "\n"
 
 
 def _machine(figures: Figures) -> str:
     about = ", ".join(f"{name} {what}" for name, what in figures.machine.items())
-    return f"Measured on {figures.measured_on}: {about}.\n"
+    speed = ", ".join(
+        f"{part} {before:.2f} and {after:.2f} s"
+        for part, (before, after) in figures.loop_seconds.items()
+    )
+    return (
+        f"Measured on {figures.measured_on}: {about}.\n\nAn empty loop of {LOOP_TURNS:,} turns "
+        f"took, before and after each part: {speed}.\n"
+    )

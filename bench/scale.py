@@ -1,5 +1,6 @@
 """Two instances of every service, and PostgreSQL: what they change on one machine."""
 
+import statistics
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,22 +22,28 @@ class Run(msgspec.Struct, frozen=True):
     """`shares`: how much of a service's messages its second instance has worked on, 0 to 1."""
 
     name: str
-    per_second: float
+    rounds: list[float]
     shares: dict[str, float]
 
+    @property
+    def median(self) -> float:
+        return statistics.median(self.rounds)
 
-def measure(seconds: float, say: Callable[[str], None]) -> list[Run]:
-    runs: list[Run] = []
-    runs += _runs("SQLite", {}, seconds)
+
+def measure(rounds: int, seconds: float, say: Callable[[str], None]) -> list[Run]:
+    """Both databases in each round, each time a new stack; `shares` are of the last round."""
+    found: dict[str, Run] = {}
     with running_postgres() as server:
-        urls = {
-            f"{service.upper()}_DATABASE_URL": create_database(server, f"{service}s")
-            for service in shop.SAGA_SERVICES
-        }
-        runs += _runs("PostgreSQL", urls, seconds)
-    for run in runs:
-        say(f"{run.name}: {run.per_second:,.0f} orders/s, {run.shares}")
-    return runs
+        for number in range(1, rounds + 1):
+            urls = {
+                f"{service.upper()}_DATABASE_URL": create_database(server, f"{service}s_{number}")
+                for service in shop.SAGA_SERVICES
+            }
+            for each in (*_runs("SQLite", {}, seconds), *_runs("PostgreSQL", urls, seconds)):
+                say(f"round {number}: {each}")
+                before = found[each.name].rounds if each.name in found else []
+                found[each.name] = Run(each.name, before + each.rounds, each.shares)
+    return list(found.values())
 
 
 def _runs(database: str, settings: Mapping[str, str], seconds: float) -> list[Run]:
@@ -67,8 +74,8 @@ async def _one_and_two(database: str, environment: Mapping[str, str], seconds: f
         name: round(second[name] / (first[name] + second[name]), 2) for name in shop.SAGA_SERVICES
     }
     return [
-        Run(f"{database}, an instance of each service", alone.per_second, {}),
-        Run(f"{database}, two of each", together.per_second, shares),
+        Run(f"{database}, an instance of each service", [alone.per_second], {}),
+        Run(f"{database}, two of each", [together.per_second], shares),
     ]
 
 
