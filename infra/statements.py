@@ -7,25 +7,31 @@ what is left are the values, put into the driver's form by the columns' own type
 For that the text must not depend on how many keys are asked for: see `among`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Delete,
     Dialect,
     Insert,
     Select,
+    String,
     Table,
+    TableValuedAlias,
     Text,
     TypeDecorator,
     Update,
     bindparam,
+    func,
     insert,
+    select,
     update,
 )
+from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
@@ -68,7 +74,10 @@ class Statement:
             return
         cursor = connection.connection.cursor()
         try:
-            cursor.executemany(prepared.text, bound)
+            if len(bound) == 1:
+                cursor.execute(prepared.text, bound[0])
+            else:
+                cursor.executemany(prepared.text, bound)
         except prepared.driver_error as error:
             raise _translated(connection, prepared, error) from error
         finally:
@@ -150,16 +159,55 @@ def _translated(connection: Connection, prepared: _Prepared, error: Exception) -
     )
 
 
+class _ManyRows(Statement):
+    """A statement for many rows, of which PostgreSQL takes all at once, column by column.
+
+    There, to begin a statement and to answer it costs more than its row does. SQLite has neither.
+    """
+
+    def __init__(self, of_one: Insert | Update, of_all: Insert | Update, *names: str) -> None:
+        super().__init__(of_one, *names)
+        self._of_all = Statement(of_all, *names)
+
+    def run(self, connection: Connection, many: Iterable[Values]) -> None:
+        if connection.dialect.name != "postgresql":
+            super().run(connection, many)
+        elif columns := [list(values) for values in zip(*many, strict=True)]:
+            self._of_all.run(connection, [columns])
+
+
 def inserting(table: Table, names: Sequence[str]) -> Statement:
     """Adds rows with these columns."""
-    return Statement(insert(table).values({name: bindparam(name) for name in names}), *names)
+    of_one = insert(table).values({name: bindparam(name) for name in names})
+    new = _rows({name: table.c[name] for name in names})
+    return _ManyRows(of_one, insert(table).from_select([*names], select(new)), *names)
 
 
 def updating(table: Table, names: Sequence[str], by: Sequence[str]) -> Statement:
-    """Changes columns of the row with a key: first their values, then the key's."""
-    these = (table.c[name] == bindparam(f"_{name}", type_=table.c[name].type) for name in by)
-    changes = update(table).where(*these).values({name: bindparam(name) for name in names})
-    return Statement(changes, *names, *(f"_{name}" for name in by))
+    """Changes columns of the row with a key: first their values, then the key's. A key comes once.
+
+    (Of two changes of the same row PostgreSQL would make one.)
+    """
+    keys = {f"_{name}": table.c[name] for name in by}
+    these = (column == bindparam(name, type_=column.type) for name, column in keys.items())
+    of_one = update(table).where(*these).values({name: bindparam(name) for name in names})
+    new = _rows({name: table.c[name] for name in names} | keys)
+    those = (column == new.c[name] for name, column in keys.items())
+    of_all = update(table).where(*those).values({name: new.c[name] for name in names})
+    return _ManyRows(of_one, of_all, *names, *keys)
+
+
+def _rows(columns: Mapping[str, Column[Any]]) -> TableValuedAlias:
+    """Rows made of parameters of these names, each of which is a list of a column's values."""
+    types = {name: _without_length(column.type) for name, column in columns.items()}
+    lists = (bindparam(name, type_=ARRAY(of, dimensions=1)) for name, of in types.items())
+    made = func.unnest(*lists).table_valued(*(sql_column(*each) for each in types.items()))
+    return made.render_derived(name="new")
+
+
+def _without_length(of: TypeEngine[Any]) -> TypeEngine[Any]:
+    """The parameter's type: as `VARCHAR(9)` it would be cut off after nine without a word."""
+    return Text() if type(of) is String else of
 
 
 def adding(table: Table, names: Sequence[str], by: Sequence[str]) -> Statement:

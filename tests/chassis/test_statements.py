@@ -25,7 +25,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from coupon.app import participant as coupon
 from infra import batch, outbox, reconciliation, repetition, tables
@@ -69,6 +69,7 @@ NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, UTC)
 
 add = inserting(things, COLUMNS)
 change = updating(things, ("number", "colour"), ("name",))
+rename = updating(things, ("name",), ("number",))
 these = Statement(
     select(*(things.c[name] for name in COLUMNS))
     .where(among(things.c.name, "names"), things.c.number >= bindparam("least"))
@@ -151,6 +152,38 @@ async def test_errors_are_those_of_any_statement_and_nothing_stays(database: Dat
         await database.run(twice)
     assert await database.run(lambda db: these.rows(db, ["a"], 0)) == []
     await database.run(lambda connection: add.run(connection, [("a", 1, None, None, None)]))
+    await database.close()
+
+
+async def test_what_is_too_long_is_refused_and_never_cut_off(database: Database) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite keeps texts of any length")
+    await database.run(lambda connection: add.run(connection, [("a", 1, None, None, None)]))
+    for write in (
+        lambda connection: add.run(connection, [("b" * 41, 1, None, None, None)]),
+        lambda connection: rename.run(connection, [("b" * 41, 1)]),
+    ):
+        with pytest.raises(DataError, match="too long"):
+            await database.run(write)
+    assert [row[0] for row in await database.run(lambda db: these.rows(db, ["a"], 0))] == ["a"]
+    await database.close()
+
+
+async def test_many_rows_are_written_as_one_by_one(database: Database) -> None:
+    rows = [(f"{i:04}", i, None, NOW + timedelta(seconds=i), (f"{i}",)) for i in range(2_000)]
+
+    def work(connection: Connection) -> list[tuple[object, ...]]:
+        add.run(connection, rows)
+        change.run(connection, [(-i, Colour.BLUE, f"{i:04}") for i in range(1_000, 2_000)])
+        found = select(*(things.c[name] for name in COLUMNS)).order_by(things.c.name)
+        return [tuple(row) for row in connection.execute(found)]
+
+    written = await database.run(work)
+    assert written[:1_000] == rows[:1_000]
+    assert written[1_000:] == [
+        (name, -number, Colour.BLUE, seen_at, tags)
+        for name, number, _, seen_at, tags in rows[1_000:]
+    ]
     await database.close()
 
 

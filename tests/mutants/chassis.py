@@ -18,6 +18,15 @@ MUTANTS = (
         "tests/chassis/test_fastpath.py",
     ),
     tests(
+        "PostgreSQL cuts off what is too long",
+        "infra/statements.py",
+        "Text() if type(of) is String else of",
+        "of",
+        "tests/chassis/test_statements.py",
+        "-k",
+        "too_long",
+    ),
+    tests(
         "work is done though whoever asked has gone",
         "infra/writer.py",
         "            if future.cancelled():\n                continue\n",
