@@ -15,6 +15,7 @@ import msgspec
 from bench.wire import Connection
 
 COMPLETED = "COMPLETED"
+CLEAR_ANSWERS = {COMPLETED, "503 RETRY_LATER with Retry-After"}
 
 
 class Target(Protocol):

@@ -7,7 +7,7 @@ import msgspec
 
 from bench import compare
 from bench.compare import Series
-from bench.generator import COMPLETED, Percentiles, Result
+from bench.generator import CLEAR_ANSWERS, COMPLETED, Percentiles, Result
 from bench.growth import Growth, Stage
 from bench.hot import BUYERS, UNITS, Hot
 from bench.offered import Offered
@@ -19,7 +19,6 @@ SUSTAINED_PER_SECOND = 1_500
 FLAT = 0.15
 KEPT = 0.9
 SOLD_OUT_PER_SECOND = 4_000
-CLEAR_ANSWERS = {COMPLETED, "503 RETRY_LATER with Retry-After"}
 
 
 class Goal(msgspec.Struct, frozen=True):

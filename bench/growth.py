@@ -14,7 +14,7 @@ from time import perf_counter
 import msgspec
 
 from bench import shop
-from bench.generator import COMPLETED, at_once, ends_of, flood
+from bench.generator import CLEAR_ANSWERS, COMPLETED, at_once, ends_of, flood
 from tests.shop import Shop
 from tests.stack import running_stack
 
@@ -120,12 +120,15 @@ async def _fresh() -> AsyncIterator[tuple[Mapping[str, str], shop.ShopTarget]]:
 async def _window(
     environment: Mapping[str, str], target: shop.ShopTarget, seconds: float
 ) -> tuple[float, float]:
-    """Orders COMPLETED a second, and CPU an order in milliseconds."""
+    """Orders COMPLETED a second, and CPU an order in milliseconds.
+
+    When the disk has kept orders for longer than the door allows, it turns some away for a moment.
+    """
     before = shop.use(environment)
     result = await at_once(target, UNDER_WAY, seconds, warm_up_seconds=0)
     after = shop.use(environment)
-    if set(result.results) != {COMPLETED}:
-        raise AssertionError(f"not every order was COMPLETED: {result.results}")
+    if not {COMPLETED} <= set(result.results) <= CLEAR_ANSWERS:
+        raise AssertionError(f"not every order was COMPLETED or turned away: {result.results}")
     return result.per_second, _cpu_milliseconds(before, after, result.results[COMPLETED])
 
 
