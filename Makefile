@@ -110,7 +110,7 @@ check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the
 test: $(VENV)/.installed-dev redis postgres ## the whole suite, on ports and folders of its own [ARGS=...]
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-bench: $(VENV)/.installed-dev redis postgres ## measure everything that is promised of speed; half an hour [ARGS=...]
+bench: $(VENV)/.installed-dev redis postgres ## measure everything that is promised of speed; 45 minutes [ARGS=...]
 	@sh bench/peers/install.sh
 	@$(PY) -m bench $(ARGS)
 
