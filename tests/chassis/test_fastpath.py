@@ -1,6 +1,7 @@
 """The fast path beside the framework's way: the same requests, the same answers."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -11,11 +12,13 @@ from litestar.di import Provide
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from infra import settings
 from infra.errors import NotFound, RetryLater
 from infra.fastpath import FAST_PATH, FastPath
 from infra.reading import StrictRequest, refuse_null
 from infra.shapes import Body, OptionalKey, View
 from infra.web import to_response
+from order.app import create_app
 
 MOST_BODY_BYTES = 10_000
 
@@ -222,3 +225,9 @@ def test_a_route_that_takes_more_is_refused() -> None:
     app = Litestar([more], openapi_config=None)
     with pytest.raises(TypeError, match="can't read page"):
         FastPath(app)
+
+
+def test_orders_are_placed_by_it(tmp_path: Path) -> None:
+    environment = {"STATE_DIR": str(tmp_path), "NATS_URL": "nats://127.0.0.1:1"}
+    app = create_app(settings.from_environment("order", environment))
+    assert [*FastPath(app)._routes] == [("POST", "/api/v1/orders")]
