@@ -120,7 +120,7 @@ modelcheck: $(VENV)/.installed-dev ## walk every interleaving of the production 
 simulate: $(VENV)/.installed-dev ## run schedules of faults on a simulated world [SEEDS=1000 FIRST=0], or replay one [SEED=7]
 	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--first $(or $(FIRST),0) --seeds $(or $(SEEDS),1000))
 
-mutants: $(VENV)/.installed-dev redis ## make known mistakes in a copy, and see that each is caught
+mutants: $(VENV)/.installed-dev redis postgres ## make known mistakes in a copy, and see that each is caught
 	@$(PY) -m tests.mutants
 
 fuzz: $(VENV)/.installed-dev redis postgres ## wrong input at length, on both databases [FUZZ_EXAMPLES=100]

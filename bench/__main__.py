@@ -7,17 +7,15 @@ docs/performance.md. `--only` runs a part anew and keeps the other parts' figure
 import argparse
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import uvloop
 
-from bench import compare, growth, hot, machine, offered, report, scale
+from bench import compare, growth, hot, machine, offered, report, scale, shop
 from bench.peers.servers import PYTHON
-from tests.stack import ROOT, running_stack
+from tests.stack import ROOT
 
 FIGURES = ROOT / "docs" / "performance.json"
 PARTS = ("compare", "offered", "hot", "scale", "growth")
@@ -44,14 +42,10 @@ def measure(chosen: argparse.Namespace, parts: list[str] | tuple[str, ...]) -> N
     found: dict[str, object] = {}
     if FIGURES.exists():
         found = msgspec.json.decode(FIGURES.read_bytes())
-    speeds = msgspec.convert(found.get("loop_seconds", {}), dict[str, list[float]])
     for part in parts:
         _say(f"--- {part}")
-        before = machine.loop_seconds()
         found[part] = _part(part, chosen)
-        speeds[part] = [before, machine.loop_seconds()]
-        _say(f"an empty loop took {before} s before it, {speeds[part][1]} s after it")
-        found["machine"], found["loop_seconds"] = machine.about(), speeds
+        found["machine"] = machine.about()
         found["measured_on"] = datetime.now(UTC).date().isoformat()
         FIGURES.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
 
@@ -70,10 +64,7 @@ def _part(part: str, chosen: argparse.Namespace) -> object:
             growth.measure(environment, chosen.growth_orders, _say)
         ),
     }
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        running_stack(Path(folder)) as environment,
-    ):
+    with shop.stack() as environment:
         return runs[part](environment)
 
 

@@ -4,10 +4,8 @@ The same orders, the same generator, the same machine, in turns.
 """
 
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import msgspec
 import uvloop
@@ -15,7 +13,6 @@ import uvloop
 from bench import bare, shop
 from bench.generator import COMPLETED, Target, at_once
 from bench.peers import servers
-from tests.stack import running_stack
 
 UNDER_WAY = 1_000
 PEERS: dict[str, Callable[[], AbstractContextManager[Target]]] = {
@@ -62,10 +59,7 @@ def _measure(name: str, seconds: float) -> float:
     if name == BARE:
         return bare.measure(seconds)
     if name == SHOP:
-        with (
-            tempfile.TemporaryDirectory(prefix="bench-") as folder,
-            running_stack(Path(folder)) as environment,
-        ):
+        with shop.stack() as environment:
             return uvloop.run(_shop(environment, seconds))
     with PEERS[name]() as target:
         return uvloop.run(_completed_per_second(target, PEERS_UNDER_WAY, seconds))

@@ -107,7 +107,7 @@ def hot(found: Hot) -> list[Goal]:
 
 def growth(found: Growth) -> list[Goal]:
     """Each beside what was measured just before and after it."""
-    dearest = max(found.stages, key=_beside_fresh)
+    dearest = max((*found.stages, found.after_queue), key=_beside_fresh)
     last, queue = found.stages[-1], found.queue
     around = (last.cpu_milliseconds + found.after_queue.cpu_milliseconds) / 2
     return [

@@ -4,10 +4,8 @@ The machine itself is slower in some minutes than in others, so each stage is me
 windows of a fresh stack, and its cost is said beside theirs.
 """
 
-import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from statistics import mean
 from time import perf_counter
 
@@ -16,7 +14,6 @@ import msgspec
 from bench import shop
 from bench.generator import CLEAR_ANSWERS, COMPLETED, at_once, ends_of, flood
 from tests.shop import Shop
-from tests.stack import running_stack
 
 UNDER_WAY = 1_000
 WINDOW_SECONDS = 20.0
@@ -108,10 +105,7 @@ async def _stage(environment: Mapping[str, str], opened: Shop, target: shop.Shop
 @asynccontextmanager
 async def _fresh() -> AsyncIterator[tuple[Mapping[str, str], shop.ShopTarget]]:
     """A stack without orders, but warm."""
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        running_stack(Path(folder)) as environment,
-    ):
+    with shop.stack() as environment:
         async with shop.opened(environment) as (_, target):
             await at_once(target, UNDER_WAY, 1, warm_up_seconds=0)
             yield environment, target
@@ -122,7 +116,7 @@ async def _window(
 ) -> tuple[float, float]:
     """Orders COMPLETED a second, and CPU an order in milliseconds.
 
-    When the disk has kept orders for longer than the door allows, it turns some away for a moment.
+    When orders end later than the door allows, it turns some away for a moment.
     """
     before = shop.use(environment)
     result = await at_once(target, UNDER_WAY, seconds, warm_up_seconds=0)

@@ -5,16 +5,12 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 
 from bench.peers.servers import PYTHON, RESTATE
 from infra.stack import config
 
 OURS = ("nats-py", "litestar", "uvicorn", "sqlalchemy", "msgspec")
 PEERS = ("restate-sdk", "dbos")
-LOOP_TURNS = 10_000_000
-LOOPS = 5
 
 
 def about() -> dict[str, str]:
@@ -31,17 +27,6 @@ def about() -> dict[str, str]:
     found |= {name: _said([str(PYTHON), "-c", script, name]) for name in PEERS}
     found["restate-server"] = _said([str(RESTATE), "--version"]).split()[-1:][0]
     return found
-
-
-def loop_seconds() -> float:
-    """How fast the machine is at the moment: the median time that this Python takes for nothing."""
-    times: list[float] = []
-    for _ in range(LOOPS):
-        began_at = perf_counter()
-        for _ in range(LOOP_TURNS):
-            pass
-        times.append(perf_counter() - began_at)
-    return round(median(times), 3)
 
 
 def _processor() -> str:

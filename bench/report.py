@@ -9,7 +9,6 @@ from bench.compare import Series
 from bench.generator import Result
 from bench.growth import Growth
 from bench.hot import BUYERS, UNITS, Hot
-from bench.machine import LOOP_TURNS
 from bench.offered import Offered
 from bench.scale import Run
 
@@ -23,7 +22,6 @@ class Figures(msgspec.Struct):
     scale: list[Run]
     growth: Growth
     machine: dict[str, str]
-    loop_seconds: dict[str, list[float]]
     measured_on: str
 
 
@@ -154,11 +152,4 @@ def _scale(figures: Figures) -> str:
 
 def _machine(figures: Figures) -> str:
     about = ", ".join(f"{name} {what}" for name, what in figures.machine.items())
-    speed = ", ".join(
-        f"{part} {before:.2f} and {after:.2f} s"
-        for part, (before, after) in figures.loop_seconds.items()
-    )
-    return (
-        f"Measured on {figures.measured_on}: {about}.\n\nAn empty loop of {LOOP_TURNS:,} turns "
-        f"took, before and after each part: {speed}.\n"
-    )
+    return f"Measured on {figures.measured_on}: {about}.\n"

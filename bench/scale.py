@@ -1,9 +1,7 @@
 """Two instances of every service, and PostgreSQL: what they change on one machine."""
 
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import msgspec
 import uvloop
@@ -13,7 +11,6 @@ from bench.generator import at_once
 from tests.instances import second_instances
 from tests.postgres import create_database, running_postgres
 from tests.shop import Opened, Shop
-from tests.stack import running_stack
 
 UNDER_WAY = 1_000
 
@@ -47,10 +44,7 @@ def measure(rounds: int, seconds: float, say: Callable[[str], None]) -> list[Run
 
 
 def _runs(database: str, settings: Mapping[str, str], seconds: float) -> list[Run]:
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        running_stack(Path(folder), **settings) as environment,
-    ):
+    with shop.stack(**settings) as environment:
         return uvloop.run(_one_and_two(database, environment, seconds))
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bench.generator import COMPLETED
 from bench.wire import Connection, request
 from infra.stack import pids
 from tests.shop import SERVICES, Opened, Shop, order
+from tests.stack import running_stack
 
 SENDER = "dataplatform"
 SAGA_SERVICES = tuple(service for service in SERVICES if service != SENDER)
@@ -72,6 +74,16 @@ class ShopTarget:
             return end
         end = self._ended[order_id] = asyncio.get_running_loop().create_future()
         return end
+
+
+@contextmanager
+def stack(**settings: str) -> Iterator[Mapping[str, str]]:
+    """A running stack in a folder of its own, which goes with it: its environment."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        running_stack(Path(folder), **settings) as environment,
+    ):
+        yield environment
 
 
 @asynccontextmanager

@@ -44,15 +44,17 @@ _encode = msgspec.json.Encoder().encode
 class FastPath:
     """ASGI application: the framework's, with a shorter way to the routes marked `FAST_PATH`.
 
-    Raises TypeError for a marked route that takes anything else.
+    Raises TypeError for a marked route that takes anything else, or no body.
     """
 
     def __init__(self, app: Litestar) -> None:
         self._app = app
         self._routes: dict[tuple[object, object], _Route] = {
-            ("POST", route.path): _Route(app, route.path, route.route_handler_map["POST"][0])
+            (method, route.path): _Route(app, route.path, handler)
             for route in app.routes
-            if isinstance(route, HTTPRoute) and _is_marked(route)
+            if isinstance(route, HTTPRoute)
+            for method, (handler, _) in route.route_handler_map.items()
+            if FAST_PATH.items() <= handler.opt.items()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,11 +70,6 @@ class FastPath:
             await route.answer(scope, receive, send, taken)
 
 
-def _is_marked(route: HTTPRoute) -> bool:
-    found = route.route_handler_map.get("POST")
-    return found is not None and FAST_PATH.items() <= found[0].opt.items()
-
-
 class _Route:
     """A route's function, what it takes from a request, and the middleware before it."""
 
@@ -80,9 +77,13 @@ class _Route:
         self._app = app
         self._path = path
         self._call_function: Any = handler.fn
+        self._status = handler.status_code
         self._largest = handler.resolve_request_max_body_size() or 0
         self._headers: dict[bytes, str | None] = {_TYPE: None}
-        for name, field in handler.parsed_fn_signature.parameters.items():
+        parameters = handler.parsed_fn_signature.parameters
+        if "data" not in parameters:
+            raise TypeError(f"{handler}: the fast path is for routes that take a body")
+        for name, field in parameters.items():
             declared = field.kwarg_definition
             if name == "data":
                 self._decode = msgspec.json.Decoder(field.annotation).decode
@@ -132,7 +133,7 @@ class _Route:
             refusal = to_response(request, error).to_asgi_response(None, request)
             await refusal(scope, receive, send)
         else:
-            await _answer(response, send)
+            await _answer(response, response.status_code or self._status, send)
 
 
 def _again(message: ReceiveMessage, receive: Receive) -> Receive:
@@ -145,13 +146,13 @@ def _again(message: ReceiveMessage, receive: Receive) -> Receive:
     return receive_again
 
 
-async def _answer(response: Response[Any], send: Send) -> None:
+async def _answer(response: Response[Any], status: int, send: Send) -> None:
     body = _encode(response.content)
     headers = [(_TYPE, _JSON), (b"content-length", b"%d" % len(body))]
     headers += [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
     start: HTTPResponseStartEvent = {
         "type": "http.response.start",
-        "status": response.status_code or 200,
+        "status": status,
         "headers": headers,
     }
     whole: HTTPResponseBodyEvent = {

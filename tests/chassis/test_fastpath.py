@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 
 import msgspec
 import pytest
-from litestar import Litestar, Request, Response, post
+from litestar import Litestar, Request, Response, post, put
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.params import HeaderParameter, QueryParameter
@@ -51,6 +51,8 @@ async def _grant(
     if data.item_name == "a crash":
         raise ZeroDivisionError
     granted = Granted(data.item_name, data.units, idempotency_key, note, service)
+    if data.item_name == "the usual":
+        return Response(granted)
     return Response(granted, status_code=202, headers={"Location": f"/wishes/{data.units}"})
 
 
@@ -153,6 +155,7 @@ USUAL: dict[str, tuple[list[bytes], Headers]] = {
     "with all headers": ([WISH], _with((b"idempotency-key", b"k-1"), (b"x-note", b"h\xe9 llo"))),
     "with headers that nobody asked for": ([WISH], _with((b"x-other", b"1"), (b"x-other", b"2"))),
     "a name that is not ASCII": (['{"itemName": "케이크"}'.encode()], JSON),
+    "answered with the route's own status": ([b'{"itemName": "the usual"}'], JSON),
     "refused by a rule": ([b'{"itemName": "nothing"}'], JSON),
     "refused for now": ([b'{"itemName": "everything"}'], JSON),
     "a bug of ours": ([b'{"itemName": "a crash"}'], JSON),
@@ -225,6 +228,15 @@ def test_a_route_that_takes_more_is_refused() -> None:
     app = Litestar([more], openapi_config=None)
     with pytest.raises(TypeError, match="can't read page"):
         FastPath(app)
+
+
+def test_a_route_without_a_body_is_refused() -> None:
+    @put("/nothing", opt=FAST_PATH)
+    async def nothing(service: str) -> Response[None]:
+        return Response(None, headers={"By": service})
+
+    with pytest.raises(TypeError, match="routes that take a body"):
+        FastPath(Litestar([nothing], openapi_config=None))
 
 
 def test_orders_are_placed_by_it(tmp_path: Path) -> None:

@@ -11,6 +11,13 @@ MUTANTS = (
         "tests/chassis/test_fastpath.py",
     ),
     tests(
+        "the fast path answers 200 where the route says another status",
+        "infra/fastpath.py",
+        "response.status_code or self._status",
+        "response.status_code or 200",
+        "tests/chassis/test_fastpath.py",
+    ),
+    tests(
         "the fast path goes past the route's middleware",
         "infra/fastpath.py",
         "        for middleware in handler.resolve_middleware():\n",
