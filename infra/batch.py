@@ -1,7 +1,8 @@
 """The one transaction of a batch: load, react, save, with inbox, outbox and idempotency keys.
 
-Everything here is synchronous and runs in the writing thread. All of a batch is committed together
-or not at all; within it each message stands alone: one that raises or is refused leaves no trace.
+Everything here is synchronous (`infra/database.py` says where it runs). All of a batch is committed
+together or not at all; within it each message stands alone: one that raises or is refused leaves no
+trace.
 """
 
 from collections.abc import Callable, Sequence

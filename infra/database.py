@@ -1,8 +1,9 @@
-"""A service's database: one writing thread with short transactions, and readers beside it.
+"""A service's database: one writer with short transactions, and readers beside it.
 
-Everything that changes state runs in a single thread over a synchronous connection: a whole
-transaction costs one hop between threads, not one per statement. Reads of the HTTP routes go
-through the async engine and never wait for the writer.
+Everything that changes state runs over one synchronous connection, one transaction after the other:
+in a thread of its own, and a small one on a quick disk right where it is asked for, for the hop
+between threads would take longer (decision 2). Reads of the HTTP routes go through the async engine
+and never wait for the writer.
 """
 
 import fcntl
@@ -11,6 +12,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -35,7 +37,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT_SECONDS = 5
+BUSY_TIMEOUT_SECONDS = 0.5
+QUICK_SECONDS = 0.05
+"""When a transaction took longer, the next one does not keep the event loop waiting."""
+
 READERS = 4
 
 _WRITING_DRIVER = {
@@ -77,17 +82,32 @@ class Database:
         if self.is_sqlite:
             event.listen(self._reader.sync_engine, "connect", _prepare_sqlite_reader)
         self._connection: Connection | None = None
-        self._turn = _Turn(parsed) if self.is_sqlite else nullcontext()
+        self._turn = _Turn(parsed) if self.is_sqlite else None
+        self._was_quick = False
         self._thread = WritingThread()
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in one transaction, in its turn, and commit. Raises Outage to try later."""
+    async def run(self, work: Callable[[Connection], T], *, is_small: bool = False) -> T:
+        """Run `work` in one transaction, in its turn, and commit. Raises Outage to try later.
+
+        What `is_small` is done at once, in the calling thread, where that will not take long.
+        """
+        if is_small and self._will_be_quick():
+            return self.write(work)
         return await self._thread.run(lambda: self.write(work))
+
+    def _will_be_quick(self) -> bool:
+        return (
+            self._turn is not None
+            and self._was_quick
+            and self._thread.is_idle
+            and self._turn.take_if_free()
+        )
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """The same, in the calling thread, while nothing else is being written."""
+        began_at = perf_counter()
         try:
-            with self._transaction() as connection:
+            with self._turn or nullcontext(), self._transaction() as connection:
                 return work(connection)
         except _OUTAGES as error:
             raise Outage(str(error.__cause__ or error)) from error
@@ -95,6 +115,8 @@ class Database:
             if error.connection_invalidated:
                 raise Outage(str(error)) from error
             raise
+        finally:
+            self._was_quick = perf_counter() - began_at < QUICK_SECONDS
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -135,14 +157,13 @@ class Database:
 
         After an error it is given up, whatever state it may be in.
         """
-        with self._turn:
-            connection = self._connection = self._connection or self._writer.connect()
-            try:
-                with connection.begin():
-                    yield connection
-            except BaseException:
-                self._let_go()
-                raise
+        connection = self._connection = self._connection or self._writer.connect()
+        try:
+            with connection.begin():
+                yield connection
+        except BaseException:
+            self._let_go()
+            raise
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
@@ -163,7 +184,14 @@ class _Turn:
         self._file = Path(f"{path}.writer").open("wb")  # noqa: SIM115 - open as long as we live
 
     def __enter__(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # which may be ours already
+
+    def take_if_free(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def __exit__(self, *_: object) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)

@@ -1,7 +1,8 @@
 """The one door to a service's state: events and commands wait here and are worked on in batches.
 
-Group commit: whatever has arrived while the last batch was being written is the next batch. Nothing
-waits for a timer, so a lone order is not delayed, and a crowd shares the cost of a commit.
+Group commit: whatever has arrived while the last batch was being written is the next batch. A lone
+order waits for nothing, and a crowd shares the cost of a commit. Between the two a service that has
+been busy rests for a moment after each batch (`infra/pace.py`), so that the next one grows.
 
 Each message ends in one of three ways. Worked on (a refusal is work done: it is an event or the
 client's answer). Waiting, for as long as an outage lasts; that is never held against a message. Set
@@ -27,11 +28,15 @@ from infra.messages import (
     Raised,
     Verdict,
 )
+from infra.pace import Pace
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 LARGEST_BATCH = 512
+WORTH_A_BATCH = 200
+"""When so many wait, there is nothing to rest for."""
+
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
 
@@ -57,6 +62,7 @@ class Mailbox:
         self._idle = asyncio.Event()
         self._done: asyncio.Queue[Sequence[tuple[Message, Done]]] = asyncio.Queue(1)
         self._calls = 0
+        self._pace = Pace()
         self.events = 0
 
     def __len__(self) -> int:
@@ -95,13 +101,17 @@ class Mailbox:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             if not self._waiting:
                 self._arrived.clear()
                 self._idle.set()
             await self._arrived.wait()
+            await self._rest()
             if batch := self._take():
+                began_at = loop.time()
                 await self._work(batch)
+                self._pace.worked(began_at, loop.time())
 
     async def tell(self) -> None:
         """Tell what was committed, batch by batch, until cancelled.
@@ -122,6 +132,11 @@ class Mailbox:
         self._waiting.append(message)
         self._idle.clear()
         self._arrived.set()
+
+    async def _rest(self) -> None:
+        rest_seconds = self._pace.rest_seconds(asyncio.get_running_loop().time())
+        if rest_seconds and len(self._waiting) < WORTH_A_BATCH:
+            await asyncio.sleep(rest_seconds)
 
     def _take(self) -> list[Message]:
         count = min(len(self._waiting), LARGEST_BATCH)

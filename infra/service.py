@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 EVENTS_AHEAD = 2_000
 """How many delivered events may wait in memory; the others wait at the broker."""
 
+SMALL_BATCH = 32
+"""So many messages are written sooner than handed to another thread."""
+
 DRAIN_SECONDS = 3
 CLEAN_UP_SECONDS = 60
 CLEANED_AT_ONCE = 500
@@ -225,7 +228,7 @@ class Service(Generic[W]):
         self.mailbox.put(heard)
 
     async def _transact(self, messages: Sequence[Message]) -> list[Outcome]:
-        """One transaction in the writing thread: the batch, and what the relay has published."""
+        """One transaction: the batch, and what the relay has published."""
         batch = Batch(self.participant, self.relay.claim, self.clock())
         started = perf_counter()
         with self.relay.receipts() as receipts:
@@ -234,7 +237,8 @@ class Service(Generic[W]):
                 note(receipts, connection)
                 return batch.run(connection, messages)
 
-            outcomes = await self.database.run(work)
+            is_small = len(messages) <= SMALL_BATCH
+            outcomes = await self.database.run(work, is_small=is_small)
         for part in self._parts.values():
             part.committed(batch.working_set)
         if not self.settings.quarantine:

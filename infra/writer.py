@@ -20,8 +20,14 @@ class WritingThread:
 
     def __init__(self) -> None:
         self._pieces: SimpleQueue[_Piece | None] = SimpleQueue()
+        self._begun = self._ended = 0
         self._thread = Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
+
+    @property
+    def is_idle(self) -> bool:
+        """Has all that it was given come to its end?"""
+        return self._begun == self._ended
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do this in its turn. Gives and raises what the work does.
@@ -29,6 +35,7 @@ class WritingThread:
         Work that is cancelled before its turn has come is not done.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._begun += 1
         self._pieces.put((work, future))
         return await future
 
@@ -40,15 +47,18 @@ class WritingThread:
 
     def _run(self) -> None:
         while (piece := self._pieces.get()) is not None:
-            work, future = piece
-            if future.cancelled():
-                continue
-            try:
-                result = work()
-            except BaseException as error:  # noqa: BLE001 - the one who asked is told
-                _tell(future, future.set_exception, error)
-            else:
-                _tell(future, future.set_result, result)
+            self._do(*piece)
+            self._ended += 1  # each of the two is counted by one thread alone
+
+    def _do(self, work: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            return
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - the one who asked is told
+            _tell(future, future.set_exception, error)
+        else:
+            _tell(future, future.set_result, result)
 
 
 def _tell(future: asyncio.Future[Any], settle: Callable[[Any], None], end: object) -> None:

@@ -1,6 +1,9 @@
 """A service's database: made once, not used when another version made it, back after an error."""
 
+import asyncio
+import fcntl
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -75,3 +78,73 @@ async def test_of_work_that_raises_nothing_stays(things: Database) -> None:
             await things.run(breaks)
     await things.run(add)
     assert await things.run(count) == 1
+
+
+def where(connection: Connection) -> int:
+    """The thread that it is done in."""
+    add(connection)
+    return threading.get_ident()
+
+
+HERE = threading.get_ident()
+
+
+async def test_a_small_transaction_is_done_where_it_is_asked_for(things: Database) -> None:
+    assert await things.run(where) != HERE
+    assert await things.run(where, is_small=True) == HERE
+    assert await things.run(where) != HERE
+    assert await things.run(count, is_small=True) == 3
+
+
+async def test_a_small_transaction_waits_for_its_turn_elsewhere(things: Database) -> None:
+    may_end = threading.Event()
+
+    def slow(connection: Connection) -> int:
+        may_end.wait(10)
+        return count(connection)
+
+    first = asyncio.create_task(things.run(slow))
+    second = asyncio.create_task(things.run(where, is_small=True))
+    for _ in range(20):  # turns of the loop: more than it would take to overtake
+        await asyncio.sleep(0)
+    assert not second.done()
+    may_end.set()
+    assert await first == 0
+    assert await second != HERE
+
+
+async def test_a_small_transaction_waits_elsewhere_for_another_process(
+    things: Database, tmp_path: Path
+) -> None:
+    with (tmp_path / "things.db.writer").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        lets_go = threading.Timer(2, fcntl.flock, (other, fcntl.LOCK_UN))
+        lets_go.start()  # for a loop that stands still would never get here again
+        waiting = asyncio.create_task(things.run(where, is_small=True))
+        for _ in range(20):  # the loop turns, though the other one keeps the lock
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        lets_go.cancel()
+        lets_go.join()
+    assert await waiting != HERE
+
+
+async def test_on_a_slow_disk_the_event_loop_does_not_wait(
+    things: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUICK_SECONDS", 0)
+    assert await things.run(where, is_small=True) == HERE
+    assert await things.run(where, is_small=True) != HERE
+    monkeypatch.undo()
+    assert await things.run(where, is_small=True) != HERE, "the last one was slow"
+    assert await things.run(where, is_small=True) == HERE
+
+
+async def test_of_a_small_transaction_that_raises_nothing_stays(things: Database) -> None:
+    def breaks(connection: Connection) -> None:
+        assert where(connection) == HERE
+        raise ValueError("in the middle")
+
+    with pytest.raises(ValueError, match="in the middle"):
+        await things.run(breaks, is_small=True)
+    assert await things.run(count) == 0

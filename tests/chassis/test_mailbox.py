@@ -12,8 +12,9 @@ from events import wire
 from events.contract import FailReason, PaymentFailed
 from infra import mailbox as mailbox_module
 from infra.errors import NotFound, Outage, RetryLater
-from infra.mailbox import ATTEMPTS, Mailbox
+from infra.mailbox import ATTEMPTS, WORTH_A_BATCH, Mailbox
 from infra.messages import Declined, Done, Heard, Message, Outcome, Raised
+from infra.pace import Pace
 from tests.chassis.deliveries import Delivered
 from tests.shop import until
 
@@ -121,6 +122,40 @@ async def test_writing_does_not_run_far_ahead_of_telling(writer: Writer) -> None
         writer.may_tell.set()
         await ended
     assert len(writer.settled) == 4
+
+
+class Tired(Pace):
+    """It has been very busy."""
+
+    rests_seconds = 0.05
+
+    def rest_seconds(self, now: float) -> float:  # noqa: ARG002 - as the pace itself
+        return self.rests_seconds
+
+
+async def test_what_arrives_during_a_rest_is_one_batch(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox_module, "Pace", Tired)
+    async with at_work(writer) as mailbox:
+        heard = [event() for _ in range(3)]
+        for each in heard:
+            mailbox.put(each)
+            for _ in range(20):  # turns of the loop: more than a batch needs
+                await asyncio.sleep(0)
+        assert not writer.batches
+        await mailbox.drained()
+    assert writer.batches == [heard]
+
+
+async def test_a_crowd_is_not_rested_for(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailbox_module, "Pace", Tired)
+    monkeypatch.setattr(Tired, "rests_seconds", 3600)
+    async with at_work(writer) as mailbox:
+        for _ in range(WORTH_A_BATCH):
+            mailbox.put(event())
+        await asyncio.wait_for(mailbox.drained(), 5)
+    assert [len(batch) for batch in writer.batches] == [WORTH_A_BATCH]
 
 
 async def test_a_lone_command_waits_for_nobody(writer: Writer) -> None:

@@ -36,9 +36,37 @@ MUTANTS = (
     tests(
         "work is done though whoever asked has gone",
         "infra/writer.py",
-        "            if future.cancelled():\n                continue\n",
+        "        if future.cancelled():\n            return\n",
         "",
         "tests/chassis/test_writer.py",
+    ),
+    tests(
+        "a small batch is written while another is",
+        "infra/database.py",
+        "            and self._thread.is_idle\n",
+        "",
+        "tests/chassis/test_database.py",
+    ),
+    tests(
+        "the event loop stands still while another process writes",
+        "infra/database.py",
+        "            and self._turn.take_if_free()\n",
+        "",
+        "tests/chassis/test_database.py",
+    ),
+    tests(
+        "the event loop waits for a slow disk",
+        "infra/database.py",
+        "            and self._was_quick\n",
+        "",
+        "tests/chassis/test_database.py",
+    ),
+    tests(
+        "a service that was away for long rests for long",
+        "infra/pace.py",
+        "min(due_at, ended_at + LONGEST_REST_SECONDS)",
+        "due_at",
+        "tests/unit/test_pace.py",
     ),
     tests(
         "an acknowledgement waits for the next word, however long",

@@ -102,7 +102,7 @@ class SimulatedDatabase(Database):
         self._on_kill = on_kill
         self._turn_lock = asyncio.Lock()
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    async def run(self, work: Callable[[Connection], T], *, is_small: bool = False) -> T:  # noqa: ARG002
         async with self._turn_lock:
             await self._pause()
             if self._disk.outage == LOCKED:
