@@ -8,7 +8,7 @@ SHARE = 1 / 3
 """Of its time a busy service spends so much on small batches, and rests otherwise."""
 
 SLACK_SECONDS = 0.02
-"""After so long a time of quiet it begins at once, whatever it has done before."""
+"""So much time of quiet it can save up: a few batches in a row then begin at once."""
 
 LONGEST_REST_SECONDS = 0.005
 

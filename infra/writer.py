@@ -6,6 +6,7 @@ tenth of the interpreter's time for a lone event. Here it is a queue and one fut
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
@@ -47,24 +48,28 @@ class WritingThread:
 
     def _run(self) -> None:
         while (piece := self._pieces.get()) is not None:
-            self._do(*piece)
-            self._ended += 1  # each of the two is counted by one thread alone
-
-    def _do(self, work: Callable[[], Any], future: asyncio.Future[Any]) -> None:
-        if future.cancelled():
-            return
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - the one who asked is told
-            _tell(future, future.set_exception, error)
-        else:
-            _tell(future, future.set_result, result)
+            work, future = piece
+            settle = None if future.cancelled() else _settling(work, future)
+            # Each of the two is counted by one thread alone; and this one before anybody is told,
+            # for what he asks for next finds us idle then.
+            self._ended += 1
+            if settle is not None:
+                _tell(future, settle)
 
 
-def _tell(future: asyncio.Future[Any], settle: Callable[[Any], None], end: object) -> None:
+def _settling(work: Callable[[], Any], future: asyncio.Future[Any]) -> Callable[[], None]:
+    """Do it. Returns what tells of its end."""
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001 - the one who asked is told
+        return partial(future.set_exception, error)
+    return partial(future.set_result, result)
+
+
+def _tell(future: asyncio.Future[Any], settle: Callable[[], None]) -> None:
     def in_the_loop() -> None:
         if not future.done():
-            settle(end)
+            settle()
 
     loop = future.get_loop()
     if not loop.is_closed():

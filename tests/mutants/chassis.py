@@ -36,8 +36,8 @@ MUTANTS = (
     tests(
         "work is done though whoever asked has gone",
         "infra/writer.py",
-        "        if future.cancelled():\n            return\n",
-        "",
+        "None if future.cancelled() else _settling(work, future)",
+        "_settling(work, future)",
         "tests/chassis/test_writer.py",
     ),
     tests(
