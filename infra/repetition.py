@@ -29,7 +29,7 @@ from infra.batch import Participant
 from infra.database import Database
 from infra.errors import Outage
 from infra.ports import Broker, Clock, Outgoing
-from infra.statements import Statement, among, inserting, updating
+from infra.statements import Statement, among, inserting_new, updating
 from infra.tables import in_states, outbox, repeats
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,9 @@ _of_keys = among(outbox.c.key, "keys")
 _last = select(func.max(outbox.c.id)).where(_of_keys).group_by(outbox.c.key)
 _last_words = Statement(_words.where(outbox.c.id.in_(_last)), "keys")
 _all_words = Statement(_words.where(_of_keys), "keys")
-_asked_first = inserting(repeats, ("times", "next_at", "order_id"))
+# Two instances may find the same order: the one's lock may end, and its note be committed, between
+# the other's look at the notes and at the locks. Both ask then, with the same words.
+_asked_first = inserting_new(repeats, ("times", "next_at", "order_id"))
 _asked_again = updating(repeats, ("times", "next_at"), ("order_id",))
 
 

@@ -183,6 +183,12 @@ def inserting(table: Table, names: Sequence[str]) -> Statement:
     return _ManyRows(of_one, insert(table).from_select([*names], select(new)), *names)
 
 
+def inserting_new(table: Table, names: Sequence[str]) -> Statement:
+    """Adds rows with these columns; one that is there already stays as it is."""
+    new = upsert(table).values({name: bindparam(name) for name in names})
+    return Statement(new.on_conflict_do_nothing(), *names)
+
+
 def updating(table: Table, names: Sequence[str], by: Sequence[str]) -> Statement:
     """Changes columns of the row with a key: first their values, then the key's. A key comes once.
 

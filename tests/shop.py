@@ -298,7 +298,8 @@ class Opened:
         self._environment = environment
 
     async def __aenter__(self) -> Shop:
-        connector = aiohttp.TCPConnector(limit=0)
+        # The server hangs up on a connection that was idle for five seconds.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
         timeout = aiohttp.ClientTimeout(total=60)
         self._http = aiohttp.ClientSession(connector=connector, timeout=timeout)
         return Shop(self._environment, self._http)

@@ -33,7 +33,7 @@ from infra.batch import Participant
 from infra.database import Database
 from infra.errors import Outage
 from infra.mapping import Mapped
-from infra.statements import Statement, adding, among, inserting, updating
+from infra.statements import Statement, adding, among, inserting, inserting_new, updating
 from infra.tables import Json, Time, one_of
 from order.app import participant as order
 from payment.app import participant as payment
@@ -127,6 +127,31 @@ async def test_numbers_are_added_to_a_row_or_make_it(database: Database) -> None
         return [tuple(row) for row in connection.execute(counts.select().order_by("name"))]
 
     assert await database.run(work) == [("a", NOW.date(), 6, 2), ("b", NOW.date(), -7, 1)]
+    await database.close()
+
+
+async def test_a_row_that_is_there_stays_as_it_is(database: Database) -> None:
+    add_new = inserting_new(counts, ("name", "day", "units", "times"))
+
+    def work(connection: Connection) -> list[tuple[object, ...]]:
+        connection.execute(counts.delete())
+        add_new.run(connection, [("a", NOW.date(), 1, 1)])
+        add_new.run(connection, [("a", NOW.date(), 2, 2), ("b", NOW.date(), 3, 3)])
+        found = [tuple(row) for row in connection.execute(counts.select().order_by("name"))]
+        connection.execute(counts.delete())
+        return found
+
+    assert await database.run(work) == [("a", NOW.date(), 1, 1), ("b", NOW.date(), 3, 3)]
+    await database.close()
+
+
+async def test_two_instances_may_ask_about_an_order_for_the_first_time(database: Database) -> None:
+    await database.create(tables.metadata)
+    rows = [(1, NOW, "01a202d7-5cd1-7393-98b9-3bda1a9d1045")]
+    for _ in range(2):
+        await database.run(lambda connection: repetition._asked_first.run(connection, rows))
+    count = select(func.count()).select_from(tables.repeats)
+    assert await database.run(lambda connection: connection.scalar(count)) == 1
     await database.close()
 
 

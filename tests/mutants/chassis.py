@@ -41,6 +41,15 @@ MUTANTS = (
         "tests/chassis/test_writer.py",
     ),
     tests(
+        "two instances that ask about an order at once stop one of them",
+        "infra/repetition.py",
+        "_asked_first = inserting_new(",
+        "from infra.statements import inserting\n\n_asked_first = inserting(",
+        "tests/chassis/test_statements.py",
+        "-k",
+        "first_time",
+    ),
+    tests(
         "a small batch is written while another is",
         "infra/database.py",
         "            and self._thread.is_idle\n",
