@@ -127,7 +127,7 @@ async def test_writing_does_not_run_far_ahead_of_telling(writer: Writer) -> None
 class Tired(Pace):
     """It has been very busy."""
 
-    rests_seconds = 0.05
+    rests_seconds = 0.5
 
     def rest_seconds(self, now: float) -> float:  # noqa: ARG002 - as the pace itself
         return self.rests_seconds
