@@ -139,9 +139,11 @@ async def test_an_order_that_can_not_go_on(shop: Shop, no_coupon_service: None) 
     await shop.call("product", "DELETE", f"/api/v1/products/{tart}")
 
     async def both_known() -> bool:
-        probe = await shop.call("order", "POST", ORDERS, order(customer, (cake, 1), price=30))
+        """Asked with a price that is wrong before and after, so that it orders nothing."""
+        dearer = await shop.call("order", "POST", ORDERS, order(customer, (cake, 1), price=1))
         gone = await shop.call("order", "POST", ORDERS, order(customer, (tart, 1), price=1))
-        return probe.status == 400 and bool(gone.body["error"] == "PRODUCT_DISCONTINUED")
+        told = (dearer.body["details"].get("price"), gone.body["error"])
+        return told == (50, "PRODUCT_DISCONTINUED")
 
     await until(both_known, "the order service has heard of both changes")
     shop.command("start", "coupon")
