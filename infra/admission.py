@@ -1,15 +1,20 @@
 """How many are let in: no more than can be done, when more come.
 
 Whoever takes work on faster than it is done spends its time on the door, and everybody waits. What
-tells that this is so is the age of the work that has just ended: when even the youngest took long,
-more is let in than comes out. Then fewer are admitted than ended lately, the fewer the later it is,
-until what has piled up is worked off; and once nobody has to be turned away, everybody is admitted.
+tells that this is so is the age of the work that has just ended: when half of it and more took
+long, more is let in than comes out. Then fewer are admitted than ended lately, the fewer the later
+it is, until what has piled up is worked off; and once nobody has to be turned away, everybody is
+admitted.
+
+Half of it, for in a crowd too some fail early, before they come to where the others wait; and
+without one, some wait for a payment gateway.
 
 Nothing is known to be late while nothing ends: a broker that is away closes no door.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
+from statistics import median_low
 from time import monotonic
 
 WINDOW_SECONDS = 0.5
@@ -42,8 +47,7 @@ class Admission:
         self._adapted: float | None = None
         self._began_at = self._filled_at = clock()
         self._room = self._capacity
-        self._ended = 0
-        self._youngest_seconds = inf
+        self._ages_seconds: list[float] = []
         self._turned_away = False
 
     @property
@@ -52,11 +56,10 @@ class Admission:
         limits = [each for each in (self._adapted, self._most_per_second) if each is not None]
         return min(limits, default=None)
 
-    def ended(self, count: int, youngest_seconds: float) -> None:
-        """So many have ended, and the youngest of them took this long."""
+    def ended(self, ages_seconds: Sequence[float]) -> None:
+        """Some have ended, that took so long each."""
         self._look()
-        self._youngest_seconds = min(self._youngest_seconds, youngest_seconds)
-        self._ended += count
+        self._ages_seconds += ages_seconds
 
     def admits(self) -> bool:
         """Whether one more may come in; if so, it is counted."""
@@ -85,20 +88,19 @@ class Admission:
         seconds = now - self._began_at
         if seconds < WINDOW_SECONDS:
             return
-        ends_per_second = self._ended / seconds
+        ends_per_second = len(self._ages_seconds) / seconds
         times_late = self._times_late()
         if times_late > 1 and ends_per_second >= BUSY_PER_SECOND:
             self._adapted = max(ends_per_second / times_late, BUSY_PER_SECOND)
         elif self._adapted is not None:
-            is_crowd = self._turned_away and self._ended
+            is_crowd = self._turned_away and self._ages_seconds
             more = OPEN_UP if times_late > 0.5 else OPEN_WIDE
             self._adapted = more * ends_per_second if is_crowd else None
         self._room = min(self._room, self._capacity)
-        self._began_at, self._ended, self._turned_away = now, 0, False
-        self._youngest_seconds = inf
+        self._began_at, self._ages_seconds, self._turned_away = now, [], False
 
     def _times_late(self) -> float:
-        """How many times as long as it may the youngest took; 0 where that is not known."""
-        if not self._late_seconds or not self._ended:
+        """How many times as long as it may the median took; 0 where that is not known."""
+        if not self._late_seconds or not self._ages_seconds:
             return 0
-        return self._youngest_seconds / self._late_seconds
+        return median_low(self._ages_seconds) / self._late_seconds

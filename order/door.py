@@ -39,7 +39,7 @@ class Door:
             if order.state in _ENDS and order.attempt == 0 and order.queue_position is None
         ]
         if ages:
-            self._admission.ended(len(ages), min(ages))
+            self._admission.ended(ages)
 
     async def close(self) -> None: ...
 

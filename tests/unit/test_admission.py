@@ -1,5 +1,6 @@
 """The door lets in no more than is done, and everybody where nothing is late."""
 
+import random
 from collections import deque
 
 import pytest
@@ -20,10 +21,22 @@ class Clock:
 class Works:
     """Does so many a second, in the order in which they came, behind a door."""
 
-    def __init__(self, clock: Clock, admission: Admission, per_second: float) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        admission: Admission,
+        per_second: float,
+        *,
+        quick: float = 0,
+        heard: float = 1,
+    ) -> None:
+        """`quick`: the share that ends at once. `heard`: of the ends, what the door hears of."""
         self.clock = clock
         self.admission = admission
         self.per_second = per_second
+        self.quick = quick
+        self.heard = heard
+        self.chance = random.Random(1)
         self.waiting: deque[float] = deque()
         self.done = self.refused = 0
         self.longest_seconds = 0.0
@@ -33,24 +46,27 @@ class Works:
         for _ in range(round(seconds / STEP_SECONDS)):
             self.clock.now += STEP_SECONDS
             self._due += offered * STEP_SECONDS
+            ages: list[float] = []
             while self._due >= 1:
                 self._due -= 1
-                if self.admission.admits():
-                    self.waiting.append(self.clock.now)
-                else:
+                if not self.admission.admits():
                     self.refused += 1
-            self._work()
+                elif self.chance.random() < self.quick:
+                    ages.append(0.0)
+                else:
+                    self.waiting.append(self.clock.now)
+            self._work(ages)
 
-    def _work(self) -> None:
+    def _work(self, ages: list[float]) -> None:
         self._may_do = min(self._may_do + self.per_second * STEP_SECONDS, 1 + len(self.waiting))
-        ages = []
         while self._may_do >= 1 and self.waiting:
             self._may_do -= 1
             ages.append(self.clock.now - self.waiting.popleft())
         if ages:
             self.done += len(ages)
             self.longest_seconds = max(self.longest_seconds, *ages)
-            self.admission.ended(len(ages), min(ages))
+            if heard := [age for age in ages if self.chance.random() < self.heard]:
+                self.admission.ended(heard)
 
 
 @pytest.fixture
@@ -127,17 +143,36 @@ def test_a_few_old_ones_are_no_crowd(clock: Clock) -> None:
     admission = door(clock)
     for _ in range(100):
         clock.now += 0.5
-        admission.ended(3, youngest_seconds=60)
+        admission.ended([60, 60, 60])
         assert admission.admits()
 
 
-def test_one_that_was_quick_shows_that_it_is_not_the_crowd(clock: Clock) -> None:
+def test_where_many_are_quick_the_others_have_another_reason(clock: Clock) -> None:
+    """A payment gateway that hangs, say."""
     admission = door(clock)
     for _ in range(100):
         clock.now += 0.1
-        admission.ended(100, youngest_seconds=60)
-        admission.ended(1, youngest_seconds=0.1)
+        admission.ended([60] * 40 + [0.1] * 60)
         assert admission.admits()
+
+
+@pytest.mark.parametrize("quick", [0.02, 0.2])
+def test_a_crowd_is_seen_past_those_that_fail_early(clock: Clock, quick: float) -> None:
+    works = Works(clock, door(clock), per_second=1000, quick=quick)
+    works.run(60, offered=2_000)
+    works.longest_seconds = 0
+    works.run(60, offered=2_000)
+    assert works.longest_seconds < 5
+    assert works.done >= 0.97 * 120 * 1_000
+
+
+def test_an_instance_that_gets_all_requests_and_hears_of_some_ends(clock: Clock) -> None:
+    works = Works(clock, door(clock), per_second=1000, heard=0.5)
+    works.run(60, offered=2_000)
+    works.longest_seconds = 0
+    works.run(60, offered=2_000)
+    assert works.longest_seconds < 5
+    assert works.done >= 0.97 * 120 * 1_000
 
 
 def test_a_fixed_limit_holds_whatever_comes_and_lets_a_burst_of_half_a_second_in(
