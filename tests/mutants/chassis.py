@@ -4,6 +4,13 @@ from tests.mutants.mutant import tests
 
 MUTANTS = (
     tests(
+        "a few orders that fail early hide a crowd from the door",
+        "infra/admission.py",
+        "median_low(self._ages_seconds)",
+        "min(self._ages_seconds)",
+        "tests/unit/test_admission.py",
+    ),
+    tests(
         "of a header that was sent twice the fast path takes the last",
         "infra/fastpath.py",
         "if len(found) < len(headers) or",
