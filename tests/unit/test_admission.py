@@ -30,7 +30,10 @@ class Works:
         quick: float = 0,
         heard: float = 1,
     ) -> None:
-        """`quick`: the share that ends at once. `heard`: of the ends, what the door hears of."""
+        """`quick`: the share of what comes that ends at once, without work.
+
+        `heard`: the share of the ends that the door hears of.
+        """
         self.clock = clock
         self.admission = admission
         self.per_second = per_second
@@ -61,9 +64,9 @@ class Works:
         self._may_do = min(self._may_do + self.per_second * STEP_SECONDS, 1 + len(self.waiting))
         while self._may_do >= 1 and self.waiting:
             self._may_do -= 1
+            self.done += 1
             ages.append(self.clock.now - self.waiting.popleft())
         if ages:
-            self.done += len(ages)
             self.longest_seconds = max(self.longest_seconds, *ages)
             if heard := [age for age in ages if self.chance.random() < self.heard]:
                 self.admission.ended(heard)
