@@ -94,7 +94,7 @@ audit: $(VENV)/.installed-runtime ## check that money, stock and coupons add up
 	@$(PY) -m infra.stack.audit
 
 choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the broker's permissions from the code
-	@$(PY) -m events.choreography
+	@$(PY) -m saga.choreography
 
 # --- working on it
 
@@ -104,7 +104,7 @@ check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
-	$(PY) -m events.choreography --check
+	$(PY) -m saga.choreography --check
 
 # Two at a time: much of it is waiting for what happens on its stacks.
 test: $(VENV)/.installed-dev redis postgres ## the whole suite, on ports and folders of its own [ARGS=...]

@@ -28,12 +28,12 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
-from events.ids import timed
 from infra.nats_client import SturdyClient
 from infra.ports import Delivery, Outgoing
 from infra.publishing import Publisher
 from infra.pulling import Puller
 from infra.stack import config
+from saga.ids import timed
 from tests.stack import free_port
 
 STREAM = "BARE"

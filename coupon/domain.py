@@ -16,8 +16,8 @@ from enum import StrEnum
 import msgspec
 
 from events.contract import FailReason
-from infra.errors import Conflict, Invalid, NotFound
-from infra.rows import Rows, WorkingSet
+from saga.errors import Conflict, Invalid, NotFound
+from saga.unit_of_work import Rows, WorkingSet
 
 PER_CENT = 100
 

@@ -20,8 +20,8 @@ from events.contract import (
     StockRestored,
     StockUnavailable,
 )
-from events.reactions import Reactions
-from infra.errors import Conflict
+from saga.errors import Conflict
+from saga.reactions import Reactions
 
 reactions = Reactions("coupon")
 

@@ -20,10 +20,10 @@ from coupon.domain import (
     no_coupon,
 )
 from events.contract import LARGEST
-from infra.errors import NotFound
 from infra.service import Service
 from infra.shapes import Amount, Body, Instant, OptionalKey, Page, Size, Text, View, refusals, utc
 from infra.web import idempotency
+from saga.errors import NotFound
 
 CouponId = Annotated[UUID, PathParameter(name="couponId")]
 IssuedCouponId = Annotated[UUID, PathParameter(name="issuedCouponId")]

@@ -30,8 +30,8 @@ from coupon.domain import (
 )
 from events.contract import OrderCreated
 from infra.mapping import Mapped
-from infra.rows import Rows, values_of
 from infra.tables import Time, Uuid, Won64, index_unsettled, one_of
+from saga.unit_of_work import Rows, values_of
 
 schema = MetaData()
 

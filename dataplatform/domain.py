@@ -13,7 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from events.contract import Id, Line, OrderCompleted, Won
-from infra.rows import Rows, WorkingSet
+from saga.unit_of_work import Rows, WorkingSet
 
 LEASE_SECONDS = 30
 """A delivery that was taken in hand and of which nobody has heard by then is tried again."""

@@ -10,7 +10,7 @@ from dataplatform.domain import (
     Send,
 )
 from events.contract import OrderCompleted
-from events.reactions import Reactions
+from saga.reactions import Reactions
 
 reactions = Reactions("dataplatform")
 

@@ -9,10 +9,10 @@ from litestar.params import PathParameter, QueryParameter
 
 from dataplatform import store
 from dataplatform.domain import CompletedOrder, Deliveries, Delivery, DeliveryState
-from infra.errors import NotFound
 from infra.ops import operators_only
 from infra.service import Service
 from infra.shapes import Page, Size, View, refusals
+from saga.errors import NotFound
 
 OrderId = Annotated[UUID, PathParameter(name="orderId")]
 Status = Annotated[DeliveryState | None, QueryParameter(name="status")]

@@ -27,11 +27,11 @@ from dataplatform.domain import (
     NotAccepted,
     Send,
 )
-from events import wire
 from events.contract import OrderCompleted
 from infra import metrics
 from infra.ports import Clock
 from infra.settings import Settings
+from saga import envelope
 
 log = logging.getLogger(__name__)
 
@@ -151,11 +151,11 @@ class Sender:
 
     async def _post(self, order: CompletedOrder) -> None:
         """Raises NotNow or NeverLikeThis unless it was accepted."""
-        completed = wire.id_of(OrderCompleted, order.order_id)
+        completed = envelope.id_of(OrderCompleted, order.order_id)
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": order.order_id,
-            wire.TRACE: wire.traceparent(order.order_id, completed),
+            envelope.TRACE: envelope.traceparent(order.order_id, completed),
         }
         try:
             async with self._open().post(

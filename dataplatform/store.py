@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dataplatform.domain import UNSETTLED, CompletedOrder, Deliveries, Delivery, DeliveryState
 from infra.mapping import Mapped
-from infra.rows import values_of
 from infra.tables import Json, Time, Uuid, in_states, index_states, index_unsettled, one_of
+from saga.unit_of_work import values_of
 
 schema = MetaData()
 

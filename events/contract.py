@@ -7,7 +7,7 @@ they do not know, so a field may be added but never taken away or given another 
 that old readers would misunderstand is a new event.
 
 Who says and who hears an event is not written here: it follows from the services' reactions
-(`events.choreography`) and is drawn in `docs/CHOREOGRAPHY.md`.
+(`saga.choreography.graph`) and is drawn in `docs/CHOREOGRAPHY.md`.
 """
 
 from datetime import datetime

@@ -12,15 +12,15 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 from sqlalchemy import Connection, MetaData, Table, select
 
-from events import wire
-from events.reactions import Reactions
 from infra import deadletters, tables
-from infra.errors import KeyReused, Refused
 from infra.mapping import Mapped
 from infra.messages import Call, Declined, Done, Heard, Message, Outcome, Raised
-from infra.rows import WorkingSet
 from infra.statements import Statement, among, inserting
 from infra.timers import Timer
+from saga import envelope
+from saga.errors import KeyReused, Refused
+from saga.reactions import Reactions
+from saga.unit_of_work import WorkingSet
 
 W = TypeVar("W", bound=WorkingSet)
 W_contra = TypeVar("W_contra", bound=WorkingSet, contravariant=True)
@@ -81,7 +81,7 @@ _known = Statement(
     select(tables.inbox.c.event_id).where(among(tables.inbox.c.event_id, "event_ids")), "event_ids"
 )
 _receive = inserting(tables.inbox, ("event_id", "name", "key", "received_at"))
-_say = inserting(tables.outbox, (*wire.Sealed.__struct_fields__, "claimed_by", "claimed_until"))
+_say = inserting(tables.outbox, (*envelope.Sealed.__struct_fields__, "claimed_by", "claimed_until"))
 
 Claim = Callable[[datetime], tuple[str, datetime]]
 """Who publishes a new outbox row, and until when nobody else does."""
@@ -99,7 +99,7 @@ class Batch(Generic[W]):
         self._claim = claim
         self._now = now
         self._received: list[tuple[str, str, str, datetime]] = []
-        self._said: list[wire.Sealed] = []
+        self._said: list[envelope.Sealed] = []
         self.working_set: W
 
     @property
@@ -142,7 +142,7 @@ class Batch(Generic[W]):
             return Done(replayed=True)
         said = self._participant.reactions.react(opened.event, self.working_set)
         sealed = tuple(
-            wire.seal(
+            envelope.seal(
                 event,
                 self._now,
                 cause_id=opened.event_id,
@@ -168,7 +168,7 @@ class Batch(Generic[W]):
                 asked.scope, asked.key, asked.fingerprint, kept, self._now
             )
         sealed = tuple(
-            wire.seal(event, self._now, cause_id=answer.cause_id, parent_trace=call.trace)
+            envelope.seal(event, self._now, cause_id=answer.cause_id, parent_trace=call.trace)
             for event in answer.events
         )
         return Done(answer=answer.value, said=sealed)

@@ -20,15 +20,15 @@ from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType,
 from nats.js.errors import BadRequestError, NotFoundError
 
 from events.contract import NEWEST_ONLY, SAGA, SUBJECT_PREFIX, Event
-from events.permissions import inbox_prefix
-from events.reactions import Reactions
-from events.wire import EVENT_ID, subject_of
-from infra.errors import BrokerAway, Outage, RetryLater
 from infra.listening import Listeners
 from infra.nats_client import SturdyClient
 from infra.ports import START, Outgoing, Place, Receiver
 from infra.publishing import Publisher
 from infra.pulling import Puller
+from saga.choreography.permissions import inbox_prefix
+from saga.envelope import EVENT_ID, subject_of
+from saga.errors import BrokerAway, Outage, RetryLater
+from saga.reactions import Reactions
 
 log = logging.getLogger(__name__)
 

@@ -30,8 +30,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from infra.errors import ConfigurationError, Outage, RetryLater
 from infra.writer import WritingThread
+from saga.errors import ConfigurationError, Outage, RetryLater
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infra.errors import Outage
 from infra.messages import Heard, Verdict
 from infra.ports import Delivery
 from infra.tables import dead_letters
+from saga.errors import Outage
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
-from infra.errors import Outage, RetryLater
 from infra.messages import Done
 from infra.ports import CarryOut
+from saga.errors import Outage, RetryLater
 
 log = logging.getLogger(__name__)
 

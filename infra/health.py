@@ -11,9 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra import metrics
-from infra.errors import RetryLater
 from infra.outbox import backlog
 from infra.service import Service
+from saga.errors import RetryLater
 
 OLDEST_OUTBOX_SECONDS = 30
 DATABASE_TIMEOUT_SECONDS = 2

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from events.wire import Sealed, rfc3339
+from saga.envelope import Sealed, rfc3339
 
 FLUSH_SECONDS = 0.1
 MOST_WAITING_BYTES = 8_000_000

@@ -16,7 +16,6 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from infra.errors import Outage, RetryLater
 from infra.messages import (
     Call,
     Declined,
@@ -29,6 +28,7 @@ from infra.messages import (
     Verdict,
 )
 from infra.pace import Pace
+from saga.errors import Outage, RetryLater
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infra.rows import K, R, Rows
 from infra.statements import Statement, among, inserting, updating
+from saga.unit_of_work import K, R, Rows
 
 
 class Appended(Generic[R]):

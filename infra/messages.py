@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from events import wire
-from events.wire import Opened, Sealed, Unreadable
-from infra.errors import Refused
 from infra.ports import Delivery
+from saga import envelope
+from saga.envelope import Opened, Sealed, Unreadable
+from saga.errors import Refused
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Heard:
         self.opened: Opened | None = None
         self.verdict: Verdict | None = None
         try:
-            self.opened = wire.read(delivery.subject, delivery.body, delivery.headers)
+            self.opened = envelope.read(delivery.subject, delivery.body, delivery.headers)
         except Unreadable as error:
             self.verdict = Verdict("UNREADABLE", str(error))
 

@@ -13,11 +13,11 @@ from sqlalchemy import select
 
 from infra import deadletters
 from infra.deadletters import DeadLetter
-from infra.errors import NotFound, Unauthorized
 from infra.outbox import backlog
 from infra.service import Service
 from infra.shapes import Page, Size, View, refusals
 from infra.tables import in_states, outbox
+from saga.errors import NotFound, Unauthorized
 
 MOST_ROWS = 1000
 

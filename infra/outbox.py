@@ -21,13 +21,13 @@ import msgspec
 from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events import wire
-from events.wire import Sealed
 from infra.database import Database
-from infra.errors import Outage
 from infra.ports import Broker, Clock, Outgoing
 from infra.statements import Statement, updating
 from infra.tables import outbox
+from saga import envelope
+from saga.envelope import Sealed
+from saga.errors import Outage
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ class Relay:
 
     def outgoing(self, sealed: Sealed) -> Outgoing:
         """The message for an event of ours."""
-        return Outgoing(sealed.subject, sealed.body, wire.headers(sealed, self._service))
+        return Outgoing(sealed.subject, sealed.body, envelope.headers(sealed, self._service))
 
     async def _note(self) -> None:
         """Note publications also when no batch comes by that would take them along."""

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from events import ids
 from infra.database import Database
+from saga import ids
 
 Clock = Callable[[], datetime]
 """The time, in UTC."""

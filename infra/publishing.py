@@ -14,8 +14,8 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
-from events.wire import MESSAGE_ID
 from infra.ports import Outgoing
+from saga.envelope import MESSAGE_ID
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request
 from litestar.datastructures import State
 
-from infra.errors import Invalid, UnsupportedMediaType
+from saga.errors import Invalid, UnsupportedMediaType
 
 _JSON = ("application/json", "application/x-www-form-urlencoded")  # the second is what curl -d says
 _TEXTS = frozenset({"query", "category"})

@@ -40,10 +40,10 @@ from sqlalchemy import (
 
 from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
 from infra.database import Database
-from infra.errors import BrokerAway, Outage
 from infra.ports import Broker, Clock
 from infra.statements import Statement
 from infra.tables import outbox
+from saga.errors import BrokerAway, Outage
 
 log = logging.getLogger(__name__)
 

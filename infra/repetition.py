@@ -22,15 +22,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table, bindparam, func, or_, select
 
-from events import wire
-from events.wire import Opened, Sealed
 from infra import metrics
 from infra.batch import Participant
 from infra.database import Database
-from infra.errors import Outage
 from infra.ports import Broker, Clock, Outgoing
 from infra.statements import Statement, among, inserting_new, updating
 from infra.tables import in_states, outbox, repeats
+from saga import envelope
+from saga.envelope import Opened, Sealed
+from saga.errors import Outage
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class Repeater:
             await self._broker.publish([self._outgoing(word) for word in words])
 
     def _outgoing(self, word: Word) -> Outgoing:
-        headers = wire.headers(word.sealed, self._participant.name, repeat=word.token)
+        headers = envelope.headers(word.sealed, self._participant.name, repeat=word.token)
         return Outgoing(word.sealed.subject, word.sealed.body, headers)
 
     # ------------------------------------------------------------ asking

@@ -10,9 +10,9 @@ import uvicorn
 from litestar import Litestar
 
 from infra import logs, settings
-from infra.errors import ConfigurationError
 from infra.fastpath import FastPath
 from infra.settings import Settings
+from saga.errors import ConfigurationError
 
 GRACE_SECONDS = 10
 

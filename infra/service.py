@@ -19,7 +19,6 @@ from infra import deadletters, metrics, tables
 from infra.batch import Batch, Participant, W, W_contra
 from infra.bus import ACK_WAIT_SECONDS, JetStream
 from infra.errands import NOWHERE, Errands
-from infra.errors import Outage, RetryLater
 from infra.logs import EACH, about
 from infra.mailbox import LARGEST_BATCH, Mailbox
 from infra.messages import Done, Heard, IdempotencyKey, Message, Outcome
@@ -29,6 +28,7 @@ from infra.reconciliation import Reconciler
 from infra.repetition import Repeater
 from infra.settings import Settings
 from infra.timers import Timer
+from saga.errors import Outage, RetryLater
 
 log = logging.getLogger(__name__)
 

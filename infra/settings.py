@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from infra.errors import ConfigurationError
+from saga.errors import ConfigurationError
 
 PORTS = {
     "order": 8181,

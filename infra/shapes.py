@@ -8,7 +8,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
 
 from events.contract import LARGEST
-from infra.errors import Invalid
+from saga.errors import Invalid
 
 LARGEST_PAGE = 100
 

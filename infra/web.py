@@ -24,12 +24,12 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler, Middleware
 
 from infra import examples, health, ops
-from infra.errors import Invalid, RetryLater, ShopError, Unauthorized
 from infra.messages import IdempotencyKey
 from infra.reading import StrictRequest, refuse_null
 from infra.request_metrics import RequestMetrics
 from infra.service import Service
 from infra.shapes import Body, Error
+from saga.errors import Invalid, RetryLater, ShopError, Unauthorized
 
 log = logging.getLogger(__name__)
 

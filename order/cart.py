@@ -14,9 +14,9 @@ from enum import StrEnum
 import msgspec
 
 from events.contract import LARGEST, Line, ProductStatus
-from infra.errors import Invalid, NotFound, Refused
-from infra.rows import Rows
 from order.domain import MOST_LINES, Offer, Orders
+from saga.errors import Invalid, NotFound, Refused
+from saga.unit_of_work import Rows
 
 
 class CartItem(msgspec.Struct, frozen=True, kw_only=True):

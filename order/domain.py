@@ -33,8 +33,8 @@ from events.contract import (
     PaymentMethod,
     ProductStatus,
 )
-from infra.errors import Invalid, NotFound, Refused
-from infra.rows import Rows, WorkingSet
+from saga.errors import Invalid, NotFound, Refused
+from saga.unit_of_work import Rows, WorkingSet
 
 if TYPE_CHECKING:
     from order.cart import Cart  # which builds on this file

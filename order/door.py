@@ -6,11 +6,11 @@ from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEv
 
 from infra import metrics
 from infra.admission import Admission
-from infra.errors import RetryLater
 from infra.service import Service
 from infra.settings import Settings
 from infra.shapes import Error
 from order.domain import Orders, OrderState
+from saga.errors import RetryLater
 
 _ENDS = frozenset({OrderState.COMPLETED, OrderState.FAILED})
 

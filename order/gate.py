@@ -12,13 +12,13 @@ from hashlib import sha256
 
 from events.contract import OnShortage
 from infra import metrics
-from infra.errors import Refused, RetryLater
 from infra.hot_stock import Answer, HotStock, Verdict
 from infra.messages import Done, IdempotencyKey
 from infra.service import Service
 from infra.settings import Settings
 from order import store
 from order.domain import OPEN, Orders, PlaceOrder, sold_out
+from saga.errors import Refused, RetryLater
 
 log = logging.getLogger(__name__)
 

@@ -10,17 +10,17 @@ import resource
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 
-from events import wire
 from events.contract import OrderCancelled, OrderCompleted, OrderFailed, PaymentRefundFailed
 from infra import metrics
 from infra.bus import STREAM_MAX_AGE_SECONDS
-from infra.errors import RetryLater
 from infra.ports import START, Outgoing
 from infra.service import Service
 from infra.settings import Settings
 from order import store
 from order.domain import Order, Orders, OrderState
 from order.steps import Step, step_of
+from saga import envelope
+from saga.errors import RetryLater
 
 HEARTBEAT_SECONDS = 15
 SOON_SECONDS = (0.1, 0.5, 2.0)
@@ -135,8 +135,8 @@ class Listener:
     def _new(self, messages: list[Outgoing]) -> list[Step]:
         steps: dict[str, Step] = {}
         for message in messages:
-            with suppress(wire.Unreadable):  # not an event, so no step either
-                opened = wire.read(message.subject, message.body, message.headers)
+            with suppress(envelope.Unreadable):  # not an event, so no step either
+                opened = envelope.read(message.subject, message.body, message.headers)
                 if opened.event_id not in self._told:
                     steps.setdefault(opened.event_id, step_of(message, opened.event_id))
         self._told |= steps.keys()
@@ -186,13 +186,13 @@ def _last_word(order: Order) -> str | None:
     """The id of the event with which the order ended; None for one that goes on."""
     match order.state:
         case OrderState.FAILED:
-            return wire.id_of(OrderFailed, order.order_id)
+            return envelope.id_of(OrderFailed, order.order_id)
         case OrderState.CANCELLED:
-            return wire.id_of(OrderCancelled, order.order_id)
+            return envelope.id_of(OrderCancelled, order.order_id)
         case OrderState.COMPLETED if order.attempt:
-            return wire.id_of(PaymentRefundFailed, order.order_id, order.attempt)
+            return envelope.id_of(PaymentRefundFailed, order.order_id, order.attempt)
         case OrderState.COMPLETED:
-            return wire.id_of(OrderCompleted, order.order_id)
+            return envelope.id_of(OrderCompleted, order.order_id)
     return None
 
 

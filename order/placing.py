@@ -21,7 +21,6 @@ from events.contract import (
     OrderFailed,
     PaymentMethod,
 )
-from events.wire import subject_of
 from infra.messages import Done, IdempotencyKey
 from infra.service import Service
 from infra.shapes import Amount, Body, Text, View
@@ -38,6 +37,7 @@ from order.domain import (
     no_order,
 )
 from order.gate import Gate
+from saga.envelope import subject_of
 
 Prefer = Annotated[
     str | None, HeaderParameter(name="Prefer", description="wait=N: wait up to N seconds")

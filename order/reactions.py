@@ -19,7 +19,6 @@ from events.contract import (
     StockUnavailable,
     StockWaitlisted,
 )
-from events.reactions import Answer, Reactions
 from order.cart import (
     AddToCart,
     Cart,
@@ -50,6 +49,7 @@ from order.domain import (
     priced,
     total,
 )
+from saga.reactions import Answer, Reactions
 
 reactions = Reactions("order", follows={SAGA})
 

@@ -7,9 +7,7 @@ import msgspec
 from litestar import Controller, Response, get, post
 from litestar.params import PathParameter, QueryParameter
 
-from events import wire
 from events.contract import OrderCancelled, PaymentRefundFailed
-from infra.errors import DependencyFailed
 from infra.fastpath import FAST_PATH
 from infra.service import Service
 from infra.shapes import (
@@ -48,6 +46,8 @@ from order.placing import (
     order_view,
 )
 from order.steps import Step, step_of
+from saga import envelope
+from saga.errors import DependencyFailed
 
 OrderId = Annotated[UUID, PathParameter(name="orderId")]
 
@@ -172,7 +172,7 @@ class OrderController(Controller):
         messages = await service.broker.history(f"saga.{order_id}.*")
         steps: dict[str, Step] = {}
         for message in messages:
-            step = step_of(message, message.headers.get(wire.EVENT_ID, ""))
+            step = step_of(message, message.headers.get(envelope.EVENT_ID, ""))
             steps.setdefault(step.id, step)  # what was said again is shown where it was said first
         return Trace(order_id=str(order_id), events=list(steps.values()))
 

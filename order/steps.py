@@ -1,8 +1,8 @@
 """How clients see an event of an order: the same in its trace and live."""
 
-from events import wire
 from infra.ports import Outgoing
 from infra.shapes import View
+from saga import envelope
 
 
 class Step(View):
@@ -19,8 +19,8 @@ def step_of(message: Outgoing, event_id: str) -> Step:
     headers = message.headers
     return Step(
         name=message.subject.rpartition(".")[2],
-        service=headers.get(wire.SOURCE, ""),
-        time=headers.get(wire.TIME, ""),
+        service=headers.get(envelope.SOURCE, ""),
+        time=headers.get(envelope.TIME, ""),
         id=event_id,
-        cause=headers.get(wire.CAUSE),
+        cause=headers.get(envelope.CAUSE),
     )

@@ -35,7 +35,6 @@ from events.contract import (
     ProductStatus,
 )
 from infra.mapping import Mapped
-from infra.rows import Rows, values_of
 from infra.settings import Settings
 from infra.tables import (
     Json,
@@ -69,6 +68,7 @@ from order.domain import (
     OrderStatus,
     PlaceOrder,
 )
+from saga.unit_of_work import Rows, values_of
 
 MOST_DUE = 500
 """So many expired orders are taken care of at once."""

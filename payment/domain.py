@@ -18,11 +18,11 @@ from enum import StrEnum
 
 import msgspec
 
-from events import ids
 from events.contract import FailReason, OrderTimedOut, PaymentMethod, StockDecremented
-from infra.errors import Conflict, NotFound
-from infra.rows import Ledger, Rows, WorkingSet
 from payment.errands import Action, Errand, Purpose
+from saga import ids
+from saga.errors import Conflict, NotFound
+from saga.unit_of_work import Ledger, Rows, WorkingSet
 
 LARGEST_BALANCE = 10**15
 """A wallet's limit in won, far inside what the column can hold."""

@@ -23,11 +23,11 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from infra.errors import Outage
 from infra.ports import CarryOut, Clock
 from infra.settings import Settings
 from payment.domain import ERRAND_SECONDS, Payment, Stray
 from payment.errands import Action, Errand, GatewayDecided, Outcome, TopUpDecided
+from saga.errors import Outage
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,6 @@ from events.contract import (
     PaymentRefundFailed,
     StockDecremented,
 )
-from events.reactions import Answer, Reactions
-from events.wire import id_of
 from payment.domain import (
     BeginTopUp,
     ChargeWallet,
@@ -34,6 +32,8 @@ from payment.domain import (
     no_wallet,
 )
 from payment.errands import GatewayDecided, Outcome, TopUpDecided
+from saga.envelope import id_of
+from saga.reactions import Answer, Reactions
 
 reactions = Reactions("payment")
 

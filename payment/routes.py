@@ -11,7 +11,6 @@ from litestar import Controller, Response, get, post
 from litestar.params import PathParameter, QueryParameter
 
 from events.contract import FailReason, PaymentMethod
-from infra.errors import GatewayFailed, NotFound
 from infra.service import Service
 from infra.shapes import Amount, Body, OptionalKey, Page, Size, View, answered, refusals
 from infra.web import idempotency
@@ -31,6 +30,7 @@ from payment.domain import (
     Wallets,
     no_wallet,
 )
+from saga.errors import GatewayFailed, NotFound
 
 CustomerId = Annotated[UUID, PathParameter(name="customerId")]
 PaymentId = Annotated[UUID, PathParameter(name="paymentId")]

@@ -21,7 +21,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.contract import FailReason, PaymentMethod
 from infra.mapping import Appended, Mapped
-from infra.rows import Ledger, values_of
 from infra.settings import Settings
 from infra.tables import Sequence64, Time, Uuid, Won64, index_unsettled, one_of
 from payment.domain import (
@@ -38,6 +37,7 @@ from payment.domain import (
     Wallet,
     Wallets,
 )
+from saga.unit_of_work import Ledger, values_of
 
 MOST_DUE = 200
 """So many errands are begun again at once."""

@@ -17,10 +17,10 @@ from enum import StrEnum
 import msgspec
 
 from events.contract import CouponUsed, FailReason, Line, ProductStatus
-from infra.errors import Invalid, KeyReused, NotFound, Refused
-from infra.rows import Ledger, Rows, WorkingSet
 from product.queues import Queues
 from product.sales import Sale
+from saga.errors import Invalid, KeyReused, NotFound, Refused
+from saga.unit_of_work import Ledger, Rows, WorkingSet
 
 LARGEST_STOCK = 10**12
 INITIAL = "INITIAL"

@@ -9,12 +9,12 @@ import logging
 from collections.abc import Mapping
 
 from infra import metrics
-from infra.errors import RetryLater
 from infra.hot_stock import HotStock
 from infra.service import Service
 from infra.settings import Settings
 from product import store
 from product.domain import Shelves
+from saga.errors import RetryLater
 
 log = logging.getLogger(__name__)
 

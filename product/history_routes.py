@@ -10,12 +10,12 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.params import QueryParameter
 
-from infra.errors import Invalid
 from infra.service import Service
 from infra.shapes import Page, Size, View, instant, refusals
 from product import store
 from product.domain import Shelves
 from product.routes import ProductId, find
+from saga.errors import Invalid
 
 From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339, included")]
 To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339, not included")]

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from infra.rows import Rows
+from saga.unit_of_work import Rows
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

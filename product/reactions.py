@@ -18,7 +18,6 @@ from events.contract import (
     StockUnavailable,
     StockWaitlisted,
 )
-from events.reactions import Answer, OfOthers, Reactions
 from product import waiting
 from product.domain import (
     INITIAL,
@@ -33,6 +32,7 @@ from product.domain import (
     Shelves,
 )
 from product.sales import sold, taken_off
+from saga.reactions import Answer, OfOthers, Reactions
 
 reactions = Reactions("product")
 

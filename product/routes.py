@@ -8,7 +8,6 @@ from litestar import Controller, Response, delete, get, patch, post
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from events.contract import LARGEST, ProductStatus
-from infra.errors import Invalid
 from infra.read_cache import ReadCache
 from infra.service import Service
 from infra.shapes import (
@@ -35,6 +34,7 @@ from product.domain import (
     Shelves,
     no_product,
 )
+from saga.errors import Invalid
 
 ProductId = Annotated[UUID, PathParameter(name="productId")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]

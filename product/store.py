@@ -15,7 +15,6 @@ from events.contract import (
     PaymentRefunded,
     ProductStatus,
 )
-from infra.rows import Ledger, Rows, values_of
 from infra.settings import Settings
 from infra.statements import Statement, among
 from infra.tables import in_states
@@ -34,6 +33,7 @@ from product.domain import (
 )
 from product.queues import Place, Queues
 from product.sales import summed
+from saga.unit_of_work import Ledger, Rows, values_of
 
 MOST_DUE = 500
 """So many orders that have waited for too long are taken care of at once."""

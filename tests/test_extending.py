@@ -38,7 +38,7 @@ def extend(copy: Path) -> None:
     (copy / "change.diff").write_text(change)
     run(copy, "git", "apply", "change.diff")
     assert commands[0] == "make choreography\n"
-    run(copy, sys.executable, "-m", "events.choreography")
+    run(copy, sys.executable, "-m", "saga.choreography")
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_the_drawing_shows_it_and_the_checks_know_it(copy: Path) -> None:
     own = users[users.index("user: loyalty") : users.index("user: admin")]
     assert '"$JS.API.CONSUMER.MSG.NEXT.SAGA.loyalty"' in own
     assert '"saga.*.' not in own[: own.index("subscribe:")]
-    assert "loyalty is sound" in run(copy, sys.executable, "-m", "events.choreography", "--check")
+    assert "loyalty is sound" in run(copy, sys.executable, "-m", "saga.choreography", "--check")
     run(copy, Path(sys.executable).with_name("lint-imports"), "--no-cache")
     run(copy, sys.executable, "-m", "mypy", "-p", "loyalty")
     run(copy, sys.executable, "-m", "ruff", "check", ".")

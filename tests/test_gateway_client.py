@@ -9,10 +9,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from infra.errors import Outage
 from infra.simulators import gateway as simulator
 from payment import gateway
 from payment.errands import Action, Errand, GatewayDecided, Outcome, Purpose, TopUpDecided
+from saga.errors import Outage
 from tests.shop import free_port, until
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

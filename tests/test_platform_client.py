@@ -13,7 +13,7 @@ from dataplatform import sender, store
 from dataplatform.domain import LEASE_SECONDS, Accepted, CompletedOrder, Deliveries, NotAccepted
 from dataplatform.sender import Sender
 from events.contract import Line
-from infra.rows import Rows
+from saga.unit_of_work import Rows
 from tests.platform import behave, forget, simulated, statement
 from tests.shop import free_port
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from events.choreography import PARTICIPANTS
 from infra.settings import PORTS
+from saga.choreography.graph import PARTICIPANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = PARTICIPANTS

@@ -9,8 +9,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from rich.console import Console
 
-from events import wire
 from infra.stack.shopping import Product, Shop
+from saga import envelope
 
 _END_SECONDS = 20.0
 _LOOK_SECONDS = 0.02
@@ -166,9 +166,9 @@ class Stage:
         headers = message.headers or {}
         event = _Seen(
             name=message.subject.rpartition(".")[2],
-            service=headers.get(wire.SOURCE, "?"),
-            event_id=headers.get(wire.EVENT_ID, ""),
-            cause_id=headers.get(wire.CAUSE),
+            service=headers.get(envelope.SOURCE, "?"),
+            event_id=headers.get(envelope.EVENT_ID, ""),
+            cause_id=headers.get(envelope.CAUSE),
             seen_at=seen_at,
         )
         self._queue(message.subject.split(".")[1]).put_nowait(event)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from events import wire
+from saga import envelope
 
 
 class Delivered:
@@ -11,10 +11,10 @@ class Delivered:
     stream = "SAGA"
     sequence = 7
 
-    def __init__(self, sealed: wire.Sealed, body: bytes | None = None) -> None:
+    def __init__(self, sealed: envelope.Sealed, body: bytes | None = None) -> None:
         self.subject = sealed.subject
         self.body = sealed.body if body is None else body
-        self.headers: Mapping[str, str] = wire.headers(sealed, "test")
+        self.headers: Mapping[str, str] = envelope.headers(sealed, "test")
         self.acknowledged = 0
         self.heartbeats = 0
 

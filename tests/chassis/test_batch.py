@@ -7,18 +7,18 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, func, select
 
-from events import wire
 from events.contract import PaymentCompleted, PaymentFailed, StockDecremented
-from events.reactions import Reactions
 from infra import tables
 from infra.batch import Batch, Participant
 from infra.database import Database
-from infra.errors import KeyReused, NotFound
 from infra.messages import Call, Declined, Done, Heard, IdempotencyKey, Message, Outcome, Raised
 from payment import reactions as payment
 from payment import store
 from payment.app import participant
 from payment.domain import ChargeWallet, EntryKind, OpenWallet, Wallet, Wallets
+from saga import envelope
+from saga.errors import KeyReused, NotFound
+from saga.reactions import Reactions
 from tests.chassis.deliveries import Delivered
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -60,7 +60,7 @@ def sold(customer: str, amount: int = 1000) -> StockDecremented:
 
 
 def heard(event: StockDecremented) -> Heard:
-    return Heard(Delivered(wire.seal(event, NOW)))
+    return Heard(Delivered(envelope.seal(event, NOW)))
 
 
 def call(command: object, key: IdempotencyKey | None = None) -> Call:
@@ -186,7 +186,7 @@ async def test_an_idempotency_key_belongs_to_one_request(database: Database) -> 
 
 
 async def test_an_unreadable_message_is_stored_once_with_its_reason(database: Database) -> None:
-    broken = Delivered(wire.seal(sold(UNLUCKY), NOW), body=b"not json")
+    broken = Delivered(envelope.seal(sold(UNLUCKY), NOW), body=b"not json")
     outcomes = run(database, Heard(broken), Heard(broken))
     run(database, Heard(broken))
     assert all(isinstance(each, Done) for each in outcomes)

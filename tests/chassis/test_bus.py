@@ -13,12 +13,12 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import BadSubjectError
 
-from events import wire
 from events.contract import OrderCompleted, StockDecremented
 from infra.bus import ACK_WAIT_SECONDS, JetStream
 from infra.nats_client import SturdyClient
 from infra.ports import Delivery, Outgoing
 from payment.reactions import reactions
+from saga import envelope
 from tests.chassis.conftest import NatsServer
 from tests.shop import until
 
@@ -65,8 +65,8 @@ def message(order_id: str | None = None) -> Outgoing:
         discount_amount=0,
         payable_amount=1,
     )
-    sealed = wire.seal(event, datetime.now(UTC))
-    return Outgoing(sealed.subject, sealed.body, wire.headers(sealed, "product"))
+    sealed = envelope.seal(event, datetime.now(UTC))
+    return Outgoing(sealed.subject, sealed.body, envelope.headers(sealed, "product"))
 
 
 async def received(inbox: Inbox, count: int) -> None:

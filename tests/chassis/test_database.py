@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, text
 
 from infra import database as module
 from infra.database import Database
-from infra.errors import ConfigurationError, Outage
+from saga.errors import ConfigurationError, Outage
 
 
 def schema(*columns: str) -> MetaData:

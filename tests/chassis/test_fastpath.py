@@ -13,12 +13,12 @@ from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra import settings
-from infra.errors import NotFound, RetryLater
 from infra.fastpath import FAST_PATH, FastPath
 from infra.reading import StrictRequest, refuse_null
 from infra.shapes import Body, OptionalKey, View
 from infra.web import to_response
 from order.app import create_app
+from saga.errors import NotFound, RetryLater
 
 MOST_BODY_BYTES = 10_000
 

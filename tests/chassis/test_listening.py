@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 from nats.errors import NoRespondersError
 
-from events import wire
 from events.contract import OrderCancelRequested, OrderCompleted
 from infra.bus import JetStream
-from infra.errors import RetryLater
 from infra.ports import START, Outgoing
 from payment.reactions import reactions
+from saga import envelope
+from saga.errors import RetryLater
 from tests.chassis.conftest import NatsServer
 from tests.chassis.test_bus import Inbox, bus
 from tests.shop import connected, until
@@ -23,8 +23,8 @@ SUBJECT = "passing.by"
 
 def attempt(order_id: str, number: int) -> Outgoing:
     event = OrderCancelRequested(order_id=order_id, attempt=number)
-    sealed = wire.seal(event, datetime.now(UTC))
-    return Outgoing(sealed.subject, sealed.body, wire.headers(sealed, "order"))
+    sealed = envelope.seal(event, datetime.now(UTC))
+    return Outgoing(sealed.subject, sealed.body, envelope.headers(sealed, "order"))
 
 
 async def has_listeners(server: NatsServer) -> bool:
@@ -136,7 +136,7 @@ async def test_a_message_wakes_those_it_is_for(nats_server: NatsServer) -> None:
     async with (
         bus(nats_server.url, Inbox()) as broker,
         broker.listening(f"saga.{order_id}.*") as look,
-        broker.listening(wire.subject_of(OrderCompleted)) as other,
+        broker.listening(envelope.subject_of(OrderCompleted)) as other,
     ):
         for each in (look, other):
             await asyncio.wait_for(each.wait(), 5)

@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import pytest
 
-from events import wire
 from events.contract import FailReason, PaymentFailed
 from infra import mailbox as mailbox_module
-from infra.errors import NotFound, Outage, RetryLater
 from infra.mailbox import ATTEMPTS, WORTH_A_BATCH, Mailbox
 from infra.messages import Declined, Done, Heard, Message, Outcome, Raised
 from infra.pace import Pace
+from saga import envelope
+from saga.errors import NotFound, Outage, RetryLater
 from tests.chassis.deliveries import Delivered
 from tests.shop import until
 
@@ -72,8 +72,8 @@ async def at_work(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def sealed() -> wire.Sealed:
-    return wire.seal(PaymentFailed(order_id=str(uuid4()), reason=FailReason.SYSTEM_ERROR), NOW)
+def sealed() -> envelope.Sealed:
+    return envelope.seal(PaymentFailed(order_id=str(uuid4()), reason=FailReason.SYSTEM_ERROR), NOW)
 
 
 def event() -> Heard:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from infra.errors import NotFound
 from infra.read_cache import KEPT_SECONDS, MOST_KEPT, ReadCache, Source
+from saga.errors import NotFound
 from tests.chassis.redis_server import RedisServer
 from tests.shop import until
 

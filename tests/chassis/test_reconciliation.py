@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import pytest
 
-from events import wire
 from events.contract import CATALOG, SAGA, ProductChanged, ProductStatus
 from infra.bus import JetStream, stream_config
 from infra.database import Database
 from infra.outbox import Relay
 from infra.reconciliation import Reconciler
+from saga import envelope
 from tests.chassis.conftest import NatsServer
 from tests.chassis.test_relay import all_published, events, relay, store, stream
 from tests.shop import until
@@ -33,7 +33,9 @@ async def publish(database: Database, running: Relay, count: int) -> list[str]:
     return await publish_these(database, running, events(count))
 
 
-async def publish_these(database: Database, running: Relay, sealed: list[wire.Sealed]) -> list[str]:
+async def publish_these(
+    database: Database, running: Relay, sealed: list[envelope.Sealed]
+) -> list[str]:
     await store(database, sealed, *running.claim(datetime.now(UTC)))
     running.offer(sealed)
     await asyncio.wait_for(running.drained(), 10)
@@ -180,7 +182,7 @@ async def make_catalogue(nats_server: NatsServer) -> None:
         await jetstream.add_stream(stream_config(CATALOG, 1))
 
 
-def changed(product_id: str, version: int) -> wire.Sealed:
+def changed(product_id: str, version: int) -> envelope.Sealed:
     event = ProductChanged(
         product_id=product_id,
         version=version,
@@ -188,7 +190,7 @@ def changed(product_id: str, version: int) -> wire.Sealed:
         price=version,
         status=ProductStatus.ACTIVE,
     )
-    return wire.seal(event, datetime.now(UTC))
+    return envelope.seal(event, datetime.now(UTC))
 
 
 async def test_an_older_message_that_came_later_is_replaced_again(
@@ -205,7 +207,7 @@ async def test_an_older_message_that_came_later_is_replaced_again(
         assert await reconciler.check(CATALOG) == 0
     async with nats_server.jetstream() as jetstream:
         held = await jetstream.get_last_msg(CATALOG, newer.subject)
-        assert (held.headers or {})[wire.EVENT_ID] == newer.event_id
+        assert (held.headers or {})[envelope.EVENT_ID] == newer.event_id
 
 
 async def test_a_message_that_was_replaced_by_a_newer_one_is_not_lost(

@@ -12,15 +12,15 @@ import nats
 import pytest
 from sqlalchemy import insert, select
 
-from events import wire
 from events.contract import FailReason, PaymentFailed
 from infra import tables
 from infra.bus import JetStream
 from infra.database import Database
-from infra.errors import Outage
 from infra.outbox import CLAIM_SECONDS, Relay, note
 from infra.ports import Clock, Delivery, system_clock
 from payment.reactions import reactions
+from saga import envelope
+from saga.errors import Outage
 from tests.chassis.conftest import NatsServer
 from tests.shop import until
 
@@ -51,15 +51,15 @@ async def relay(
         await broker.stop()
 
 
-def events(count: int) -> list[wire.Sealed]:
+def events(count: int) -> list[envelope.Sealed]:
     failed = [
         PaymentFailed(order_id=str(uuid4()), reason=FailReason.SYSTEM_ERROR) for _ in range(count)
     ]
-    return [wire.seal(each, datetime.now(UTC)) for each in failed]
+    return [envelope.seal(each, datetime.now(UTC)) for each in failed]
 
 
 async def store(
-    database: Database, sealed: list[wire.Sealed], claimed_by: str, claimed_until: datetime
+    database: Database, sealed: list[envelope.Sealed], claimed_by: str, claimed_until: datetime
 ) -> None:
     """Put events into the outbox, as a batch does."""
     claim = {"claimed_by": claimed_by, "claimed_until": claimed_until}
@@ -203,7 +203,7 @@ def idle(database: Database, nats_server: NatsServer) -> Relay:
     return Relay(database, broker, system_clock, service="payment", instance="me")
 
 
-def published_by(relay: Relay, sealed: wire.Sealed) -> None:
+def published_by(relay: Relay, sealed: envelope.Sealed) -> None:
     relay._published[sealed.event_id] = (LONG_AGO, 7)
 
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
-from events import wire
 from events.contract import FailReason, PaymentFailed
 from infra.messages import Heard
 from infra.service import Service
+from saga import envelope
 from tests.chassis.deliveries import Delivered
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -18,7 +18,7 @@ async def test_what_comes_in_is_not_acknowledged_before_it_is_committed() -> Non
     waiting: list[Heard] = []
     service = SimpleNamespace(_held=set(), mailbox=SimpleNamespace(put=waiting.append))
     event = PaymentFailed(order_id=str(uuid4()), reason=FailReason.SYSTEM_ERROR)
-    delivery = Delivered(wire.seal(event, NOW))
+    delivery = Delivered(envelope.seal(event, NOW))
     await Service._receive(cast("Service[Any]", service), delivery)
     assert [heard.delivery for heard in waiting] == [delivery]
     assert service._held == set(waiting)

@@ -31,13 +31,13 @@ from coupon.app import participant as coupon
 from infra import batch, outbox, reconciliation, repetition, tables
 from infra.batch import Participant
 from infra.database import Database
-from infra.errors import Outage
 from infra.mapping import Mapped
 from infra.statements import Statement, adding, among, inserting, inserting_new, updating
 from infra.tables import Json, Time, one_of
 from order.app import participant as order
 from payment.app import participant as payment
 from product.app import participant as product
+from saga.errors import Outage
 from tests.postgres import create_database, program, running_postgres
 
 

@@ -9,14 +9,14 @@ from nats.js.api import ConsumerInfo
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from events import choreography
 from events.contract import CATALOG, EVENTS
 from infra.stack import config, processes
+from saga.choreography import graph
 from tests.fuzz.messages import Message
 from tests.fuzz.raw import Place, speaking
 from tests.shop import Json, Shop, until
 
-FLOW = choreography.load()
+FLOW = graph.load()
 
 Sent = Mapping[Place, Message]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from events.contract import EVENTS, Event
-from events.wire import COPIED_FROM, EVENT_TYPE, MESSAGE_ID, subject_of
+from saga.envelope import COPIED_FROM, EVENT_TYPE, MESSAGE_ID, subject_of
 from tests.fuzz.bodies import FRESH_IDS, Ids, events, json_of
 
 DEEP = 10_000

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events import wire
 from events.contract import EVENTS, CouponUsed, Event, Line
-from events.wire import Unreadable
+from saga import envelope
+from saga.envelope import Unreadable
 from tests.fuzz.bodies import FRESH_IDS, Ids
 from tests.fuzz.examples import drawn, making
 from tests.fuzz.judging import (
@@ -183,7 +183,7 @@ def test_reading_gives_an_event_or_says_why_not(sent: Message) -> None:
     """The same without any server: here Hypothesis finds the smallest message that is misread."""
     complaint = ""
     try:
-        wire.read(sent.subject.decode(), sent.body, headers_of(sent))
+        envelope.read(sent.subject.decode(), sent.body, headers_of(sent))
     except Unreadable as problem:
         complaint = str(problem)
     if sent.letter is not None and sent.event_name in EVENTS:

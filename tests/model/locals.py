@@ -16,14 +16,14 @@ from typing import Any
 import msgspec
 
 from coupon.domain import Coupons
-from events import wire
 from events.contract import SAGA, Event
-from events.reactions import Reactions
-from infra.rows import Ledger, Rows, WorkingSet
 from order.domain import Orders
 from payment.domain import Wallets
 from product.domain import Product, Shelves
 from product.queues import Queues
+from saga import envelope
+from saga.reactions import Reactions
+from saga.unit_of_work import Ledger, Rows, WorkingSet
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -94,7 +94,7 @@ class Service:
 
     def hear(self, local: Local, event: Event) -> Step:
         """Work on an event; one that the inbox knows changes nothing."""
-        identity = wire.event_id(event)
+        identity = envelope.event_id(event)
         if local.inbox is not None and identity in local.inbox:
             return Step(local, is_new=False)
         inbox = None if local.inbox is None else local.inbox | {identity}
@@ -125,8 +125,8 @@ class Service:
         working_set = self._kind.working_set(NOW, *(Rows(dict(each)) for each in local.tables))
         said = tuple(event for event in work(working_set) if event.stream == SAGA)
         working_set.keep()
-        known = {wire.event_id(event) for event in local.outbox}
-        new = tuple(event for event in said if wire.event_id(event) not in known)
+        known = {envelope.event_id(event) for event in local.outbox}
+        new = tuple(event for event in said if envelope.event_id(event) not in known)
         after = Local(
             tables=tuple(self._after(local, working_set, name) for name in self._kind.tables),
             ledger=self._ledger_after(local, working_set),

@@ -5,9 +5,9 @@ from functools import cache
 import pytest
 
 from events.contract import FailReason, OrderFailed
-from events.reactions import Answer, Reactions
 from order.domain import ExpireOrder, Orders
 from order.reactions import reactions
+from saga.reactions import Answer, Reactions
 from tests.model.checker import check
 from tests.model.scenarios import SMALL, Scenario
 from tests.model.world import all_edges, production

@@ -11,12 +11,12 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from events.choreography import PARTICIPANTS
 from events.contract import Event
-from events.reactions import Reactions
 from order.domain import EXPIRES, CancelOrder, ExpireOrder, OrderState
 from payment.domain import ResumePayment
 from product.domain import BookStock, EndWait, HoldState
+from saga.choreography.graph import PARTICIPANTS
+from saga.reactions import Reactions
 from tests.model import invariants
 from tests.model.locals import Local, Service, Step
 from tests.model.outside import Outside

@@ -11,9 +11,9 @@ import pytest
 from nats.errors import Error as NatsError
 from nats.js.api import StreamInfo
 
-from events.choreography import load
 from events.contract import CATALOG, EVENTS, SAGA, Event
-from events.wire import subject_of
+from saga.choreography.graph import load
+from saga.envelope import subject_of
 from tests.saga.stream import connected_as, name_of, names, publish, service_url, subjects
 from tests.shop import SERVICES, Json, Shop, order, until
 

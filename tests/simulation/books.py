@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from events.choreography import load
 from order.domain import STATES, OrderState
 from payment.domain import payment_id
+from saga.choreography.graph import load
 from tests.simulation.machines import PARTICIPANTS, Cluster
 
 _STATUS = {state: status.value for status, states in STATES.items() for state in states}

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from events.reactions import Reactions
-from events.wire import EVENT_ID, MESSAGE_ID
 from infra.bus import ACK_WAIT_SECONDS, DUPLICATE_WINDOW_SECONDS
-from infra.errors import BrokerAway, Outage
 from infra.ports import Outgoing, Place, Receiver
+from saga.envelope import EVENT_ID, MESSAGE_ID
+from saga.errors import BrokerAway, Outage
+from saga.reactions import Reactions
 from tests.simulation.loop import LIFE
 
 LATENCY_SECONDS = 0.01

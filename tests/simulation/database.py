@@ -16,7 +16,7 @@ from sqlalchemy.pool import StaticPool
 
 from infra import tables
 from infra.database import Database
-from infra.errors import Outage, RetryLater
+from saga.errors import Outage, RetryLater
 from tests.simulation.loop import LIFE, Killed
 
 T = TypeVar("T")

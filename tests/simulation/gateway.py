@@ -5,8 +5,8 @@ import random
 from collections import Counter
 from enum import StrEnum
 
-from infra.errors import Outage
 from payment.errands import Action, Errand, GatewayDecided, Outcome, TopUpDecided
+from saga.errors import Outage
 
 LATENCY_SECONDS = 0.05
 HANGING_SECONDS = 8.0

@@ -13,9 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from coupon.app import participant as coupon
-from events import ids
 from infra.batch import Participant
-from infra.errors import RetryLater
 from infra.messages import Done, IdempotencyKey
 from infra.ports import Ports
 from infra.service import Service
@@ -23,6 +21,8 @@ from infra.settings import Settings, from_environment
 from order.app import participant as order
 from payment.app import participant as payment
 from product.app import participant as product
+from saga import ids
+from saga.errors import RetryLater
 from tests.simulation.awaits import waiting_at
 from tests.simulation.broker import Hub, SimulatedBroker
 from tests.simulation.database import Disk, SimulatedDatabase

@@ -18,11 +18,11 @@ import msgspec
 
 from coupon.domain import DefineCoupon, DiscountType, IssueCoupon
 from events.contract import OnShortage, PaymentMethod
-from infra.errors import Refused, RetryLater
 from infra.messages import Done, IdempotencyKey
 from order.domain import CancelOrder, PlaceOrder, WantedLine
 from payment.domain import BeginTopUp, ChargeWallet, OpenWallet
 from product.domain import BookStock, ChangeProduct, CreateProduct
+from saga.errors import Refused, RetryLater
 from tests.simulation import books
 from tests.simulation.faults import KINDS, Fault, drawn
 from tests.simulation.loop import SimulatedLoop

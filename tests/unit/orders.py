@@ -15,9 +15,9 @@ from events.contract import (
     StockUnavailable,
     StockWaitlisted,
 )
-from infra.rows import Rows
 from order.cart import Cart
 from order.domain import CancelOrder, ExpireOrder, Offer, Order, Orders, OrderState
+from saga.unit_of_work import Rows
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=1)

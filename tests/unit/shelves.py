@@ -15,9 +15,9 @@ from events.contract import (
     PaymentRefunded,
     ProductStatus,
 )
-from infra.rows import Ledger, Rows
 from product.domain import Hold, HoldState, Product, Shelves
 from product.queues import Place, Queues
+from saga.unit_of_work import Ledger, Rows
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=1)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from events.contract import Event
-from events.reactions import Reactions
-from events.wire import event_id
-from infra.errors import Refused
-from infra.rows import WorkingSet
+from saga.envelope import event_id
+from saga.errors import Refused
+from saga.reactions import Reactions
+from saga.unit_of_work import WorkingSet
 
 
 def tell(reactions: Reactions, message: object, at: WorkingSet) -> tuple[Event, ...]:

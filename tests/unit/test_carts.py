@@ -5,8 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.contract import LARGEST, Event, Line, ProductStatus
-from infra.errors import Refused
-from infra.rows import Rows
 from order.cart import (
     AddToCart,
     Cart,
@@ -19,6 +17,8 @@ from order.cart import (
 )
 from order.domain import MOST_LINES, Offer, Orders, OrderState, PlaceOrder, WantedLine
 from order.reactions import reactions
+from saga.errors import Refused
+from saga.unit_of_work import Rows
 from tests.unit.orders import CUSTOMER, FAILURES, LATER, NOW, ORDER, PAID, offer, orders
 
 PRICES = {"p0": 30, "p1": 7}

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from events import choreography
-from events.choreography import Choreography
 from events.contract import (
     EVENTS,
     CouponRejected,
@@ -30,7 +28,9 @@ from events.contract import (
     StockRestored,
     StockUnavailable,
 )
-from events.reactions import Answer, OfOthers, Reactions
+from saga.choreography import graph
+from saga.choreography.graph import Choreography
+from saga.reactions import Answer, OfOthers, Reactions
 from tests.shop import ROOT
 
 
@@ -68,7 +68,7 @@ PRODUCT = service("product", take)
 
 
 def test_the_real_flow_is_sound() -> None:
-    assert choreography.load().flaws() == []
+    assert graph.load().flaws() == []
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_real_flow_is_sound() -> None:
 def test_the_edges_of_cancel_and_time_out(
     event: type[Event], sayer: str, hearers: set[str], then: list[type[Event]]
 ) -> None:
-    flow = choreography.load()
+    flow = graph.load()
     assert flow.sayers(event) == [sayer]
     assert set(flow.hearers(event)) == hearers
     assert flow.following(event) == then
@@ -100,7 +100,7 @@ def test_the_edges_of_cancel_and_time_out(
 def test_each_service_undoes_its_part_of_a_cancelled_order(
     service: str, event: type[Event]
 ) -> None:
-    assert choreography.load().registries[service].reactions[event].compensates
+    assert graph.load().registries[service].reactions[event].compensates
 
 
 def test_a_small_sound_flow_has_no_flaw() -> None:
@@ -167,31 +167,31 @@ def test_events_of_the_contract_that_nobody_uses_yet_are_listed() -> None:
 
 
 def test_the_generated_files_are_up_to_date() -> None:
-    assert choreography.stale(choreography.load(), ROOT) == []
+    assert graph.stale(graph.load(), ROOT) == []
 
 
 @pytest.mark.parametrize("file", ["docs/CHOREOGRAPHY.md", "infra/nats-users.conf"])
 def test_a_stale_or_missing_file_is_seen(file: str, tmp_path: Path) -> None:
-    flow = choreography.load()
-    for name, text in choreography.generated(flow).items():
+    flow = graph.load()
+    for name, text in graph.generated(flow).items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert choreography.stale(flow, tmp_path) == []
+    assert graph.stale(flow, tmp_path) == []
     (tmp_path / file).write_text("something else")
-    assert choreography.stale(flow, tmp_path) == [file]
+    assert graph.stale(flow, tmp_path) == [file]
     (tmp_path / file).unlink()
-    assert choreography.stale(flow, tmp_path) == [file]
+    assert graph.stale(flow, tmp_path) == [file]
 
 
 def test_the_command_says_that_the_flow_is_sound() -> None:
-    command = [sys.executable, "-m", "events.choreography", "--check"]
+    command = [sys.executable, "-m", "saga.choreography", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "is sound" in done.stdout
 
 
 def test_the_drawing_shows_every_edge() -> None:
-    flow = choreography.load()
+    flow = graph.load()
     text = (ROOT / "docs" / "CHOREOGRAPHY.md").read_text()
     for event in EVENTS.values():
         for sayer in flow.sayers(event):

@@ -31,7 +31,7 @@ from events.contract import (
     StockRestored,
     StockUnavailable,
 )
-from infra.rows import Rows
+from saga.unit_of_work import Rows
 from tests.unit.telling import is_distinct, tell
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

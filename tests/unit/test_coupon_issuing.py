@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from coupon.domain import Coupons, DefineCoupon, DiscountType, IssueCoupon
 from coupon.reactions import reactions
-from infra.errors import Conflict, Invalid, NotFound
-from infra.rows import Rows
+from saga.errors import Conflict, Invalid, NotFound
+from saga.unit_of_work import Rows
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -18,7 +18,7 @@ from dataplatform.domain import (
 )
 from dataplatform.reactions import reactions
 from events.contract import Line, OrderCompleted
-from infra.rows import Rows
+from saga.unit_of_work import Rows
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ORDER, OTHER = "11111111-1111-4111-8111-111111110000", "22222222-2222-4222-8222-22222222ffff"

@@ -11,8 +11,8 @@ import pytest
 from litestar import Litestar
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
 
-from events.choreography import PARTICIPANTS
 from infra import settings
+from saga.choreography.graph import PARTICIPANTS
 from tests.http.routes import ROUTES
 from tests.shop import ROOT
 

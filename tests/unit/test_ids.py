@@ -5,8 +5,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events import ids
 from infra.ports import new_id
+from saga import ids
 
 TIMES = st.integers(0, 2**48 - 1)
 RANDOM = st.integers(0, 2**80 - 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from events.choreography import PARTICIPANTS as SERVICES
+from saga.choreography.graph import PARTICIPANTS as SERVICES
 
 ROOT = Path(__file__).parent.parent.parent
 FORBIDDEN = ("sqlalchemy", "nats", "litestar", "redis", "asyncio")
@@ -48,7 +48,7 @@ def test_a_pure_module_loads_no_framework(module: str) -> None:
 
 
 def test_the_list_is_whole() -> None:
-    assert {"events.contract", "events.reactions", "events.wire"} < set(PURE)
+    assert {"events.contract", "saga.reactions", "saga.envelope"} < set(PURE)
     services = {path.parent.name for path in ROOT.glob("*/reactions.py")} - {"events"}
     assert services == set(SERVICES)
 

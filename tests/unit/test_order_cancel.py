@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.contract import OrderCancelled, OrderCancelRequested, OrderTimedOut, PaymentMethod
-from infra.errors import NotFound, Refused
 from order.domain import Cancellation, CancellationState, OrderState, OrderStatus
 from order.reactions import reactions
+from saga.errors import NotFound, Refused
 from tests.unit.orders import (
     CANCEL,
     CUSTOMER,

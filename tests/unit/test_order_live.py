@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from events import wire
 from events.contract import (
     Event,
     OrderCancelled,
@@ -18,12 +17,13 @@ from events.contract import (
     PaymentRefundFailed,
 )
 from infra.bus import STREAM_MAX_AGE_SECONDS
-from infra.errors import RetryLater
 from infra.ports import START, Outgoing, Place
 from infra.settings import from_environment
 from order import store
 from order.domain import Order, OrderState
 from order.live import Listener, Live
+from saga import envelope
+from saga.errors import RetryLater
 from tests.unit.orders import IN_STATE, NOW
 
 ORDER = "01a1fe36-af29-7f5b-982c-ef6c81e6fce7"
@@ -74,13 +74,13 @@ class World:
 
     def listener(self, after: Event | None = None) -> Listener:
         service: Any = self
-        return Listener(service, self.row, wire.event_id(after) if after else None)
+        return Listener(service, self.row, envelope.event_id(after) if after else None)
 
     def say(self, *events: Event, at: datetime = NOW, cause: Event | None = None) -> None:
-        cause_id = wire.event_id(cause) if cause else None
+        cause_id = envelope.event_id(cause) if cause else None
         for event in events:
-            sealed = wire.seal(event, at, cause_id=cause_id)
-            self.stream.append(Outgoing(sealed.subject, sealed.body, wire.headers(sealed, "x")))
+            sealed = envelope.seal(event, at, cause_id=cause_id)
+            self.stream.append(Outgoing(sealed.subject, sealed.body, envelope.headers(sealed, "x")))
 
     def part(self, _: type[Live]) -> Live:
         return self._live

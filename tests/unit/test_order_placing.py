@@ -7,8 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.contract import LARGEST, Address, OrderCreated, ProductChanged, ProductStatus
-from infra.errors import NotFound, Refused
-from infra.rows import Rows
 from order.domain import (
     LARGEST_TOTAL,
     Accepted,
@@ -20,6 +18,8 @@ from order.domain import (
     total,
 )
 from order.reactions import reactions
+from saga.errors import NotFound, Refused
+from saga.unit_of_work import Rows
 from tests.unit.orders import CUSTOMER, ORDER, offer, offers, orders
 
 

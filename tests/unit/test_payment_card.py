@@ -17,10 +17,10 @@ from events.contract import (
     PaymentRefundFailed,
     StockDecremented,
 )
-from events.wire import id_of
 from payment.domain import ERRAND_SECONDS, Payment, ResumePayment, payment_id
 from payment.errands import Action, Errand, GatewayDecided, Outcome, Purpose
 from payment.reactions import reactions
+from saga.envelope import id_of
 from tests.unit.telling import tell
 from tests.unit.wallets import (
     BEGAN,

@@ -14,7 +14,6 @@ from events.contract import (
     StockRestored,
     StockUnavailable,
 )
-from infra.errors import Refused
 from product.domain import (
     LARGEST_STOCK,
     SEED,
@@ -28,6 +27,7 @@ from product.domain import (
     Shelves,
 )
 from product.reactions import reactions
+from saga.errors import Refused
 from tests.unit.shelves import (
     LATER,
     LINES,

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra.errors import RetryLater
 from product.ranking import NEW_SECONDS, OLDEST_SECONDS, Ranking, Rankings
+from saga.errors import RetryLater
 
 BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from events.contract import (
     StockRestored,
     StockUnavailable,
 )
-from events.reactions import Answer, OfOthers, Reactions, Undeclared, WrongHints
+from saga.reactions import Answer, OfOthers, Reactions, Undeclared, WrongHints
 
 ORDER = "11111111-1111-4111-8111-111111111111"
 

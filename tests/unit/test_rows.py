@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from infra.rows import Ledger, Rows, WorkingSet, values_of
+from saga.unit_of_work import Ledger, Rows, WorkingSet, values_of
 
 
 class Row(msgspec.Struct, frozen=True):

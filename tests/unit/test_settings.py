@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from infra.database import Database
-from infra.errors import ConfigurationError
 from infra.settings import from_environment
+from saga.errors import ConfigurationError
 
 
 def test_defaults_are_for_one_machine() -> None:

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.contract import Event, Line, ProductChanged, StockRestored
-from infra.errors import Refused
 from product.domain import BookStock, HoldState, Shelves
 from product.reactions import reactions
+from saga.errors import Refused
 from tests.unit.shelves import failed, paid, product, refunded, shelves, used
 from tests.unit.telling import is_distinct, tell
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from infra.errors import Conflict, NotFound
 from payment.domain import (
     ERRAND_SECONDS,
     LARGEST_BALANCE,
@@ -18,6 +17,7 @@ from payment.domain import (
 )
 from payment.errands import Action, Errand, Outcome, Purpose, TopUpDecided
 from payment.reactions import reactions
+from saga.errors import Conflict, NotFound
 from tests.unit.telling import tell
 from tests.unit.wallets import BEGAN, DUE, LATER, is_untouched, top_up, wallets
 

@@ -16,9 +16,9 @@ from events.contract import (
     StockUnavailable,
     StockWaitlisted,
 )
-from events.reactions import Reactions
 from product.domain import BookStock, ChangeProduct, EndWait, HoldState, Shelves
 from product.reactions import reactions
+from saga.reactions import Reactions
 from tests.unit import telling
 from tests.unit.shelves import failed, paid, product, shelves, used
 

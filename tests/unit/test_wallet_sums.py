@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.contract import Event, PaymentCompleted, PaymentFailed, PaymentRefunded
-from infra.errors import Conflict, NotFound
 from payment.domain import (
     LARGEST_BALANCE,
     SEED,
@@ -18,6 +17,7 @@ from payment.domain import (
     Wallets,
 )
 from payment.reactions import reactions
+from saga.errors import Conflict, NotFound
 from tests.unit.telling import is_distinct, tell
 from tests.unit.wallets import ORDERS, cancel, decremented, name_of, timed_out, wallets
 

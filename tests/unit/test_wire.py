@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events import wire
 from events.contract import (
     EVENTS,
     CouponRestored,
@@ -22,6 +21,7 @@ from events.contract import (
     ProductChanged,
     ProductStatus,
 )
+from saga import envelope
 
 ORDER = "11111111-1111-4111-8111-111111111111"
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -32,14 +32,14 @@ failed = PaymentFailed(order_id=ORDER, reason=FailReason.INSUFFICIENT_BALANCE)
 
 def test_the_same_decision_has_the_same_id_whoever_makes_it_again() -> None:
     again = PaymentFailed(order_id=ORDER, reason=FailReason.WALLET_NOT_FOUND)
-    assert wire.event_id(failed) == wire.event_id(again)
-    assert UUID(wire.event_id(failed)).version == 8
+    assert envelope.event_id(failed) == envelope.event_id(again)
+    assert UUID(envelope.event_id(failed)).version == 8
 
 
 def test_other_decisions_have_other_ids() -> None:
     other_order = PaymentFailed(order_id=ORDER.replace("1", "2"), reason=failed.reason)
     first, second = (OrderCancelRequested(order_id=ORDER, attempt=k) for k in (1, 2))
-    ids = {wire.event_id(event) for event in (failed, other_order, first, second)}
+    ids = {envelope.event_id(event) for event in (failed, other_order, first, second)}
     assert len(ids) == 4
 
 
@@ -54,17 +54,17 @@ def test_other_decisions_have_other_ids() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_the_id_of_an_event_is_known_before_it_is_said(event: Event, occurrence: int) -> None:
-    assert wire.id_of(type(event), ORDER, occurrence) == wire.event_id(event)
+    assert envelope.id_of(type(event), ORDER, occurrence) == envelope.event_id(event)
 
 
 def test_ids_tell_events_keys_and_occurrences_apart() -> None:
     keys = (ORDER, ORDER.replace("1", "2"))
-    ids = {wire.id_of(*each) for each in product(EVENTS.values(), keys, range(3))}
+    ids = {envelope.id_of(*each) for each in product(EVENTS.values(), keys, range(3))}
     assert len(ids) == len(EVENTS) * 2 * 3
 
 
 def test_the_body_is_the_events_json_and_nothing_else() -> None:
-    sealed = wire.seal(failed, NOON)
+    sealed = envelope.seal(failed, NOON)
     assert sealed.subject == f"saga.{ORDER}.PaymentFailed"
     assert msgspec.json.decode(sealed.body) == {
         "orderId": ORDER,
@@ -73,9 +73,9 @@ def test_the_body_is_the_events_json_and_nothing_else() -> None:
 
 
 def test_headers_are_cloudevents_with_cause_and_trace() -> None:
-    cause = wire.read(f"saga.{ORDER}.CouponRestored", _body(), {"traceparent": PARENT})
-    sealed = wire.seal(failed, NOON, cause_id=cause.event_id, parent_trace=cause.traceparent)
-    headers = wire.headers(sealed, "payment")
+    cause = envelope.read(f"saga.{ORDER}.CouponRestored", _body(), {"traceparent": PARENT})
+    sealed = envelope.seal(failed, NOON, cause_id=cause.event_id, parent_trace=cause.traceparent)
+    headers = envelope.headers(sealed, "payment")
     assert headers == {
         "Nats-Msg-Id": sealed.event_id,
         "ce-id": sealed.event_id,
@@ -93,54 +93,54 @@ def test_headers_are_cloudevents_with_cause_and_trace() -> None:
 
 
 def test_a_trace_starts_with_the_order_where_nobody_handed_one_in() -> None:
-    assert wire.seal(failed, NOON).traceparent[3:35] == ORDER.replace("-", "")
+    assert envelope.seal(failed, NOON).traceparent[3:35] == ORDER.replace("-", "")
 
 
 @pytest.mark.parametrize("parent", ["", "nonsense", "00-" + "0" * 32 + "-00f067aa0ba902b7-01"])
 def test_a_broken_trace_context_is_passed_over(parent: str) -> None:
-    sealed = wire.seal(failed, NOON, parent_trace=parent)
-    assert sealed.traceparent == wire.seal(failed, NOON).traceparent
+    sealed = envelope.seal(failed, NOON, parent_trace=parent)
+    assert sealed.traceparent == envelope.seal(failed, NOON).traceparent
 
 
 def test_reading_gives_back_what_was_sealed_with_or_without_headers() -> None:
-    sealed = wire.seal(failed, NOON)
-    bare = wire.read(sealed.subject, sealed.body, None)
-    full = wire.read(sealed.subject, sealed.body, wire.headers(sealed, "payment"))
+    sealed = envelope.seal(failed, NOON)
+    bare = envelope.read(sealed.subject, sealed.body, None)
+    full = envelope.read(sealed.subject, sealed.body, envelope.headers(sealed, "payment"))
     assert bare.event == full.event == failed
     assert bare.event_id == full.event_id == sealed.event_id
 
 
 def test_the_first_of_a_chain_names_no_cause() -> None:
-    assert wire.CAUSE not in wire.headers(wire.seal(failed, NOON), "payment")
+    assert envelope.CAUSE not in envelope.headers(envelope.seal(failed, NOON), "payment")
 
 
 @pytest.mark.parametrize("token", ["asked-1", "answer-0123456789abcdef"])
 def test_a_repeat_is_a_new_message_to_the_broker_and_the_same_event_to_all(token: str) -> None:
-    sealed = wire.seal(failed, NOON, cause_id=ORDER)
-    first, again = (wire.headers(sealed, "payment", repeat=each) for each in (None, token))
-    assert again == first | {wire.MESSAGE_ID: f"{sealed.event_id}/{token}"}
+    sealed = envelope.seal(failed, NOON, cause_id=ORDER)
+    first, again = (envelope.headers(sealed, "payment", repeat=each) for each in (None, token))
+    assert again == first | {envelope.MESSAGE_ID: f"{sealed.event_id}/{token}"}
 
 
 @pytest.mark.parametrize(
     ("repeat", "is_repeat"), [(None, False), ("", False), ("asked-1", True), ("asked-2", True)]
 )
 def test_who_hears_a_repeat_sees_that_it_is_one(repeat: str | None, is_repeat: bool) -> None:
-    sealed = wire.seal(failed, NOON)
-    headers = wire.headers(sealed, "payment", repeat=repeat)
-    opened = wire.read(sealed.subject, sealed.body, headers)
+    sealed = envelope.seal(failed, NOON)
+    headers = envelope.headers(sealed, "payment", repeat=repeat)
+    opened = envelope.read(sealed.subject, sealed.body, headers)
     assert (opened.event, opened.event_id) == (failed, sealed.event_id)
-    assert (opened.message_id, opened.is_repeat) == (headers[wire.MESSAGE_ID], is_repeat)
+    assert (opened.message_id, opened.is_repeat) == (headers[envelope.MESSAGE_ID], is_repeat)
 
 
 def test_a_message_without_an_id_of_its_own_is_no_repeat() -> None:
-    sealed = wire.seal(failed, NOON)
-    opened = wire.read(sealed.subject, sealed.body, None)
+    sealed = envelope.seal(failed, NOON)
+    opened = envelope.read(sealed.subject, sealed.body, None)
     assert (opened.message_id, opened.is_repeat) == (sealed.event_id, False)
 
 
 def test_readers_ignore_fields_that_they_do_not_know() -> None:
     body = b'{"orderId":"%s","newField":[1,2]}' % ORDER.encode()
-    assert wire.read(f"saga.{ORDER}.CouponRestored", body, None).event == CouponRestored(
+    assert envelope.read(f"saga.{ORDER}.CouponRestored", body, None).event == CouponRestored(
         order_id=ORDER
     )
 
@@ -162,23 +162,23 @@ def test_readers_ignore_fields_that_they_do_not_know() -> None:
 def test_what_is_no_event_is_unreadable_and_says_why(
     subject: str, body: bytes | None, headers: dict[str, str] | None, complaint: str
 ) -> None:
-    with pytest.raises(wire.Unreadable, match=complaint):
-        wire.read(subject, _body() if body is None else body, headers)
+    with pytest.raises(envelope.Unreadable, match=complaint):
+        envelope.read(subject, _body() if body is None else body, headers)
 
 
 @pytest.mark.parametrize("quantity", ["0", "-1", "1.5", '"1"', "null", "true"])
 def test_a_line_can_not_have_a_quantity_that_is_no_positive_whole_number(quantity: str) -> None:
     line = f'{{"productId":"{ORDER}","quantity":{quantity},"price":1}}'
     body = f'{{"orderId":"{ORDER}","items":[{line}]}}'
-    with pytest.raises(wire.Unreadable, match="quantity"):
-        wire.read(f"saga.{ORDER}.StockRestored", body.encode(), None)
+    with pytest.raises(envelope.Unreadable, match="quantity"):
+        envelope.read(f"saga.{ORDER}.StockRestored", body.encode(), None)
 
 
 @given(st.binary(max_size=200), st.sampled_from(sorted(EVENTS)))
 def test_any_bytes_are_either_an_event_or_unreadable(body: bytes, name: str) -> None:
     try:
-        opened = wire.read(f"saga.{ORDER}.{name}", body, None)
-    except wire.Unreadable as error:
+        opened = envelope.read(f"saga.{ORDER}.{name}", body, None)
+    except envelope.Unreadable as error:
         assert str(error)  # noqa: PT017 - either ending is right
     else:
         assert type(opened.event).__name__ == name
@@ -191,8 +191,8 @@ def test_a_products_events_are_told_apart_by_version() -> None:
         )
         for v in (1, 2)
     )
-    assert wire.event_id(first) != wire.event_id(second)
-    assert wire.seal(first, NOON).subject == f"catalog.{ORDER}.ProductChanged"
+    assert envelope.event_id(first) != envelope.event_id(second)
+    assert envelope.seal(first, NOON).subject == f"catalog.{ORDER}.ProductChanged"
 
 
 def _body() -> bytes:

@@ -10,7 +10,6 @@ from events.contract import (
     PaymentMethod,
     StockDecremented,
 )
-from infra.rows import Ledger, Rows
 from payment.domain import (
     Payment,
     PaymentState,
@@ -22,6 +21,7 @@ from payment.domain import (
     payment_id,
 )
 from payment.errands import GatewayDecided, Outcome
+from saga.unit_of_work import Ledger, Rows
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=1)

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy import text
 
-from events.choreography import Choreography
 from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
 from infra.stack.audit.findings import Discrepancy, Result, result
 from infra.stack.audit.sources import Databases, moment
 from infra.stack.audit.stream import Contents, Floors
+from saga.choreography.graph import Choreography
 
 PUBLISHED = "events: each committed event is published"
 IN_STREAM = "events: each is in the stream where its outbox says"

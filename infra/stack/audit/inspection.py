@@ -6,9 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from events import choreography
 from infra import settings
-from infra.errors import ConfigurationError
 from infra.stack import config
 from infra.stack.audit import (
     card_payments,
@@ -24,6 +22,8 @@ from infra.stack.audit.delivery import Deliveries, Patience
 from infra.stack.audit.findings import CannotRead, Discrepancy, Report
 from infra.stack.audit.orders import Orders
 from infra.stack.audit.sources import databases
+from saga.choreography import graph
+from saga.errors import ConfigurationError
 
 QUIET_SECONDS = 5.0
 LIMIT_SECONDS = 60.0
@@ -54,7 +54,7 @@ def inspect(
     stack = config.recorded(config.state_dir(environment))
     if stack is None:
         raise CannotRead("The stack is not running. Run: make up")
-    flow = choreography.load()
+    flow = graph.load()
     configured = _settings(environment)
     patience = Patience(
         began_at=datetime.now(UTC),

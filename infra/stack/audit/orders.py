@@ -6,10 +6,10 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, Row, text
 
-from events.choreography import Choreography
 from infra.stack.audit.delivery import Deliveries, Patience, Said
 from infra.stack.audit.findings import Discrepancy, Result, result
 from infra.stack.audit.sources import Databases, moment
+from saga.choreography.graph import Choreography
 
 PAID = "orders: what was captured is what completed orders owe"
 SAME = "orders: same lines, sums and coupon everywhere"

@@ -11,9 +11,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra import settings
-from infra.errors import ConfigurationError
 from infra.stack.audit.findings import CannotRead
 from infra.stack.config import SERVICES, Stack
+from saga.errors import ConfigurationError
 
 
 class Databases:

@@ -10,10 +10,10 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from events.contract import SUBJECT_PREFIX
-from events.wire import EVENT_ID
 from infra.stack import broker
 from infra.stack.audit.findings import CannotRead
 from infra.stack.config import Stack
+from saga.envelope import EVENT_ID
 
 _AT_ONCE = 1000
 _READ_SECONDS = 20.0

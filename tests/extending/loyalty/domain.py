@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from infra.rows import Rows, WorkingSet
+from saga.unit_of_work import Rows, WorkingSet
 
 WON_FOR_A_POINT = 100
 

@@ -1,8 +1,8 @@
 """What the loyalty service does when it hears an event. It says nothing."""
 
 from events.contract import OrderCancelled, OrderCompleted
-from events.reactions import Reactions
 from loyalty.domain import WON_FOR_A_POINT, Rewards, RewardState
+from saga.reactions import Reactions
 
 reactions = Reactions("loyalty")
 

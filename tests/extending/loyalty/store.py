@@ -7,9 +7,9 @@ from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, func, se
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infra.mapping import Mapped
-from infra.rows import values_of
 from infra.tables import Time, Uuid, one_of
 from loyalty.domain import Reward, Rewards, RewardState
+from saga.unit_of_work import values_of
 
 schema = MetaData()
 

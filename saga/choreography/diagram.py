@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from events.contract import CATALOG, Event, Part
-from events.reactions import Reaction, Reactions
-from events.wire import subject_of
+from saga.envelope import subject_of
+from saga.reactions import Reaction, Reactions
 
 if TYPE_CHECKING:
-    from events.choreography import Choreography
+    from saga.choreography.graph import Choreography
 
 _HEAD = """\
 # The choreography

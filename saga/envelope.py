@@ -12,8 +12,8 @@ from functools import cache
 
 import msgspec
 
-from events import ids
 from events.contract import EVENTS, SUBJECT_PREFIX, Event
+from saga import ids
 
 _TRACE = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _encode = msgspec.json.Encoder().encode

@@ -13,8 +13,8 @@ Passwords are not here: nats-server reads them from the environment. What each l
 from collections.abc import Iterable
 
 from events.contract import SUBJECT_PREFIX, Event
-from events.reactions import Reactions
-from events.wire import subject_of
+from saga.envelope import subject_of
+from saga.reactions import Reactions
 
 _OBSERVER_PUBLISHES = [
     "$JS.API.INFO",
@@ -42,7 +42,7 @@ def users_conf(registries: Iterable[Reactions]) -> str:
     return "\n".join(
         [
             "# Written by `make choreography` from the services' type hints; don't edit it.",
-            "# The reason for each line stands in events/permissions.py.",
+            "# The reason for each line stands in saga/choreography/permissions.py.",
             "accounts {",
             "  SAGA {",
             "    jetstream: enabled",

@@ -1,7 +1,7 @@
 """The flow as a whole, derived from the services' registries: checked, drawn, and used.
 
-    python -m events.choreography            write docs/CHOREOGRAPHY.md and infra/nats-users.conf
-    python -m events.choreography --check    fail when a flaw is found or either file is stale
+    python -m saga.choreography            write docs/CHOREOGRAPHY.md and infra/nats-users.conf
+    python -m saga.choreography --check    fail when a flaw is found or either file is stale
 
 Nobody runs this flow: no process holds it. It is only what the services' type hints add up to.
 """
@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from events.contract import EVENTS, Event
-from events.drawing import document
-from events.permissions import users_conf
-from events.reactions import Reactions
+from saga.choreography.diagram import document
+from saga.choreography.permissions import users_conf
+from saga.reactions import Reactions
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PARTICIPANTS = ("order", "product", "coupon", "payment", "dataplatform")
 """The services: the packages whose `reactions` module takes part. A new one is added here."""
 
@@ -153,7 +153,7 @@ def stale(choreography: Choreography, root: Path) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m events.choreography", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m saga.choreography", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail when stale")
     check = parser.parse_args().check
     choreography = load()
@@ -171,6 +171,3 @@ def main() -> int:
         print(f"the choreography of {services} is sound: {len(choreography.contract)} events")
     return 1 if complaints else 0
 
-
-if __name__ == "__main__":
-    sys.exit(main())

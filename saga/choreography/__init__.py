@@ -1,0 +1,1 @@
+"""The graph of a choreography: its checks, its diagram, and the broker's permissions."""
