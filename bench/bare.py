@@ -28,10 +28,10 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
-from infra.nats_client import SturdyClient
-from infra.ports import Delivery, Outgoing
-from infra.publishing import Publisher
-from infra.pulling import Puller
+from chassis.broker.consumer import Puller
+from chassis.broker.nats_client import SturdyClient
+from chassis.broker.publisher import Publisher
+from chassis.ports import Delivery, Outgoing
 from infra.stack import config
 from saga.ids import timed
 from tests.stack import free_port

@@ -2,15 +2,15 @@
 
 from litestar import Litestar
 
+from chassis.ports import REAL, Ports
+from chassis.processing.batch import Participant
+from chassis.service import Service
+from chassis.settings import Settings
+from chassis.web import app
 from coupon import store
 from coupon.domain import UNSETTLED, Coupons
 from coupon.reactions import reactions
 from coupon.routes import ROUTES
-from infra import web
-from infra.batch import Participant
-from infra.ports import REAL, Ports
-from infra.service import Service
-from infra.settings import Settings
 
 participant: Participant[Coupons] = Participant(
     reactions=reactions,
@@ -24,7 +24,7 @@ participant: Participant[Coupons] = Participant(
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     service = Service(participant, settings, ports)
-    return web.build(
+    return app.build(
         service,
         ROUTES,
         title="coupon",

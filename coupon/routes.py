@@ -8,6 +8,20 @@ import msgspec
 from litestar import Controller, Response, get, post
 from litestar.params import PathParameter, QueryParameter
 
+from chassis.service import Service
+from chassis.web.app import idempotency
+from chassis.web.schemas import (
+    Amount,
+    Body,
+    Instant,
+    OptionalKey,
+    Page,
+    Size,
+    Text,
+    View,
+    refusals,
+    utc,
+)
 from coupon import store
 from coupon.domain import (
     Coupon,
@@ -20,9 +34,6 @@ from coupon.domain import (
     no_coupon,
 )
 from events.contract import LARGEST
-from infra.service import Service
-from infra.shapes import Amount, Body, Instant, OptionalKey, Page, Size, Text, View, refusals, utc
-from infra.web import idempotency
 from saga.errors import NotFound
 
 CouponId = Annotated[UUID, PathParameter(name="couponId")]

@@ -18,6 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.storage.mapping import Mapped
+from chassis.storage.tables import Time, Uuid, Won64, index_unsettled, one_of
 from coupon.domain import (
     UNSETTLED,
     Coupon,
@@ -29,8 +31,6 @@ from coupon.domain import (
     IssuedCoupon,
 )
 from events.contract import OrderCreated
-from infra.mapping import Mapped
-from infra.tables import Time, Uuid, Won64, index_unsettled, one_of
 from saga.unit_of_work import Rows, values_of
 
 schema = MetaData()

@@ -2,8 +2,8 @@
 
 import os
 
+from chassis.run import main
 from dataplatform.app import create_app
-from infra.run import main
 
 NICENESS = 5
 

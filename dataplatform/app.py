@@ -3,17 +3,17 @@
 from litestar import Litestar
 from msgspec.structs import replace
 
+from chassis.ports import REAL, Ports
+from chassis.processing.batch import Participant
+from chassis.processing.timers import Timer
+from chassis.service import Service
+from chassis.settings import Settings
+from chassis.web import app
 from dataplatform import store
 from dataplatform.domain import UNSETTLED, Deliveries
 from dataplatform.reactions import reactions
 from dataplatform.routes import ROUTES
 from dataplatform.sender import Sender
-from infra import web
-from infra.batch import Participant
-from infra.ports import REAL, Ports
-from infra.service import Service
-from infra.settings import Settings
-from infra.timers import Timer
 
 LOOK_SECONDS = 0.25
 
@@ -31,7 +31,7 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     sender = Sender(settings.data_platform_url, ports.clock)
     sending = replace(participant, timers=(Timer(sender.due, LOOK_SECONDS),))
     service = Service(sending, settings, ports, sender, parts=(sender,))
-    return web.build(
+    return app.build(
         service,
         ROUTES,
         title="dataplatform",

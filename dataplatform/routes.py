@@ -7,11 +7,11 @@ from uuid import UUID
 from litestar import Controller, get
 from litestar.params import PathParameter, QueryParameter
 
+from chassis.service import Service
+from chassis.web.operations import operators_only
+from chassis.web.schemas import Page, Size, View, refusals
 from dataplatform import store
 from dataplatform.domain import CompletedOrder, Deliveries, Delivery, DeliveryState
-from infra.ops import operators_only
-from infra.service import Service
-from infra.shapes import Page, Size, View, refusals
 from saga.errors import NotFound
 
 OrderId = Annotated[UUID, PathParameter(name="orderId")]

@@ -18,6 +18,9 @@ import msgspec
 from circuitbreaker import CircuitBreaker
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.observability import metrics
+from chassis.ports import Clock
+from chassis.settings import Settings
 from dataplatform import store
 from dataplatform.domain import (
     LEASE_SECONDS,
@@ -28,9 +31,6 @@ from dataplatform.domain import (
     Send,
 )
 from events.contract import OrderCompleted
-from infra import metrics
-from infra.ports import Clock
-from infra.settings import Settings
 from saga import envelope
 
 log = logging.getLogger(__name__)

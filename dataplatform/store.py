@@ -10,9 +10,17 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, bindp
 from sqlalchemy import true as everything
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.storage.mapping import Mapped
+from chassis.storage.tables import (
+    Json,
+    Time,
+    Uuid,
+    in_states,
+    index_states,
+    index_unsettled,
+    one_of,
+)
 from dataplatform.domain import UNSETTLED, CompletedOrder, Deliveries, Delivery, DeliveryState
-from infra.mapping import Mapped
-from infra.tables import Json, Time, Uuid, in_states, index_states, index_unsettled, one_of
 from saga.unit_of_work import values_of
 
 schema = MetaData()

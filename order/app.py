@@ -2,12 +2,12 @@
 
 from litestar import Litestar
 
-from infra import web
-from infra.batch import Participant
-from infra.ports import REAL, Ports
-from infra.service import Service
-from infra.settings import Settings
-from infra.timers import Timer
+from chassis.ports import REAL, Ports
+from chassis.processing.batch import Participant
+from chassis.processing.timers import Timer
+from chassis.service import Service
+from chassis.settings import Settings
+from chassis.web import app
 from order import cart_routes, hot_routes, live_routes, store
 from order.domain import UNSETTLED, Orders
 from order.door import Door
@@ -29,7 +29,7 @@ participant: Participant[Orders] = Participant(
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     parts = (Gate(settings), Door(settings), Live(settings))
-    return web.build(
+    return app.build(
         Service(participant, settings, ports, parts=parts),
         [*ROUTES, *cart_routes.ROUTES, *live_routes.ROUTES, *hot_routes.ROUTES],
         title="order",

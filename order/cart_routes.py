@@ -6,10 +6,10 @@ from uuid import UUID
 from litestar import Controller, Response, delete, get, patch, post
 from litestar.params import PathParameter
 
-from infra.messages import IdempotencyKey
-from infra.service import Service
-from infra.shapes import Amount, Body, OptionalKey, TraceContext, View, answered, refusals
-from infra.web import idempotency
+from chassis.processing.messages import IdempotencyKey
+from chassis.service import Service
+from chassis.web.app import idempotency
+from chassis.web.schemas import Amount, Body, OptionalKey, TraceContext, View, answered, refusals
 from order import store
 from order.cart import AddToCart, ChangeCartItem, PricedItem, TakeFromCart
 from order.domain import Orders, WantedLine

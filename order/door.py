@@ -4,11 +4,11 @@ import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
-from infra import metrics
-from infra.admission import Admission
-from infra.service import Service
-from infra.settings import Settings
-from infra.shapes import Error
+from chassis.observability import metrics
+from chassis.service import Service
+from chassis.settings import Settings
+from chassis.web.load_shedding import Admission
+from chassis.web.schemas import Error
 from order.domain import Orders, OrderState
 from saga.errors import RetryLater
 

@@ -1,4 +1,4 @@
-"""The order service's side of the gate for hot products (`infra/hot_stock.py`).
+"""The order service's side of the gate for hot products (`chassis/redis/leases.py`).
 
 Every order passes `through`. One without a line of a hot product costs nothing here; each of the
 others takes a lease first, and who finds nothing free is refused before any database is asked.
@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
+from chassis.observability import metrics
+from chassis.processing.messages import Done, IdempotencyKey
+from chassis.redis.leases import Answer, HotStock, Verdict
+from chassis.service import Service
+from chassis.settings import Settings
 from events.contract import OnShortage
-from infra import metrics
-from infra.hot_stock import Answer, HotStock, Verdict
-from infra.messages import Done, IdempotencyKey
-from infra.service import Service
-from infra.settings import Settings
 from order import store
 from order.domain import OPEN, Orders, PlaceOrder, sold_out
 from saga.errors import Refused, RetryLater

@@ -8,9 +8,9 @@ from uuid import UUID
 from litestar import Controller, delete, post
 from litestar.params import PathParameter
 
-from infra.ops import operators_only
-from infra.service import Service
-from infra.shapes import View, refusals
+from chassis.service import Service
+from chassis.web.operations import operators_only
+from chassis.web.schemas import View, refusals
 from order.domain import GateProduct, Orders
 from order.gate import Gate
 

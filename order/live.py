@@ -10,12 +10,12 @@ import resource
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 
+from chassis.broker.jetstream import STREAM_MAX_AGE_SECONDS
+from chassis.observability import metrics
+from chassis.ports import START, Outgoing
+from chassis.service import Service
+from chassis.settings import Settings
 from events.contract import OrderCancelled, OrderCompleted, OrderFailed, PaymentRefundFailed
-from infra import metrics
-from infra.bus import STREAM_MAX_AGE_SECONDS
-from infra.ports import START, Outgoing
-from infra.service import Service
-from infra.settings import Settings
 from order import store
 from order.domain import Order, Orders, OrderState
 from order.steps import Step, step_of

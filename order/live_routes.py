@@ -11,9 +11,9 @@ from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter
 from litestar.response import Stream
 
+from chassis.service import Service
+from chassis.web.schemas import View, refusals
 from events.contract import ID_PATTERN
-from infra.service import Service
-from infra.shapes import View, refusals
 from order.domain import Orders
 from order.live import Listener, Live
 from order.placing import find

@@ -11,6 +11,9 @@ from uuid import UUID
 from litestar import Response
 from litestar.params import HeaderParameter
 
+from chassis.processing.messages import Done, IdempotencyKey
+from chassis.service import Service
+from chassis.web.schemas import Amount, Body, Text, View
 from events.contract import (
     Address,
     Event,
@@ -21,9 +24,6 @@ from events.contract import (
     OrderFailed,
     PaymentMethod,
 )
-from infra.messages import Done, IdempotencyKey
-from infra.service import Service
-from infra.shapes import Amount, Body, Text, View
 from order import store
 from order.domain import (
     OPEN,

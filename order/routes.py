@@ -7,10 +7,10 @@ import msgspec
 from litestar import Controller, Response, get, post
 from litestar.params import PathParameter, QueryParameter
 
-from events.contract import OrderCancelled, PaymentRefundFailed
-from infra.fastpath import FAST_PATH
-from infra.service import Service
-from infra.shapes import (
+from chassis.service import Service
+from chassis.web.app import idempotency
+from chassis.web.fast_path import FAST_PATH
+from chassis.web.schemas import (
     Amount,
     Body,
     OptionalKey,
@@ -21,7 +21,7 @@ from infra.shapes import (
     answered,
     refusals,
 )
-from infra.web import idempotency
+from events.contract import OrderCancelled, PaymentRefundFailed
 from order import store
 from order.domain import (
     MOST_LINES,

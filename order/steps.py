@@ -1,7 +1,7 @@
 """How clients see an event of an order: the same in its trace and live."""
 
-from infra.ports import Outgoing
-from infra.shapes import View
+from chassis.ports import Outgoing
+from chassis.web.schemas import View
 from saga import envelope
 
 

@@ -25,18 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.contract import (
-    Address,
-    FailReason,
-    Line,
-    PaymentCompleted,
-    PaymentMethod,
-    ProductChanged,
-    ProductStatus,
-)
-from infra.mapping import Mapped
-from infra.settings import Settings
-from infra.tables import (
+from chassis.settings import Settings
+from chassis.storage.mapping import Mapped
+from chassis.storage.tables import (
     Json,
     Time,
     Uuid,
@@ -46,6 +37,15 @@ from infra.tables import (
     index_states,
     index_unsettled,
     one_of,
+)
+from events.contract import (
+    Address,
+    FailReason,
+    Line,
+    PaymentCompleted,
+    PaymentMethod,
+    ProductChanged,
+    ProductStatus,
 )
 from order.cart import (
     AddToCart,

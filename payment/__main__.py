@@ -1,6 +1,6 @@
 """`python -m payment`: run one instance of the payment service."""
 
-from infra.run import main
+from chassis.run import main
 from payment.app import create_app
 
 main("payment", create_app)

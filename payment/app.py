@@ -2,12 +2,12 @@
 
 from litestar import Litestar
 
-from infra import web
-from infra.batch import Participant
-from infra.ports import REAL, Ports
-from infra.service import Service
-from infra.settings import Settings
-from infra.timers import Timer
+from chassis.ports import REAL, Ports
+from chassis.processing.batch import Participant
+from chassis.processing.timers import Timer
+from chassis.service import Service
+from chassis.settings import Settings
+from chassis.web import app
 from payment import gateway, store
 from payment.domain import SEED, UNSETTLED, Wallets
 from payment.reactions import reactions
@@ -28,7 +28,7 @@ participant: Participant[Wallets] = Participant(
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     outside = ports.outside or gateway.connect(settings, ports.clock)
     service = Service(participant, settings, ports, outside)
-    return web.build(
+    return app.build(
         service,
         ROUTES,
         title="payment",

@@ -23,8 +23,8 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from infra.ports import CarryOut, Clock
-from infra.settings import Settings
+from chassis.ports import CarryOut, Clock
+from chassis.settings import Settings
 from payment.domain import ERRAND_SECONDS, Payment, Stray
 from payment.errands import Action, Errand, GatewayDecided, Outcome, TopUpDecided
 from saga.errors import Outage

@@ -10,10 +10,10 @@ from uuid import UUID
 from litestar import Controller, Response, get, post
 from litestar.params import PathParameter, QueryParameter
 
+from chassis.service import Service
+from chassis.web.app import idempotency
+from chassis.web.schemas import Amount, Body, OptionalKey, Page, Size, View, answered, refusals
 from events.contract import FailReason, PaymentMethod
-from infra.service import Service
-from infra.shapes import Amount, Body, OptionalKey, Page, Size, View, answered, refusals
-from infra.web import idempotency
 from payment import store
 from payment.domain import (
     BeginTopUp,

@@ -19,10 +19,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.settings import Settings
+from chassis.storage.mapping import Appended, Mapped
+from chassis.storage.tables import Sequence64, Time, Uuid, Won64, index_unsettled, one_of
 from events.contract import FailReason, PaymentMethod
-from infra.mapping import Appended, Mapped
-from infra.settings import Settings
-from infra.tables import Sequence64, Time, Uuid, Won64, index_unsettled, one_of
 from payment.domain import (
     UNSETTLED,
     Entry,

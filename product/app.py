@@ -2,12 +2,12 @@
 
 from litestar import Litestar
 
-from infra import web
-from infra.batch import Participant
-from infra.ports import REAL, Ports
-from infra.service import Service
-from infra.settings import Settings
-from infra.timers import Timer
+from chassis.ports import REAL, Ports
+from chassis.processing.batch import Participant
+from chassis.processing.timers import Timer
+from chassis.service import Service
+from chassis.settings import Settings
+from chassis.web import app
 from product import history_routes, popular_routes, queue_routes, store, tables
 from product.domain import SEED, UNSETTLED, Shelves
 from product.gate import Teller
@@ -29,7 +29,7 @@ participant: Participant[Shelves] = Participant(
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     parts = (StockCache(settings.redis_url), Teller(settings), Rankings())
-    return web.build(
+    return app.build(
         Service(participant, settings, ports, parts=parts),
         [*ROUTES, *popular_routes.ROUTES, *history_routes.ROUTES, *queue_routes.ROUTES],
         title="product",

@@ -8,10 +8,10 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from infra import metrics
-from infra.hot_stock import HotStock
-from infra.service import Service
-from infra.settings import Settings
+from chassis.observability import metrics
+from chassis.redis.leases import HotStock
+from chassis.service import Service
+from chassis.settings import Settings
 from product import store
 from product.domain import Shelves
 from saga.errors import RetryLater

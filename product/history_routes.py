@@ -10,8 +10,8 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.params import QueryParameter
 
-from infra.service import Service
-from infra.shapes import Page, Size, View, instant, refusals
+from chassis.service import Service
+from chassis.web.schemas import Page, Size, View, instant, refusals
 from product import store
 from product.domain import Shelves
 from product.routes import ProductId, find

@@ -6,8 +6,8 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.params import QueryParameter
 
-from infra.service import Service
-from infra.shapes import View, refusals
+from chassis.service import Service
+from chassis.web.schemas import View, refusals
 from product.domain import Shelves
 from product.ranking import LONGEST, Ranking, Rankings, best_sold
 

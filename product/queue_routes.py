@@ -4,8 +4,8 @@ from datetime import datetime
 
 from litestar import Controller, get
 
-from infra.service import Service
-from infra.shapes import Page, Size, View, refusals
+from chassis.service import Service
+from chassis.web.schemas import Page, Size, View, refusals
 from product import store
 from product.domain import Shelves
 from product.routes import ProductId, find

@@ -7,10 +7,10 @@ import msgspec
 from litestar import Controller, Response, delete, get, patch, post
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
-from events.contract import LARGEST, ProductStatus
-from infra.read_cache import ReadCache
-from infra.service import Service
-from infra.shapes import (
+from chassis.redis.read_cache import ReadCache
+from chassis.service import Service
+from chassis.web.app import idempotency, required_key
+from chassis.web.schemas import (
     NO_NUL,
     Amount,
     Body,
@@ -23,7 +23,7 @@ from infra.shapes import (
     View,
     refusals,
 )
-from infra.web import idempotency, required_key
+from events.contract import LARGEST, ProductStatus
 from product import store
 from product.domain import (
     BookStock,

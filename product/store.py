@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.settings import Settings
+from chassis.storage.statements import Statement, among
+from chassis.storage.tables import in_states
 from events.contract import (
     CouponUsed,
     OrderCancelled,
@@ -15,9 +18,6 @@ from events.contract import (
     PaymentRefunded,
     ProductStatus,
 )
-from infra.settings import Settings
-from infra.statements import Statement, among
-from infra.tables import in_states
 from product import tables
 from product.domain import (
     UNSETTLED,

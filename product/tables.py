@@ -13,10 +13,10 @@ from sqlalchemy import (
     Text,
 )
 
+from chassis.storage.mapping import Appended, Mapped
+from chassis.storage.statements import adding
+from chassis.storage.tables import Json, Sequence64, Time, Uuid, Won64, index_unsettled, one_of
 from events.contract import CouponUsed, Line, ProductStatus
-from infra.mapping import Appended, Mapped
-from infra.statements import adding
-from infra.tables import Json, Sequence64, Time, Uuid, Won64, index_unsettled, one_of
 from product.domain import UNSETTLED, Entry, Hold, HoldState, PriceSince, Product
 from product.queues import Place
 from product.sales import HOURS

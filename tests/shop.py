@@ -10,7 +10,7 @@ from uuid import uuid4
 import aiohttp
 from nats.aio.client import Client
 
-from infra.nats_client import SturdyClient
+from chassis.broker.nats_client import SturdyClient
 from tests.stack import ROOT, SERVICES, free_port, run_stack, running_stack
 
 COFFEE = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"

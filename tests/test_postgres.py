@@ -9,8 +9,9 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
-from infra import batch, tables
-from infra.database import Database
+from chassis.processing import batch
+from chassis.storage import tables
+from chassis.storage.database import Database
 from tests.books import found_wrong
 from tests.instances import second_instances
 from tests.postgres import create_database, program, running_postgres

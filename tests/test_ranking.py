@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
+from chassis.storage import tables
+from chassis.storage.database import Database
 from events.contract import Line, OrderCancelled, OrderCompleted, ProductStatus
-from infra import tables
-from infra.database import Database
 from product import store
 from product.domain import Product, Shelves
 from product.ranking import LONGEST, Ranking, best_sold

@@ -7,7 +7,7 @@ from nats.aio.client import Client
 from nats.js.api import ConsumerInfo
 from nats.js.errors import NotFoundError
 
-from infra.nats_client import SturdyClient
+from chassis.broker.nats_client import SturdyClient
 from infra.stack import passwords
 from infra.stack.config import Stack
 

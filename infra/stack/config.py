@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from infra.settings import PORTS
+from chassis.settings import PORTS
 from saga.choreography.graph import PARTICIPANTS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -170,4 +170,3 @@ def main() -> int:
         services = ", ".join(choreography.registries)
         print(f"the choreography of {services} is sound: {len(choreography.contract)} events")
     return 1 if complaints else 0
-

@@ -12,8 +12,8 @@ import nats
 import pytest
 from nats.js.client import JetStreamContext
 
-from infra import tables
-from infra.database import Database
+from chassis.storage import tables
+from chassis.storage.database import Database
 from infra.stack import config
 from payment import store
 from tests.chassis.redis_server import RedisServer

@@ -7,11 +7,20 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, func, select
 
+from chassis.processing.batch import Batch, Participant
+from chassis.processing.messages import (
+    Call,
+    Declined,
+    Done,
+    Heard,
+    IdempotencyKey,
+    Message,
+    Outcome,
+    Raised,
+)
+from chassis.storage import tables
+from chassis.storage.database import Database
 from events.contract import PaymentCompleted, PaymentFailed, StockDecremented
-from infra import tables
-from infra.batch import Batch, Participant
-from infra.database import Database
-from infra.messages import Call, Declined, Done, Heard, IdempotencyKey, Message, Outcome, Raised
 from payment import reactions as payment
 from payment import store
 from payment.app import participant

@@ -13,10 +13,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import BadSubjectError
 
+from chassis.broker.jetstream import ACK_WAIT_SECONDS, JetStream
+from chassis.broker.nats_client import SturdyClient
+from chassis.ports import Delivery, Outgoing
 from events.contract import OrderCompleted, StockDecremented
-from infra.bus import ACK_WAIT_SECONDS, JetStream
-from infra.nats_client import SturdyClient
-from infra.ports import Delivery, Outgoing
 from payment.reactions import reactions
 from saga import envelope
 from tests.chassis.conftest import NatsServer

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, text
 
-from infra import database as module
-from infra.database import Database
+from chassis.storage import database as module
+from chassis.storage.database import Database
 from saga.errors import ConfigurationError, Outage
 
 

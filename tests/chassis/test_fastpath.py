@@ -12,11 +12,11 @@ from litestar.di import Provide
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from infra import settings
-from infra.fastpath import FAST_PATH, FastPath
-from infra.reading import StrictRequest, refuse_null
-from infra.shapes import Body, OptionalKey, View
-from infra.web import to_response
+from chassis import settings
+from chassis.web.app import to_response
+from chassis.web.fast_path import FAST_PATH, FastPath
+from chassis.web.reading import StrictRequest, refuse_null
+from chassis.web.schemas import Body, OptionalKey, View
 from order.app import create_app
 from saga.errors import NotFound, RetryLater
 

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from infra import hot_stock
-from infra.hot_stock import Answer, HotStock, Verdict
+from chassis.redis import leases
+from chassis.redis.leases import Answer, HotStock, Verdict
 from tests.chassis.redis_server import RedisServer
 from tests.shop import until
 
@@ -68,7 +68,7 @@ async def test_a_lease_whose_order_never_came_to_be_expires(
     gate: HotStock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await heated(gate, cake=1)
-    monkeypatch.setattr(hot_stock, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.2)
     assert await gate.lease("lost", {CAKE: 1}) == LEASED
     monkeypatch.undo()
     assert (await gate.lease("next", {CAKE: 1})).verdict is Verdict.SOLD_OUT

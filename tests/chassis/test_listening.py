@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from nats.errors import NoRespondersError
 
+from chassis.broker.jetstream import JetStream
+from chassis.ports import START, Outgoing
 from events.contract import OrderCancelRequested, OrderCompleted
-from infra.bus import JetStream
-from infra.ports import START, Outgoing
 from payment.reactions import reactions
 from saga import envelope
 from saga.errors import RetryLater

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
+from chassis.processing import mailbox as mailbox_module
+from chassis.processing.linger import Pace
+from chassis.processing.mailbox import ATTEMPTS, WORTH_A_BATCH, Mailbox
+from chassis.processing.messages import Declined, Done, Heard, Message, Outcome, Raised
 from events.contract import FailReason, PaymentFailed
-from infra import mailbox as mailbox_module
-from infra.mailbox import ATTEMPTS, WORTH_A_BATCH, Mailbox
-from infra.messages import Declined, Done, Heard, Message, Outcome, Raised
-from infra.pace import Pace
 from saga import envelope
 from saga.errors import NotFound, Outage, RetryLater
 from tests.chassis.deliveries import Delivered

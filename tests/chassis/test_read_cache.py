@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from infra.read_cache import KEPT_SECONDS, MOST_KEPT, ReadCache, Source
+from chassis.redis.read_cache import KEPT_SECONDS, MOST_KEPT, ReadCache, Source
 from saga.errors import NotFound
 from tests.chassis.redis_server import RedisServer
 from tests.shop import until

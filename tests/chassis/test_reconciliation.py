@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import pytest
 
+from chassis.broker.jetstream import JetStream, stream_config
+from chassis.outbox.reconciliation import Reconciler
+from chassis.outbox.relay import Relay
+from chassis.storage.database import Database
 from events.contract import CATALOG, SAGA, ProductChanged, ProductStatus
-from infra.bus import JetStream, stream_config
-from infra.database import Database
-from infra.outbox import Relay
-from infra.reconciliation import Reconciler
 from saga import envelope
 from tests.chassis.conftest import NatsServer
 from tests.chassis.test_relay import all_published, events, relay, store, stream
@@ -158,7 +158,7 @@ async def test_what_the_stream_has_aged_out_is_not_lost(
 async def test_the_loop_notices_by_itself(
     database: Database, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.reconciliation.CHECK_SECONDS", 0.1)
+    monkeypatch.setattr("chassis.outbox.reconciliation.CHECK_SECONDS", 0.1)
     async with reconciled(database, nats_server.url) as (running, reconciler):
         ids = await publish(database, running, 5)
         await nats_server.stop()

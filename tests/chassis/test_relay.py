@@ -12,12 +12,12 @@ import nats
 import pytest
 from sqlalchemy import insert, select
 
+from chassis.broker.jetstream import JetStream
+from chassis.outbox.relay import CLAIM_SECONDS, Relay, note
+from chassis.ports import Clock, Delivery, system_clock
+from chassis.storage import tables
+from chassis.storage.database import Database
 from events.contract import FailReason, PaymentFailed
-from infra import tables
-from infra.bus import JetStream
-from infra.database import Database
-from infra.outbox import CLAIM_SECONDS, Relay, note
-from infra.ports import Clock, Delivery, system_clock
 from payment.reactions import reactions
 from saga import envelope
 from saga.errors import Outage

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
+from chassis.processing.messages import Heard
+from chassis.service import Service
 from events.contract import FailReason, PaymentFailed
-from infra.messages import Heard
-from infra.service import Service
 from saga import envelope
 from tests.chassis.deliveries import Delivered
 

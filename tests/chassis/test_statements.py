@@ -27,13 +27,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DataError, IntegrityError
 
+from chassis.outbox import reconciliation, relay, retransmission
+from chassis.processing import batch
+from chassis.processing.batch import Participant
+from chassis.storage import tables
+from chassis.storage.database import Database
+from chassis.storage.mapping import Mapped
+from chassis.storage.statements import Statement, adding, among, inserting, inserting_new, updating
+from chassis.storage.tables import Json, Time, one_of
 from coupon.app import participant as coupon
-from infra import batch, outbox, reconciliation, repetition, tables
-from infra.batch import Participant
-from infra.database import Database
-from infra.mapping import Mapped
-from infra.statements import Statement, adding, among, inserting, inserting_new, updating
-from infra.tables import Json, Time, one_of
 from order.app import participant as order
 from payment.app import participant as payment
 from product.app import participant as product
@@ -149,7 +151,7 @@ async def test_two_instances_may_ask_about_an_order_for_the_first_time(database:
     await database.create(tables.metadata)
     rows = [(1, NOW, "01a202d7-5cd1-7393-98b9-3bda1a9d1045")]
     for _ in range(2):
-        await database.run(lambda connection: repetition._asked_first.run(connection, rows))
+        await database.run(lambda connection: retransmission._asked_first.run(connection, rows))
     count = select(func.count()).select_from(tables.repeats)
     assert await database.run(lambda connection: connection.scalar(count)) == 1
     await database.close()
@@ -272,14 +274,14 @@ def _scans_a_table(step: str) -> bool:
 def _statements(service: Participant[Any]) -> Iterator[Statement]:
     """Those of the service's store and of the chassis."""
     store = sys.modules[service.load.__module__]
-    for found in {**vars(store), **vars(batch), **vars(outbox), **vars(repetition)}.values():
+    for found in {**vars(store), **vars(batch), **vars(relay), **vars(retransmission)}.values():
         if isinstance(found, Statement):
             yield found
         elif isinstance(found, Mapped):
             yield found._update
             yield found._loading_by(found._key[0])
     yield from reconciliation._pages.values()
-    yield repetition._waiting(service.order_rows, service.unsettled)
+    yield retransmission._waiting(service.order_rows, service.unsettled)
 
 
 @given(st.datetimes(timezones=st.timezones()))

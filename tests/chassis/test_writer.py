@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from infra.writer import WritingThread
+from chassis.storage.writer import WritingThread
 
 
 async def test_work_is_done_in_turn_in_one_other_thread() -> None:

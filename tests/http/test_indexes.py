@@ -12,9 +12,9 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from sqlalchemy import event
 
-from infra import settings
-from infra.service import Service
-from infra.settings import Settings
+from chassis import settings
+from chassis.service import Service
+from chassis.settings import Settings
 from tests.stack import SERVICES
 
 APPS: dict[str, Callable[[Settings], Litestar]] = {

@@ -11,7 +11,7 @@ COMPLETES = """order = orders.in_state(event.order_id, *OPEN)
     if order is None:
         return None
     order = order.completed"""
-BATCH, OUTBOX = "infra/batch.py", "infra/outbox.py"
+BATCH, OUTBOX = "chassis/processing/batch.py", "chassis/outbox/relay.py"
 
 MUTANTS = (
     *queues.MUTANTS,
@@ -212,21 +212,21 @@ MUTANTS = (
     ),
     tests(
         "a batch that everybody has left is committed all the same",
-        "infra/mailbox.py",
+        "chassis/processing/mailbox.py",
         "while batch:",
         "while True:",
         "tests/chassis/test_mailbox.py",
     ),
     tests(
         "a service stops before it has acknowledged what it committed",
-        "infra/mailbox.py",
+        "chassis/processing/mailbox.py",
         "        await self._done.join()\n",
         "",
         "tests/chassis/test_mailbox.py",
     ),
     tests(
         "a list of keys is not looked up in the index",
-        "infra/statements.py",
+        "chassis/storage/statements.py",
         "        return self\n",
         "        return super().self_group(against)\n",
         "tests/chassis/test_statements.py",
@@ -240,7 +240,7 @@ MUTANTS = (
     ),
     tests(
         "sales take the place of those that were counted before",
-        "infra/statements.py",
+        "chassis/storage/statements.py",
         "table.c[name] + new.excluded[name]",
         "new.excluded[name]",
         "tests/test_ranking.py",
@@ -256,14 +256,14 @@ MUTANTS = (
     ),
     tests(
         "product's word does not end the leases of what it has decided",
-        "infra/lua/renew.lua",
+        "chassis/redis/lua/renew.lua",
         "for i = 3, #ARGV do",
         "for i = #ARGV + 1, #ARGV do",
         "tests/chassis/test_hot_stock.py",
     ),
     tests(
         "a lease never expires",
-        "infra/lua/lease.lua",
+        "chassis/redis/lua/lease.lua",
         "'-inf', now)",
         "'-inf', 0)",
         "tests/chassis/test_hot_stock.py",
@@ -314,28 +314,28 @@ MUTANTS = (
     ),
     tests(
         "a lost broker store is not noticed",
-        "infra/reconciliation.py",
+        "chassis/outbox/reconciliation.py",
         "return await self._broker.event_at(stream, row.sequence) == row.event_id",
         "return True",
         "tests/chassis/test_reconciliation.py",
     ),
     tests(
         "one event that stands by chance passes for the whole stream",
-        "infra/reconciliation.py",
+        "chassis/outbox/reconciliation.py",
         "WITNESSES if anew or not earlier else 1",
         "1 if earlier else WITNESSES",
         "tests/chassis/test_reconciliation.py",
     ),
     tests(
         "the acknowledgement before the commit",
-        "infra/service.py",
+        "chassis/service.py",
         "        heard = Heard(delivery)\n",
         "        await delivery.ack()\n        heard = Heard(delivery)\n",
         "tests/chassis/test_service.py",
     ),
     tests(
         "the event is published before the commit",
-        "infra/service.py",
+        "chassis/service.py",
         "            return batch.run(connection, messages)\n",
         "            outcomes = batch.run(connection, messages)\n"
         "            self.relay.offer(batch._said)\n            return outcomes\n",
@@ -359,7 +359,7 @@ MUTANTS = (
     ),
     tests(
         "nobody asks again",
-        "infra/repetition.py",
+        "chassis/outbox/retransmission.py",
         "            if self._idle():\n",
         "            if False:\n",
         "tests/saga/test_repetition.py",
@@ -368,7 +368,7 @@ MUTANTS = (
     ),
     tests(
         "nobody answers a repeat",
-        "infra/service.py",
+        "chassis/service.py",
         "if message.opened and message.opened.is_repeat and not outcome.said:",
         "if False:",
         "tests/saga/test_repetition.py",
@@ -384,7 +384,7 @@ MUTANTS = (
     ),
     tests(
         "listening counts as begun before the broker knows of it",
-        "infra/nats_client.py",
+        "chassis/broker/nats_client.py",
         "self._pending.append(PING_PROTO)",
         "self._transport.write(PING_PROTO)",
         "tests/chassis/test_bus.py",

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
-from infra.nats_client import SturdyClient
+from chassis.broker.nats_client import SturdyClient
 from infra.stack import passwords
 from saga.choreography.permissions import inbox_prefix
 from tests.shop import SERVICES, Json, Shop, until

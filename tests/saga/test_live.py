@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from infra.run import GRACE_SECONDS
+from chassis.run import GRACE_SECONDS
 from tests.instances import second_instances
 from tests.saga.live import followed, following, listeners, said_again, subscriptions
 from tests.saga.stream import publish, written_by_hand

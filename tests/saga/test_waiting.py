@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from infra.reconciliation import CHECK_SECONDS
+from chassis.outbox.reconciliation import CHECK_SECONDS
 from tests.books import found_wrong
 from tests.shop import Opened, Shop, order, running_stack, until
 from tests.waiting import brings, every_unit_goes_to_the_next, finished, queue, waits

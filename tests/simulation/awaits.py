@@ -17,12 +17,12 @@ from tests.simulation.loop import Life
 
 _ROOT = Path(infra.__file__).parent.parent
 SIMULATED = (
-    "infra/errands.py",
-    "infra/mailbox.py",
-    "infra/outbox.py",
-    "infra/reconciliation.py",
-    "infra/repetition.py",
-    "infra/service.py",
+    "chassis/processing/external_calls.py",
+    "chassis/processing/mailbox.py",
+    "chassis/outbox/relay.py",
+    "chassis/outbox/reconciliation.py",
+    "chassis/outbox/retransmission.py",
+    "chassis/service.py",
 )
 """The chassis. What is at its edges (HTTP, drivers) is real in `make chaos`, and not here."""
 

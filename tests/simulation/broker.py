@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from infra.bus import ACK_WAIT_SECONDS, DUPLICATE_WINDOW_SECONDS
-from infra.ports import Outgoing, Place, Receiver
+from chassis.broker.jetstream import ACK_WAIT_SECONDS, DUPLICATE_WINDOW_SECONDS
+from chassis.ports import Outgoing, Place, Receiver
 from saga.envelope import EVENT_ID, MESSAGE_ID
 from saga.errors import BrokerAway, Outage
 from saga.reactions import Reactions

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, MetaData, Result, create_engine
 from sqlalchemy.pool import StaticPool
 
-from infra import tables
-from infra.database import Database
+from chassis.storage import tables
+from chassis.storage.database import Database
 from saga.errors import Outage, RetryLater
 from tests.simulation.loop import LIFE, Killed
 

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from chassis.ports import Ports
+from chassis.processing.batch import Participant
+from chassis.processing.messages import Done, IdempotencyKey
+from chassis.service import Service
+from chassis.settings import Settings, from_environment
 from coupon.app import participant as coupon
-from infra.batch import Participant
-from infra.messages import Done, IdempotencyKey
-from infra.ports import Ports
-from infra.service import Service
-from infra.settings import Settings, from_environment
 from order.app import participant as order
 from payment.app import participant as payment
 from product.app import participant as product

@@ -16,9 +16,9 @@ from uuid import UUID
 
 import msgspec
 
+from chassis.processing.messages import Done, IdempotencyKey
 from coupon.domain import DefineCoupon, DiscountType, IssueCoupon
 from events.contract import OnShortage, PaymentMethod
-from infra.messages import Done, IdempotencyKey
 from order.domain import CancelOrder, PlaceOrder, WantedLine
 from payment.domain import BeginTopUp, ChargeWallet, OpenWallet
 from product.domain import BookStock, ChangeProduct, CreateProduct
@@ -116,7 +116,7 @@ class _Schedule:
         self._violations: list[str] = []
 
     async def run(self) -> Outcome:
-        with patch("infra.service._stop_if_broken", self._broken):
+        with patch("chassis.service._stop_if_broken", self._broken):
             return await self._run()
 
     def _broken(self, loop: asyncio.Task[None]) -> None:

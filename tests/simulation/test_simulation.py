@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from infra.batch import Batch
-from infra.messages import Heard
-from infra.repetition import Repeater
-from infra.service import Service
+from chassis.outbox.retransmission import Repeater
+from chassis.processing.batch import Batch
+from chassis.processing.messages import Heard
+from chassis.service import Service
 from tests.simulation import schedule
 from tests.simulation.schedule import Outcome, run, silence
 
@@ -45,7 +45,7 @@ def test_a_seed_replays_exactly() -> None:
 def test_without_repeats_an_order_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Repeater, "_overdue", lambda *_: [])
     monkeypatch.setattr(Service, "_verify", _nothing)
-    monkeypatch.setattr("infra.reconciliation.Reconciler.check_all", _nothing)
+    monkeypatch.setattr("chassis.outbox.reconciliation.Reconciler.check_all", _nothing)
     assert first_failure() is not None
 
 

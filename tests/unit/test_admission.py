@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from infra.admission import Admission
+from chassis.web.load_shedding import Admission
 
 STEP_SECONDS = 0.01
 

@@ -11,7 +11,7 @@ import pytest
 from litestar import Litestar
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
 
-from infra import settings
+from chassis import settings
 from saga.choreography.graph import PARTICIPANTS
 from tests.http.routes import ROUTES
 from tests.shop import ROOT

@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.ports import new_id
+from chassis.ports import new_id
 from saga import ids
 
 TIMES = st.integers(0, 2**48 - 1)

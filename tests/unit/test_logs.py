@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infra import logs
+from chassis.observability import logs
 from tests.shop import until
 
 LOG = logging.Logger("tests.lines", logging.INFO)  # noqa: LOG001 - pytest listens to the tree's

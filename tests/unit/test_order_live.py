@@ -8,6 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from chassis.broker.jetstream import STREAM_MAX_AGE_SECONDS
+from chassis.ports import START, Outgoing, Place
+from chassis.settings import from_environment
 from events.contract import (
     Event,
     OrderCancelled,
@@ -16,9 +19,6 @@ from events.contract import (
     OrderFailed,
     PaymentRefundFailed,
 )
-from infra.bus import STREAM_MAX_AGE_SECONDS
-from infra.ports import START, Outgoing, Place
-from infra.settings import from_environment
 from order import store
 from order.domain import Order, OrderState
 from order.live import Listener, Live

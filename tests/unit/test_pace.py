@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.pace import LONGEST_REST_SECONDS, SHARE, SLACK_SECONDS, Pace
+from chassis.processing.linger import LONGEST_REST_SECONDS, SHARE, SLACK_SECONDS, Pace
 
 BATCH_SECONDS = 0.002
 BATCHES = 100

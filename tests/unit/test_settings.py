@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.database import Database
-from infra.settings import from_environment
+from chassis.settings import from_environment
+from chassis.storage.database import Database
 from saga.errors import ConfigurationError
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from infra import settings
+from chassis import settings
 from infra.stack import config
 from infra.stack.audit import (
     card_payments,

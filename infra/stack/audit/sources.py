@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra import settings
+from chassis import settings
 from infra.stack.audit.findings import CannotRead
 from infra.stack.config import SERVICES, Stack
 from saga.errors import ConfigurationError

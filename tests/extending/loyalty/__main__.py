@@ -1,6 +1,6 @@
 """`python -m loyalty`: run one instance of the loyalty service."""
 
-from infra.run import main
+from chassis.run import main
 from loyalty.app import create_app
 
 main("loyalty", create_app)

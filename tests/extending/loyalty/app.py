@@ -2,11 +2,11 @@
 
 from litestar import Litestar
 
-from infra import web
-from infra.batch import Participant
-from infra.ports import REAL, Ports
-from infra.service import Service
-from infra.settings import Settings
+from chassis.ports import REAL, Ports
+from chassis.processing.batch import Participant
+from chassis.service import Service
+from chassis.settings import Settings
+from chassis.web import app
 from loyalty import store
 from loyalty.domain import UNSETTLED, Rewards
 from loyalty.reactions import reactions
@@ -24,6 +24,6 @@ participant: Participant[Rewards] = Participant(
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     service = Service(participant, settings, ports)
-    return web.build(
+    return app.build(
         service, ROUTES, title="loyalty", description="Points that customers get for their orders."
     )

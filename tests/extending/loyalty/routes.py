@@ -6,8 +6,8 @@ from uuid import UUID
 from litestar import Controller, get
 from litestar.params import PathParameter
 
-from infra.service import Service
-from infra.shapes import View, refusals
+from chassis.service import Service
+from chassis.web.schemas import View, refusals
 from loyalty import store
 from loyalty.domain import Rewards
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infra.mapping import Mapped
-from infra.tables import Time, Uuid, one_of
+from chassis.storage.mapping import Mapped
+from chassis.storage.tables import Time, Uuid, one_of
 from loyalty.domain import Reward, Rewards, RewardState
 from saga.unit_of_work import values_of
 

@@ -21,10 +21,10 @@ import msgspec
 from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infra.database import Database
-from infra.ports import Broker, Clock, Outgoing
-from infra.statements import Statement, updating
-from infra.tables import outbox
+from chassis.ports import Broker, Clock, Outgoing
+from chassis.storage.database import Database
+from chassis.storage.statements import Statement, updating
+from chassis.storage.tables import outbox
 from saga import envelope
 from saga.envelope import Sealed
 from saga.errors import Outage

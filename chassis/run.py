@@ -9,9 +9,10 @@ from contextlib import suppress
 import uvicorn
 from litestar import Litestar
 
-from infra import logs, settings
-from infra.fastpath import FastPath
-from infra.settings import Settings
+from chassis import settings
+from chassis.observability import logs
+from chassis.settings import Settings
+from chassis.web.fast_path import FastPath
 from saga.errors import ConfigurationError
 
 GRACE_SECONDS = 10

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from infra.database import Database
+from chassis.storage.database import Database
 from saga import ids
 
 Clock = Callable[[], datetime]

@@ -14,20 +14,22 @@ from typing import Any, Generic, Protocol, TypeVar
 from sqlalchemy import Connection, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.broker.jetstream import ACK_WAIT_SECONDS, JetStream
+from chassis.observability import metrics
+from chassis.observability.logs import EACH, about
+from chassis.outbox.reconciliation import Reconciler
+from chassis.outbox.relay import Relay, note
+from chassis.outbox.retransmission import Repeater
+from chassis.ports import CarryOut, Delivery, Ports
+from chassis.processing import dead_letters
+from chassis.processing.batch import Batch, Participant, W, W_contra
+from chassis.processing.external_calls import NOWHERE, Errands
+from chassis.processing.mailbox import LARGEST_BATCH, Mailbox
+from chassis.processing.messages import Done, Heard, IdempotencyKey, Message, Outcome
+from chassis.processing.timers import Timer
+from chassis.settings import Settings
+from chassis.storage import tables
 from events.contract import SAGA
-from infra import deadletters, metrics, tables
-from infra.batch import Batch, Participant, W, W_contra
-from infra.bus import ACK_WAIT_SECONDS, JetStream
-from infra.errands import NOWHERE, Errands
-from infra.logs import EACH, about
-from infra.mailbox import LARGEST_BATCH, Mailbox
-from infra.messages import Done, Heard, IdempotencyKey, Message, Outcome
-from infra.outbox import Relay, note
-from infra.ports import CarryOut, Delivery, Ports
-from infra.reconciliation import Reconciler
-from infra.repetition import Repeater
-from infra.settings import Settings
-from infra.timers import Timer
 from saga.errors import Outage, RetryLater
 
 log = logging.getLogger(__name__)
@@ -205,15 +207,15 @@ class Service(Generic[W]):
     async def redrive(self, letter_id: int) -> bool:
         """Put a dead letter into the mailbox once more. False when there is none of this id."""
         async with self.reading() as connection:
-            row = await deadletters.find(connection, letter_id)
+            row = await dead_letters.find(connection, letter_id)
         if row is None:
             return False
 
         async def note_it() -> None:
             now = self.clock()
-            await self.database.run(lambda db: deadletters.mark_redriven(db, letter_id, now))
+            await self.database.run(lambda db: dead_letters.mark_redriven(db, letter_id, now))
 
-        await self._receive(deadletters.Redelivery(row, note_it))
+        await self._receive(dead_letters.Redelivery(row, note_it))
         return True
 
     async def _verify(self) -> None:

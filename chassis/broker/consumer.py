@@ -15,8 +15,8 @@ from contextlib import suppress
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from infra.nats_client import SturdyClient
-from infra.ports import Receiver
+from chassis.broker.nats_client import SturdyClient
+from chassis.ports import Receiver
 
 log = logging.getLogger(__name__)
 

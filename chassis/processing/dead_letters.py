@@ -14,9 +14,9 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infra.messages import Heard, Verdict
-from infra.ports import Delivery
-from infra.tables import dead_letters
+from chassis.ports import Delivery
+from chassis.processing.messages import Heard, Verdict
+from chassis.storage.tables import dead_letters
 from saga.errors import Outage
 
 log = logging.getLogger(__name__)

@@ -38,11 +38,11 @@ from sqlalchemy import (
     update,
 )
 
+from chassis.ports import Broker, Clock
+from chassis.storage.database import Database
+from chassis.storage.statements import Statement
+from chassis.storage.tables import outbox
 from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
-from infra.database import Database
-from infra.ports import Broker, Clock
-from infra.statements import Statement
-from infra.tables import outbox
 from saga.errors import BrokerAway, Outage
 
 log = logging.getLogger(__name__)

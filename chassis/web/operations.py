@@ -11,12 +11,12 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import PathParameter, QueryParameter
 from sqlalchemy import select
 
-from infra import deadletters
-from infra.deadletters import DeadLetter
-from infra.outbox import backlog
-from infra.service import Service
-from infra.shapes import Page, Size, View, refusals
-from infra.tables import in_states, outbox
+from chassis.outbox.relay import backlog
+from chassis.processing import dead_letters
+from chassis.processing.dead_letters import DeadLetter
+from chassis.service import Service
+from chassis.storage.tables import in_states, outbox
+from chassis.web.schemas import Page, Size, View, refusals
 from saga.errors import NotFound, Unauthorized
 
 MOST_ROWS = 1000
@@ -82,7 +82,7 @@ class Operations(Controller):
         self, service: Service[Any], page: Page = 0, size: Size = 20
     ) -> DeadLetters:
         async with service.reading() as connection:
-            items, total = await deadletters.page(connection, offset=page * size, size=size)
+            items, total = await dead_letters.page(connection, offset=page * size, size=size)
         return DeadLetters(items=items, page=page, size=size, total=total)
 
     @post(

@@ -13,8 +13,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from chassis.ports import Outgoing
 from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
-from infra.ports import Outgoing
 from saga.envelope import MESSAGE_ID
 
 log = logging.getLogger(__name__)

@@ -19,12 +19,12 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
+from chassis.broker.consumer import Puller
+from chassis.broker.nats_client import SturdyClient
+from chassis.broker.publisher import Publisher
+from chassis.broker.wakeups import Listeners
+from chassis.ports import START, Outgoing, Place, Receiver
 from events.contract import NEWEST_ONLY, SAGA, SUBJECT_PREFIX, Event
-from infra.listening import Listeners
-from infra.nats_client import SturdyClient
-from infra.ports import START, Outgoing, Place, Receiver
-from infra.publishing import Publisher
-from infra.pulling import Puller
 from saga.choreography.permissions import inbox_prefix
 from saga.envelope import EVENT_ID, subject_of
 from saga.errors import BrokerAway, Outage, RetryLater

@@ -12,8 +12,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
-from infra.messages import Done
-from infra.ports import CarryOut
+from chassis.ports import CarryOut
+from chassis.processing.messages import Done
 from saga.errors import Outage, RetryLater
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """The one transaction of a batch: load, react, save, with inbox, outbox and idempotency keys.
 
-Everything here is synchronous (`infra/database.py` says where it runs). All of a batch is committed
+Everything here is synchronous (`chassis/storage/database.py` says where it runs). All of a batch is committed
 together or not at all; within it each message stands alone: one that raises or is refused leaves no
 trace.
 """
@@ -12,11 +12,12 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 from sqlalchemy import Connection, MetaData, Table, select
 
-from infra import deadletters, tables
-from infra.mapping import Mapped
-from infra.messages import Call, Declined, Done, Heard, Message, Outcome, Raised
-from infra.statements import Statement, among, inserting
-from infra.timers import Timer
+from chassis.processing import dead_letters
+from chassis.processing.messages import Call, Declined, Done, Heard, Message, Outcome, Raised
+from chassis.processing.timers import Timer
+from chassis.storage import tables
+from chassis.storage.mapping import Mapped
+from chassis.storage.statements import Statement, among, inserting
 from saga import envelope
 from saga.errors import KeyReused, Refused
 from saga.reactions import Reactions
@@ -190,7 +191,7 @@ class Batch(Generic[W]):
             _say.run(connection, (msgspec.structs.astuple(each) + claim for each in self._said))
         condemned = [m for m in messages if isinstance(m, Heard) and m.verdict is not None]
         if condemned:
-            deadletters.store(connection, condemned, self._now)
+            dead_letters.store(connection, condemned, self._now)
 
 
 def _already_in_inbox(connection: Connection, messages: Sequence[Message]) -> set[str]:

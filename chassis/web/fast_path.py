@@ -25,8 +25,8 @@ from litestar.types import (
     Send,
 )
 
-from infra.reading import StrictRequest
-from infra.web import to_response
+from chassis.web.app import to_response
+from chassis.web.reading import StrictRequest
 
 FAST_PATH = {"fast_path": True}
 """The `opt` of a route that takes a JSON body, optional headers and the service, and answers with a

@@ -30,7 +30,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from infra.writer import WritingThread
+from chassis.storage.writer import WritingThread
 from saga.errors import ConfigurationError, Outage, RetryLater
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """Structs as rows, rows as structs: a table, and a struct whose fields are named as its columns.
 
-A batch loads and writes by statements that are compiled once (`infra/statements.py`). What the HTTP
+A batch loads and writes by statements that are compiled once (`chassis/storage/statements.py`). What the HTTP
 routes read is put together for each request.
 """
 
@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infra.statements import Statement, among, inserting, updating
+from chassis.storage.statements import Statement, among, inserting, updating
 from saga.unit_of_work import K, R, Rows
 
 

@@ -10,9 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra import metrics
-from infra.outbox import backlog
-from infra.service import Service
+from chassis.observability import metrics
+from chassis.outbox.relay import backlog
+from chassis.service import Service
 from saga.errors import RetryLater
 
 OLDEST_OUTBOX_SECONDS = 30

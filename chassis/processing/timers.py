@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infra.settings import Settings
+from chassis.settings import Settings
 
 
 class Find(Protocol):

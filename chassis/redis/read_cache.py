@@ -19,7 +19,7 @@ from circuitbreaker import CircuitBreaker, CircuitBreakerError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from infra import metrics
+from chassis.observability import metrics
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from infra.ports import Delivery
+from chassis.ports import Delivery
 from saga import envelope
 from saga.envelope import Opened, Sealed, Unreadable
 from saga.errors import Refused

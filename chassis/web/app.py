@@ -23,12 +23,12 @@ from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler, Middleware
 
-from infra import examples, health, ops
-from infra.messages import IdempotencyKey
-from infra.reading import StrictRequest, refuse_null
-from infra.request_metrics import RequestMetrics
-from infra.service import Service
-from infra.shapes import Body, Error
+from chassis.processing.messages import IdempotencyKey
+from chassis.service import Service
+from chassis.web import examples, health, operations
+from chassis.web.reading import StrictRequest, refuse_null
+from chassis.web.request_metrics import RequestMetrics
+from chassis.web.schemas import Body, Error
 from saga.errors import Invalid, RetryLater, ShopError, Unauthorized
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def build(
     provided = Provide(lambda: service, sync_to_thread=False, use_cache=True)
     app = Litestar(
         [
-            Router("/api/v1", route_handlers=[*routes, *ops.ROUTES]),
+            Router("/api/v1", route_handlers=[*routes, *operations.ROUTES]),
             *health.ROUTES,
             create_static_files_router(path="/schema-assets", directories=[_assets()]),
         ],

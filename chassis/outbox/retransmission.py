@@ -22,12 +22,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table, bindparam, func, or_, select
 
-from infra import metrics
-from infra.batch import Participant
-from infra.database import Database
-from infra.ports import Broker, Clock, Outgoing
-from infra.statements import Statement, among, inserting_new, updating
-from infra.tables import in_states, outbox, repeats
+from chassis.observability import metrics
+from chassis.ports import Broker, Clock, Outgoing
+from chassis.processing.batch import Participant
+from chassis.storage.database import Database
+from chassis.storage.statements import Statement, among, inserting_new, updating
+from chassis.storage.tables import in_states, outbox, repeats
 from saga import envelope
 from saga.envelope import Opened, Sealed
 from saga.errors import Outage

@@ -1,0 +1,1 @@
+"""Runs a participant of any choreography on NATS JetStream, SQL, Redis and HTTP."""

@@ -1,0 +1,1 @@
+"""The connection to NATS JetStream: streams, consumers, publishing, notifications."""

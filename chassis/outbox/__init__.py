@@ -1,0 +1,1 @@
+"""Publishing what was committed: relay, reconciliation and retransmission."""

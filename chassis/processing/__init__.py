@@ -1,0 +1,1 @@
+"""From a delivered message or a client's command to its commit."""

@@ -1,0 +1,1 @@
+"""A service's database: its writer, its readers, statements and tables."""
