@@ -91,7 +91,7 @@ redrive: $(VENV)/.installed-runtime ## send dead letters again: SERVICE=... ID=<
 	@$(STACK) redrive $(SERVICE) $(ID)
 
 audit: $(VENV)/.installed-runtime ## check that money, stock and coupons add up
-	@$(PY) -m infra.stack.audit
+	@$(PY) -m ops.audit
 
 choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the broker's permissions from the code
 	@$(PY) -m saga.choreography

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.stack.audit import Discrepancy, audit
+from ops.audit import Discrepancy, audit
 from tests.shop import SERVICES, Opened, Shop, order, run_stack
 
 Names = dict[str, str]

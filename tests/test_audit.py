@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from infra.stack.audit import (
+from ops.audit import (
     CannotRead,
     audit,
     card_payments,
@@ -52,7 +52,7 @@ def run_audit(
     environment: Mapping[str, str], *words: str, **more: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "infra.stack.audit", "--quiet-seconds", "0", *words],
+        [sys.executable, "-m", "ops.audit", "--quiet-seconds", "0", *words],
         cwd=ROOT,
         env=dict(environment) | more,
         capture_output=True,

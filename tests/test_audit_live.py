@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infra.stack.audit import coupons, delivery, inspect, orders, stock, wallets
+from ops.audit import coupons, delivery, inspect, orders, stock, wallets
 from tests.books import found_wrong, make_orders, settled, stop_services
 from tests.postgres import create_database, program, running_postgres
 from tests.shop import COFFEE, RICH, ROOT, SERVICES, Shop, order, running_stack, until

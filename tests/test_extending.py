@@ -117,7 +117,7 @@ async def test_a_service_joins_without_a_change_in_any_other(
         assert (await shop.get("loyalty", f"/api/v1/points/{pauper}"))["points"] == 0
         assert await shop.dead_letters("loyalty") == []
         await shop.quiet()
-    audit = (sys.executable, "-m", "infra.stack.audit", "--quiet-seconds", "0")
+    audit = (sys.executable, "-m", "ops.audit", "--quiet-seconds", "0")
     await asyncio.to_thread(run, copy, *audit, environment=environment)
 
 

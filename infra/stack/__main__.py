@@ -165,19 +165,19 @@ def _logs(arguments: argparse.Namespace) -> None:
 
 
 def _trace(arguments: argparse.Namespace) -> None:
-    from infra.stack import trace
+    from ops import trace
 
     trace.show(_running(), arguments.order, _console)
 
 
 def _dlq(_: argparse.Namespace) -> None:
-    from infra.stack import dead_letters
+    from ops import dead_letters
 
     dead_letters.show(_running(), _console)
 
 
 def _redrive(arguments: argparse.Namespace) -> None:
-    from infra.stack import dead_letters
+    from ops import dead_letters
 
     dead_letters.redrive(_running(), arguments.service, arguments.letter, _console)
 

@@ -8,8 +8,8 @@ from time import monotonic
 
 import msgspec
 
-from infra.stack.audit import Discrepancy
 from infra.stack.config import SIMULATORS
+from ops.audit import Discrepancy
 from tests.books import found_wrong
 from tests.chaos.faults import FAULTS, command
 from tests.chaos.shoppers import Shoppers

@@ -1,6 +1,6 @@
 """Lies about what was said, heard and sent."""
 
-from infra.stack.audit import delivery, platform_deliveries
+from ops.audit import delivery, platform_deliveries
 from tests.lies.lie import Lie
 
 LIES = (

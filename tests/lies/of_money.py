@@ -1,6 +1,6 @@
 """Lies about money: wallets, top-ups, cards."""
 
-from infra.stack.audit import card_payments, wallets
+from ops.audit import card_payments, wallets
 from tests.lies.lie import Lie
 
 LIES = (

@@ -1,6 +1,6 @@
 """Lies about orders and their coupons."""
 
-from infra.stack.audit import coupons, orders
+from ops.audit import coupons, orders
 from tests.lies.lie import Lie
 
 LIES = (

@@ -1,6 +1,6 @@
 """Lies about stock, sales and queues."""
 
-from infra.stack.audit import sales, stock, waiting
+from ops.audit import sales, stock, waiting
 from tests.lies.lie import Lie
 
 LIES = (

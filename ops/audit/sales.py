@@ -4,8 +4,8 @@ from collections import Counter
 
 from sqlalchemy import Connection, text
 
-from infra.stack.audit.findings import Discrepancy, Question, Result, result
-from infra.stack.audit.orders import Orders
+from ops.audit.findings import Discrepancy, Question, Result, result
+from ops.audit.orders import Orders
 
 COUNTED = "sales: of each product as many units as completed orders have"
 BY_HOUR = "sales: a day is the sum of its hours"

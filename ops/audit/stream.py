@@ -11,8 +11,8 @@ from nats.js.errors import NotFoundError
 
 from events.contract import SUBJECT_PREFIX
 from infra.stack import broker
-from infra.stack.audit.findings import CannotRead
 from infra.stack.config import Stack
+from ops.audit.findings import CannotRead
 from saga.envelope import EVENT_ID
 
 _AT_ONCE = 1000

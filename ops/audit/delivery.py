@@ -7,9 +7,9 @@ import msgspec
 from sqlalchemy import text
 
 from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
-from infra.stack.audit.findings import Discrepancy, Result, result
-from infra.stack.audit.sources import Databases, moment
-from infra.stack.audit.stream import Contents, Floors
+from ops.audit.findings import Discrepancy, Result, result
+from ops.audit.sources import Databases, moment
+from ops.audit.stream import Contents, Floors
 from saga.choreography.graph import Choreography
 
 PUBLISHED = "events: each committed event is published"

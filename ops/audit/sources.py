@@ -11,8 +11,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import SQLAlchemyError
 
 from chassis import settings
-from infra.stack.audit.findings import CannotRead
 from infra.stack.config import SERVICES, Stack
+from ops.audit.findings import CannotRead
 from saga.errors import ConfigurationError
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from chassis import settings
 from infra.stack import config
-from infra.stack.audit import (
+from ops.audit import (
     card_payments,
     coupons,
     platform_deliveries,
@@ -18,10 +18,10 @@ from infra.stack.audit import (
     waiting,
     wallets,
 )
-from infra.stack.audit.delivery import Deliveries, Patience
-from infra.stack.audit.findings import CannotRead, Discrepancy, Report
-from infra.stack.audit.orders import Orders
-from infra.stack.audit.sources import databases
+from ops.audit.delivery import Deliveries, Patience
+from ops.audit.findings import CannotRead, Discrepancy, Report
+from ops.audit.orders import Orders
+from ops.audit.sources import databases
 from saga.choreography import graph
 from saga.errors import ConfigurationError
 

@@ -8,9 +8,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from infra.stack.audit.findings import CannotRead, Report
-from infra.stack.audit.inspection import LIMIT_SECONDS, QUIET_SECONDS, inspect
 from infra.stack.config import StackError
+from ops.audit.findings import CannotRead, Report
+from ops.audit.inspection import LIMIT_SECONDS, QUIET_SECONDS, inspect
 
 _MOST_SHOWN = 100
 
@@ -33,7 +33,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m infra.stack.audit",
+        prog="python -m ops.audit",
         description="Check that money, stock, coupons and events add up. Changes nothing.",
         epilog="Ends with 0 when all is clean, 1 when something is not, 2 when it can't tell.",
     )

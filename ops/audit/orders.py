@@ -6,9 +6,9 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, Row, text
 
-from infra.stack.audit.delivery import Deliveries, Patience, Said
-from infra.stack.audit.findings import Discrepancy, Result, result
-from infra.stack.audit.sources import Databases, moment
+from ops.audit.delivery import Deliveries, Patience, Said
+from ops.audit.findings import Discrepancy, Result, result
+from ops.audit.sources import Databases, moment
 from saga.choreography.graph import Choreography
 
 PAID = "orders: what was captured is what completed orders owe"

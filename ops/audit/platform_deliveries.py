@@ -11,10 +11,10 @@ import httpx
 import msgspec
 from sqlalchemy import Connection, text
 
-from infra.stack.audit.delivery import Patience
-from infra.stack.audit.findings import CannotRead, Discrepancy, Result, result
-from infra.stack.audit.orders import Order, Orders
 from infra.stack.config import Stack
+from ops.audit.delivery import Patience
+from ops.audit.findings import CannotRead, Discrepancy, Result, result
+from ops.audit.orders import Order, Orders
 
 OWED = "data platform: each completed order is there to be sent, and no other"
 ACCEPTED = "data platform: what was sent is in its statement, and nothing else is"

@@ -12,9 +12,9 @@ import httpx
 import msgspec
 from sqlalchemy import Connection, text
 
-from infra.stack.audit.delivery import Patience
-from infra.stack.audit.findings import CannotRead, Discrepancy, Result, result
 from infra.stack.config import Stack
+from ops.audit.delivery import Patience
+from ops.audit.findings import CannotRead, Discrepancy, Result, result
 
 CAPTURED = "gateway: what it has taken and kept is what payments and top-ups say"
 NOBODYS = "gateway: every charge is somebody's"

@@ -1,7 +1,7 @@
 """Do money, stock, coupons and events add up? Asked of the services' databases, the stream, and the
 statements of the payment gateway and the data platform.
 
-    python -m infra.stack.audit [--quiet-seconds 5] [--limit-seconds 60] [--json]
+    python -m ops.audit [--quiet-seconds 5] [--limit-seconds 60] [--json]
 
 It trusts nothing that it audits: it reads with SQL of its own and shares no code with the services
 but the choreography, which says who listens to what.
@@ -21,7 +21,7 @@ When everything is known to have ended, a test can ask for more: `quiet_seconds=
 takes whatever is still on its way for lost.
 """
 
-from infra.stack.audit.findings import CannotRead, Discrepancy, Report, Result
-from infra.stack.audit.inspection import audit, inspect
+from ops.audit.findings import CannotRead, Discrepancy, Report, Result
+from ops.audit.inspection import audit, inspect
 
 __all__ = ["CannotRead", "Discrepancy", "Report", "Result", "audit", "inspect"]

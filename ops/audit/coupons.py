@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from infra.stack.audit.findings import Question, Result
+from ops.audit.findings import Question, Result
 
 ISSUED = "coupons: as many issued as counted, none too many"
 ONE_ORDER = "coupons: each is held by at most one live order"

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from infra.stack.audit.findings import Question, Result
+from ops.audit.findings import Question, Result
 
 SUM = "wallets: the balance is the sum of the ledger"
 NEGATIVE = "wallets: never below zero"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 from sqlalchemy import Connection, Row, text
 
-from infra.stack.audit.findings import Discrepancy, Result, result
+from ops.audit.findings import Discrepancy, Result, result
 
 PLACED = "queues: each order that waits has its places, and nobody else has one"
 SERVED = "queues: nobody waits whose turn it is and whose stock is there"

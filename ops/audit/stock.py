@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 from sqlalchemy import Connection, text
 
-from infra.stack.audit.findings import Discrepancy, Question, Result, result
+from ops.audit.findings import Discrepancy, Question, Result, result
 
 SUM = "stock: what is available is the sum of the ledger"
 NEGATIVE = "stock: never below zero"

@@ -1,0 +1,1 @@
+"""What operators use: the audit, traces of orders, dead letters."""
