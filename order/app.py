@@ -8,13 +8,14 @@ from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.settings import Settings
 from chassis.web import app
-from order import cart_routes, hot_routes, live_routes, store
+from order import store
 from order.domain import UNSETTLED, Orders
-from order.door import Door
-from order.gate import Gate
+from order.hot_products import Gate
 from order.live import Live
+from order.load_shedding import Door
 from order.reactions import reactions
-from order.routes import ROUTES
+from order.routes import carts, hot_products, live
+from order.routes.orders import ROUTES
 
 participant: Participant[Orders] = Participant(
     reactions=reactions,
@@ -31,7 +32,7 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     parts = (Gate(settings), Door(settings), Live(settings))
     return app.build(
         Service(participant, settings, ports, parts=parts),
-        [*ROUTES, *cart_routes.ROUTES, *live_routes.ROUTES, *hot_routes.ROUTES],
+        [*ROUTES, *carts.ROUTES, *live.ROUTES, *hot_products.ROUTES],
         title="order",
         description="Orders: placing, following, listing and cancelling them; and carts.",
     )

@@ -173,7 +173,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What the order service knows of a product: its line in the price list.
 
     `sold_out`: there was none when product last said so; only product can refuse an order for it.
-    `hot`: so many want it that a gate stands in front of the database (`order/gate.py`).
+    `hot`: so many want it that a gate stands in front of the database (`order/hot_products.py`).
     """
 
     product_id: str

@@ -18,7 +18,7 @@ from chassis.settings import Settings
 from events.contract import OrderCancelled, OrderCompleted, OrderFailed, PaymentRefundFailed
 from order import store
 from order.domain import Order, Orders, OrderState
-from order.steps import Step, step_of
+from order.routes.steps import Step, step_of
 from saga import envelope
 from saga.errors import RetryLater
 

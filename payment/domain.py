@@ -19,7 +19,7 @@ from enum import StrEnum
 import msgspec
 
 from events.contract import FailReason, OrderTimedOut, PaymentMethod, StockDecremented
-from payment.errands import Action, Errand, Purpose
+from payment.external_calls import Action, Errand, Purpose
 from saga import ids
 from saga.errors import Conflict, NotFound
 from saga.unit_of_work import Ledger, Rows, WorkingSet

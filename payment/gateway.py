@@ -26,7 +26,7 @@ from tenacity import (
 from chassis.ports import CarryOut, Clock
 from chassis.settings import Settings
 from payment.domain import ERRAND_SECONDS, Payment, Stray
-from payment.errands import Action, Errand, GatewayDecided, Outcome, TopUpDecided
+from payment.external_calls import Action, Errand, GatewayDecided, Outcome, TopUpDecided
 from saga.errors import Outage
 
 log = logging.getLogger(__name__)

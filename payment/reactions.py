@@ -31,7 +31,7 @@ from payment.domain import (
     no_top_up,
     no_wallet,
 )
-from payment.errands import GatewayDecided, Outcome, TopUpDecided
+from payment.external_calls import GatewayDecided, Outcome, TopUpDecided
 from saga.envelope import id_of
 from saga.reactions import Answer, Reactions
 

@@ -8,12 +8,12 @@ from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.settings import Settings
 from chassis.web import app
-from product import history_routes, popular_routes, queue_routes, store, tables
+from product import store, tables
 from product.domain import SEED, UNSETTLED, Shelves
-from product.gate import Teller
+from product.hot_products import Teller
 from product.ranking import Rankings
 from product.reactions import reactions
-from product.routes import ROUTES, StockCache
+from product.routes.products import ROUTES, StockCache, popular, stock_history, waitlist
 
 participant: Participant[Shelves] = Participant(
     reactions=reactions,
@@ -31,7 +31,7 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     parts = (StockCache(settings.redis_url), Teller(settings), Rankings())
     return app.build(
         Service(participant, settings, ports, parts=parts),
-        [*ROUTES, *popular_routes.ROUTES, *history_routes.ROUTES, *queue_routes.ROUTES],
+        [*ROUTES, *popular.ROUTES, *stock_history.ROUTES, *waitlist.ROUTES],
         title="product",
         description="Products and prices, their stock, and its ledger.",
     )

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from infra.simulators import gateway as simulator
 from payment import gateway
-from payment.errands import Action, Errand, GatewayDecided, Outcome, Purpose, TopUpDecided
+from payment.external_calls import Action, Errand, GatewayDecided, Outcome, Purpose, TopUpDecided
 from saga.errors import Outage
 from tests.shop import free_port, until
 

@@ -7,7 +7,7 @@ from typing import Any
 from coupon.domain import HoldState as CouponState
 from order.domain import Order, OrderState, OrderStatus
 from payment.domain import PaymentState
-from payment.errands import Outcome
+from payment.external_calls import Outcome
 from product.domain import HoldState as StockState
 from tests.model.locals import Local
 from tests.model.outside import ChargeState, Outside

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from payment.errands import Action, Errand, GatewayDecided, Outcome
+from payment.external_calls import Action, Errand, GatewayDecided, Outcome
 
 
 class ChargeState(StrEnum):

@@ -191,7 +191,7 @@ MUTANTS = (
     ),
     tests(
         "one refund key for all attempts",
-        "payment/errands.py",
+        "payment/external_calls.py",
         'return f"{self.key}/refund/{self.attempt}"',
         'return f"{self.key}/refund"',
         "tests/test_gateway_client.py",
@@ -247,7 +247,7 @@ MUTANTS = (
     ),
     tests(
         "the lease of an order that was refused is not given back",
-        "order/gate.py",
+        "order/hot_products.py",
         "                await hot_stock.end([command.order_id], marker)\n",
         "                pass\n",
         "tests/saga/test_hot_products.py",

@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from enum import StrEnum
 
-from payment.errands import Action, Errand, GatewayDecided, Outcome, TopUpDecided
+from payment.external_calls import Action, Errand, GatewayDecided, Outcome, TopUpDecided
 from saga.errors import Outage
 
 LATENCY_SECONDS = 0.05

@@ -6,7 +6,7 @@ import msgspec
 
 from events.contract import Event
 from payment.domain import Wallets
-from payment.errands import Action, Errand, GatewayDecided, Outcome, TopUpDecided
+from payment.external_calls import Action, Errand, GatewayDecided, Outcome, TopUpDecided
 from payment.reactions import reactions
 from tests.unit.telling import tell
 

@@ -18,7 +18,7 @@ PURE = [
     "events",
     *sorted(f"events.{path.stem}" for path in (ROOT / "events").glob("[!_]*.py")),
     *(f"{service}.{name}" for service in SERVICES for name in ("domain", "reactions")),
-    "payment.errands",
+    "payment.external_calls",
     "product.sales",
 ]
 

@@ -18,7 +18,7 @@ from events.contract import (
     StockDecremented,
 )
 from payment.domain import ERRAND_SECONDS, Payment, ResumePayment, payment_id
-from payment.errands import Action, Errand, GatewayDecided, Outcome, Purpose
+from payment.external_calls import Action, Errand, GatewayDecided, Outcome, Purpose
 from payment.reactions import reactions
 from saga.envelope import id_of
 from tests.unit.telling import tell

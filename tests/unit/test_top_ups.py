@@ -15,7 +15,7 @@ from payment.domain import (
     TopUp,
     TopUpState,
 )
-from payment.errands import Action, Errand, Outcome, Purpose, TopUpDecided
+from payment.external_calls import Action, Errand, Outcome, Purpose, TopUpDecided
 from payment.reactions import reactions
 from saga.errors import Conflict, NotFound
 from tests.unit.telling import tell

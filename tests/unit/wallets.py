@@ -20,7 +20,7 @@ from payment.domain import (
     Wallets,
     payment_id,
 )
-from payment.errands import GatewayDecided, Outcome
+from payment.external_calls import GatewayDecided, Outcome
 from saga.unit_of_work import Ledger, Rows
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

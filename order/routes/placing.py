@@ -36,7 +36,7 @@ from order.domain import (
     WantedLine,
     no_order,
 )
-from order.gate import Gate
+from order.hot_products import Gate
 from saga.envelope import subject_of
 
 Prefer = Annotated[

@@ -16,9 +16,9 @@ from chassis.web.schemas import View, refusals
 from events.contract import ID_PATTERN
 from order.domain import Orders
 from order.live import Listener, Live
-from order.placing import find
-from order.routes import OrderId
-from order.steps import Step
+from order.routes.orders import OrderId
+from order.routes.placing import find
+from order.routes.steps import Step
 
 EVENT_STREAM = "text/event-stream"
 _HEADERS = {

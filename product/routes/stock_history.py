@@ -14,7 +14,7 @@ from chassis.service import Service
 from chassis.web.schemas import Page, Size, View, instant, refusals
 from product import store
 from product.domain import Shelves
-from product.routes import ProductId, find
+from product.routes.products import ProductId, find
 from saga.errors import Invalid
 
 From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339, included")]

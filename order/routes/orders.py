@@ -33,8 +33,8 @@ from order.domain import (
     OrderStatus,
     WantedLine,
 )
-from order.door import AtTheDoor
-from order.placing import (
+from order.load_shedding import AtTheDoor
+from order.routes.placing import (
     AcceptedView,
     OrderOptions,
     OrderView,
@@ -45,7 +45,7 @@ from order.placing import (
     once,
     order_view,
 )
-from order.steps import Step, step_of
+from order.routes.steps import Step, step_of
 from saga import envelope
 from saga.errors import DependencyFailed
 

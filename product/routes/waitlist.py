@@ -8,7 +8,7 @@ from chassis.service import Service
 from chassis.web.schemas import Page, Size, View, refusals
 from product import store
 from product.domain import Shelves
-from product.routes import ProductId, find
+from product.routes.products import ProductId, find
 
 
 class PlaceView(View):

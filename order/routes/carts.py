@@ -13,8 +13,8 @@ from chassis.web.schemas import Amount, Body, OptionalKey, TraceContext, View, a
 from order import store
 from order.cart import AddToCart, ChangeCartItem, PricedItem, TakeFromCart
 from order.domain import Orders, WantedLine
-from order.door import AtTheDoor
-from order.placing import (
+from order.load_shedding import AtTheDoor
+from order.routes.placing import (
     AcceptedView,
     OrderOptions,
     OrderView,

@@ -12,7 +12,7 @@ from chassis.service import Service
 from chassis.web.operations import operators_only
 from chassis.web.schemas import View, refusals
 from order.domain import GateProduct, Orders
-from order.gate import Gate
+from order.hot_products import Gate
 
 ProductId = Annotated[UUID, PathParameter(name="productId")]
 
