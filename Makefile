@@ -115,22 +115,22 @@ bench: $(VENV)/.installed-dev redis postgres ## measure everything that is promi
 	@$(PY) -m bench $(ARGS)
 
 modelcheck: $(VENV)/.installed-dev ## walk every interleaving of the production reactions [BOUND=small]
-	@$(PY) -m tests.model --bound $(or $(BOUND),full)
+	@$(PY) -m tests.correctness.model --bound $(or $(BOUND),full)
 
 simulate: $(VENV)/.installed-dev ## run schedules of faults on a simulated world [SEEDS=1000 FIRST=0], or replay one [SEED=7]
-	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--first $(or $(FIRST),0) --seeds $(or $(SEEDS),1000))
+	@$(PY) -m tests.correctness.simulation $(if $(SEED),--seed $(SEED),--first $(or $(FIRST),0) --seeds $(or $(SEEDS),1000))
 
 mutants: $(VENV)/.installed-dev redis postgres ## make known mistakes in a copy, and see that each is caught
-	@$(PY) -m tests.mutants
+	@$(PY) -m tests.correctness.mutants
 
 fuzz: $(VENV)/.installed-dev redis postgres ## wrong input at length, on both databases [FUZZ_EXAMPLES=100]
-	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(PY) -m pytest tests/fuzz $(ARGS)
+	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(PY) -m pytest tests/correctness/fuzz $(ARGS)
 
 chaos: $(VENV)/.installed-dev redis ## kill, hang, wipe and lock a stack of its own under load [SECONDS=180 SEED=...]
-	@$(PY) -m tests.chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED))
+	@$(PY) -m tests.correctness.chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED))
 
 outages: $(VENV)/.installed-dev ## POST's latency while broker, product or gateway are away for half a minute
-	@$(PY) -m tests.chaos.outages
+	@$(PY) -m tests.correctness.chaos.outages
 
 lock: $(VENV)/.installed-dev ## pin every dependency anew, with hashes
 	$(LOCK) --upgrade -o infra/requirements/runtime.txt pyproject.toml

@@ -15,7 +15,7 @@ import uvloop
 
 from bench import compare, growth, hot, machine, offered, report, scale, shop
 from bench.peers.servers import PYTHON
-from tests.stack import ROOT
+from tests.kit.stack import ROOT
 
 FIGURES = ROOT / "docs" / "performance.json"
 PARTS = ("compare", "offered", "hot", "scale", "growth")

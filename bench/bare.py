@@ -34,7 +34,7 @@ from chassis.broker.publisher import Publisher
 from chassis.ports import Delivery, Outgoing
 from infra.stack import config
 from saga.ids import timed
-from tests.stack import free_port
+from tests.kit.stack import free_port
 
 STREAM = "BARE"
 STEPS = 3

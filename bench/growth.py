@@ -13,7 +13,7 @@ import msgspec
 
 from bench import shop
 from bench.generator import CLEAR_ANSWERS, COMPLETED, at_once, ends_of, flood
-from tests.shop import Shop
+from tests.kit.client import Shop
 
 UNDER_WAY = 1_000
 WINDOW_SECONDS = 20.0

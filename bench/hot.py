@@ -7,7 +7,7 @@ import msgspec
 
 from bench import shop
 from bench.generator import ends_of, flood
-from tests.shop import Shop, order, until
+from tests.kit.client import Shop, order, until
 
 UNITS = 100
 BUYERS = 10_000

@@ -16,8 +16,8 @@ from nats.aio.msg import Msg
 from bench.generator import COMPLETED
 from bench.wire import Connection, request
 from infra.stack import pids
-from tests.shop import SERVICES, Opened, Shop, order
-from tests.stack import running_stack
+from tests.kit.client import SERVICES, Opened, Shop, order
+from tests.kit.stack import running_stack
 
 SENDER = "dataplatform"
 SAGA_SERVICES = tuple(service for service in SERVICES if service != SENDER)

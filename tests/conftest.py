@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shop import Opened, Shop, running_stack
+from tests.kit.client import Opened, Shop, running_stack
 
 
 def pytest_configure() -> None:

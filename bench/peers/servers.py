@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 
 from bench.peers.target import PeerTarget
-from tests.postgres import running_postgres
-from tests.stack import ROOT, free_port
+from tests.kit.postgres import running_postgres
+from tests.kit.stack import ROOT, free_port
 
 PROGRAMS = ROOT / ".bench"
 PYTHON = PROGRAMS / "venv" / "bin" / "python"

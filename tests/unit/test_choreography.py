@@ -31,7 +31,7 @@ from events.contract import (
 from saga.choreography import graph
 from saga.choreography.graph import Choreography
 from saga.reactions import Answer, OfOthers, Reactions
-from tests.shop import ROOT
+from tests.kit.client import ROOT
 
 
 class Ask:

@@ -13,8 +13,8 @@ from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, Reques
 
 from chassis import settings
 from saga.choreography.graph import PARTICIPANTS
-from tests.http.routes import ROUTES
-from tests.shop import ROOT
+from tests.e2e.api.routes import ROUTES
+from tests.kit.client import ROOT
 
 README = (ROOT / "README.md").read_text()
 SIMULATED = "infra.simulators"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chassis.observability import logs
-from tests.shop import until
+from tests.kit.client import until
 
 LOG = logging.Logger("tests.lines", logging.INFO)  # noqa: LOG001 - pytest listens to the tree's
 

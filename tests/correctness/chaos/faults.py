@@ -1,0 +1,170 @@
+"""What is done to a running stack, from outside, as the world does it.
+
+Each fault is a coroutine that harms the stack and returns once the harm is over: killed processes
+are brought back by the supervisor, what was stopped is started again.
+"""
+
+import asyncio
+import os
+import random
+import resource
+import shutil
+import signal
+import sqlite3
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+from infra.stack import pids
+from infra.stack.config import SIMULATORS
+from tests.kit.client import SERVICES, Shop
+
+Fault = Callable[[Shop, random.Random], Awaitable[None]]
+
+LOCKED_SECONDS = 3.0
+FULL_SECONDS = 3.0
+HANGING_SECONDS = 3.0
+AWAY_SECONDS = 2.0
+GATEWAY_RULES = (
+    ("charge", "ERROR"),
+    ("charge", "HANG"),
+    ("charge", "CAPTURE_THEN_HANG"),
+    ("charge", "CAPTURE_THEN_ERROR"),
+    ("charge", "LAND_LATE"),
+    ("charge", "ANSWER_TWICE"),
+    ("void", "ERROR"),
+    ("refund", "ERROR"),
+    ("refund", "REFUND_THEN_ERROR"),
+    ("refund", "REFUSE"),
+)
+
+PLATFORM_RULES = ("DROP", "ERROR", "HANG", "OVERLOADED", "ACCEPT_THEN_HANG", "ACCEPT_THEN_ERROR")
+
+
+async def command(shop: Shop, *words: str) -> None:
+    await asyncio.to_thread(shop.command, *words)
+
+
+def killed(part: str) -> Fault:
+    """Kill -9. The supervisor brings it back."""
+
+    async def fault(shop: Shop, _: random.Random) -> None:
+        _signal(shop, part, signal.SIGKILL)
+
+    return fault
+
+
+def hanging(part: str) -> Fault:
+    """It keeps its connections, and answers nobody for a while."""
+
+    async def fault(shop: Shop, _: random.Random) -> None:
+        _signal(shop, part, signal.SIGSTOP)
+        await asyncio.sleep(HANGING_SECONDS)
+        _signal(shop, part, signal.SIGCONT)
+
+    return fault
+
+
+async def broker_wiped(shop: Shop, _: random.Random) -> None:
+    """The broker loses its whole store."""
+    await command(shop, "stop", "nats")
+    shutil.rmtree(_folder(shop) / "nats")
+    await command(shop, "start", "nats")
+
+
+async def broker_set_back(shop: Shop, _: random.Random) -> None:
+    """The broker's store is replaced by an older copy of itself."""
+    store, copy = _folder(shop) / "nats", _folder(shop) / "nats-copy"
+    await command(shop, "stop", "nats")
+    shutil.copytree(store, copy)
+    await command(shop, "start", "nats")
+    await asyncio.sleep(AWAY_SECONDS)  # what is stored meanwhile is what will be lost
+    await command(shop, "stop", "nats")
+    shutil.rmtree(store)
+    copy.rename(store)
+    await command(shop, "start", "nats")
+
+
+async def broker_away(shop: Shop, _: random.Random) -> None:
+    await command(shop, "stop", "nats")
+    await asyncio.sleep(AWAY_SECONDS)
+    await command(shop, "start", "nats")
+
+
+async def all_services_killed(shop: Shop, _: random.Random) -> None:
+    for service in SERVICES:
+        _signal(shop, service, signal.SIGKILL)
+
+
+async def database_locked(shop: Shop, chance: random.Random) -> None:
+    """Somebody else holds a database's lock for writing."""
+    file = _folder(shop) / "db" / f"{chance.choice(SERVICES)}.db"
+
+    def hold() -> sqlite3.Connection:
+        connection = sqlite3.connect(file, timeout=30, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        return connection
+
+    connection = hold()
+    with closing(connection):
+        await asyncio.sleep(LOCKED_SECONDS)
+        connection.execute("ROLLBACK")
+
+
+async def disk_full(shop: Shop, chance: random.Random) -> None:
+    """No file of a service can be written to: the kernel refuses each write.
+
+    By the process's limit on the size of files, for a disk can't be filled without being root. To
+    SQLite it is a failed write, as a full disk is.
+    """
+    service = chance.choice(SERVICES)
+    pid = pids.alive(_folder(shop), service)
+    if pid is None or sys.platform != "linux":
+        return
+    unlimited = resource.RLIM_INFINITY
+    with suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, unlimited))
+        await asyncio.sleep(FULL_SECONDS)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+
+
+async def gateway_misbehaves(shop: Shop, chance: random.Random) -> None:
+    operation, does = chance.choice(GATEWAY_RULES)
+    rule = {"operation": operation, "does": does, "times": chance.randint(1, 5), "seconds": 2.0}
+    with suppress(OSError):
+        await shop.call("gateway", "POST", "/control/behaviours", rule)
+
+
+async def platform_misbehaves(shop: Shop, chance: random.Random) -> None:
+    does, times = chance.choice(PLATFORM_RULES), chance.randint(1, 20)
+    rule = {"does": does, "times": times, "seconds": 2.0}
+    with suppress(OSError):
+        await shop.call("platform", "POST", "/control/behaviours", rule)
+
+
+KILLED = (*SERVICES, "nats", "redis", *SIMULATORS)
+
+FAULTS: dict[str, Fault] = {
+    **{f"kill -9 {part}": killed(part) for part in KILLED},
+    **{f"{part} hangs": hanging(part) for part in (*SERVICES, "nats", *SIMULATORS)},
+    "all services killed": all_services_killed,
+    "broker's store wiped": broker_wiped,
+    "broker's store set back": broker_set_back,
+    "broker away": broker_away,
+    "a database is locked": database_locked,
+    "a disk is full": disk_full,
+    "the gateway misbehaves": gateway_misbehaves,
+    "the data platform misbehaves": platform_misbehaves,
+}
+
+
+def _folder(shop: Shop) -> Path:
+    return Path(shop.environment["STATE_DIR"])
+
+
+def _signal(shop: Shop, part: str, number: int) -> None:
+    """Nothing, where the part does not run just now: it was killed a moment ago."""
+    if pid := pids.alive(_folder(shop), part):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -1,0 +1,28 @@
+"""A short storm in which each kind of fault comes once."""
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.correctness.chaos.faults import FAULTS
+from tests.correctness.chaos.storm import TIMES, Storm
+from tests.kit.client import Opened, Shop, running_stack
+
+
+@pytest.fixture
+async def stormy(tmp_path: Path) -> AsyncIterator[Shop]:
+    with running_stack(tmp_path / "stack", **TIMES) as environment:
+        async with Opened(environment) as shop:
+            yield shop
+
+
+async def test_every_order_ends_whatever_breaks(stormy: Shop) -> None:
+    weathered = await Storm(stormy, random.Random(1)).rage(seconds=0)
+    assert set(weathered.faults) == set(FAULTS)
+    assert weathered.not_ended == []
+    assert not any(weathered.owed.values())
+    assert not any(weathered.dead_letters.values())
+    assert weathered.discrepancies == []
+    assert weathered.ends.keys() == {"COMPLETED", "FAILED", "CANCELLED"}

@@ -1,0 +1,96 @@
+"""Mistakes in what carries requests, work and acknowledgements."""
+
+from tests.correctness.mutants.mutant import tests
+
+MUTANTS = (
+    tests(
+        "a few orders that fail early hide a crowd from the door",
+        "chassis/web/load_shedding.py",
+        "median_low(self._ages_seconds)",
+        "min(self._ages_seconds)",
+        "tests/unit/test_admission.py",
+    ),
+    tests(
+        "of a header that was sent twice the fast path takes the last",
+        "chassis/web/fast_path.py",
+        "if len(found) < len(headers) or",
+        "if",
+        "tests/integration/test_fastpath.py",
+    ),
+    tests(
+        "the fast path answers 200 where the route says another status",
+        "chassis/web/fast_path.py",
+        "response.status_code or self._status",
+        "response.status_code or 200",
+        "tests/integration/test_fastpath.py",
+    ),
+    tests(
+        "the fast path goes past the route's middleware",
+        "chassis/web/fast_path.py",
+        "        for middleware in handler.resolve_middleware():\n",
+        "        for middleware in []:\n",
+        "tests/integration/test_fastpath.py",
+    ),
+    tests(
+        "PostgreSQL cuts off what is too long",
+        "chassis/storage/statements.py",
+        "Text() if type(of) is String else of",
+        "of",
+        "tests/integration/test_statements.py",
+        "-k",
+        "too_long",
+    ),
+    tests(
+        "work is done though whoever asked has gone",
+        "chassis/storage/writer.py",
+        "None if future.cancelled() else _settling(work, future)",
+        "_settling(work, future)",
+        "tests/integration/test_writer.py",
+    ),
+    tests(
+        "two instances that ask about an order at once stop one of them",
+        "chassis/outbox/retransmission.py",
+        "_asked_first = inserting_new(",
+        "from chassis.storage.statements import inserting\n\n_asked_first = inserting(",
+        "tests/integration/test_statements.py",
+        "-k",
+        "first_time",
+    ),
+    tests(
+        "a small batch is written while another is",
+        "chassis/storage/database.py",
+        "            and self._thread.is_idle\n",
+        "",
+        "tests/integration/test_database.py",
+    ),
+    tests(
+        "the event loop stands still while another process writes",
+        "chassis/storage/database.py",
+        "            and self._turn.take_if_free()\n",
+        "",
+        "tests/integration/test_database.py",
+    ),
+    tests(
+        "the event loop waits for a slow disk",
+        "chassis/storage/database.py",
+        "            and self._was_quick\n",
+        "",
+        "tests/integration/test_database.py",
+    ),
+    tests(
+        "a service that was away for long rests for long",
+        "chassis/processing/linger.py",
+        "min(due_at, ended_at + LONGEST_REST_SECONDS)",
+        "due_at",
+        "tests/unit/test_pace.py",
+    ),
+    tests(
+        "an acknowledgement waits for the next word, however long",
+        "chassis/broker/nats_client.py",
+        "            self._along = loop.call_later(ALONG_SECONDS, self._flush_soon)\n",
+        "            self._along = loop.call_later(3600, self._flush_soon)\n",
+        "tests/integration/test_bus.py",
+        "-k",
+        "next_or_soon",
+    ),
+)

@@ -1,0 +1,295 @@
+"""JetStream in the simulation: streams, durables, and everything that goes wrong with them."""
+
+import asyncio
+import copy
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from chassis.broker.jetstream import ACK_WAIT_SECONDS, DUPLICATE_WINDOW_SECONDS
+from chassis.ports import Outgoing, Place, Receiver
+from saga.envelope import EVENT_ID, MESSAGE_ID
+from saga.errors import BrokerAway, Outage
+from saga.reactions import Reactions
+from tests.correctness.simulation.loop import LIFE
+
+LATENCY_SECONDS = 0.01
+CONGESTED_SECONDS = 0.5
+RECONNECT_SECONDS = 0.5
+AT_ONCE = 64
+LOOK_SECONDS = 1.0
+
+
+@dataclass
+class Durable:
+    """`pending` are the sequences that are delivered and not acknowledged, with their deadline."""
+
+    hears: frozenset[str]
+    next_sequence: int = 1
+    pending: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass
+class Stream:
+    messages: list[Outgoing] = field(default_factory=list)
+    known: dict[str, tuple[float, int]] = field(default_factory=dict)
+    durables: dict[str, Durable] = field(default_factory=dict)
+
+
+class Hub:
+    """The broker. Each probability is of one message's going wrong in this way."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.streams: dict[str, Stream] = {}
+        self.is_up = True
+        self.cut_off: set[str] = set()
+        self.copy: dict[str, Stream] | None = None
+        self.not_stored = self.answer_lost = self.ack_lost = self.twice = self.late = 0.0
+        self.grown: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.faults: dict[str, int] = {}
+
+    def reaches(self, service: str) -> bool:
+        return self.is_up and service not in self.cut_off
+
+    def wipe(self) -> None:
+        self.streams = {}
+
+    def remember(self) -> None:
+        self.copy = copy.deepcopy(self.streams)
+
+    def set_back(self) -> None:
+        if self.copy is not None:
+            self.streams, self.copy = self.copy, None
+
+    def calm(self) -> None:
+        """Nothing goes wrong any more."""
+        self.is_up = True
+        self.cut_off = set()
+        self.not_stored = self.answer_lost = self.ack_lost = self.twice = self.late = 0.0
+
+    def happens(self, name: str) -> bool:
+        """Does this go wrong now? Counted when it does."""
+        probability: float = getattr(self, name)
+        if not probability or self.chance.random() >= probability:
+            return False
+        self.faults[name] = self.faults.get(name, 0) + 1
+        return True
+
+    def store(self, stream: Stream, message: Outgoing, now: float) -> int:
+        """The message's sequence; one that is known is not stored again."""
+        message_id = message.headers[MESSAGE_ID]
+        known = stream.known.get(message_id)
+        if known is not None and now - known[0] < DUPLICATE_WINDOW_SECONDS:
+            return known[1]
+        stream.messages.append(message)
+        sequence = len(stream.messages)
+        stream.known[message_id] = (now, sequence)
+        name = _name_of(message.subject)
+        for service, durable in stream.durables.items():
+            if name in durable.hears:
+                self.grown[service].set()
+        return sequence
+
+
+class SimulatedDelivery:
+    def __init__(self, hub: Hub, durable: Durable, stream: str, sequence: int, message: Outgoing):
+        self._hub = hub
+        self._durable = durable
+        self.stream = stream
+        self.sequence = sequence
+        self.subject = message.subject
+        self.body = message.body
+        self.headers: Mapping[str, str] = message.headers
+
+    async def ack(self) -> None:
+        await self._pause()
+        if not self._hub.happens("ack_lost"):
+            self._durable.pending.pop(self.sequence, None)
+
+    async def in_progress(self) -> None:
+        await self._pause()
+        if self.sequence in self._durable.pending:
+            now = asyncio.get_running_loop().time()
+            self._durable.pending[self.sequence] = now + ACK_WAIT_SECONDS
+
+    async def _pause(self) -> None:
+        """As a rule a client only buffers it; now and then it waits for a full connection."""
+        if self._hub.chance.random() < 0.2:
+            congested = self._hub.chance.random() < 0.1
+            seconds = CONGESTED_SECONDS if congested else LATENCY_SECONDS
+            await asyncio.sleep(self._hub.chance.random() * seconds)
+
+
+class SimulatedBroker:
+    """A `Broker` for one instance of a service."""
+
+    def __init__(self, hub: Hub, registry: Reactions) -> None:
+        self._hub = hub
+        self._service = registry.service
+        self._registry = registry
+        self._ready = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._delivers = True
+        self._streams: dict[str, Stream] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """On a connection that was verified, and is not broken without our knowing."""
+        reached = self._hub.reaches(self._service)
+        return self._ready.is_set() and reached and self._hub.streams is self._streams
+
+    async def start(
+        self, receive: Receiver, room: Callable[[], int], verify: Callable[[], Awaitable[None]]
+    ) -> None:
+        await self._pause()
+        self._task = asyncio.create_task(self._live(receive, room, verify))
+        life = LIFE.get()
+        if life is not None:
+            life.tasks.append(self._task)
+
+    async def publish(self, messages: Sequence[Outgoing]) -> list[int | None]:
+        await self._pause()
+        loop, streams = asyncio.get_running_loop(), self._hub.streams
+        found: list[int | None] = []
+        for message in messages:
+            stream = self._hub.streams.get(_stream_of(message.subject))
+            if stream is None or not self.connected or self._hub.happens("not_stored"):
+                found.append(None)
+                continue
+            sequence = self._hub.store(stream, message, loop.time())
+            found.append(None if self._hub.happens("answer_lost") else sequence)
+        await self._pause()
+        is_same = self._hub.streams is streams and self.connected
+        return found if is_same else [None] * len(found)  # answers are lost with the connection
+
+    async def wait_connected(self) -> None:
+        await self._ready.wait()
+
+    def room_again(self) -> None:
+        self._hub.grown[self._service].set()
+
+    async def first_sequence(self, stream: str) -> int:
+        await self._ask()
+        return 1 if stream in self._hub.streams else 0
+
+    async def event_at(self, stream: str, sequence: int) -> str | None:
+        if self._hub.chance.random() < 0.1:
+            await self._pause()
+        if not self._hub.reaches(self._service):
+            raise BrokerAway
+        held = self._hub.streams.get(stream)
+        if held is None or not 0 < sequence <= len(held.messages):
+            return None
+        return held.messages[sequence - 1].headers.get(EVENT_ID)
+
+    async def history(self, subject: str) -> list[Outgoing]:
+        raise NotImplementedError
+
+    async def history_since(self, subject: str, place: Place) -> tuple[list[Outgoing], Place]:
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def listening(self, *_: str) -> AsyncIterator[asyncio.Event]:
+        yield asyncio.Event()
+
+    async def stop_delivering(self) -> None:
+        self._delivers = False
+        await self._pause()
+
+    async def stop(self) -> None:
+        await self._pause()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _live(
+        self, receive: Receiver, room: Callable[[], int], verify: Callable[[], Awaitable[None]]
+    ) -> None:
+        while True:
+            if not self._hub.reaches(self._service):
+                await asyncio.sleep(RECONNECT_SECONDS)
+                continue
+            self._streams = self._hub.streams
+            self._declare()
+            try:
+                await verify()
+            except Outage:
+                await asyncio.sleep(RECONNECT_SECONDS)
+                continue
+            if self._hub.streams is not self._streams:
+                continue
+            self._ready.set()
+            await self._deliver_while_connected(receive, room)
+            self._ready.clear()
+
+    def _declare(self) -> None:
+        for name in {event.stream for event in self._registry.says | self._registry.hears}:
+            self._hub.streams.setdefault(name, Stream())
+        for name in {event.stream for event in self._registry.hears}:
+            stream = self._hub.streams[name]
+            hears = {each.__name__ for each in self._registry.hears if each.stream == name}
+            durable = stream.durables.setdefault(self._service, Durable(frozenset(hears)))
+            if durable.next_sequence > len(stream.messages) + 1:
+                stream.durables[self._service] = Durable(frozenset(hears))
+
+    async def _deliver_while_connected(self, receive: Receiver, room: Callable[[], int]) -> None:
+        streams = self._hub.streams
+        while self._hub.reaches(self._service) and self._hub.streams is streams:
+            due = self._due(room()) if self._delivers else []
+            for delivery in due:
+                await receive(delivery)
+            if not due:
+                await self._until_grown()
+            await self._pause()
+
+    async def _until_grown(self) -> None:
+        grown = self._hub.grown[self._service]
+        grown.clear()
+        looking = asyncio.get_running_loop().call_later(LOOK_SECONDS, grown.set)
+        await grown.wait()  # or until a redelivery may be due
+        looking.cancel()
+
+    def _due(self, room: int) -> list[SimulatedDelivery]:
+        now = asyncio.get_running_loop().time()
+        found: list[SimulatedDelivery] = []
+        for name, stream in self._hub.streams.items():
+            durable = stream.durables.get(self._service)
+            if durable is not None:
+                found += [
+                    SimulatedDelivery(self._hub, durable, name, each, stream.messages[each - 1])
+                    for each in self._sequences(durable, stream, now, min(room, AT_ONCE))
+                ]
+        self._hub.chance.shuffle(found)
+        return found
+
+    def _sequences(self, durable: Durable, stream: Stream, now: float, room: int) -> list[int]:
+        again = [each for each, deadline in durable.pending.items() if deadline <= now]
+        new: list[int] = []
+        while durable.next_sequence <= len(stream.messages) and len(new) < room:
+            sequence = durable.next_sequence
+            durable.next_sequence += 1
+            if _name_of(stream.messages[sequence - 1].subject) in durable.hears:
+                new.append(sequence)
+        for sequence in (*again, *new):
+            durable.pending[sequence] = now + ACK_WAIT_SECONDS
+        taken = [each for each in (*again, *new) if not self._hub.happens("late")]
+        twice = [each for each in taken if self._hub.happens("twice")]
+        return [*taken, *twice]
+
+    async def _ask(self) -> None:
+        await self._pause()
+        if not self._hub.reaches(self._service):
+            raise BrokerAway
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._hub.chance.random() * LATENCY_SECONDS)
+
+
+def _name_of(subject: str) -> str:
+    return subject.rpartition(".")[2]
+
+
+def _stream_of(subject: str) -> str:
+    return "SAGA" if subject.startswith("saga.") else "CATALOG"

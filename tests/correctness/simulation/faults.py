@@ -1,0 +1,203 @@
+"""What goes wrong in a schedule, drawn from its seed."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from tests.correctness.simulation.database import FULL, LOCKED, SLOW_SECONDS
+from tests.correctness.simulation.machines import Cluster
+
+FEW_STEPS = 40
+STEPS = 200
+"""So far ahead a step is aimed at."""
+
+PHASES = ("before", "in", "after")
+MESSAGE_FAULTS = ("not_stored", "answer_lost", "ack_lost", "twice", "late")
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """`at_seconds` and `seconds` in virtual time. `which` chooses its victim."""
+
+    kind: str
+    at_seconds: float
+    seconds: float
+    which: int
+
+    def __str__(self) -> str:
+        return f"{self.at_seconds:6.2f} s  {self.kind} ({self.which}) for {self.seconds:.2f} s"
+
+
+async def _kill(cluster: Cluster, fault: Fault) -> None:
+    machine = cluster.machines[fault.which % len(cluster.machines)]
+    machine.kill()
+    await asyncio.sleep(fault.seconds)
+    if not machine.is_alive:
+        machine.start()
+
+
+async def _kill_all(cluster: Cluster, fault: Fault) -> None:
+    for machine in cluster.machines:
+        machine.kill()
+    await asyncio.sleep(fault.seconds)
+    cluster.start()
+
+
+async def _kill_at_step(cluster: Cluster, fault: Fault) -> None:
+    machine = cluster.machines[fault.which % len(cluster.machines)]
+    machine.kill_at_step(1 + fault.which % STEPS)
+    await asyncio.sleep(fault.seconds)
+    cluster.start()
+    machine.kill_at_step(1 + fault.which % FEW_STEPS)  # once more, while it starts
+    await asyncio.sleep(fault.seconds)
+    cluster.loop.aim = None
+    cluster.start()
+
+
+async def _restart(cluster: Cluster, fault: Fault) -> None:
+    """As an orchestrator does it: SIGTERM, and SIGKILL to what is not gone in time."""
+    machine = cluster.machines[fault.which % len(cluster.machines)]
+    machine.stop()
+    if fault.which % 2:
+        machine.kill_at_step(1 + fault.which % FEW_STEPS)
+    await asyncio.sleep(fault.seconds)
+    cluster.loop.aim = None
+    machine.kill()
+    machine.start()
+
+
+async def _bug(cluster: Cluster, fault: Fault) -> None:
+    """Until it is mended; then what was set aside is sent again, and often that is cut short."""
+    service = list(cluster.disks)[fault.which % len(cluster.disks)]
+    cluster.disks[service].raises = 2 + fault.which % 6
+    await asyncio.sleep(fault.seconds)
+    cluster.disks[service].raises = 0
+    machine = cluster.one(service)
+    if machine is not None and fault.which % 2:
+        machine.kill_at_step(1 + fault.which % (FEW_STEPS // 2))
+    await cluster.redrive()
+    cluster.loop.aim = None
+    cluster.start()
+
+
+async def _kill_in_commit(cluster: Cluster, fault: Fault) -> None:
+    service = list(cluster.disks)[fault.which % len(cluster.disks)]
+    phase = PHASES[fault.which % len(PHASES)]
+    cluster.disks[service].kill_in = (fault.which % 5, phase)
+    await asyncio.sleep(fault.seconds)
+    cluster.disks[service].kill_in = None
+    cluster.start()
+
+
+def _outage(error: str) -> Callable[[Cluster, Fault], Awaitable[None]]:
+    async def fault_(cluster: Cluster, fault: Fault) -> None:
+        disk = list(cluster.disks.values())[fault.which % len(cluster.disks)]
+        disk.outage = error
+        await asyncio.sleep(fault.seconds)
+        disk.outage = None
+
+    return fault_
+
+
+async def _slow(cluster: Cluster, fault: Fault) -> None:
+    """A service that takes up to two seconds for each transaction: it falls behind."""
+    disk = list(cluster.disks.values())[fault.which % len(cluster.disks)]
+    disk.slow_seconds = 1.0
+    await asyncio.sleep(fault.seconds)
+    disk.slow_seconds = SLOW_SECONDS
+
+
+async def _broker_away(cluster: Cluster, fault: Fault) -> None:
+    cluster.hub.is_up = False
+    await asyncio.sleep(fault.seconds)
+    cluster.hub.is_up = True
+
+
+async def _broker_wiped(cluster: Cluster, fault: Fault) -> None:
+    cluster.hub.is_up = False
+    cluster.hub.wipe()
+    await asyncio.sleep(fault.seconds / 4)
+    cluster.hub.is_up = True
+
+
+async def _broker_set_back(cluster: Cluster, fault: Fault) -> None:
+    cluster.hub.remember()
+    await asyncio.sleep(fault.seconds)
+    cluster.hub.is_up = False
+    cluster.hub.set_back()
+    await asyncio.sleep(1)
+    cluster.hub.is_up = True
+
+
+async def _cut_off(cluster: Cluster, fault: Fault) -> None:
+    service = list(cluster.disks)[fault.which % len(cluster.disks)]
+    cluster.hub.cut_off.add(service)
+    await asyncio.sleep(fault.seconds)
+    cluster.hub.cut_off.discard(service)
+
+
+def _messages(name: str) -> Callable[[Cluster, Fault], Awaitable[None]]:
+    async def fault_(cluster: Cluster, fault: Fault) -> None:
+        setattr(cluster.hub, name, 0.3)
+        await asyncio.sleep(fault.seconds)
+        setattr(cluster.hub, name, 0.0)
+
+    return fault_
+
+
+async def _gateway_trouble(cluster: Cluster, fault: Fault) -> None:
+    cluster.gateway.trouble = 0.7
+    await asyncio.sleep(fault.seconds)
+    cluster.gateway.trouble = 0.0
+
+
+async def _gateway_refuses(cluster: Cluster, fault: Fault) -> None:
+    cluster.gateway.refuses = 0.8
+    await asyncio.sleep(fault.seconds)
+    cluster.gateway.refuses = 0.0
+
+
+async def _clock_jump(cluster: Cluster, fault: Fault) -> None:
+    """A machine's clock is wrong for a while, by up to a minute either way."""
+    machine = cluster.machines[fault.which % len(cluster.machines)]
+    machine.clock_ahead_seconds = float(fault.which % 121 - 60)
+    await asyncio.sleep(fault.seconds)
+    machine.clock_ahead_seconds = 0.0
+
+
+KINDS: dict[str, Callable[[Cluster, Fault], Awaitable[None]]] = {
+    "kill -9": _kill,
+    "kill -9 of everything": _kill_all,
+    "kill -9 in a commit": _kill_in_commit,
+    "kill -9 at an await": _kill_at_step,
+    "a restart": _restart,
+    "code that raises": _bug,
+    "a database is locked": _outage(LOCKED),
+    "a disk is full": _outage(FULL),
+    "a consumer is slow": _slow,
+    "the broker is away": _broker_away,
+    "the broker's store is wiped": _broker_wiped,
+    "the broker's store is set back": _broker_set_back,
+    "a service is cut off": _cut_off,
+    **{f"messages: {name}": _messages(name) for name in MESSAGE_FAULTS},
+    "the gateway has trouble": _gateway_trouble,
+    "the gateway refuses refunds": _gateway_refuses,
+    "a clock jumps": _clock_jump,
+}
+_WEIGHTS = [5 if kind.startswith("kill -9") else 2 for kind in KINDS]
+
+
+def drawn(chance: random.Random, count: int, within_seconds: float) -> list[Fault]:
+    """The faults of a schedule, in the order of their time."""
+    kinds = chance.choices(list(KINDS), _WEIGHTS, k=count)
+    faults = [
+        Fault(
+            kind=kind,
+            at_seconds=chance.random() * within_seconds,
+            seconds=0.1 + chance.random() ** 3 * 6,
+            which=chance.randrange(1000),
+        )
+        for kind in kinds
+    ]
+    return sorted(faults, key=lambda fault: fault.at_seconds)

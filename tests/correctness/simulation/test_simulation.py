@@ -1,0 +1,82 @@
+"""A share of the simulation on every change, and the proof that it can see."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from chassis.outbox.retransmission import Repeater
+from chassis.processing.batch import Batch
+from chassis.processing.messages import Heard
+from chassis.service import Service
+from tests.correctness.simulation import schedule
+from tests.correctness.simulation.schedule import Outcome, run, silence
+
+SEEDS = range(40)
+MOST_SEEDS = 60
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(schedule, "LONGEST_SECONDS", 120)
+    with silence():
+        yield
+
+
+def first_failure() -> Outcome | None:
+    return next((each for each in map(run, range(MOST_SEEDS)) if each.violations), None)
+
+
+def test_every_order_ends_and_everything_adds_up_whatever_breaks() -> None:
+    outcomes = [run(seed) for seed in SEEDS]
+    assert {each.seed: each.violations for each in outcomes if each.violations} == {}
+    ends = sum((each.ends for each in outcomes), Counter[str]())
+    assert ends.keys() == {"COMPLETED", "FAILED", "CANCELLED"}
+    assert sum(each.kills for each in outcomes) > len(SEEDS)
+    assert sum(each.orders for each in outcomes) == 20 * len(SEEDS)
+
+
+def test_a_seed_replays_exactly() -> None:
+    assert run(3).history == run(3).history
+    assert run(3).history != run(4).history
+
+
+def test_without_repeats_an_order_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Repeater, "_overdue", lambda *_: [])
+    monkeypatch.setattr(Service, "_verify", _nothing)
+    monkeypatch.setattr("chassis.outbox.reconciliation.Reconciler.check_all", _nothing)
+    assert first_failure() is not None
+
+
+def test_an_acknowledgement_before_the_commit_loses_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transact = Service._transact
+
+    async def acknowledge_first(self: Service[Any], messages: Any) -> Any:
+        for message in messages:
+            if isinstance(message, Heard):
+                await message.delivery.ack()
+        return await transact(self, messages)
+
+    monkeypatch.setattr(Service, "_transact", acknowledge_first)
+    monkeypatch.setattr(Repeater, "_overdue", lambda *_: [])
+    assert first_failure() is not None
+
+
+def test_an_inbox_that_forgets_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    save = Batch._save_own
+
+    def save_without_inbox(self: Batch[Any], *arguments: Any) -> None:
+        self._received.clear()
+        save(self, *arguments)
+
+    monkeypatch.setattr(Batch, "_save_own", save_without_inbox)
+    failure = first_failure()
+    assert failure is not None
+    assert any("has not reached" in each for each in failure.violations)
+
+
+async def _nothing(*_: object, **__: object) -> None:
+    """What would notice a loss is not there."""

@@ -1,0 +1,16 @@
+"""Requests that no well-behaved client would send."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from tests.e2e.api.wire import Wire
+from tests.kit.client import Shop
+
+
+@pytest.fixture
+async def wire(shop: Shop) -> AsyncIterator[Wire]:
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        yield Wire(shop, http)

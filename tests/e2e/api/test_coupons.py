@@ -1,0 +1,209 @@
+"""Coupons: defining, issuing first come first served, trying without using."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.e2e.api.wire import Wire, assert_utc, nothing_stored, refused
+from tests.kit.client import Json, Shop, order, until
+
+COUPONS, ISSUED = "/api/v1/coupons", "/api/v1/issued-coupons"
+FIXED = {"name": "off", "discountType": "FIXED", "discountValue": 500, "quantity": 3}
+
+
+async def define(shop: Shop, **terms: Any) -> Json:
+    made = await shop.call("coupon", "POST", COUPONS, FIXED | terms)
+    assert made.status == 201, made
+    body: Json = made.body
+    return body
+
+
+async def validate(shop: Shop, issued: str, customer: str, amount: int) -> Json:
+    path = f"{ISSUED}/{issued}/validate"
+    body = {"customerId": customer, "orderAmount": amount}
+    answer = await shop.call("coupon", "POST", path, body)
+    assert answer.status == 200, answer
+    found: Json = answer.body
+    return found
+
+
+async def test_a_definition(shop: Shop) -> None:
+    times = {"validFrom": "2020-01-01T00:00:00Z", "validUntil": "2099-12-31T23:59:59Z"}
+    sent = FIXED | times | {"minOrderAmount": 1000}
+    made = await shop.call("coupon", "POST", COUPONS, sent)
+    assert made.status == 201
+    coupon_id = made.body["couponId"]
+    assert made.body == sent | {"couponId": coupon_id, "issued": 0, "remaining": 3}
+    assert made.headers["Location"] == f"{COUPONS}/{coupon_id}"
+    assert await shop.get("coupon", f"{COUPONS}/{coupon_id}") == made.body
+    least = await define(shop)
+    assert (least["minOrderAmount"], least["validFrom"], least["validUntil"]) == (0, None, None)
+
+
+async def test_times_in_another_zone_are_the_same_instants(shop: Shop) -> None:
+    sent = {"validFrom": "2030-01-01T09:00:00+09:00", "validUntil": "2029-12-31T20:00:00-05:00"}
+    utc = {"validFrom": "2030-01-01T00:00:00Z", "validUntil": "2030-01-01T01:00:00Z"}
+    made = await define(shop, **sent)
+    assert {name: made[name] for name in utc} == utc
+    assert await shop.get("coupon", f"{COUPONS}/{made['couponId']}") == made
+
+
+async def test_a_coupon_is_valid_by_the_instant_not_by_the_clock_face(shop: Shop) -> None:
+    """Half an hour from now, written as the wall clock of a far zone shows it."""
+    customer = str(uuid4())
+    soon = datetime.now(UTC) + timedelta(minutes=30)
+    for hours in (-9, 9):
+        offset = f"{hours:+03d}:00"
+        text = f"{soon + timedelta(hours=hours):%Y-%m-%dT%H:%M:%S}{offset}"
+        ending = await shop.coupon(customer, validUntil=text)
+        beginning = await shop.coupon(customer, validFrom=text)
+        assert (await validate(shop, ending, customer, 1000))["valid"] is True, text
+        assert (await validate(shop, beginning, customer, 1000))["valid"] is False, text
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"discountType": "RATE", "discountValue": 101},
+        {"validFrom": "2030-01-02T00:00:00Z", "validUntil": "2030-01-01T00:00:00Z"},
+        {"validFrom": "2030-01-01T00:00:00Z", "validUntil": "2030-01-01T00:00:00Z"},
+        {"validFrom": "2030-01-01T00:00:00-09:00", "validUntil": "2030-01-01T00:00:00Z"},
+    ],
+)
+async def test_terms_that_make_no_sense_together(wire: Wire, terms: Json) -> None:
+    async with nothing_stored(wire.shop):
+        answer = await wire.send_json("coupon", "POST", COUPONS, FIXED | terms)
+    refused(answer, 400, "VALIDATION_ERROR")
+
+
+async def test_an_issued_coupon(shop: Shop) -> None:
+    coupon, customer = await define(shop, minOrderAmount=700), str(uuid4())
+    path = f"{COUPONS}/{coupon['couponId']}/issue"
+    answer = await shop.call("coupon", "POST", path, {"customerId": customer})
+    assert answer.status == 201
+    issued = answer.body["issuedCouponId"]
+    assert answer.headers["Location"] == f"{ISSUED}/{issued}"
+    assert await shop.get("coupon", f"{ISSUED}/{issued}") == answer.body
+    listed = await shop.get("coupon", f"{ISSUED}?customerId={customer}")
+    assert listed == {"items": [answer.body], "page": 0, "size": 20, "total": 1}
+    assert_utc(answer.body.pop("issuedAt"))
+    assert answer.body == {
+        "issuedCouponId": issued,
+        "couponId": coupon["couponId"],
+        "customerId": customer,
+        "status": "ISSUED",
+        "orderId": None,
+        "discountType": "FIXED",
+        "discountValue": 500,
+        "minOrderAmount": 700,
+        "validFrom": None,
+        "validUntil": None,
+        "usedAt": None,
+    }
+    counted = await shop.get("coupon", f"{COUPONS}/{coupon['couponId']}")
+    assert (counted["issued"], counted["remaining"]) == (1, 2)
+
+
+async def test_one_for_each_customer_and_never_one_too_many(wire: Wire) -> None:
+    shop = wire.shop
+    path = f"{COUPONS}/{(await define(shop, quantity=2))['couponId']}/issue"
+    one, two, three = [{"customerId": str(uuid4())} for _ in range(3)]
+    assert (await shop.call("coupon", "POST", path, one)).status == 201
+    async with nothing_stored(shop):
+        again = await shop.call("coupon", "POST", path, one)
+    refused(again, 409, "COUPON_ALREADY_ISSUED")
+    assert (await shop.call("coupon", "POST", path, two)).status == 201
+    async with nothing_stored(shop):
+        late = await shop.call("coupon", "POST", path, three)
+        again = await shop.call("coupon", "POST", path, one)
+    refused(late, 409, "COUPON_EXHAUSTED")
+    refused(again, 409, "COUPON_ALREADY_ISSUED")
+
+
+async def test_a_rush_for_a_few(shop: Shop) -> None:
+    coupon = (await define(shop, quantity=5))["couponId"]
+    path = f"{COUPONS}/{coupon}/issue"
+    answers = await asyncio.gather(
+        *(shop.call("coupon", "POST", path, {"customerId": str(uuid4())}) for _ in range(40))
+    )
+    assert sorted(answer.status for answer in answers) == [201] * 5 + [409] * 35
+    counted = await shop.get("coupon", f"{COUPONS}/{coupon}")
+    assert (counted["issued"], counted["remaining"]) == (5, 0)
+
+
+async def test_what_validate_says(wire: Wire) -> None:
+    shop, customer = wire.shop, str(uuid4())
+    fixed = await shop.coupon(customer, discountValue=500, minOrderAmount=400)
+    rate = await shop.coupon(customer, discountType="RATE", discountValue=33)
+    early = await shop.coupon(customer, validFrom="2099-01-01T00:00:00Z")
+
+    def good(discount: int, payable: int) -> Json:
+        amounts = {"discountAmount": discount, "payableAmount": payable}
+        return {"valid": True, "reason": None} | amounts
+
+    def bad(reason: str, amount: int) -> Json:
+        amounts = {"discountAmount": 0, "payableAmount": amount}
+        return {"valid": False, "reason": reason} | amounts
+
+    async with nothing_stored(shop):
+        assert await validate(shop, fixed, customer, 600) == good(500, 100)
+        assert await validate(shop, fixed, customer, 400) == good(400, 0)
+        assert await validate(shop, fixed, customer, 399) == bad("COUPON_MIN_AMOUNT", 399)
+        assert await validate(shop, fixed, str(uuid4()), 600) == bad("COUPON_NOT_OWNED", 600)
+        assert await validate(shop, rate, customer, 101) == good(33, 68)
+        assert await validate(shop, rate, customer, 1) == good(0, 1)
+        assert await validate(shop, early, customer, 600) == bad("COUPON_EXPIRED", 600)
+
+
+async def test_a_used_coupon(shop: Shop) -> None:
+    customer, cake = await shop.wallet(5000), await shop.product(price=1500, stock=10)
+    coupon = await shop.coupon(customer)
+    order_id = (await shop.buy(order(customer, (cake, 1), couponId=coupon)))["orderId"]
+    found = await shop.get("coupon", f"{ISSUED}/{coupon}")
+    assert (found["status"], found["orderId"]) == ("USED", order_id)
+    assert_utc(found["usedAt"])
+    tried = await validate(shop, coupon, customer, 1500)
+    assert (tried["valid"], tried["reason"]) == (False, "COUPON_ALREADY_USED")
+
+
+async def test_a_coupon_expires(shop: Shop) -> None:
+    customer = str(uuid4())
+    ends = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    coupon = await shop.coupon(customer, validUntil=ends, quantity=2)
+    definition = (await shop.get("coupon", f"{ISSUED}/{coupon}"))["couponId"]
+
+    async def expired() -> bool:
+        return (await shop.coupon_status(coupon)) == ("EXPIRED", None)
+
+    await until(expired, "the coupon has expired")
+    tried = await validate(shop, coupon, customer, 1500)
+    assert (tried["valid"], tried["reason"]) == (False, "COUPON_EXPIRED")
+    path = f"{COUPONS}/{definition}/issue"
+    late = await shop.call("coupon", "POST", path, {"customerId": str(uuid4())})
+    refused(late, 409, "COUPON_EXPIRED")
+
+
+@pytest.mark.parametrize(
+    ("terms", "owner", "reason"),
+    [
+        ({"minOrderAmount": 31}, True, "COUPON_MIN_AMOUNT"),
+        ({"validFrom": "2099-01-01T00:00:00Z"}, True, "COUPON_EXPIRED"),
+        ({}, False, "COUPON_NOT_OWNED"),
+        (None, True, "COUPON_NOT_FOUND"),
+    ],
+)
+async def test_orders_whose_coupon_is_refused(
+    shop: Shop, terms: Json | None, owner: bool, reason: str
+) -> None:
+    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    holder = customer if owner else str(uuid4())
+    coupon = str(uuid4()) if terms is None else await shop.coupon(holder, **terms)
+    found = await shop.buy(order(customer, (cake, 1), couponId=coupon))
+    assert (found["status"], found["failReason"]) == ("FAILED", reason)
+    assert await shop.balance(customer) == 1000
+    assert await shop.stock(cake) == (10, 0)
+    if terms is not None:
+        assert await shop.coupon_status(coupon) == ("ISSUED", None)

@@ -1,0 +1,108 @@
+"""Every route that lists something finds it by an index, and in the order in which it is shown."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+from sqlalchemy import event
+
+from chassis import settings
+from chassis.service import Service
+from chassis.settings import Settings
+from tests.kit.stack import SERVICES
+
+APPS: dict[str, Callable[[Settings], Litestar]] = {
+    service: import_module(f"{service}.app").create_app for service in SERVICES
+}
+SOMEBODY = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
+SOMETIME = "2026-01-31T12:00:00Z"
+LISTS = {
+    "order": [
+        "/orders",
+        f"/orders?customerId={SOMEBODY}",
+        "/orders?status=PENDING",
+        "/orders?status=WAITING",
+        "/orders?status=COMPLETED",
+        "/orders?status=FAILED",
+        "/orders?status=CANCELLED",
+        f"/orders?customerId={SOMEBODY}&status=COMPLETED",
+        f"/carts/{SOMEBODY}",
+    ],
+    "product": [
+        "/products",
+        "/products?status=DISCONTINUED",
+        "/products?category=FOOD",
+        f"/products/{SOMEBODY}/queue",
+        f"/products/{SOMEBODY}/stock/history",
+        f"/products/{SOMEBODY}/stock/history?from={SOMETIME}&to={SOMETIME}",
+        f"/products/{SOMEBODY}/prices",
+    ],
+    "coupon": [f"/issued-coupons?customerId={SOMEBODY}"],
+    "payment": [
+        f"/wallets/{SOMEBODY}/transactions",
+        f"/payments?orderId={SOMEBODY}",
+    ],
+    "dataplatform": ["/deliveries", "/deliveries?status=PENDING", "/deliveries?status=SENT"],
+}
+OPERATORS = ["/ops/dead-letters", "/ops/owed", "/ops/outbox"]
+ASKED = [(service, path) for service in APPS for path in (*LISTS.get(service, ()), *OPERATORS)]
+
+
+@pytest.mark.parametrize(("service", "path"), ASKED, ids=[f"{s}{p}" for s, p in ASKED])
+async def test_a_list_is_found_by_an_index(service: str, path: str, tmp_path: Path) -> None:
+    plans = await _plans(service, path, tmp_path)
+    assert plans, "it reads nothing"
+    for statement, plan in plans:
+        assert plan
+        for step in plan:
+            assert not _looks_at_every_row(step, statement), f"{statement}\n{plan}"
+
+
+async def test_a_ranking_looks_at_the_days_of_its_window_alone(tmp_path: Path) -> None:
+    """And of the whole days at an index only, which is a fifth of the table."""
+    [(_, plan)] = await _plans("product", "/products/popular", tmp_path)
+    assert "SEARCH sales USING COVERING INDEX sales_of_whole_days (day>?)" in plan
+    assert "SEARCH sales USING PRIMARY KEY (day=?)" in plan
+    assert not [step for step in plan if step.startswith(("SCAN sales", "SCAN products"))]
+
+
+async def _plans(service: str, path: str, folder: Path) -> list[tuple[str, list[str]]]:
+    """What a route asks its database for, and how SQLite finds each of that."""
+    environment = {"STATE_DIR": str(folder), "NATS_URL": "nats://127.0.0.1:1"}
+    app = APPS[service](settings.from_environment(service, environment))
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: object, __: object, statement: str, values: Any, *___: object) -> None:
+        asked.append((statement, values))
+
+    async with AsyncTestClient(app) as client:
+        running: Service[Any] = app.state["service"]
+        event.listen(running.database._reader.sync_engine, "before_cursor_execute", note)
+        answer = await client.get(f"/api/v1{path}")
+    assert answer.status_code in (200, 404), answer.text
+    with closing(sqlite3.connect(folder / "db" / f"{service}.db")) as database:
+        return [
+            (
+                statement,
+                [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", values)],
+            )
+            for statement, values in asked
+        ]
+
+
+def _looks_at_every_row(step: str, statement: str) -> bool:
+    """A table read without an index, or rows that have to be sorted before the first is shown.
+
+    The right part of an order only tells apart what has the same time. And the first so many of all
+    rows, by their key, are not every row.
+    """
+    if step.startswith("USE TEMP B-TREE FOR ORDER BY"):
+        return True
+    is_a_page_of_all = "LIMIT" in statement and "WHERE" not in statement
+    return step.startswith("SCAN") and "INDEX" not in step and not is_a_page_of_all

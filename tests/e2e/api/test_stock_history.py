@@ -1,0 +1,186 @@
+"""The stock ledger over HTTP: who, when, page by page, and adding up whatever runs beside."""
+
+import asyncio
+from collections import Counter
+from datetime import datetime, timedelta, timezone
+from itertools import accumulate
+from urllib.parse import quote
+from uuid import uuid4
+
+from tests.e2e.api.test_stock import book
+from tests.e2e.api.wire import refused
+from tests.kit.client import Answer, Json, Opened, Shop, order
+from tests.kit.instances import second_instances
+
+
+def path_of(product: str) -> str:
+    return f"/api/v1/products/{product}/stock/history"
+
+
+async def history(shop: Shop, product: str, query: str = "") -> list[Json]:
+    items: list[Json] = (await shop.get("product", f"{path_of(product)}?{query}"))["items"]
+    return items
+
+
+async def pages(shop: Shop, product: str, size: int) -> list[Json]:
+    """Every page, one after the other, as a client would who goes by `total`."""
+    found: list[Json] = []
+    page, total = 0, 1
+    while page * size < total:
+        body = await shop.get("product", f"{path_of(product)}?page={page}&size={size}")
+        found += body["items"]
+        page, total = page + 1, body["total"]
+    return found
+
+
+# ---------------------------------------------------------------- who
+
+
+async def test_who_booked_is_kept(shop: Shop) -> None:
+    rich, product = await shop.wallet(1000), await shop.product(price=10, stock=7)
+    for _ in range(2):  # the same key again keeps whom it named first
+        await book(shop, product, "in", 5, bookedBy="김민지, warehouse 2")
+    await book(shop, product, "in", 5, bookedBy="somebody else")
+    await book(shop, product, "out", -1)
+    await shop.buy(order(rich, (product, 2)))
+    rows = await history(shop, product)
+    assert [(each["delta"], each["bookedBy"]) for each in rows] == [
+        (7, None),
+        (5, "김민지, warehouse 2"),
+        (-1, None),
+        (-2, None),
+    ]
+
+
+# ---------------------------------------------------------------- when
+
+
+async def test_between_two_times(shop: Shop) -> None:
+    """`from` is included and `to` is not."""
+    product = await shop.product(price=10, stock=1)
+    for delta in (2, -1, 4):
+        await book(shop, product, f"h{delta}", delta)
+    rows = await history(shop, product)
+    times = [each["createdAt"] for each in rows]
+    assert [each["delta"] for each in rows] == [1, 2, -1, 4]
+    assert times == sorted(set(times))
+
+    async def deltas(**limits: str) -> list[int]:
+        query = "&".join(f"{name.strip('_')}={quote(at)}" for name, at in limits.items())
+        return [each["delta"] for each in await history(shop, product, query)]
+
+    assert await deltas(from_=times[1]) == [2, -1, 4]
+    assert await deltas(from_=just_after(times[1])) == [-1, 4]
+    assert await deltas(to=times[2]) == [1, 2]
+    assert await deltas(to=just_after(times[2])) == [1, 2, -1]
+    assert await deltas(from_=times[1], to=times[3]) == [2, -1]
+    assert await deltas(from_=times[1], to=times[1]) == []
+    assert await deltas(from_=times[1], to=just_after(times[1])) == [2]
+    assert await deltas(from_="2000-01-01T00:00:00Z", to="2001-01-01T00:00:00Z") == []
+    assert await deltas(from_="9999-12-31T23:59:59Z") == []
+
+
+def just_after(time: str) -> str:
+    """A microsecond later, which is as finely as times are kept."""
+    return (datetime.fromisoformat(time) + timedelta(microseconds=1)).isoformat()
+
+
+async def test_pages_between_two_times(shop: Shop) -> None:
+    product = await shop.product(price=10, stock=1)
+    for delta in range(2, 9):
+        await book(shop, product, f"p{delta}", delta)
+    rows = await history(shop, product)
+    query = f"from={rows[1]['createdAt']}&to={rows[-1]['createdAt']}&size=4"
+    first = await shop.get("product", f"{path_of(product)}?{query}&page=0")
+    second = await shop.get("product", f"{path_of(product)}?{query}&page=1")
+    assert (first["total"], second["total"]) == (6, 6)
+    assert [*first["items"], *second["items"]] == rows[1:-1]
+
+
+async def test_from_after_to_is_refused(shop: Shop) -> None:
+    product = await shop.product(price=10, stock=1)
+    query = "from=2026-01-31T09:00:00Z&to=2026-01-31T10:00:00%2B09:00"  # that is 01:00 in UTC
+    answer = await shop.call("product", "GET", f"{path_of(product)}?{query}")
+    refused(answer, 400, "VALIDATION_ERROR")
+    assert "from" in answer.body["message"]
+
+
+async def test_in_another_zone(shop: Shop) -> None:
+    product = await shop.product(price=10, stock=1)
+    (row,) = await history(shop, product)
+    made = datetime.fromisoformat(row["createdAt"])
+    for hours in (-9, 9):
+        there = timezone(timedelta(hours=hours))
+        before = quote((made - timedelta(seconds=1)).astimezone(there).isoformat())
+        after = quote((made + timedelta(seconds=1)).astimezone(there).isoformat())
+        found = {
+            "from before": await history(shop, product, f"from={before}") == [row],
+            "from after": await history(shop, product, f"from={after}") == [],
+            "to before": await history(shop, product, f"to={before}") == [],
+            "to after": await history(shop, product, f"to={after}") == [row],
+        }
+        assert found == dict.fromkeys(found, True), hours
+
+
+# ---------------------------------------------------------------- while others book
+
+
+async def test_turning_pages_while_others_book(shop: Shop) -> None:
+    """Through two instances: no row twice, none skipped, all in the order of their balances."""
+    product = await shop.product(price=10, stock=0)
+    booked: list[str] = []
+    async with (
+        second_instances(shop.environment, ["product"]) as addresses,
+        Opened(addresses) as twin,
+    ):
+
+        async def go_on(door: Shop, name: str) -> None:
+            for at in range(60):
+                key = f"{name}-{at}"
+                assert (await book(door, product, key, 1)).status == 200
+                booked.append(key)
+
+        async def turn(door: Shop, size: int) -> None:
+            while len(booked) < 240:
+                known = set(booked)
+                found = await pages(door, product, size)
+                assert [each["balanceAfter"] for each in found] == [*range(1, len(found) + 1)]
+                assert known <= {each["requestId"] for each in found}
+
+        await asyncio.gather(
+            *(go_on(door, f"{i}{j}") for i, door in enumerate((shop, twin)) for j in "ab"),
+            *(turn(door, size) for door in (shop, twin) for size in (3, 50)),
+        )
+    assert Counter(each["requestId"] for each in await pages(shop, product, 11)) == Counter(booked)
+
+
+async def test_the_ledger_adds_up_under_orders_and_bookings(shop: Shop) -> None:
+    """Orders that are paid, that can't be, that are cancelled; bookings in and out; all at once."""
+    product = await shop.product(price=10, stock=60)
+    rich, poor = await shop.wallet(10_000), await shop.wallet(0)
+
+    async def cancel() -> None:
+        done = await shop.buy(order(rich, (product, 3)))
+        if done["status"] == "COMPLETED":
+            await shop.call("order", "POST", f"/api/v1/orders/{done['orderId']}/cancel")
+
+    async def by_hand(delta: int) -> Answer:
+        return await book(shop, product, str(uuid4()), delta, bookedBy="me")
+
+    answers = await asyncio.gather(
+        *(by_hand(delta) for delta in (4, -3, 9, -11, 2, -1, 25, -30) * 4),
+        *(shop.buy(order(rich, (product, 2))) for _ in range(25)),
+        *(shop.buy(order(poor, (product, 5))) for _ in range(10)),
+        *(cancel() for _ in range(8)),
+    )
+    await shop.quiet()
+
+    rows = await shop.bookings(product)
+    deltas = [each["delta"] for each in rows]
+    available, reserved = await shop.stock(product)
+    assert [each["balanceAfter"] for each in rows] == [*accumulate(deltas)]
+    assert (sum(deltas), 0) == (available, reserved)
+    assert min(accumulate(deltas)) >= 0
+    kept = [each for each in answers if isinstance(each, Answer) and each.status == 200]
+    assert len([each for each in rows if each["bookedBy"] == "me"]) == len(kept)
+    assert len({each["requestId"] for each in rows}) == len(rows)

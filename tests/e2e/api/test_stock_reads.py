@@ -1,0 +1,77 @@
+"""GET /products/{id}/stock: cached, never older than a second, and right without Redis."""
+
+import asyncio
+from uuid import uuid4
+
+from tests.kit.client import Answer, Shop, order, until
+
+
+async def read(shop: Shop, product: str, **headers: str) -> Answer:
+    return await shop.call("product", "GET", f"/api/v1/products/{product}/stock", **headers)
+
+
+async def test_where_it_was_is_said(shop: Shop) -> None:
+    product = await shop.product(price=10, stock=7)
+    seen: list[str] = []
+
+    async def both() -> bool:
+        answer = await read(shop, product)
+        assert answer.body["available"] == 7
+        seen.append(answer.headers["X-Cache"])
+        return len(seen) > 1 and seen[-2] in ("REDIS", "DATABASE")
+
+    await until(both, "what was kept is no longer, and read anew")
+    assert seen[-1] == "MEMORY"
+    assert set(seen) <= {"MEMORY", "REDIS", "DATABASE"}
+    fresh = await read(shop, product, cache_control="no-cache")
+    assert (fresh.body["available"], fresh.headers["X-Cache"]) == (7, "DATABASE")
+
+
+async def test_a_change_is_seen_at_once_by_who_made_it(shop: Shop) -> None:
+    product = await shop.product(price=10, stock=0)
+    path = f"/api/v1/products/{product}/stock"
+    for units in range(1, 30):
+        booked = await shop.call(
+            "product", "PATCH", path, {"delta": 1}, idempotency_key=str(uuid4())
+        )
+        assert booked.body["stock"] == units
+        assert (await read(shop, product)).body == {
+            "productId": product,
+            "available": units,
+            "reserved": 0,
+        }
+
+
+async def test_a_sale_is_seen_within_a_second(shop: Shop) -> None:
+    product, customer = await shop.product(price=10, stock=7), await shop.wallet(100)
+    assert (await read(shop, product)).body["available"] == 7
+    await shop.buy(order(customer, (product, 2)))
+    ended_at = asyncio.get_running_loop().time()
+
+    async def seen() -> bool:
+        body = (await read(shop, product)).body
+        return (body["available"], body["reserved"]) == (5, 0)
+
+    await until(seen, "the sale is seen")
+    assert asyncio.get_running_loop().time() - ended_at < 1
+
+
+async def test_an_unknown_product_is_not_found_each_time(shop: Shop) -> None:
+    for _ in range(3):
+        answer = await read(shop, str(uuid4()))
+        assert (answer.status, answer.body["error"]) == (404, "PRODUCT_NOT_FOUND")
+
+
+async def test_without_redis_it_is_right_all_the_same(shop: Shop) -> None:
+    product = await shop.product(price=10, stock=0)
+    await asyncio.to_thread(shop.command, "stop", "redis")
+    try:
+        path = f"/api/v1/products/{product}/stock"
+        for units in range(1, 10):
+            await shop.call("product", "PATCH", path, {"delta": 1}, idempotency_key=str(uuid4()))
+            answers = await asyncio.gather(*(read(shop, product) for _ in range(10)))
+            assert {each.body["available"] for each in answers} == {units}
+            assert {each.headers["X-Cache"] for each in answers} <= {"MEMORY", "DATABASE"}
+    finally:
+        await asyncio.to_thread(shop.command, "start", "redis")
+    assert (await read(shop, product)).body["available"] == 9

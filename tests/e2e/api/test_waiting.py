@@ -1,0 +1,156 @@
+"""`Prefer: wait=N`, and orders that can't go on for a while because a service is down."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from tests.e2e.api.wire import Wire
+from tests.kit.client import Opened, Shop, free_port, order, until
+from tests.kit.instances import alive, second_instance
+
+ORDERS = "/api/v1/orders"
+
+
+@pytest.fixture
+def no_coupon_service(shop: Shop) -> Iterator[None]:
+    """Orders are accepted, and stay PENDING until `start coupon`."""
+    shop.command("stop", "coupon")
+    try:
+        yield
+    finally:
+        shop.command("start", "coupon")
+
+
+async def test_waiting_for_an_order_that_completes(shop: Shop) -> None:
+    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    body = order(customer, (cake, 1))
+    answer = await shop.call("order", "POST", ORDERS, body, prefer="wait=20")
+    assert answer.status == 200
+    assert answer.body["status"] == "COMPLETED"
+    assert answer.headers["Preference-Applied"] == "wait=20"
+    assert answer.headers["Location"] == f"{ORDERS}/{answer.body['orderId']}"
+    assert answer.body == await shop.get("order", answer.headers["Location"])
+
+
+async def test_waiting_for_an_order_that_fails(shop: Shop) -> None:
+    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=1)
+    body = order(customer, (cake, 2))
+    answer = await shop.call("order", "POST", ORDERS, body, prefer="wait=20")
+    assert answer.status == 200
+    assert (answer.body["status"], answer.body["failReason"]) == ("FAILED", "INSUFFICIENT_STOCK")
+    assert answer.body == await shop.get("order", answer.headers["Location"])
+
+
+@pytest.mark.parametrize(
+    "preference",
+    ["respond-async, wait=20", "wait=20, handling=lenient", "wait=99999", 'wait="20"', "Wait=20"],
+)
+async def test_other_ways_to_ask_for_it(shop: Shop, preference: str) -> None:
+    """RFC 7240: preferences stand in a list, their names in any case, their values in quotes."""
+    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    body = order(customer, (cake, 1))
+    answer = await shop.call("order", "POST", ORDERS, body, prefer=preference)
+    assert (answer.status, answer.body["status"]) == (200, "COMPLETED")
+
+
+@pytest.mark.parametrize(
+    "preference",
+    ["wait=0", "wait=-1", "wait=abc", "wait=", "wait", "nowait=20", "return=minimal", "", "=", "é"],
+)
+async def test_what_is_no_wish_to_wait_is_passed_over(wire: Wire, preference: str) -> None:
+    shop = wire.shop
+    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    body = order(customer, (cake, 1))
+    answer = await wire.send_json("order", "POST", ORDERS, body, prefer=preference)
+    assert answer.status == 202
+    assert set(answer.body) == {"orderId", "orderTrackingId", "status", "totalAmount"}
+    assert "Preference-Applied" not in answer.headers
+    assert (await shop.ended(answer.body["orderId"]))["status"] == "COMPLETED"
+
+
+async def test_an_instance_that_is_cut_off_from_the_broker_looks_once_more(shop: Shop) -> None:
+    """Another instance publishes for it, and hears how the order ends: the database knows it."""
+    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    port, nowhere = free_port(), f"nats://127.0.0.1:{free_port()}"
+    process = second_instance(shop.environment, "order", port, NATS_URL=nowhere)
+    try:
+        addresses = {**shop.environment, "ORDER_URL": f"http://127.0.0.1:{port}"}
+        async with Opened(addresses) as cut_off:
+            await until(partial(alive, cut_off, "order"), "the instance takes orders")
+            body = order(customer, (cake, 1))
+            answer = await cut_off.call("order", "POST", ORDERS, body, prefer="wait=20")
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, 20)
+    assert (answer.status, answer.body["status"]) == (200, "COMPLETED")
+
+
+async def test_a_bad_order_is_refused_at_once(shop: Shop) -> None:
+    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    started = time.monotonic()
+    body = order(customer, (cake, 1), price=29)
+    answer = await shop.call("order", "POST", ORDERS, body, prefer="wait=20")
+    assert answer.status == 400
+    assert time.monotonic() - started < 10
+
+
+async def test_waiting_with_a_key(shop: Shop) -> None:
+    """The order is placed once; each call sees it as it has ended."""
+    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    body = order(customer, (cake, 1))
+    first, again = [
+        await shop.call("order", "POST", ORDERS, body, prefer="wait=20", idempotency_key="waiting")
+        for _ in range(2)
+    ]
+    assert (first.status, again.status) == (200, 200)
+    assert first.body == again.body
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
+    later = await shop.call("order", "POST", ORDERS, body, idempotency_key="waiting")
+    assert (later.status, later.body["orderId"]) == (202, first.body["orderId"])
+    assert await shop.stock(cake) == (9, 0)
+
+
+async def test_an_order_that_can_not_go_on(shop: Shop, no_coupon_service: None) -> None:
+    """The wait ends with 202; what changes meanwhile does not touch the order; later it completes.
+
+    One test for all of it, because stopping a service takes longer than the rest.
+    """
+    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    tart = await shop.product(price=7, stock=10, name="Tart")
+    lone = await shop.place(order(customer, (tart, 1)))
+    started = time.monotonic()
+    body = order(customer, (cake, 2), price=60)
+    answer = await shop.call("order", "POST", ORDERS, body, prefer="wait=1")
+    assert time.monotonic() - started >= 1
+    assert (answer.status, answer.body["status"]) == (202, "PENDING")
+    assert set(answer.body) == {"orderId", "orderTrackingId", "status", "totalAmount"}
+    order_id = answer.body["orderId"]
+
+    owed = (await shop.get("order", "/api/v1/ops/owed"))["items"]
+    assert {lone, order_id} <= {each["orderId"] for each in owed}
+    pending = await shop.get("order", f"{ORDERS}?customerId={customer}&status=PENDING")
+    assert [each["orderId"] for each in pending["items"]] == [order_id, lone]
+
+    await shop.call("product", "PATCH", f"/api/v1/products/{cake}", {"price": 50})
+    await shop.call("product", "DELETE", f"/api/v1/products/{tart}")
+
+    async def both_known() -> bool:
+        """Asked with a price that is wrong before and after, so that it orders nothing."""
+        dearer = await shop.call("order", "POST", ORDERS, order(customer, (cake, 1), price=1))
+        gone = await shop.call("order", "POST", ORDERS, order(customer, (tart, 1), price=1))
+        told = (dearer.body["details"].get("price"), gone.body["error"])
+        return told == (50, "PRODUCT_DISCONTINUED")
+
+    await until(both_known, "the order service has heard of both changes")
+    shop.command("start", "coupon")
+    found = await shop.ended(order_id)
+    assert (found["status"], found["payableAmount"]) == ("COMPLETED", 60)
+    assert found["items"] == [{"productId": cake, "quantity": 2, "price": 30}]
+    # The product service knows best: what it has taken off the shop meanwhile can't be had.
+    left = await shop.ended(lone)
+    assert (left["status"], left["failReason"]) == ("FAILED", "PRODUCT_DISCONTINUED")
+    assert await shop.balance(customer) == 940

@@ -1,0 +1,141 @@
+"""Sending bytes as they are, and checking what every refusal must look like."""
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from tests.kit.client import SERVICES, Answer, Shop, until
+
+JSON_TYPE = {"Content-Type": "application/json"}
+
+# Words that would tell a client about our code instead of about its request.
+_INTERNALS = ("Traceback", 'File "', "<class ", "object at 0x", "MultiDict", "msgspec", "litestar")
+
+
+class Wire:
+    """Requests sent exactly as given: path, headers and body."""
+
+    def __init__(self, shop: Shop, http: aiohttp.ClientSession) -> None:
+        self.shop = shop
+        self._http = http
+
+    async def send(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        url = URL(f"{self.shop.environment[f'{service.upper()}_URL']}{path}", encoded=True)
+        async with self._http.request(
+            method, url, data=body, headers=headers, allow_redirects=False
+        ) as answer:
+            raw = await answer.read()
+            is_json = answer.content_type == "application/json" and raw
+            content = json.loads(raw) if is_json else raw.decode(errors="replace")
+            return Answer(answer.status, answer.headers.copy(), content)
+
+    async def send_json(
+        self, service: str, method: str, path: str, body: Any, **headers: str
+    ) -> Answer:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.send(service, method, path, json.dumps(body).encode(), JSON_TYPE | sent)
+
+    async def openapi(self, service: str) -> Any:
+        """The service's own description of itself."""
+        return json.loads((await self.send(service, "GET", "/schema/openapi.json")).body)
+
+
+def complaint(answer: Answer, status: int | None = None, code: str | None = None) -> str:
+    """What is wrong with a refusal; empty for one that is as the contract says.
+
+    Without a status, any 4xx will do. Given as text, so that a test can try a hundred bad requests
+    and name all that were answered badly.
+    """
+    wrong = []
+    if answer.status != status and (status or not 400 <= answer.status < 500):
+        wrong.append(f"status {answer.status} instead of {status or '4xx'}")
+    if answer.headers.get("Content-Type", "").partition(";")[0] != "application/json":
+        return f"content type {answer.headers.get('Content-Type')}: {str(answer.body)[:100]}"
+    if not isinstance(answer.body, dict) or set(answer.body) != {"error", "message", "details"}:
+        return f"not the error format: {answer.status} {str(answer.body)[:200]}"
+    if code is not None and answer.body["error"] != code:
+        wrong.append(f"code {answer.body['error']} instead of {code}")
+    if not is_code(answer.body["error"]):
+        wrong.append(f"{answer.body['error']!r} is no code")
+    if not isinstance(answer.body["details"], dict | None):
+        wrong.append("details is neither null nor an object")
+    if found := [word for word in _INTERNALS if word in json.dumps(answer.body)]:
+        wrong.append(f"tells of our code: {found}")
+    if len(str(answer.body["message"]).split()) < 3:
+        wrong.append(f"no sentence: {answer.body['message']!r}")
+    return "; ".join(wrong)
+
+
+def is_code(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and text == text.upper() and text.isidentifier()
+
+
+def refused(answer: Answer, status: int, code: str) -> None:
+    """Assert that this is such an error."""
+    assert not complaint(answer, status, code), f"{complaint(answer, status, code)} in {answer}"
+
+
+@asynccontextmanager
+async def nothing_stored(shop: Shop) -> AsyncIterator[None]:
+    """Assert that what is done inside leaves every row of every service as it was."""
+    before = await stored_at_rest(shop)
+    yield
+    found = new_rows(before, await stored_at_rest(shop))
+    assert found == {}, f"stored: {found}"
+
+
+async def stored_at_rest(shop: Shop) -> dict[str, set[str]]:
+    """What is stored once nothing moves any more: no order, and no price on its way either."""
+
+    async def prices_are_heard() -> bool:
+        async with shop.nats() as client:
+            info = await client.jetstream().consumer_info("CATALOG", "order")
+        return not (info.num_pending or info.num_ack_pending)
+
+    await shop.quiet()
+    await until(prices_are_heard, "the order service has heard all prices")
+    return stored(shop)
+
+
+def new_rows(before: Mapping[str, set[str]], after: Mapping[str, set[str]]) -> dict[str, list[str]]:
+    """Rows that are new, changed or gone, a few of each table."""
+    return {
+        table: sorted(after[table] ^ rows)[:2]
+        for table, rows in before.items()
+        if after[table] != rows
+    }
+
+
+def stored(shop: Shop) -> dict[str, set[str]]:
+    """All rows of all services, by service and table."""
+    found: dict[str, set[str]] = {}
+    for service in SERVICES:
+        path = Path(shop.environment["STATE_DIR"]) / "db" / f"{service}.db"
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            for (table,) in tables.fetchall():
+                rows = database.execute(f'SELECT * FROM "{table}"')  # noqa: S608 - its own name
+                found[f"{service}.{table}"] = {repr(row) for row in rows}
+    return found
+
+
+def assert_utc(text: str) -> datetime:
+    """An RFC 3339 time in UTC, with Z, of about now."""
+    assert text.endswith("Z"), text
+    time = datetime.fromisoformat(text)
+    assert abs(datetime.now(UTC) - time) < timedelta(minutes=10), text
+    return time

@@ -1,0 +1,102 @@
+"""Orders of every kind, made on a fresh stack, and falsifying what the services wrote of them."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ops.audit import Discrepancy, audit
+from tests.kit.client import SERVICES, Opened, Shop, order, run_stack
+
+Names = dict[str, str]
+"""What the falsifying SQL calls things by: an order, a product, a customer, a coupon."""
+
+
+def make_orders(environment: Mapping[str, str]) -> Names:
+    """Place one order of each kind, and wait until nothing is under way."""
+    return asyncio.run(_make_orders(environment))
+
+
+async def _make_orders(environment: Mapping[str, str]) -> Names:
+    async with Opened(environment) as shop:
+        names = await _things(shop) | {"long_ago": "2020-01-01 00:00:00.000000"}
+        customer, product, coupon = names["customer"], names["product"], names["coupon"]
+        bodies = {
+            "paid": order(customer, (product, 2), (names["other"], 1), couponId=coupon),
+            "plain": order(customer, (product, 3)),
+            "free": order(customer, (product, 1), couponId=await shop.coupon(customer)),
+            "short": order(customer, (product, 1), (names["other"], 99), couponId=names["spare"]),
+            "poor": order(names["pauper"], (product, 1)),
+            "refused": order(names["pauper"], (product, 1), couponId=coupon),
+            "card": order(names["pauper"], (product, 1), paymentMethod="CARD"),
+            "waiting": order(customer, (product, 1), (names["other"], 99), onShortage="WAIT"),
+            "cancelled": order(customer, (product, 1), couponId=await shop.coupon(customer)),
+            "refunded": order(names["pauper"], (product, 1), paymentMethod="CARD"),
+        }
+        for name, body in bodies.items():
+            names[name] = (await shop.buy(body))["orderId"]
+        for name in ("cancelled", "refunded"):
+            path = f"/api/v1/orders/{names[name]}/cancel"
+            assert (await shop.call("order", "POST", path)).status == 200
+        await shop.call(
+            "product",
+            "PATCH",
+            f"/api/v1/products/{product}/stock",
+            {"delta": -1, "reason": "broken", "orderId": names["plain"]},
+            idempotency_key="broken",
+        )
+        await shop.quiet()
+        return names
+
+
+async def _things(shop: Shop) -> Names:
+    customer = await shop.wallet(100_000)
+    return {
+        "customer": customer,
+        "pauper": await shop.wallet(1),
+        "product": await shop.product(1_000, 50),
+        "other": await shop.product(5_000, 7, "Pie"),
+        "coupon": await shop.coupon(customer, discountType="RATE", discountValue=10),
+        "spare": await shop.coupon(customer),
+    }
+
+
+def stop_services(environment: Mapping[str, str]) -> None:
+    """From here on a test is the only writer of the databases."""
+    for service in SERVICES:
+        run_stack(environment, "stop", service)
+
+
+def settled(environment: Mapping[str, str]) -> list[Discrepancy]:
+    """The audit of a stack on which everything has ended: nothing may still be on its way."""
+    return audit(environment, quiet_seconds=0, limit_seconds=0)
+
+
+async def found_wrong(shop: Shop) -> list[Discrepancy]:
+    """The same, from a test that runs in an event loop, once nothing is under way."""
+    await shop.quiet()
+    return await asyncio.to_thread(settled, shop.environment)
+
+
+def database_file(environment: Mapping[str, str], service: str) -> Path:
+    return Path(environment["STATE_DIR"]) / "db" / f"{service}.db"
+
+
+@contextmanager
+def falsified(file: Path, sql: str, names: Names) -> Iterator[None]:
+    """Change a stopped service's database by these statements, and put it back as it was."""
+    database = sqlite3.connect(file, isolation_level=None)
+    before = sqlite3.connect(":memory:")
+    database.backup(before)
+    # The tables' own checks would refuse much of this; the audit must not rely on them.
+    database.execute("PRAGMA ignore_check_constraints = ON")
+    try:
+        for statement in sql.split(";"):
+            changed = database.execute(statement, names).rowcount
+            assert changed != 0, f"changed nothing: {statement}"
+        yield
+    finally:
+        before.backup(database)
+        database.close()
+        before.close()

@@ -1,0 +1,108 @@
+"""Customers who keep ordering while parts of the stack fail, and the sums that must come out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from uuid import uuid4
+
+import aiohttp
+
+from tests.e2e.saga.stream import subjects
+from tests.kit.client import SERVICES, Shop, order, until
+
+SOLD = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
+UNPAID = [*SOLD[:3], "PaymentFailed", "OrderFailed", "StockRestored", "CouponRestored"]
+
+
+def is_poor(key: str) -> bool:
+    """Every fourth order is a poor customer's; the key remembers whose it was."""
+    return key < "4"
+
+
+class Crowd:
+    """Orders that can be paid and orders that can't, placed as a patient client would."""
+
+    def __init__(self, shop: Shop, rich: str, poor: str, product: str) -> None:
+        self.shop = shop
+        self.rich = rich
+        self.poor = poor
+        self.product = product
+        self.charged = 10_000_000
+        self.stocked = 10_000
+        self.accepted: dict[str, str] = {}
+
+    async def place(self, count: int) -> None:
+        for _ in range(count):
+            await self._place_one()
+
+    @asynccontextmanager
+    async def streaming(self) -> AsyncIterator[None]:
+        """Orders keep coming, from a few clients at a time, for as long as this is open."""
+        closing_time = asyncio.Event()
+
+        async def keep_placing() -> None:
+            while not closing_time.is_set():
+                # A client that waits for the end of each order is a natural pace.
+                await self._place_one(prefer="wait=1")
+
+        async with asyncio.TaskGroup() as clients:
+            for _ in range(3):
+                clients.create_task(keep_placing())
+            try:
+                yield
+            finally:
+                closing_time.set()
+
+    async def more(self, count: int) -> None:
+        """Wait until so many more orders are accepted."""
+        wanted = len(self.accepted) + count
+
+        async def enough() -> bool:
+            return len(self.accepted) >= wanted
+
+        await until(enough, f"{count} more orders are accepted", 60)
+
+    async def _place_one(self, **headers: str) -> None:
+        """Sent again under its key until it is accepted."""
+        key = str(uuid4())
+        accepted = partial(self._is_accepted, key, headers)
+        await until(accepted, "an order is accepted", 60)
+
+    async def _is_accepted(self, key: str, headers: Mapping[str, str]) -> bool:
+        body = order(self.poor if is_poor(key) else self.rich, (self.product, 1))
+        try:
+            answer = await self.shop.call(
+                "order", "POST", "/api/v1/orders", body, idempotency_key=key, **headers
+            )
+        except aiohttp.ClientError:
+            return False
+        assert answer.status in (200, 202, 503), answer
+        if answer.status != 503:
+            self.accepted[key] = answer.body["orderId"]
+        return answer.status != 503
+
+    async def check(self, timeout_seconds: float = 20) -> None:
+        """All have ended as they must, and what they moved adds up."""
+        shop = self.shop
+        poor = sum(map(is_poor, self.accepted))
+        rich = len(self.accepted) - poor
+        assert len(set(self.accepted.values())) == len(self.accepted)
+        assert await shop.outcome(self.rich, timeout_seconds) == {"COMPLETED": rich, "FAILED": 0}
+        assert await shop.outcome(self.poor, timeout_seconds) == {"COMPLETED": 0, "FAILED": poor}
+        await shop.quiet()
+        assert await shop.stock(self.product) == (self.stocked - rich, 0)
+        assert await shop.balance(self.rich) == self.charged - 100 * rich
+        assert await shop.balance(self.poor) == 0
+        held = await subjects(shop)
+        for order_id in self.accepted.values():
+            assert set(held[order_id].values()) == {1}, held[order_id]
+            assert set(held[order_id]) in (set(SOLD), set(UNPAID)), held[order_id]
+        for service in SERVICES:
+            assert await shop.dead_letters(service) == []
+            assert (await shop.get(service, "/api/v1/ops/owed"))["items"] == []
+
+
+async def crowd(shop: Shop) -> Crowd:
+    product = await shop.product(price=100, stock=10_000)
+    return Crowd(shop, await shop.wallet(10_000_000), await shop.wallet(0), product)

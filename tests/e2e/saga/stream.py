@@ -1,0 +1,137 @@
+"""What stands in the streams, and putting something there by hand."""
+
+import fcntl
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from nats.aio.client import Client
+from nats.js.api import RawStreamMsg
+from nats.js.errors import NotFoundError
+
+from chassis.broker.nats_client import SturdyClient
+from infra.stack import passwords
+from saga.choreography.permissions import inbox_prefix
+from tests.kit.client import SERVICES, Json, Shop, until
+
+
+def name_of(message: RawStreamMsg) -> str:
+    return (message.subject or "").rpartition(".")[2]
+
+
+def headers_of(message: RawStreamMsg) -> dict[str, str]:
+    """The headers that the sayer gave it; a direct get adds the broker's own."""
+    added = ("Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp")
+    return {name: value for name, value in (message.headers or {}).items() if name not in added}
+
+
+def body_of(message: RawStreamMsg) -> Json:
+    body: Json = json.loads(message.data or b"")
+    return body
+
+
+async def messages(shop: Shop, order_id: str) -> list[RawStreamMsg]:
+    """All of an order's messages in the stream, in order, read as the observer."""
+    found: list[RawStreamMsg] = []
+    async with shop.nats("observer") as client:
+        jetstream = client.jetstream()
+        sequence = 1
+        while True:
+            try:
+                message = await jetstream.get_msg(
+                    "SAGA", seq=sequence, subject=f"saga.{order_id}.*", direct=True, next=True
+                )
+            except NotFoundError:
+                return found
+            found.append(message)
+            sequence = (message.seq or 0) + 1
+
+
+async def names(shop: Shop, order_id: str) -> list[str]:
+    return [name_of(message) for message in await messages(shop, order_id)]
+
+
+async def until_in_stream(shop: Shop, order_id: str, event: str) -> None:
+    async def there() -> bool:
+        return event in await names(shop, order_id)
+
+    await until(there, f"{event} is in the stream")
+
+
+async def lose(shop: Shop, order_id: str, event: str) -> None:
+    """Take an event out of the stream, as if it had never been there."""
+    async with shop.nats() as client:
+        await client.jetstream().purge_stream("SAGA", subject=f"saga.{order_id}.{event}")
+
+
+async def subjects(shop: Shop) -> dict[str, Counter[str]]:
+    """How many messages the stream holds of each event, for every order."""
+    held: dict[str, Counter[str]] = defaultdict(Counter)
+    async with shop.nats("observer") as client:
+        request = json.dumps({"subjects_filter": ">"}).encode()
+        answer = await client.request("$JS.API.STREAM.INFO.SAGA", request, timeout=5)
+    for subject, count in (json.loads(answer.data)["state"].get("subjects") or {}).items():
+        _, order_id, name = subject.split(".")
+        held[order_id][name] = count
+    return held
+
+
+async def publish(
+    client: Client, subject: str, body: Any, headers: Mapping[str, str] | None = None
+) -> int:
+    """Store a message under an id that the broker has not seen. Gives its sequence."""
+    payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = dict(headers or {}) | {"Nats-Msg-Id": str(uuid4())}
+    return (await client.jetstream().publish(subject, payload, headers=sent)).seq
+
+
+def service_url(shop: Shop, service: str, password: str | None = None) -> str:
+    """The broker's address with a service's credentials."""
+    known = passwords.load(Path(shop.environment["STATE_DIR"]))[service]
+    place = shop.environment["NATS_URL_ADMIN"].rpartition("@")[2]
+    return f"nats://{service}:{password or known}@{place}"
+
+
+@asynccontextmanager
+async def connected_as(
+    shop: Shop, user: str, refusals: list[str] | None = None
+) -> AsyncIterator[Client]:
+    """A connection as a service or as the observer; what the broker refuses comes into the list."""
+
+    async def note(error: Exception) -> None:
+        if refusals is not None:
+            refusals.append(str(error))
+
+    is_service = user in SERVICES
+    url = service_url(shop, user) if is_service else shop.environment[f"NATS_URL_{user.upper()}"]
+    prefix = inbox_prefix(user) if is_service else "_INBOX"
+    client = SturdyClient()
+    await client.connect(url, connect_timeout=5, inbox_prefix=prefix, error_cb=note)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def database_file(shop: Shop, service: str) -> Path:
+    return Path(shop.environment["STATE_DIR"], "db", f"{service}.db")
+
+
+@contextmanager
+def written_by_hand(shop: Shop, service: str) -> Iterator[sqlite3.Connection]:
+    """A transaction in a service's database, in turn with the service's own."""
+    file = database_file(shop, service)
+    with Path(f"{file}.writer").open("wb") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        connection = sqlite3.connect(file, timeout=10, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        finally:
+            connection.close()

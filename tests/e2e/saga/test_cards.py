@@ -1,0 +1,227 @@
+"""Payments by card, and money brought into wallets, through a gateway that misbehaves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.kit.client import Answer, Json, Opened, Shop, order, running_stack, until
+
+
+@pytest.fixture(scope="module")
+def card_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """Orders may take four seconds here."""
+    folder = tmp_path_factory.mktemp("cards")
+    with running_stack(folder, ORDER_TIMEOUT_SECONDS="4") as environment:
+        yield environment
+
+
+@pytest.fixture
+async def cards(card_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    async with Opened(card_stack) as shop:
+        yield shop
+
+
+@asynccontextmanager
+async def gateway(shop: Shop, operation: str, does: str, **more: Any) -> AsyncIterator[None]:
+    """The gateway does this, until it is over."""
+    rule = {"operation": operation, "does": does} | more
+    answer = await shop.call("gateway", "POST", "/control/behaviours", rule)
+    assert answer.status == 200, answer
+    try:
+        yield
+    finally:
+        await shop.call("gateway", "DELETE", "/control/behaviours")
+
+
+async def statement(shop: Shop, reference: str) -> list[tuple[str, int]]:
+    """What the gateway has captured and given back for an order or a top-up."""
+    items: list[Json] = []
+    while page := (await shop.get("gateway", f"/v1/statement?after={len(items)}"))["items"]:
+        items += page
+    return [(each["kind"], each["amount"]) for each in items if each["reference"] == reference]
+
+
+async def cancel(shop: Shop, order_id: str) -> Answer:
+    return await shop.call("order", "POST", f"/api/v1/orders/{order_id}/cancel")
+
+
+async def by_card(shop: Shop, price: int = 700, stock: int = 5) -> tuple[str, str]:
+    """An order of one unit by card. Returns its id and the product's."""
+    product = await shop.product(price, stock)
+    body = order(str(uuid4()), (product, 1), paymentMethod="CARD")
+    return await shop.place(body), product
+
+
+async def test_a_card_is_charged(cards: Shop) -> None:
+    order_id, product = await by_card(cards)
+    ended = await cards.ended(order_id)
+    assert (ended["status"], ended["paymentMethod"]) == ("COMPLETED", "CARD")
+    assert await statement(cards, order_id) == [("CAPTURE", 700)]
+    await cards.quiet()
+    assert await cards.stock(product) == (4, 0)
+    [payment] = await cards.payments(order_id)
+    assert (payment["method"], payment["status"], payment["amount"]) == ("CARD", "COMPLETED", 700)
+    trace = await cards.trace(order_id)
+    names = {event["id"]: event["name"] for event in trace}
+    paid = next(event for event in trace if event["name"] == "PaymentCompleted")
+    assert names[paid["cause"]] == "StockDecremented"
+
+
+async def test_a_declined_card_fails_the_order(cards: Shop) -> None:
+    async with gateway(cards, "charge", "DECLINE"):
+        order_id, product = await by_card(cards)
+        ended = await cards.ended(order_id)
+    assert (ended["status"], ended["failReason"]) == ("FAILED", "PG_DECLINED")
+    assert await statement(cards, order_id) == []
+    await cards.quiet()
+    assert await cards.stock(product) == (5, 0)
+
+
+@pytest.mark.parametrize("does", ["ERROR", "CAPTURE_THEN_ERROR", "ANSWER_TWICE"])
+async def test_an_unknown_outcome_is_asked_for_until_it_is_known(cards: Shop, does: str) -> None:
+    async with gateway(cards, "charge", does, times=3):
+        order_id, _ = await by_card(cards)
+        ended = await cards.ended(order_id)
+    assert ended["status"] == "COMPLETED"
+    assert await statement(cards, order_id) == [("CAPTURE", 700)]
+
+
+async def test_an_order_that_times_out_is_voided_at_the_gateway(cards: Shop) -> None:
+    """The charge is in flight when the order's time is over; it never lands."""
+    async with gateway(cards, "charge", "LAND_LATE", seconds=600):
+        order_id, product = await by_card(cards)
+        ended = await cards.ended(order_id, 30)
+    assert (ended["status"], ended["failReason"]) == ("FAILED", "ORDER_TIMED_OUT")
+    assert await statement(cards, order_id) == []
+    await cards.quiet()
+    assert await cards.stock(product) == (5, 0)
+
+
+async def test_a_charge_that_landed_before_the_void_completes_the_order(cards: Shop) -> None:
+    """The gateway said that it knows of nothing, and the charge landed all the same."""
+    async with gateway(cards, "charge", "LAND_LATE", seconds=2), gateway(cards, "void", "ERROR"):
+        order_id, product = await by_card(cards)
+        ended = await cards.ended(order_id, 30)
+    assert ended["status"] == "COMPLETED"
+    assert await statement(cards, order_id) == [("CAPTURE", 700)]
+    await cards.quiet()
+    assert await cards.stock(product) == (4, 0)
+
+
+async def test_a_cancel_refunds_the_card(cards: Shop) -> None:
+    order_id, product = await by_card(cards)
+    await cards.ended(order_id)
+    answer = await cancel(cards, order_id)
+    assert (answer.status, answer.body["status"]) == (200, "CANCELLED")
+    assert await statement(cards, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
+    assert await cards.stock(product) == (5, 0)
+
+
+async def test_a_refused_refund_leaves_the_order_completed(cards: Shop) -> None:
+    order_id, product = await by_card(cards)
+    await cards.ended(order_id)
+    async with gateway(cards, "refund", "REFUSE"):
+        refused = await cancel(cards, order_id)
+    assert (refused.status, refused.body["error"]) == (424, "DEPENDENCY_FAILED")
+    kept = await cards.get("order", f"/api/v1/orders/{order_id}")
+    assert kept["status"] == "COMPLETED"
+    assert kept["cancellation"] == {"state": "REFUSED", "attempt": 1}
+    await cards.quiet()
+    assert await cards.stock(product) == (4, 0)
+
+    done = await cancel(cards, order_id)
+
+    assert done.body["cancellation"] == {"state": "DONE", "attempt": 2}
+    assert await statement(cards, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
+
+
+@pytest.mark.parametrize("does", ["ERROR", "REFUND_THEN_ERROR"])
+async def test_a_refund_is_asked_for_until_it_is_known(cards: Shop, does: str) -> None:
+    order_id, _ = await by_card(cards)
+    await cards.ended(order_id)
+    async with gateway(cards, "refund", does, times=2):
+        answer = await cancel(cards, order_id)
+    assert answer.body["status"] == "CANCELLED"
+    assert await statement(cards, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
+
+
+async def test_a_payment_survives_a_crash_in_the_middle_of_its_call(cards: Shop) -> None:
+    async with gateway(cards, "charge", "CAPTURE_THEN_HANG", seconds=20, times=1):
+        order_id, _ = await by_card(cards)
+
+        async def captured() -> bool:
+            return bool(await statement(cards, order_id))
+
+        await until(captured, "the gateway has captured")
+        await asyncio.to_thread(cards.command, "kill", "payment")
+        ended = await cards.ended(order_id, 60)
+    assert ended["status"] == "COMPLETED"
+    assert await statement(cards, order_id) == [("CAPTURE", 700)]
+    await cards.ready()
+
+
+# ---------------------------------------------------------------- wallets
+
+
+async def charge(shop: Shop, customer: str, amount: int, **headers: str) -> Answer:
+    path = f"/api/v1/wallets/{customer}/charge"
+    return await shop.call("payment", "POST", path, {"amount": amount}, **headers)
+
+
+async def test_money_comes_into_a_wallet_through_the_gateway(cards: Shop) -> None:
+    customer = await cards.wallet(0)
+    answer = await charge(cards, customer, 500)
+    assert (answer.status, answer.body) == (200, {"customerId": customer, "balance": 500})
+
+
+@pytest.mark.parametrize("does", ["DECLINE", "HANG", "CAPTURE_THEN_HANG", "LAND_LATE"])
+async def test_a_charge_that_fails_leaves_the_balance_as_it_was(cards: Shop, does: str) -> None:
+    customer = await cards.wallet(100)
+    async with gateway(cards, "charge", does, customerId=customer, seconds=30, times=1):
+        answer = await charge(cards, customer, 500)
+        known = answer.status == 200
+    assert (answer.status, answer.body.get("error")) in (
+        (502, "PAYMENT_GATEWAY_FAILED"),
+        (200, None),  # asked again, it was found to be captured
+    )
+    assert await cards.balance(customer) == (600 if known else 100)
+
+
+async def test_a_charge_with_a_key_gives_the_first_answer_again(cards: Shop) -> None:
+    customer = await cards.wallet(0)
+    first = await charge(cards, customer, 500, idempotency_key="k")
+    assert (await charge(cards, customer, 7)).body["balance"] == 507
+    again = await charge(cards, customer, 500, idempotency_key="k")
+    assert (again.status, again.body) == (200, first.body)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = await charge(cards, customer, 501, idempotency_key="k")
+    assert (other.status, other.body["error"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert await cards.balance(customer) == 507
+
+
+async def test_a_failed_charge_stays_failed_under_its_key(cards: Shop) -> None:
+    customer = await cards.wallet(0)
+    async with gateway(cards, "charge", "DECLINE", customerId=customer):
+        first = await charge(cards, customer, 500, idempotency_key="k")
+    again = await charge(cards, customer, 500, idempotency_key="k")
+    assert [first.status, again.status] == [502, 502]
+    assert await cards.balance(customer) == 0
+
+
+async def test_the_door_stays_open_while_the_gateway_hangs(cards: Shop) -> None:
+    async with gateway(cards, "charge", "HANG", seconds=60):
+        hanging = [(await by_card(cards))[0] for _ in range(5)]
+        product, customer = await cards.product(100, 50), await plain_wallet(cards)
+        placed = [await cards.buy(order(customer, (product, 1))) for _ in range(10)]
+    assert {each["failReason"] for each in placed} == {"INSUFFICIENT_BALANCE"}
+    for order_id in hanging:
+        assert (await cards.ended(order_id, 60))["status"] in ("COMPLETED", "FAILED")
+
+
+async def plain_wallet(shop: Shop) -> str:
+    """A wallet without money: putting some in would ask the gateway."""
+    return await shop.wallet(0)

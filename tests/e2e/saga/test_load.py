@@ -1,0 +1,123 @@
+"""`make load` on fresh data, to the last won; and how the load generator counts."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.progress import Progress
+
+from bench.load import Run
+from infra.stack import pids
+from tests.e2e.audit_fixtures import found_wrong
+from tests.kit.client import COFFEE, RICH, ROOT, SERVICES, Shop, order, until
+
+
+def run_load(environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench.load", *words],
+        cwd=ROOT,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+async def test_a_hundred_orders_at_once_come_to_exactly_this(fresh_shop: Shop) -> None:
+    words = ("--orders", "100", "--concurrency", "100", "--json")
+    ended = await asyncio.to_thread(run_load, fresh_shop.environment, *words)
+    assert ended.returncode == 0, ended.stderr
+    result: dict[str, Any] = json.loads(ended.stdout)
+    assert result["accepted"] == 100
+    assert result["ends"] == {"COMPLETED": 66, "FAILED INSUFFICIENT_BALANCE": 34}
+    assert result["refused"] == {}
+    assert result["notEnded"] == []
+    assert (result["walletBalance"], result["stockAvailable"]) == (10_000, 802)
+    for latency in (result["postMilliseconds"], result["orderMilliseconds"]):
+        assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
+    assert 0 < result["endedPerSecond"] <= result["acceptedPerSecond"]
+
+    assert await found_wrong(fresh_shop) == []
+    assert await fresh_shop.balance(RICH) == 10_000
+    assert await fresh_shop.stock(COFFEE) == (802, 0)
+
+
+async def test_orders_that_do_not_end_are_named_and_refusals_counted(fresh_shop: Shop) -> None:
+    fresh_shop.command("stop", "payment")
+    words = ("--orders", "3", "--timeout-seconds", "1")
+    ended = await asyncio.to_thread(run_load, fresh_shop.environment, *words, "--json")
+    assert ended.returncode == 1
+    result = json.loads(ended.stdout)
+    assert (result["accepted"], result["ends"]) == (3, {})
+    assert len(result["notEnded"]) == 3
+    assert (result["walletBalance"], result["stockAvailable"], result["stockReserved"]) == (
+        None,
+        991,
+        9,
+    )
+    shown = await asyncio.to_thread(run_load, fresh_shop.environment, *words)
+    assert shown.returncode == 1
+    assert "accepted and have not ended" in shown.stdout
+    fresh_shop.command("start", "payment")
+    for order_id in result["notEnded"]:
+        assert (await fresh_shop.ended(order_id))["status"] == "COMPLETED"
+
+    await a_refusal_is_counted_with_its_code(fresh_shop)
+
+
+async def a_refusal_is_counted_with_its_code(fresh_shop: Shop) -> None:
+    answer = await fresh_shop.call("product", "DELETE", f"/api/v1/products/{COFFEE}")
+    assert answer.status == 204
+
+    async def heard() -> bool:
+        answer = await fresh_shop.call("order", "POST", "/api/v1/orders", order(RICH, (COFFEE, 1)))
+        return answer.status == 400
+
+    await until(heard, "the order service has heard that coffee is not sold any more")
+    ended = await asyncio.to_thread(run_load, fresh_shop.environment, "--orders", "5")
+    assert ended.returncode == 1
+    assert "0 accepted" in ended.stdout
+    assert re.search(r"not accepted: 400 PRODUCT_DISCONTINUED +5", ended.stdout)
+
+
+async def test_those_behind_the_order_service_leave_it_the_cores(shop: Shop) -> None:
+    folder = Path(shop.environment["STATE_DIR"])
+    running = {service: pids.alive(folder, service) for service in SERVICES}
+    priority = {name: os.getpriority(os.PRIO_PROCESS, pid or 0) for name, pid in running.items()}
+    first = priority["order"]
+    behind = {priority[name] for name in ("product", "coupon", "payment")}
+    assert behind == {first + 5}
+    assert priority["dataplatform"] == first + 10  # which steps back by itself, too
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("orders", "0"), ("orders", "many"), ("concurrency", "-1"), ("timeout-seconds", "1.5")],
+)
+def test_a_bad_argument_is_told(option: str, value: str) -> None:
+    ended = run_load({}, f"--{option}", value)
+    assert ended.returncode == 2
+    assert "is not a whole number from 1 to" in ended.stderr
+
+
+async def test_an_end_that_comes_before_the_answer_counts() -> None:
+    run = Run(Progress(disable=True), orders=3)
+    run.ended("early", "COMPLETED")
+    run.ended("somebody else's", "COMPLETED")
+    run.accepted("early", run.first_sent_at)
+    run.accepted("late", run.first_sent_at)
+    run.not_accepted("503 RETRY_LATER")
+    assert run.not_ended == ["late"]
+    waiting = asyncio.create_task(run.all_ended(timeout_seconds=20))
+    run.ended("late", "FAILED INSUFFICIENT_BALANCE")
+    async with asyncio.timeout(10):
+        await waiting
+    assert run.not_ended == []

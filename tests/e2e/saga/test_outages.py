@@ -1,0 +1,211 @@
+"""Parts of the stack fail while orders are on their way: all orders end, and nothing is lost."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from infra.stack import pids
+from tests.e2e.saga.crowd import crowd
+from tests.e2e.saga.stream import database_file
+from tests.kit.client import SERVICES, Answer, Json, Shop, order, until
+
+USUAL_SECONDS = 1.0  # far above what a POST takes, far below any time-out behind it
+REDELIVERY_SECONDS = 30  # after which the broker gives a dead instance's messages to another
+
+
+async def command(shop: Shop, *words: str) -> None:
+    """A command of the stack, while the test's own requests go on."""
+    await asyncio.to_thread(shop.command, *words)
+
+
+async def all_ready(shop: Shop) -> None:
+    async def ready() -> bool:
+        try:
+            answers = [await shop.call(service, "GET", "/health/ready") for service in SERVICES]
+        except aiohttp.ClientError:
+            return False  # one that was killed is not back yet
+        return all(answer.status == 200 for answer in answers)
+
+    await until(ready, "every service is ready", 30)
+
+
+async def test_the_broker_is_stopped(shaken_shop: Shop) -> None:
+    shop = shaken_shop
+    orders = await crowd(shop)
+    before = await shop.buy(order(orders.rich, (orders.product, 1)))
+    orders.accepted["ffff"] = before["orderId"]
+    await shop.quiet()
+    await command(shop, "stop", "nats")
+
+    seconds: list[float] = []
+    for _ in range(30):
+        started = time.perf_counter()
+        await orders.place(1)
+        seconds.append(time.perf_counter() - started)
+    assert max(seconds) < USUAL_SECONDS
+
+    for service in SERVICES:
+        answer = await shop.call(service, "GET", "/health/ready")
+        assert answer.status == 503, answer
+        assert answer.body["checks"]["broker"]["ok"] is False
+        assert answer.body["checks"]["database"]["ok"] is True
+        assert (await shop.call(service, "GET", "/health/live")).status == 200
+    waiting = [
+        await shop.get("order", f"/api/v1/orders/{each}") for each in orders.accepted.values()
+    ]
+    assert Counter(each["status"] for each in waiting) == {"COMPLETED": 1, "PENDING": 30}
+    assert (await shop.get("order", "/api/v1/ops/outbox"))["total"] == 30
+    assert await shop.stock(orders.product) == (9_999, 0)
+    assert await shop.balance(orders.rich) == 9_999_900
+    trace = await shop.call("order", "GET", f"/api/v1/orders/{before['orderId']}/trace")
+    assert (trace.status, trace.body["error"]) == (503, "RETRY_LATER")
+    key = "fff"
+    patient = await shop.call(
+        "order",
+        "POST",
+        "/api/v1/orders",
+        order(orders.rich, (orders.product, 1)),
+        idempotency_key=key,
+        prefer="wait=1",
+    )
+    assert patient.status == 202, patient
+    orders.accepted[key] = patient.body["orderId"]
+
+    await command(shop, "start", "nats")
+    await orders.check()
+    await all_ready(shop)
+
+
+@pytest.mark.parametrize("service", ["coupon", "product", "payment"])
+async def test_a_service_is_stopped_for_a_while(shaken_shop: Shop, service: str) -> None:
+    """Orders wait for it. (The order service is the door itself: nothing can come in.)"""
+    shop = shaken_shop
+    orders = await crowd(shop)
+    await shop.quiet()
+    await command(shop, "stop", service)
+    await orders.place(20)
+    path = f"/api/v1/orders?customerId={orders.rich}&size=100"
+    found = (await shop.get("order", path))["items"]
+    assert found
+    assert {each["status"] for each in found} == {"PENDING"}
+
+    await command(shop, "start", service)
+    await orders.check()
+
+
+async def test_each_service_is_killed_in_the_middle(shaken_shop: Shop) -> None:
+    shop = shaken_shop
+    orders = await crowd(shop)
+
+    async with orders.streaming():
+        for service in SERVICES:
+            await orders.more(30)
+            await command(shop, "kill", service)
+        await orders.more(30)
+    await all_ready(shop)
+
+    await orders.check(timeout_seconds=2 * REDELIVERY_SECONDS)
+
+
+async def test_the_broker_is_killed_in_the_middle(shaken_shop: Shop) -> None:
+    shop = shaken_shop
+    orders = await crowd(shop)
+
+    async with orders.streaming():
+        for _ in range(2):
+            await orders.more(30)
+            await command(shop, "kill", "nats")
+        await orders.more(30)
+    await all_ready(shop)
+
+    await orders.check(timeout_seconds=2 * REDELIVERY_SECONDS)
+
+
+@contextmanager
+def hanging(shop: Shop, part: str) -> Iterator[None]:
+    """The part answers nobody, yet its connections stay open."""
+    pid = pids.alive(Path(shop.environment["STATE_DIR"]), part)
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_the_broker_hangs(shaken_shop: Shop) -> None:
+    shop = shaken_shop
+    orders = await crowd(shop)
+    body = order(orders.rich, (orders.product, 1))
+    with hanging(shop, "nats"):
+        for headers in ({}, {"prefer": "wait=1"}):
+            started = time.perf_counter()
+            answer = await shop.call("order", "POST", "/api/v1/orders", body, **headers)
+            assert answer.status == 202, answer
+            assert time.perf_counter() - started < 1 + USUAL_SECONDS
+            orders.accepted[f"f{uuid4()}"] = answer.body["orderId"]
+
+    await orders.check()
+    await all_ready(shop)
+
+
+async def test_databases_are_locked_for_a_while(shaken_shop: Shop) -> None:
+    """Held by somebody who knows nothing of the services, such as a backup by hand."""
+    shop = shaken_shop
+    orders = await crowd(shop)
+    product, customer = orders.product, orders.rich
+    coupon = {"name": "x", "discountType": "FIXED", "discountValue": 1, "quantity": 1}
+    body = order(customer, (product, 1))
+    requests: list[tuple[str, str, str, Json]] = [
+        ("order", "POST", "/api/v1/orders", body),
+        ("product", "PATCH", f"/api/v1/products/{product}/stock", {"delta": 5}),
+        ("coupon", "POST", "/api/v1/coupons", coupon),
+        ("payment", "POST", f"/api/v1/wallets/{customer}/charge", {"amount": 7}),
+    ]
+    keys = [f"f{uuid4()}" for _ in requests]
+
+    async def ask() -> list[Answer]:
+        return await asyncio.gather(
+            *(
+                shop.call(*each, idempotency_key=key)
+                for each, key in zip(requests, keys, strict=True)
+            )
+        )
+
+    with ExitStack() as locks:
+        for service in ("product", "coupon", "payment"):
+            locks.enter_context(locked(shop, service))
+        await orders.place(20)
+        locks.enter_context(locked(shop, "order"))
+        for answer in await ask():
+            assert (answer.status, answer.body["error"]) == (503, "RETRY_LATER"), answer
+            assert int(answer.headers["Retry-After"]) >= 1
+        assert await shop.balance(customer) == 10_000_000
+        assert await shop.stock(product) == (10_000, 0)
+
+    again = await ask()
+    assert [answer.status for answer in again] == [202, 200, 201, 200]
+    orders.accepted[keys[0]] = again[0].body["orderId"]
+    orders.charged += 7
+    orders.stocked += 5
+    await orders.check()
+
+
+@contextmanager
+def locked(shop: Shop, service: str) -> Iterator[None]:
+    """Hold the lock for writing on a service's database."""
+    file = database_file(shop, service)
+    with closing(sqlite3.connect(file, timeout=10, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")

@@ -1,0 +1,216 @@
+"""Whatever the broker delivers again, and in whatever order, changes nothing."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from nats.js.api import RawStreamMsg
+
+from tests.e2e.saga.stream import headers_of, messages, name_of, names, publish
+from tests.kit.client import SERVICES, Json, Shop, order
+
+CHAIN = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
+
+
+class Ended:
+    """An order that has ended, and whatever it could have changed."""
+
+    def __init__(self, order_id: str, customer: str, product: str, coupon: str) -> None:
+        self.order_id = order_id
+        self.customer = customer
+        self.product = product
+        self.coupon = coupon
+
+    async def state(self, shop: Shop) -> list[Any]:
+        return [
+            await shop.get("order", f"/api/v1/orders/{self.order_id}"),
+            await shop.stock(self.product),
+            await shop.bookings(self.product),
+            await shop.balance(self.customer),
+            await shop.entries(self.customer),
+            await shop.payments(self.order_id),
+            await shop.get("coupon", f"/api/v1/issued-coupons/{self.coupon}"),
+        ]
+
+
+async def completed(shop: Shop) -> Ended:
+    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
+    coupon = await shop.coupon(customer)
+    ended = await shop.buy(order(customer, (product, 2), couponId=coupon))
+    assert ended["status"] == "COMPLETED"
+    return Ended(ended["orderId"], customer, product, coupon)
+
+
+async def refused_coupon(shop: Shop) -> Ended:
+    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
+    coupon = await shop.coupon(customer, minOrderAmount=100_000)
+    ended = await shop.buy(order(customer, (product, 2), couponId=coupon))
+    assert ended["failReason"] == "COUPON_MIN_AMOUNT"
+    return Ended(ended["orderId"], customer, product, coupon)
+
+
+async def short_stock(shop: Shop) -> Ended:
+    """There is enough by the time of the repeats, and another order has the coupon."""
+    product, customer = await shop.product(2_000, 5), await shop.wallet(100_000)
+    coupon = await shop.coupon(customer)
+    ended = await shop.buy(order(customer, (product, 6), couponId=coupon))
+    assert ended["failReason"] == "INSUFFICIENT_STOCK"
+    await used_by_another(shop, customer, coupon, ended["orderId"])
+    path, key = f"/api/v1/products/{product}/stock", str(uuid4())
+    more = await shop.call("product", "PATCH", path, {"delta": 9}, idempotency_key=key)
+    assert more.status == 200, more
+    return Ended(ended["orderId"], customer, product, coupon)
+
+
+async def failed_payment(shop: Shop) -> Ended:
+    """The customer has enough by the time of the repeats, and another order has the coupon."""
+    product, customer = await shop.product(2_000, 5), await shop.wallet(100)
+    coupon = await shop.coupon(customer)
+    ended = await shop.buy(order(customer, (product, 2), couponId=coupon))
+    assert ended["failReason"] == "INSUFFICIENT_BALANCE"
+    charge = f"/api/v1/wallets/{customer}/charge"
+    charged = await shop.call("payment", "POST", charge, {"amount": 100_000})
+    assert charged.status == 200, charged
+    await used_by_another(shop, customer, coupon, ended["orderId"])
+    return Ended(ended["orderId"], customer, product, coupon)
+
+
+async def used_by_another(shop: Shop, customer: str, coupon: str, first: str) -> None:
+    await shop.said(first, "CouponRestored")
+    other = await shop.product(3_000, 1)
+    again = await shop.buy(order(customer, (other, 1), couponId=coupon))
+    assert (again["status"], again["discountAmount"]) == ("COMPLETED", 1_000)
+
+
+KINDS: list[Callable[[Shop], Awaitable[Ended]]] = [
+    completed,
+    refused_coupon,
+    short_stock,
+    failed_payment,
+]
+
+
+def backwards(events: list[RawStreamMsg]) -> list[RawStreamMsg]:
+    return events[::-1]
+
+
+def shuffled(events: list[RawStreamMsg]) -> list[RawStreamMsg]:
+    return random.Random(20).sample(events * 2, 2 * len(events))  # each one comes twice
+
+
+def as_said(event: RawStreamMsg) -> dict[str, str]:
+    return headers_of(event)
+
+
+def bare(event: RawStreamMsg) -> dict[str, str]:
+    return {}
+
+
+@pytest.mark.parametrize("headers", [as_said, bare])
+@pytest.mark.parametrize("arrange", [backwards, shuffled])
+async def test_republished_events_change_nothing(
+    rough_shop: Shop,
+    arrange: Callable[[list[RawStreamMsg]], list[RawStreamMsg]],
+    headers: Callable[[RawStreamMsg], dict[str, str]],
+) -> None:
+    shop = rough_shop
+    orders = [await make(shop) for make in KINDS]
+    await shop.quiet()
+    before = [await ended.state(shop) for ended in orders]
+    events = [await messages(shop, ended.order_id) for ended in orders]
+    letters = {service: len(await shop.dead_letters(service)) for service in SERVICES}
+
+    copies = arrange([event for each in events for event in each])
+    async with shop.nats() as client:
+        for event in copies:
+            await publish(client, event.subject or "", event.data or b"", headers(event))
+    await shop.quiet()
+
+    assert [await ended.state(shop) for ended in orders] == before
+    for ended, said in zip(orders, events, strict=True):
+        # A copy under an id of its own asks for an answer, which is what was said before.
+        assert set(await names(shop, ended.order_id)) == set(map(name_of, said))
+    assert letters == {service: len(await shop.dead_letters(service)) for service in SERVICES}
+
+
+# ---------------------------------------------------------------- the end before the beginning
+
+
+class Unborn:
+    """An order of which no service has heard: its events as they would be."""
+
+    def __init__(self, customer: str, product: str, coupon: str) -> None:
+        self.order_id = str(uuid4())
+        self.product = product
+        self.coupon = coupon
+        lines = [{"productId": product, "quantity": 2, "price": 2_000}]
+        who: Json = {"orderId": self.order_id, "customerId": customer, "items": lines}
+        amounts = {"totalAmount": 4_000, "discountAmount": 1_000, "payableAmount": 3_000}
+        self.bodies: dict[str, Json] = {
+            "OrderCreated": who | {"totalAmount": 4_000, "couponId": coupon},
+            "CouponUsed": who | amounts | {"couponId": coupon},
+            "StockUnavailable": {
+                "orderId": self.order_id,
+                "reason": "INSUFFICIENT_STOCK",
+                "productId": product,
+            },
+            "PaymentFailed": {"orderId": self.order_id, "reason": "INSUFFICIENT_BALANCE"},
+            "StockRestored": {"orderId": self.order_id, "items": lines},
+        }
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["one-by-one", "at-once"])
+@pytest.mark.parametrize(
+    "events",
+    [
+        ["PaymentFailed", "OrderCreated", "CouponUsed"],
+        ["PaymentFailed", "CouponUsed", "OrderCreated"],
+        ["StockUnavailable", "OrderCreated"],
+        ["StockRestored", "OrderCreated"],
+    ],
+    ids="-".join,
+)
+async def test_an_order_that_is_dead_before_it_is_heard_of(
+    rough_shop: Shop, events: list[str], at_once: bool
+) -> None:
+    shop = rough_shop
+    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
+    coupon = await shop.coupon(customer)
+    unborn = Unborn(customer, product, coupon)
+
+    async with shop.nats() as client:
+        for name in events:
+            await publish(client, f"saga.{unborn.order_id}.{name}", unborn.bodies[name])
+            if not at_once:
+                await shop.quiet()
+    await shop.quiet()
+
+    told = ["StockRestored"] if "CouponUsed" in events else []  # the coupon may have missed it
+    assert set(await names(shop, unborn.order_id)) == {*events, *told}
+    assert await shop.stock(product) == (5, 0)
+    assert len(await shop.bookings(product)) == 1
+    assert await shop.coupon_status(coupon) == ("ISSUED", None)
+    assert await shop.payments(unborn.order_id) == []
+    assert len(await shop.entries(customer)) == 1
+    alive = await shop.buy(order(customer, (product, 5), couponId=coupon))
+    assert alive["status"] == "COMPLETED"
+
+
+async def test_a_payment_failure_of_another_order_holds_nothing_up(rough_shop: Shop) -> None:
+    """A tombstone belongs to its order, not to the coupon or the product that it names."""
+    shop = rough_shop
+    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
+    coupon = await shop.coupon(customer)
+    unborn = Unborn(customer, product, coupon)
+    holder = await shop.buy(order(customer, (product, 1), couponId=coupon))
+
+    async with shop.nats() as client:
+        for name in ("PaymentFailed", "StockRestored", "StockUnavailable"):
+            await publish(client, f"saga.{unborn.order_id}.{name}", unborn.bodies[name])
+    await shop.quiet()
+
+    assert await shop.coupon_status(coupon) == ("USED", holder["orderId"])
+    assert await shop.stock(product) == (4, 0)
+    assert await names(shop, holder["orderId"]) == CHAIN

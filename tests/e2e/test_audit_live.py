@@ -1,0 +1,137 @@
+"""The audit beside live traffic: what is on its way is not taken for lost."""
+
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ops.audit import coupons, delivery, inspect, orders, stock, wallets
+from tests.e2e.audit_fixtures import found_wrong, make_orders, settled, stop_services
+from tests.kit.client import COFFEE, RICH, ROOT, SERVICES, Shop, order, running_stack, until
+from tests.kit.postgres import create_database, program, running_postgres
+
+BUSY_LOOKS = 2
+"""So often the audit must have met orders that were under way."""
+
+MOST_CROWDS = 10
+"""On a slow machine a crowd may have passed before the audit has read the first database."""
+
+
+async def placing(shop: Shop) -> asyncio.subprocess.Process:
+    """A crowd of orders, placed by a process of its own; it ends when they have."""
+    words = ("-m", "bench.load", "--orders", "1200", "--concurrency", "50", "--json")
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *words,
+        cwd=ROOT,
+        env=dict(shop.environment),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+
+
+async def test_beside_live_load_it_raises_no_false_alarm(shaken_shop: Shop) -> None:
+    shop = shaken_shop
+    path = f"/api/v1/wallets/{RICH}/charge"
+    charged = await shop.call("payment", "POST", path, {"amount": 3_000_000})
+    assert charged.status == 200
+    busy = 0
+    for _ in range(MOST_CROWDS):
+        load = await placing(shop)
+
+        async def comes_or_has_gone(load: asyncio.subprocess.Process = load) -> bool:
+            pending = await shop.get("order", "/api/v1/orders?status=PENDING&size=1")
+            return pending["total"] > 0 or load.returncode is not None
+
+        while load.returncode is None:
+            await until(comes_or_has_gone, "orders are under way")
+            # No quiet time at all: whatever an order is doing when a database is read, it is seen.
+            report = await asyncio.to_thread(inspect, shop.environment, quiet_seconds=0)
+            assert list(report.discrepancies) == []
+            busy += report.under_way > 0
+        assert load.returncode == 0
+        if busy >= BUSY_LOOKS:
+            break
+    assert busy >= BUSY_LOOKS
+    assert await found_wrong(shop) == []
+
+
+async def test_an_order_that_waits_for_a_stopped_service_is_under_way(shaken_shop: Shop) -> None:
+    shop = shaken_shop
+    shop.command("stop", "coupon")
+    order_id = await shop.place(order(RICH, (COFFEE, 1)))
+
+    async def published() -> bool:
+        return not (await shop.get("order", "/api/v1/ops/outbox"))["total"]
+
+    await until(published, "the order service has noted that its event is published")
+
+    report = await asyncio.to_thread(inspect, shop.environment, quiet_seconds=0)
+    assert (list(report.discrepancies), report.under_way) == ([], 1)
+
+    found = await asyncio.to_thread(settled, shop.environment)
+    named = {(each.check, each.order_id, each.event) for each in found}
+    assert (delivery.REACHED, order_id, "OrderCreated") in named
+    assert (orders.TIMELY, order_id, "CouponUsed or CouponRejected") in named
+
+    shop.command("start", "coupon")
+    await shop.ended(order_id)
+    assert await found_wrong(shop) == []
+
+
+# ---------------------------------------------------------------- PostgreSQL
+
+
+@pytest.fixture
+def on_postgres(tmp_path: Path) -> Iterator[Mapping[str, str]]:
+    with running_postgres() as server:
+        urls = {
+            f"{name.upper()}_DATABASE_URL": create_database(server, name + "_db")
+            for name in SERVICES
+        }
+        with running_stack(tmp_path / "stack", **urls) as environment:
+            yield environment
+
+
+@pytest.mark.skipif(program("initdb") is None, reason="PostgreSQL is not installed (make postgres)")
+def test_postgres_databases_are_read_alike(on_postgres: Mapping[str, str]) -> None:
+    names = make_orders(on_postgres)
+    assert settled(on_postgres) == []
+    stop_services(on_postgres)
+    for service, statement in (
+        ("payment", "UPDATE wallets SET balance = balance + 7 WHERE customer_id = %(customer)s"),
+        ("payment", "DELETE FROM wallet_ledger WHERE order_id = %(paid)s"),
+        ("product", "UPDATE products SET reserved = 3 WHERE product_id = %(product)s"),
+        ("product", "DELETE FROM stock_ledger WHERE request_id = 'DEC-' || %(plain)s"),
+        ("product", "UPDATE stock_ledger SET delta = 9 WHERE request_id = 'broken'"),
+        ("coupon", "UPDATE coupons SET issued = 0"),
+        ("coupon", "UPDATE holds SET issued_coupon_id = %(coupon)s WHERE order_id = %(plain)s"),
+        ("coupon", "UPDATE holds SET state = 'HELD' WHERE order_id = %(poor)s"),
+        ("order", "UPDATE orders SET total_amount = 1 WHERE order_id = %(paid)s"),
+        ("order", "DELETE FROM inbox WHERE key = %(refused)s"),
+        ("order", "UPDATE outbox SET stream_sequence = 9999 WHERE key = %(short)s"),
+    ):
+        url = on_postgres[f"{service.upper()}_DATABASE_URL"].replace("+psycopg", "")
+        with psycopg.connect(url) as database:
+            assert database.execute(statement, names).rowcount
+    found = settled(on_postgres)
+    assert {each.check for each in found} == {
+        wallets.SUM,
+        wallets.RUNNING,
+        wallets.BOOKED,
+        stock.SUM,
+        stock.RUNNING,
+        stock.RESERVED,
+        stock.CONSERVED,
+        stock.BOOKED,
+        coupons.ISSUED,
+        coupons.ONE_ORDER,
+        coupons.BOTH_SIDES,
+        orders.SAME,
+        orders.ENDED,
+        orders.TIMELY,
+        delivery.IN_STREAM,
+        delivery.REACHED,
+    }

@@ -1,0 +1,79 @@
+"""`make dlq` and `make redrive` on a stack with a message that nobody can read."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Mapping
+from uuid import uuid4
+
+from tests.kit.client import ROOT, Shop, until
+
+
+async def poisoned(shop: Shop) -> str:
+    """Publish what coupon can't read. Returns the subject."""
+    subject = f"saga.{uuid4()}.OrderCreated"
+    async with shop.nats() as client:
+        await client.jetstream().publish(subject, b"not json")
+
+    async def set_aside() -> bool:
+        return any(each["subject"] == subject for each in await shop.dead_letters("coupon"))
+
+    await until(set_aside, "the message is set aside")
+    return subject
+
+
+async def letter_of(shop: Shop, subject: str) -> dict[str, object]:
+    [letter] = [each for each in await shop.dead_letters("coupon") if each["subject"] == subject]
+    return letter
+
+
+async def redriven(shop: Shop, subject: str) -> None:
+    async def worked_on() -> bool:
+        return (await letter_of(shop, subject))["redrivenAt"] is not None
+
+    await until(worked_on, "the letter was worked on once more")
+
+
+async def test_dead_letters_are_listed_and_sent_again(shop: Shop) -> None:
+    subject = await poisoned(shop)
+    listed = await asyncio.to_thread(shop.command, "dlq")
+    assert "UNREADABLE" in listed
+    letter = await letter_of(shop, subject)
+    assert letter["redrivenAt"] is None
+
+    said = await asyncio.to_thread(shop.command, "redrive", "coupon", str(letter["id"]))
+
+    assert said == f"coupon works on dead letter {letter['id']} once more.\n"
+    await redriven(shop, subject)
+
+
+async def test_all_are_sent_again_once(shop: Shop) -> None:
+    subjects = [await poisoned(shop) for _ in range(2)]
+    first = await asyncio.to_thread(shop.command, "redrive", "coupon", "all")
+    ids = [(await letter_of(shop, subject))["id"] for subject in subjects]
+    assert all(f"dead letter {each} once more" in first for each in ids)
+    for subject in subjects:
+        await redriven(shop, subject)
+    second = await asyncio.to_thread(shop.command, "redrive", "coupon", "all")
+    assert second == "coupon has none that was not sent again yet.\n"
+
+
+async def test_what_is_wrong_is_said(shop: Shop) -> None:
+    unknown = await asyncio.to_thread(refused, shop.environment, "coupon", "999999")
+    assert "there is no dead letter 999999" in unknown
+    nonsense = await asyncio.to_thread(refused, shop.environment, "coupon", "first")
+    assert "'first' is no dead letter's id" in nonsense
+
+
+def refused(environment: Mapping[str, str], service: str, letter: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.stack", "redrive", service, letter],
+        cwd=ROOT,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout
+    return done.stderr

@@ -1,0 +1,107 @@
+"""A broker and databases for tests of the chassis by itself."""
+
+import asyncio
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import nats
+import pytest
+from nats.js.client import JetStreamContext
+
+from chassis.storage import tables
+from chassis.storage.database import Database
+from infra.stack import config
+from payment import store
+from tests.integration.redis_server import RedisServer
+from tests.kit.client import free_port, until
+
+
+class NatsServer:
+    """A nats-server of the test's own, without users, that can be stopped and started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._port = free_port()
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        program = config.program("nats-server")
+        assert program is not None
+        command = [program, "-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd"]
+        self._process = await asyncio.create_subprocess_exec(
+            *command, str(self.folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+        async def listens() -> bool:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            except OSError:
+                return False
+            writer.close()
+            return True
+
+        await until(listens, "nats-server listens")
+
+    @asynccontextmanager
+    async def jetstream(self) -> AsyncIterator[JetStreamContext]:
+        client = await nats.connect(self.url)
+        try:
+            yield client.jetstream()
+        finally:
+            await client.close()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It answers nobody for a while, yet connections stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    async def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            await self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+async def nats_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    server = NatsServer(tmp_path / "jetstream")
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite+aiosqlite:///{tmp_path}/payment.db"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A database with the tables of the chassis and of the payment service."""
+    database = Database(database_url)
+    await database.create(tables.metadata, store.schema)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def redis_server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed (make redis)")
+    server = RedisServer(tmp_path)
+    await server.start()
+    yield server
+    await server.kill()

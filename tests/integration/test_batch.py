@@ -1,0 +1,226 @@
+"""One transaction for a batch, in which each message stands alone. On a real database."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from chassis.processing.batch import Batch, Participant
+from chassis.processing.messages import (
+    Call,
+    Declined,
+    Done,
+    Heard,
+    IdempotencyKey,
+    Message,
+    Outcome,
+    Raised,
+)
+from chassis.storage import tables
+from chassis.storage.database import Database
+from events.contract import PaymentCompleted, PaymentFailed, StockDecremented
+from payment import reactions as payment
+from payment import store
+from payment.app import participant
+from payment.domain import ChargeWallet, EntryKind, OpenWallet, Wallet, Wallets
+from saga import envelope
+from saga.errors import KeyReused, NotFound
+from saga.reactions import Reactions
+from tests.integration.deliveries import Delivered
+
+NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+UNLUCKY = str(uuid4())
+
+
+def claim(now: datetime) -> tuple[str, datetime]:
+    return "test", now + timedelta(seconds=10)
+
+
+def run(
+    database: Database,
+    *messages: Message,
+    of: Participant[Wallets] = participant,
+) -> list[Outcome]:
+    return database.write(lambda connection: Batch(of, claim, NOW).run(connection, messages))
+
+
+def count(database: Database, *names: str) -> list[int]:
+    """How many rows these tables have."""
+    known = {**tables.metadata.tables, **store.schema.tables}
+
+    def counts(connection: Connection) -> list[int]:
+        queries = [select(func.count()).select_from(known[name]) for name in names]
+        return [connection.scalar(query) or 0 for query in queries]
+
+    return database.write(counts)
+
+
+def sold(customer: str, amount: int = 1000) -> StockDecremented:
+    return StockDecremented(
+        order_id=str(uuid4()),
+        customer_id=customer,
+        items=(),
+        total_amount=amount,
+        discount_amount=0,
+        payable_amount=amount,
+    )
+
+
+def heard(event: StockDecremented) -> Heard:
+    return Heard(Delivered(envelope.seal(event, NOW)))
+
+
+def call(command: object, key: IdempotencyKey | None = None) -> Call:
+    return Call(command, asyncio.get_running_loop().create_future(), key)
+
+
+def rich(database: Database, balance: int = 10_000) -> str:
+    customer = str(uuid4())
+    run(database, call(OpenWallet(customer_id=customer)))
+    run(database, call(ChargeWallet(customer_id=customer, amount=balance)))
+    return customer
+
+
+def balance(database: Database, customer: str) -> int:
+    query = select(store.wallets_table.c.balance).where(
+        store.wallets_table.c.customer_id == customer
+    )
+    return database.write(lambda connection: connection.scalar(query) or 0)
+
+
+async def test_effect_ledger_inbox_and_outbox_are_written_together(database: Database) -> None:
+    customer = rich(database)
+    [done] = run(database, heard(sold(customer)))
+    assert isinstance(done, Done)
+    assert [sealed.name for sealed in done.said] == ["PaymentCompleted"]
+    assert balance(database, customer) == 9_000
+    assert count(database, "inbox", "outbox", "payments", "wallet_ledger") == [1, 1, 1, 2]
+
+
+async def test_nothing_is_kept_when_saving_fails(database: Database) -> None:
+    def save_and_fail(connection: Connection, wallets: Wallets) -> None:
+        store.save(connection, wallets)
+        raise RuntimeError("the power is gone")
+
+    failing = Participant(
+        reactions=payment.reactions,
+        load=store.load,
+        save=save_and_fail,
+        schema=store.schema,
+        order_rows=store.payments_table,
+        unsettled=frozenset(),
+    )
+    customer = rich(database)
+    with pytest.raises(RuntimeError, match="power"):
+        run(database, heard(sold(customer)), of=failing)
+    assert balance(database, customer) == 10_000
+    assert count(database, "inbox", "outbox", "payments") == [0, 0, 0]
+
+
+async def test_the_same_event_acts_once_in_one_batch_and_in_two(database: Database) -> None:
+    customer = rich(database)
+    event = sold(customer)
+    first, second = run(database, heard(event), heard(event))
+    [third] = run(database, heard(event))
+    assert [isinstance(each, Done) and each.replayed for each in (first, second, third)] == [
+        False,
+        True,
+        True,
+    ]
+    assert balance(database, customer) == 9_000
+    assert count(database, "inbox", "outbox") == [1, 1]
+
+
+async def test_a_message_that_raises_leaves_no_trace_and_hurts_nobody(database: Database) -> None:
+    customer = rich(database)
+    before, after = sold(customer), sold(customer)
+    outcomes = run(
+        database, heard(before), heard(sold(UNLUCKY)), heard(after), of=participant_that_trips()
+    )
+    assert [type(each) for each in outcomes] == [Done, Raised, Done]
+    assert balance(database, customer) == 8_000
+    assert balance(database, UNLUCKY) == 0
+    assert count(database, "inbox", "outbox", "payments", "wallets") == [2, 2, 2, 1]
+
+
+async def test_a_refused_command_leaves_no_trace_and_hurts_nobody(database: Database) -> None:
+    customer = rich(database)
+    nobody = call(ChargeWallet(customer_id=str(uuid4()), amount=1))
+    fine = call(ChargeWallet(customer_id=customer, amount=1))
+    declined, done = run(database, nobody, fine)
+    assert isinstance(declined, Declined)
+    assert isinstance(declined.error, NotFound)
+    assert isinstance(done, Done)
+    assert isinstance(done.answer, Wallet)
+    assert done.answer.balance == 10_001
+
+
+async def test_later_messages_of_a_batch_see_what_earlier_ones_did(database: Database) -> None:
+    customer = rich(database, balance=1_500)
+    outcomes = run(database, heard(sold(customer)), heard(sold(customer)))
+    names = [each.said[0].name for each in outcomes if isinstance(each, Done)]
+    assert names == [PaymentCompleted.__name__, PaymentFailed.__name__]
+    assert balance(database, customer) == 500
+
+
+async def test_an_idempotency_key_gives_the_first_answer_again(database: Database) -> None:
+    customer = rich(database, balance=1)
+    key = IdempotencyKey("charge", "k1", "fingerprint")
+    charge = ChargeWallet(customer_id=customer, amount=100)
+    first, second = run(database, call(charge, key), call(charge, key))
+    [third] = run(database, call(charge, key))
+    for again in (second, third):
+        assert isinstance(again, Done)
+        assert isinstance(first, Done)
+        assert again.replayed
+        assert again.answer == first.answer
+    assert balance(database, customer) == 101
+
+
+async def test_an_idempotency_key_belongs_to_one_request(database: Database) -> None:
+    customer = rich(database)
+    charge = ChargeWallet(customer_id=customer, amount=100)
+    run(database, call(charge, IdempotencyKey("charge", "k1", "one")))
+    reused, other_scope = run(
+        database,
+        call(charge, IdempotencyKey("charge", "k1", "two")),
+        call(charge, IdempotencyKey("elsewhere", "k1", "two")),
+    )
+    assert isinstance(reused, Declined)
+    assert isinstance(reused.error, KeyReused)
+    assert isinstance(other_scope, Done)
+    assert balance(database, customer) == 10_200
+
+
+async def test_an_unreadable_message_is_stored_once_with_its_reason(database: Database) -> None:
+    broken = Delivered(envelope.seal(sold(UNLUCKY), NOW), body=b"not json")
+    outcomes = run(database, Heard(broken), Heard(broken))
+    run(database, Heard(broken))
+    assert all(isinstance(each, Done) for each in outcomes)
+    assert count(database, "dead_letters", "inbox", "payments") == [1, 0, 0]
+    letter = database.write(lambda db: db.execute(select(tables.dead_letters)).mappings().one())
+    assert (letter["reason"], letter["body"]) == ("UNREADABLE", b"not json")
+    assert "malformed" in letter["error"]
+
+
+def participant_that_trips() -> Participant[Wallets]:
+    """The payment service with a bug: it raises on one customer, after it has changed things."""
+    reactions = Reactions("payment")
+
+    @reactions.on
+    def pay(event: StockDecremented, wallets: Wallets) -> PaymentCompleted | PaymentFailed | None:
+        if event.customer_id == UNLUCKY:
+            wallets.book(wallets.open(UNLUCKY), EntryKind.CHARGE, 1)
+            raise RuntimeError("tripped")
+        return payment.pay(event, wallets)
+
+    return Participant(
+        reactions=reactions,
+        load=store.load,
+        save=store.save,
+        schema=store.schema,
+        order_rows=store.payments_table,
+        unsettled=frozenset(),
+    )

@@ -1,0 +1,223 @@
+"""The client of the payment gateway: it tells a decision from an outcome that nobody knows."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from infra.simulators import gateway as simulator
+from payment import gateway
+from payment.external_calls import Action, Errand, GatewayDecided, Outcome, Purpose, TopUpDecided
+from saga.errors import Outage
+from tests.kit.client import free_port, until
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+LONG_AGO = NOW - timedelta(days=2)
+ORDER = "11111111-1111-4111-8111-111111111111"
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives up sooner than in earnest, and asks again at once."""
+    monkeypatch.setattr(gateway, "GIVE_UP_SECONDS", 0.5)
+    monkeypatch.setattr(gateway, "CALL_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(gateway, "FIRST_PAUSE_SECONDS", 0.01)
+
+
+@pytest.fixture
+async def url(tmp_path: Path) -> AsyncIterator[str]:
+    """A simulated gateway's address."""
+    runner = web.AppRunner(simulator.build(tmp_path / "gateway.db"))
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield f"http://127.0.0.1:{port}"
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def client(url: str) -> AsyncIterator[gateway.HttpGateway]:
+    client = gateway.HttpGateway(url, lambda: NOW)
+    yield client
+    await client.close()
+
+
+def errand(action: Action = Action.CHARGE, key: str = "k", **more: Any) -> Errand:
+    fields: dict[str, Any] = {
+        "action": action,
+        "purpose": Purpose.ORDER,
+        "subject": ORDER,
+        "key": key,
+        "customer_id": "c",
+        "amount": 70,
+        "attempt": 1 if action is Action.REFUND else 0,
+        "began_at": NOW,
+    }
+    return Errand(**fields | more)
+
+
+async def outcome(client: gateway.HttpGateway, wanted: Errand) -> Outcome:
+    return (await client(wanted)).outcome
+
+
+async def behave(url: str, operation: str, does: str, **more: Any) -> None:
+    rule = {"operation": operation, "does": does} | more
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/control/behaviours", json=rule) as answer,
+    ):
+        assert answer.status == 200
+
+
+async def posted(url: str) -> list[tuple[str, str, int]]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{url}/v1/statement") as answer,
+    ):
+        items = (await answer.json())["items"]
+    return [(each["key"], each["kind"], each["amount"]) for each in items]
+
+
+async def test_an_answer_comes_back_as_a_command(client: gateway.HttpGateway) -> None:
+    captured = GatewayDecided(order_id=ORDER, outcome=Outcome.CAPTURED, attempt=0)
+    assert await client(errand()) == captured
+    top_up = errand(key="t", purpose=Purpose.TOP_UP, subject="t")
+    assert await client(top_up) == TopUpDecided(top_up_id="t", outcome=Outcome.CAPTURED)
+
+
+async def test_a_charge_is_made_once_however_often_it_is_asked_for(
+    client: gateway.HttpGateway, url: str
+) -> None:
+    for _ in range(3):
+        assert await outcome(client, errand()) is Outcome.CAPTURED
+    assert await posted(url) == [("k", "CAPTURE", 70)]
+
+
+async def test_a_declined_charge(client: gateway.HttpGateway, url: str) -> None:
+    await behave(url, "charge", "DECLINE")
+    assert await outcome(client, errand()) is Outcome.DECLINED
+
+
+@pytest.mark.parametrize("does", ["ERROR", "HANG", "CAPTURE_THEN_ERROR", "CAPTURE_THEN_HANG"])
+async def test_an_unknown_outcome_is_asked_for_again(
+    client: gateway.HttpGateway, url: str, does: str
+) -> None:
+    await behave(url, "charge", does, times=1, seconds=0.3)
+    assert await outcome(client, errand()) is Outcome.CAPTURED
+    assert await posted(url) == [("k", "CAPTURE", 70)]
+
+
+@pytest.mark.parametrize("does", ["ERROR", "LAND_LATE"])
+async def test_what_stays_unknown_is_no_decision(
+    client: gateway.HttpGateway, url: str, does: str
+) -> None:
+    await behave(url, "charge", does, seconds=60)
+    with pytest.raises(Outage):
+        await client(errand())
+
+
+async def test_a_gateway_that_is_away_is_no_decision() -> None:
+    client = gateway.HttpGateway(f"http://127.0.0.1:{free_port()}", lambda: NOW)
+    with pytest.raises(Outage):
+        await client(errand())
+    await client.close()
+
+
+async def test_a_void_fences_the_key(client: gateway.HttpGateway, url: str) -> None:
+    assert await outcome(client, errand(Action.VOID)) is Outcome.VOIDED
+    assert await outcome(client, errand()) is Outcome.VOIDED
+    assert await posted(url) == []
+
+
+async def test_a_void_comes_too_late_for_a_captured_charge(client: gateway.HttpGateway) -> None:
+    await client(errand())
+    assert await outcome(client, errand(Action.VOID)) is Outcome.CAPTURED
+
+
+async def test_a_key_that_the_gateway_has_forgotten_is_never_charged_again(
+    client: gateway.HttpGateway, url: str
+) -> None:
+    """It says that it knows of nothing, which is no proof: only a void ends the charge."""
+    old = errand(began_at=LONG_AGO)
+    assert await outcome(client, old) is Outcome.VOIDED
+    assert await outcome(client, errand()) is Outcome.VOIDED
+    assert await posted(url) == []
+
+
+async def test_an_old_charge_is_asked_for(client: gateway.HttpGateway, url: str) -> None:
+    await client(errand())
+    assert await outcome(client, errand(began_at=LONG_AGO)) is Outcome.CAPTURED
+    assert await posted(url) == [("k", "CAPTURE", 70)]
+
+
+async def test_an_answer_about_another_key_is_none(client: gateway.HttpGateway, url: str) -> None:
+    """A gateway that answers twice leaves its second answer to the next question."""
+    await behave(url, "charge", "ANSWER_TWICE", times=1)
+    await client(errand(key="first"))
+    await behave(url, "charge", "DECLINE", times=1)
+    assert await outcome(client, errand(key="second")) is Outcome.DECLINED
+    assert await posted(url) == [("first", "CAPTURE", 70)]
+
+
+async def test_what_is_said_of_another_key_decides_nothing() -> None:
+    """Whatever made the gateway, or somebody in between, answer it."""
+
+    async def mistaken(_: web.Request) -> web.Response:
+        return web.json_response({"key": "another", "status": "CAPTURED", "amount": 70})
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", mistaken)
+    runner, port = web.AppRunner(application), free_port()
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    client = gateway.HttpGateway(f"http://127.0.0.1:{port}", lambda: NOW)
+    with pytest.raises(Outage):
+        await client(errand())
+    await client.close()
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("does", ["APPROVE", "ERROR", "REFUND_THEN_ERROR", "REFUND_THEN_HANG"])
+async def test_a_refund_is_made_once(client: gateway.HttpGateway, url: str, does: str) -> None:
+    await client(errand())
+    await behave(url, "refund", does, times=1, seconds=0.3)
+    assert await outcome(client, errand(Action.REFUND)) is Outcome.REFUNDED
+    assert await outcome(client, errand(Action.REFUND)) is Outcome.REFUNDED
+    assert await posted(url) == [("k", "CAPTURE", 70), ("k", "REFUND", 70)]
+
+
+async def test_a_refused_refund_may_succeed_at_the_next_attempt(
+    client: gateway.HttpGateway, url: str
+) -> None:
+    await client(errand())
+    await behave(url, "refund", "REFUSE", times=1)
+    assert await outcome(client, errand(Action.REFUND)) is Outcome.REFUND_REFUSED
+    assert await outcome(client, errand(Action.REFUND)) is Outcome.REFUND_REFUSED
+    assert await outcome(client, errand(Action.REFUND, attempt=2)) is Outcome.REFUNDED
+
+
+async def test_a_gateway_that_is_down_gets_a_rest(client: gateway.HttpGateway, url: str) -> None:
+    """After so many failures no call is made for a while; then it is asked again."""
+    await behave(url, "charge", "ERROR")
+    while not client.is_resting:
+        with pytest.raises(Outage):
+            await client(errand(key="before"))
+    async with aiohttp.ClientSession() as session:
+        await session.delete(f"{url}/control/behaviours")  # it is well again, and nobody knows
+
+    with pytest.raises(Outage):
+        await client(errand(key="meanwhile"))
+
+    assert client.is_resting
+    assert await posted(url) == []
+    await until(lambda: rested(client), "the rest is over")
+    assert await outcome(client, errand(key="after")) is Outcome.CAPTURED
+    assert await posted(url) == [("after", "CAPTURE", 70)]
+
+
+async def rested(client: gateway.HttpGateway) -> bool:
+    return not client.is_resting

@@ -1,0 +1,146 @@
+"""Being told that it is time to look, and reading on from where one was."""
+
+import asyncio
+import shutil
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from nats.errors import NoRespondersError
+
+from chassis.broker.jetstream import JetStream
+from chassis.ports import START, Outgoing
+from events.contract import OrderCancelRequested, OrderCompleted
+from payment.reactions import reactions
+from saga import envelope
+from saga.errors import RetryLater
+from tests.integration.conftest import NatsServer
+from tests.integration.test_bus import Inbox, bus
+from tests.kit.client import connected, until
+
+SUBJECT = "passing.by"
+
+
+def attempt(order_id: str, number: int) -> Outgoing:
+    event = OrderCancelRequested(order_id=order_id, attempt=number)
+    sealed = envelope.seal(event, datetime.now(UTC))
+    return Outgoing(sealed.subject, sealed.body, envelope.headers(sealed, "order"))
+
+
+async def has_listeners(server: NatsServer) -> bool:
+    async with server.jetstream() as js:
+        try:
+            await js._nc.request(SUBJECT, timeout=0.5)
+        except NoRespondersError:
+            return False
+        except TimeoutError:
+            return True
+    raise AssertionError("nobody answers there")
+
+
+async def nobody_listens(server: NatsServer) -> None:
+    async def nobody() -> bool:
+        return not await has_listeners(server)
+
+    await until(nobody, "nobody listens any more")
+
+
+async def test_reading_on(nats_server: NatsServer) -> None:
+    order_id = str(uuid4())
+    first, second, third = (attempt(order_id, number) for number in (1, 2, 3))
+    subject = f"saga.{order_id}.*"
+    async with bus(nats_server.url, Inbox()) as broker:
+        assert (await broker.history_since(subject, START))[0] == []
+        await broker.publish([first, attempt(str(uuid4()), 1), second])
+        found, place = await broker.history_since(subject, START)
+        assert [each.body for each in found] == [first.body, second.body]
+        assert await broker.history_since(subject, place) == ([], place)
+        await broker.publish([attempt(str(uuid4()), 1), third])
+        found, place = await broker.history_since(subject, place)
+        assert [each.body for each in found] == [third.body]
+
+
+async def test_listening_has_begun_when_it_says_so(nats_server: NatsServer) -> None:
+    """What is published from that moment on is noticed: a client waits for it in vain else."""
+    async with bus(nats_server.url, Inbox()) as broker, connected(nats_server.url) as other:
+        for _ in range(300):
+            async with broker.listening(SUBJECT) as look:
+                await asyncio.wait_for(look.wait(), 5)
+                look.clear()
+                await other.publish(SUBJECT, b"")
+                await other.flush()
+                await asyncio.wait_for(look.wait(), 5)
+
+
+async def test_a_stream_that_was_lost_is_read_from_its_start(nats_server: NatsServer) -> None:
+    order_id = str(uuid4())
+    subject = f"saga.{order_id}.*"
+    async with bus(nats_server.url, Inbox()) as broker, broker.listening(SUBJECT) as look:
+        await asyncio.wait_for(look.wait(), 5)
+        await broker.publish([attempt(order_id, number) for number in (1, 2, 3)])
+        _, place = await broker.history_since(subject, START)
+        await nats_server.stop()
+
+        async def is_away() -> bool:
+            return not broker.connected
+
+        await until(is_away, "the broker is away")
+        with pytest.raises(RetryLater):
+            await broker.history_since(subject, place)
+        shutil.rmtree(nats_server.folder)
+        look.clear()
+        await nats_server.start()
+        await asyncio.wait_for(look.wait(), 20)  # what was read may be another stream's now
+        await broker.wait_connected()
+        again = attempt(order_id, 2)
+        await broker.publish([again])
+        found, _ = await broker.history_since(subject, place)
+        assert [each.body for each in found] == [again.body]
+
+
+async def test_who_listens_before_the_broker_is_there(nats_server: NatsServer) -> None:
+    await nats_server.stop()
+    broker = JetStream(nats_server.url, reactions, instance="payment-1")
+
+    async def trust() -> None: ...
+
+    inbox = Inbox()
+    await broker.start(inbox.receive, lambda: inbox.room, trust)
+    try:
+        async with broker.listening(SUBJECT):
+            await asyncio.sleep(0)  # this one has gone again before it comes
+        async with broker.listening(SUBJECT) as look:
+            assert not look.is_set()
+            await nats_server.start()
+            await asyncio.wait_for(look.wait(), 20)
+
+            async def is_heard() -> bool:
+                return await has_listeners(nats_server)
+
+            await until(is_heard, "it listens")
+        await nobody_listens(nats_server)
+    finally:
+        await broker.stop()
+
+
+async def test_who_leaves_a_hanging_broker_leaves_nothing_behind(nats_server: NatsServer) -> None:
+    async with bus(nats_server.url, Inbox()) as broker:
+        with nats_server.hanging():
+            async with broker.listening(SUBJECT) as look:
+                await asyncio.wait_for(look.wait(), 5)
+        await nobody_listens(nats_server)
+
+
+async def test_a_message_wakes_those_it_is_for(nats_server: NatsServer) -> None:
+    order_id = str(uuid4())
+    async with (
+        bus(nats_server.url, Inbox()) as broker,
+        broker.listening(f"saga.{order_id}.*") as look,
+        broker.listening(envelope.subject_of(OrderCompleted)) as other,
+    ):
+        for each in (look, other):
+            await asyncio.wait_for(each.wait(), 5)
+            each.clear()
+        await broker.publish([attempt(order_id, 1)])
+        await asyncio.wait_for(look.wait(), 5)
+        assert not other.is_set()

@@ -1,0 +1,262 @@
+"""The data platform's client: it tells an acceptance from everything that is none."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from dataplatform import sender, store
+from dataplatform.domain import LEASE_SECONDS, Accepted, CompletedOrder, Deliveries, NotAccepted
+from dataplatform.sender import Sender
+from events.contract import Line
+from saga.unit_of_work import Rows
+from tests.kit.client import free_port
+from tests.kit.data_platform import behave, forget, simulated, statement
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+ORDER = "11111111-1111-4111-8111-111111111111"
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "CALL_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(sender, "REST_SECONDS", 1)
+
+
+@pytest.fixture
+async def url(tmp_path: Path) -> AsyncIterator[str]:
+    async with simulated(tmp_path / "platform.db") as url:
+        yield url
+
+
+@pytest.fixture
+async def client(url: str) -> AsyncIterator[Sender]:
+    client = Sender(f"{url}/v1/orders", lambda: NOW)
+    yield client
+    await client.close()
+
+
+def order(number: int = 1) -> CompletedOrder:
+    return CompletedOrder(
+        order_id=f"{ORDER[:-2]}{number:02}",
+        customer_id=ORDER,
+        items=(Line(product_id=ORDER, quantity=1, price=70),),
+        total_amount=70,
+        discount_amount=0,
+        payable_amount=70,
+        completed_at=NOW,
+    )
+
+
+async def not_accepted(client: Sender, wanted: CompletedOrder) -> NotAccepted:
+    answer = await client(wanted)
+    assert isinstance(answer, NotAccepted)
+    assert answer.order_id == wanted.order_id
+    return answer
+
+
+async def test_an_order_is_accepted_once_however_often_it_is_sent(client: Sender, url: str) -> None:
+    for _ in range(3):
+        assert await client(order()) == Accepted(order_id=order().order_id)
+    [line] = await statement(url)
+    assert (line["key"], line["deliveries"]) == (order().order_id, 3)
+    assert line["body"]["payableAmount"] == 70
+
+
+@pytest.mark.parametrize(
+    ("does", "says", "has_it"),
+    [
+        ("ERROR", "answered 500", False),
+        ("DROP", "", False),
+        ("HANG", "TimeoutError", False),
+        ("REFUSE", "answered 400", False),
+        ("OVERLOADED", "answered 429", False),
+        ("ACCEPT_THEN_ERROR", "answered 500", True),
+        ("ACCEPT_THEN_DROP", "", True),
+        ("ACCEPT_THEN_HANG", "TimeoutError", True),
+    ],
+)
+async def test_what_is_no_acceptance_is_told_and_sent_again_under_its_key(
+    client: Sender, url: str, does: str, says: str, has_it: bool
+) -> None:
+    await behave(url, does, times=1, seconds=2)
+    answer = await not_accepted(client, order())
+    assert says in answer.error
+    assert bool(await statement(url)) is has_it
+
+    assert isinstance(await client(order()), Accepted)
+    [line] = await statement(url)
+    assert line["deliveries"] == (2 if has_it else 1)
+
+
+async def test_a_slow_acceptance_is_one(client: Sender, url: str) -> None:
+    await behave(url, "SLOW", seconds=0.1)
+    assert isinstance(await client(order()), Accepted)
+
+
+async def test_a_platform_that_is_not_there() -> None:
+    client = Sender(f"http://127.0.0.1:{free_port()}", lambda: NOW)
+    assert "ClientConnectorError" in (await not_accepted(client, order())).error
+    await client.close()
+
+
+async def test_a_platform_that_is_down_gets_a_rest(client: Sender, url: str) -> None:
+    await behave(url, "ERROR")
+    for number in range(sender.FAILURES_TO_OPEN):
+        await not_accepted(client, order(number))
+    assert client.is_resting
+    await forget(url)
+    assert "rest" in (await not_accepted(client, order())).error
+    assert await statement(url) == []
+
+    await asyncio.sleep(sender.REST_SECONDS)
+
+    assert isinstance(await client(order()), Accepted)
+    assert not client.is_resting
+
+
+async def test_one_order_tries_whether_the_platform_is_back(
+    client: Sender, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many wait: then the others follow, so many at a time."""
+    waiting = [order(number) for number in range(99)]
+
+    async def find(_: Any, __: datetime, most: int) -> list[str]:
+        return [each.order_id for each in waiting[:most]]
+
+    async def due() -> int:
+        """How many there is room for; all of them are taken in hand."""
+        nobody: Any = None
+        found = {each.order_id for each in await client.due(nobody, NOW, nobody)}
+        batch = Deliveries(NOW, Rows())
+        for each in waiting:
+            if each.order_id in found:
+                batch.errands.add(each)
+        batch.keep()
+        client.committed(batch)
+        return len(found)
+
+    monkeypatch.setattr(store, "due", find)
+    monkeypatch.setattr(sender, "MOST_IN_HAND", 20)
+    await behave(url, "ERROR")
+    assert await due() == 20
+    assert await due() == 0  # there is no room for more
+    for each in waiting[:20]:
+        await not_accepted(client, each)
+    assert await due() == 0  # it rests
+
+    await asyncio.sleep(sender.REST_SECONDS)
+    assert await due() == 1
+    assert await due() == 0
+    await not_accepted(client, waiting[0])
+    assert await due() == 0
+
+    await forget(url)
+    await asyncio.sleep(sender.REST_SECONDS)
+    assert await due() == 1
+    await client(waiting[0])
+    assert await due() == 20
+    assert [line["deliveries"] for line in await statement(url)] == [1]
+
+
+async def test_what_nobody_carried_out_takes_up_room_for_its_lease_alone(
+    client: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its errand may have been under way already, when it was taken in hand once more."""
+
+    async def find(_: Any, __: datetime, most: int) -> list[str]:
+        return [order(number).order_id for number in range(most)]
+
+    async def room(now: datetime) -> int:
+        nobody: Any = None
+        return len(await client.due(nobody, now, nobody))
+
+    monkeypatch.setattr(store, "due", find)
+    batch = Deliveries(NOW, Rows())
+    batch.errands.add(order(0))
+    batch.keep()
+    client.committed(batch)
+    lease = timedelta(seconds=LEASE_SECONDS)
+    assert await room(NOW + lease / 2) == sender.MOST_IN_HAND - 1
+    assert await room(NOW + lease) == sender.MOST_IN_HAND
+
+
+async def test_refusing_one_order_is_not_being_down(client: Sender, url: str) -> None:
+    await behave(url, "REFUSE", key=order(1).order_id)
+    for _ in range(2 * sender.FAILURES_TO_OPEN):
+        await not_accepted(client, order(1))
+    assert isinstance(await client(order(2)), Accepted)
+
+
+# ---------------------------------------------------------------- what others might answer
+
+
+async def asked(answer: web.Response) -> tuple[NotAccepted, web.Request]:
+    """What the client makes of this answer, and what it had sent."""
+    seen: list[web.Request] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        await request.read()
+        seen.append(request)
+        return answer
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner, port = web.AppRunner(app), free_port()
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    client = Sender(f"http://127.0.0.1:{port}/some/where/?key=1", lambda: NOW)
+    try:
+        return await not_accepted(client, order()), seen[0]
+    finally:
+        await client.close()
+        await runner.cleanup()
+
+
+async def test_what_goes_over_the_wire() -> None:
+    _, request = await asked(web.Response(status=500))
+    assert (request.method, request.path_qs) == ("POST", "/some/where/?key=1")
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.headers["Idempotency-Key"] == order().order_id
+    trace_id = order().order_id.replace("-", "")
+    assert request.headers["traceparent"].startswith(f"00-{trace_id}-")
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("7", 7),
+        ("Tue, 01 Jan 2030 00:00:09 GMT", 9),
+        ("Tue, 01 Jan 2019 00:00:09 GMT", 0),
+        ("soon", 0),
+        ("-3", 0),
+        ("9" * 5_000, 0),
+        ("", 0),
+    ],
+)
+async def test_retry_after(said: str, seconds: int) -> None:
+    answer, _ = await asked(web.Response(status=503, headers={"Retry-After": said}))
+    assert answer.wait_seconds == seconds
+
+
+@pytest.mark.parametrize("status", [301, 304, 400, 401, 404, 409, 422, 500])
+async def test_no_status_but_2xx_is_an_acceptance(status: int) -> None:
+    answer, _ = await asked(web.Response(status=status, headers={"Location": "/elsewhere"}))
+    assert f"answered {status}" in answer.error
+
+
+@pytest.mark.parametrize("body", [b"x" * 10**6, b"\xff\x00\xfe", "\0열려라".encode()])
+async def test_an_absurd_answer_is_kept_in_short(body: bytes) -> None:
+    answer, _ = await asked(web.Response(status=400, body=body))
+    assert len(answer.error) < 600
+    assert "\0" not in answer.error
+
+
+async def test_without_an_address_nothing_is_looked_for() -> None:
+    client = Sender(None, lambda: NOW)
+    nobody: Any = None
+    assert await client.due(nobody, NOW, nobody) == []

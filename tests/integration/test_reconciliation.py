@@ -1,0 +1,234 @@
+"""The broker's store is lost or set back under a service that has published."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from chassis.broker.jetstream import JetStream, stream_config
+from chassis.outbox.reconciliation import Reconciler
+from chassis.outbox.relay import Relay
+from chassis.storage.database import Database
+from events.contract import CATALOG, SAGA, ProductChanged, ProductStatus
+from saga import envelope
+from tests.integration.conftest import NatsServer
+from tests.integration.test_relay import all_published, events, relay, store, stream
+from tests.kit.client import until
+
+
+@asynccontextmanager
+async def reconciled(database: Database, url: str) -> AsyncIterator[tuple[Relay, Reconciler]]:
+    async with relay(database, url) as running:
+        reconciler = Reconciler(database, running.broker, lambda: datetime.now(UTC), [SAGA])
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        yield running, reconciler
+
+
+async def publish(database: Database, running: Relay, count: int) -> list[str]:
+    return await publish_these(database, running, events(count))
+
+
+async def publish_these(
+    database: Database, running: Relay, sealed: list[envelope.Sealed]
+) -> list[str]:
+    await store(database, sealed, *running.claim(datetime.now(UTC)))
+    running.offer(sealed)
+    await asyncio.wait_for(running.drained(), 10)
+    await all_published(database)
+    return [each.event_id for each in sealed]
+
+
+async def test_an_untouched_stream_needs_nothing(
+    database: Database, nats_server: NatsServer
+) -> None:
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        assert await reconciler.check(SAGA) == 0  # with nothing published yet
+        await publish(database, running, 30)
+        assert await reconciler.check(SAGA) == 0
+
+
+async def test_a_deleted_store_is_filled_again(database: Database, nats_server: NatsServer) -> None:
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        ids = await publish(database, running, 300)
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        assert await reconciler.check(SAGA) == 300
+        await all_published(database)
+        assert await reconciler.check(SAGA) == 0
+    assert await stream(nats_server.url) == ids
+
+
+@pytest.mark.parametrize("kept", [1, 20, 49])
+async def test_a_store_that_was_set_back_gets_what_it_misses(
+    database: Database, nats_server: NatsServer, tmp_path: Path, kept: int
+) -> None:
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        first = await publish(database, running, kept)
+        await nats_server.stop()
+        shutil.copytree(nats_server.folder, tmp_path / "copy")
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        then = await publish(database, running, 50 - kept)
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        shutil.copytree(tmp_path / "copy", nats_server.folder)
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        assert await reconciler.check(SAGA) == 50 - kept
+        await all_published(database)
+    assert await stream(nats_server.url) == first + then
+
+
+async def test_events_of_others_at_my_sequences_do_not_deceive(
+    database: Database, nats_server: NatsServer
+) -> None:
+    """After a loss the stream grows again and holds something else where my events stood."""
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        ids = await publish(database, running, 10)
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        strangers = [running.outgoing(each) for each in events(25)]
+        await running.broker.publish(strangers)
+        assert await reconciler.check(SAGA) == 10
+        await all_published(database)
+    assert (await stream(nats_server.url))[25:] == ids
+
+
+async def test_a_loss_is_noticed_although_the_stream_has_outgrown_it(
+    database: Database, nats_server: NatsServer
+) -> None:
+    """The last row stands again by the time of the look: the witness of the last look does not."""
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        lost = await publish(database, running, 10)
+        assert await reconciler.check(SAGA) == 0
+        async with nats_server.jetstream() as jetstream:
+            await jetstream.delete_stream("SAGA")
+        assert isinstance(running.broker, JetStream)
+        await running.broker.declare()
+        then = await publish(database, running, 40)
+        assert await reconciler.check(SAGA) == 10
+        await all_published(database)
+    assert await stream(nats_server.url) == then + lost
+
+
+async def test_another_store_is_noticed_although_the_last_event_stands_where_it_stood(
+    database: Database, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    """Set back to a store of before a loss, which had the same events in another order."""
+    sealed = events(10)
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        swapped = [sealed[1], sealed[0], *sealed[2:]]
+        await running.broker.publish([running.outgoing(each) for each in swapped])
+        await nats_server.stop()
+        shutil.copytree(nats_server.folder, tmp_path / "copy")
+        shutil.rmtree(nats_server.folder)
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        await publish_these(database, running, sealed)
+        assert await reconciler.check(SAGA) == 0
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        shutil.copytree(tmp_path / "copy", nats_server.folder)
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        assert await reconciler.check(SAGA, anew=True) == 2
+        await all_published(database)
+        assert await reconciler.check(SAGA, anew=True) == 0
+
+
+async def test_what_the_stream_has_aged_out_is_not_lost(
+    database: Database, nats_server: NatsServer
+) -> None:
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        await publish(database, running, 10)
+        async with nats_server.jetstream() as jetstream:
+            await jetstream.purge_stream("SAGA", seq=11)
+        assert await reconciler.check(SAGA) == 0
+
+
+async def test_the_loop_notices_by_itself(
+    database: Database, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.outbox.reconciliation.CHECK_SECONDS", 0.1)
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        ids = await publish(database, running, 5)
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        await nats_server.start()
+        task = asyncio.create_task(reconciler.run())
+
+        async def refilled() -> bool:
+            return len(await stream(nats_server.url)) == 5
+
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        await until(refilled, "the stream is filled again")
+        await all_published(database)
+        task.cancel()
+        assert await stream(nats_server.url) == ids
+
+
+async def make_catalogue(nats_server: NatsServer) -> None:
+    """The stream, which the payment service does not use and so does not make."""
+    async with nats_server.jetstream() as jetstream:
+        await jetstream.add_stream(stream_config(CATALOG, 1))
+
+
+def changed(product_id: str, version: int) -> envelope.Sealed:
+    event = ProductChanged(
+        product_id=product_id,
+        version=version,
+        name="Cake",
+        price=version,
+        status=ProductStatus.ACTIVE,
+    )
+    return envelope.seal(event, datetime.now(UTC))
+
+
+async def test_an_older_message_that_came_later_is_replaced_again(
+    database: Database, nats_server: NatsServer
+) -> None:
+    """Two instances publish side by side; the broker has had the newer one before."""
+    older, newer = (changed("cake", version) for version in (1, 2))
+    await make_catalogue(nats_server)
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        await publish_these(database, running, [changed("pie", 1), newer])
+        await running.broker.publish([running.outgoing(older)])
+        assert await reconciler.check(CATALOG) == 1
+        await all_published(database)
+        assert await reconciler.check(CATALOG) == 0
+    async with nats_server.jetstream() as jetstream:
+        held = await jetstream.get_last_msg(CATALOG, newer.subject)
+        assert (held.headers or {})[envelope.EVENT_ID] == newer.event_id
+
+
+async def test_a_message_that_was_replaced_by_a_newer_one_is_not_lost(
+    database: Database, nats_server: NatsServer
+) -> None:
+    """The catalogue keeps a product's newest message alone."""
+    first, second = str(uuid4()), str(uuid4())
+    await make_catalogue(nats_server)
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        for version in range(1, 6):
+            await publish_these(database, running, [changed(first, version)])
+            assert await reconciler.check(CATALOG) == 0
+        await publish_these(database, running, [changed(second, 1)])
+        assert await reconciler.check(CATALOG) == 0
+
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        await nats_server.start()
+        await make_catalogue(nats_server)
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+
+        assert await reconciler.check(CATALOG) == 2
+        await all_published(database)
+        assert await reconciler.check(CATALOG) == 0

@@ -1,0 +1,255 @@
+"""The outbox and its relay, on a real database and a real broker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import uuid4
+
+import msgspec
+import nats
+import pytest
+from sqlalchemy import insert, select
+
+from chassis.broker.jetstream import JetStream
+from chassis.outbox.relay import CLAIM_SECONDS, Relay, note
+from chassis.ports import Clock, Delivery, system_clock
+from chassis.storage import tables
+from chassis.storage.database import Database
+from events.contract import FailReason, PaymentFailed
+from payment.reactions import reactions
+from saga import envelope
+from saga.errors import Outage
+from tests.integration.conftest import NatsServer
+from tests.kit.client import until
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def relay(
+    database: Database, url: str, instance: str = "me", clock: Clock = system_clock
+) -> AsyncIterator[Relay]:
+    """A relay at work, as in an instance of a service."""
+    broker = JetStream(url, reactions, instance=instance)
+    running = Relay(database, broker, clock, service="payment", instance=instance)
+    await database.run(running.forget_claims)
+
+    async def ignore(_: Delivery) -> None: ...
+
+    async def trust() -> None: ...
+
+    await broker.start(ignore, lambda: 0, trust)
+    task = asyncio.create_task(running.run())
+    try:
+        yield running
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await broker.stop()
+
+
+def events(count: int) -> list[envelope.Sealed]:
+    failed = [
+        PaymentFailed(order_id=str(uuid4()), reason=FailReason.SYSTEM_ERROR) for _ in range(count)
+    ]
+    return [envelope.seal(each, datetime.now(UTC)) for each in failed]
+
+
+async def store(
+    database: Database, sealed: list[envelope.Sealed], claimed_by: str, claimed_until: datetime
+) -> None:
+    """Put events into the outbox, as a batch does."""
+    claim = {"claimed_by": claimed_by, "claimed_until": claimed_until}
+    rows = [msgspec.structs.asdict(each) | claim for each in sealed]
+    await database.run(lambda connection: connection.execute(insert(tables.outbox), rows))
+
+
+async def published(database: Database) -> dict[str, int | None]:
+    """The outbox: event ids, with the stream sequence of those that were noted as published."""
+    columns = select(tables.outbox.c.event_id, tables.outbox.c.stream_sequence)
+    async with database.reading() as connection:
+        return {row[0]: row[1] for row in await connection.execute(columns)}
+
+
+async def all_published(database: Database) -> None:
+    async def none_left() -> bool:
+        return None not in (await published(database)).values()
+
+    await until(none_left, "the whole outbox is published")
+
+
+async def stream(url: str) -> list[str]:
+    """The event ids in the stream, in order."""
+    client = await nats.connect(url)
+    try:
+        jetstream = client.jetstream()
+        last = (await jetstream.stream_info("SAGA")).state.last_seq
+        found = [await jetstream.get_msg("SAGA", seq=seq) for seq in range(1, last + 1)]
+        return [(message.headers or {})["ce-id"] for message in found]
+    finally:
+        await client.close()
+
+
+async def test_what_is_offered_is_published_at_once_and_noted(
+    database: Database, nats_server: NatsServer
+) -> None:
+    sealed = events(50)
+    async with relay(database, nats_server.url) as running:
+        await store(database, sealed, *running.claim(datetime.now(UTC)))
+        running.offer(sealed)
+        await asyncio.wait_for(running.drained(), 5)
+        await all_published(database)
+    ids = [each.event_id for each in sealed]
+    assert await stream(nats_server.url) == ids
+    noted = await published(database)
+    assert [noted[each] for each in ids] == list(range(1, 51))
+
+
+async def test_rows_of_an_instance_that_died_are_swept_up_in_order(
+    database: Database, nats_server: NatsServer
+) -> None:
+    sealed = events(2500)
+    await store(database, sealed, claimed_by="dead", claimed_until=LONG_AGO)
+    async with relay(database, nats_server.url):
+        await all_published(database)
+    assert await stream(nats_server.url) == [each.event_id for each in sealed]
+
+
+async def test_rows_that_a_living_instance_has_claimed_are_left_to_it(
+    database: Database, nats_server: NatsServer
+) -> None:
+    now = datetime.now(UTC)
+    claimed, free = events(1), events(1)
+    later = now + timedelta(seconds=CLAIM_SECONDS)
+    await store(database, claimed, claimed_by="other", claimed_until=later)
+    await store(database, free, claimed_by="other", claimed_until=LONG_AGO)
+    time = [now]
+    async with relay(database, nats_server.url, clock=lambda: time[0]):
+
+        async def free_is_out() -> bool:
+            return (await published(database))[free[0].event_id] is not None
+
+        await until(free_is_out, "the free row is published")
+        assert (await published(database))[claimed[0].event_id] is None
+        time[0] = later
+        await all_published(database)
+    assert await stream(nats_server.url) == [free[0].event_id, claimed[0].event_id]
+
+
+async def test_an_instance_finds_its_own_rows_again_after_a_restart(
+    database: Database, nats_server: NatsServer
+) -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    sealed = events(3)
+    await store(database, sealed, claimed_by="me", claimed_until=later)
+    async with relay(database, nats_server.url, instance="me"):
+        await all_published(database)
+    assert len(await stream(nats_server.url)) == 3
+
+
+async def test_nothing_is_lost_while_the_broker_is_away(
+    database: Database, nats_server: NatsServer
+) -> None:
+    await nats_server.stop()
+    sealed = events(20)
+    async with relay(database, nats_server.url) as running:
+        await store(database, sealed[:10], *running.claim(datetime.now(UTC)))
+        running.offer(sealed[:10])
+        assert set((await published(database)).values()) == {None}
+        await nats_server.start()
+        await asyncio.wait_for(running.drained(), 20)
+        await nats_server.stop()
+        await store(database, sealed[10:], *running.claim(datetime.now(UTC)))
+        running.offer(sealed[10:])
+        await nats_server.start()
+        await asyncio.wait_for(running.drained(), 20)
+        await all_published(database)
+    assert await stream(nats_server.url) == [each.event_id for each in sealed]
+
+
+async def test_publishing_again_leaves_one_copy_in_the_stream(
+    database: Database, nats_server: NatsServer
+) -> None:
+    sealed = events(5)
+    for _ in range(2):
+        async with relay(database, nats_server.url) as running:
+            running.offer(sealed)
+            await asyncio.wait_for(running.drained(), 5)
+    assert await stream(nats_server.url) == [each.event_id for each in sealed]
+
+
+async def test_two_instances_share_the_work_without_skipping_a_row(
+    database: Database, database_url: str, nats_server: NatsServer
+) -> None:
+    sealed = events(3000)
+    await store(database, sealed, claimed_by="dead", claimed_until=LONG_AGO)
+    other = Database(database_url)
+    async with (
+        relay(database, nats_server.url, instance="one"),
+        relay(other, nats_server.url, instance="two"),
+    ):
+        await all_published(database)
+    await other.close()
+    assert sorted(await stream(nats_server.url)) == sorted(each.event_id for each in sealed)
+
+
+@pytest.fixture
+def idle(database: Database, nats_server: NatsServer) -> Relay:
+    """A relay that does nothing by itself, and has published one event of two in the outbox."""
+    broker = JetStream(nats_server.url, reactions, instance="me")
+    return Relay(database, broker, system_clock, service="payment", instance="me")
+
+
+def published_by(relay: Relay, sealed: envelope.Sealed) -> None:
+    relay._published[sealed.event_id] = (LONG_AGO, 7)
+
+
+async def test_receipts_are_kept_when_they_could_not_be_noted(idle: Relay) -> None:
+    (sealed,) = events(1)
+    published_by(idle, sealed)
+    with pytest.raises(Outage), idle.receipts():
+        raise Outage("locked")
+    with idle.receipts() as receipts:
+        assert receipts.marks == {sealed.event_id: (LONG_AGO, 7)}
+    with idle.receipts() as receipts:
+        assert receipts.marks == {}
+
+
+async def test_receipts_of_a_lost_connection_are_not_noted(idle: Relay) -> None:
+    """The broker may have lost its store with it; what is not noted is published again."""
+    (sealed,) = events(1)
+    published_by(idle, sealed)
+
+    async def lost_in_the_middle() -> None:
+        with idle.receipts():
+            await idle.forget_receipts()
+            raise Outage("locked")
+
+    with pytest.raises(Outage):
+        await lost_in_the_middle()
+    with idle.receipts() as receipts:
+        assert receipts.marks == {}
+    published_by(idle, sealed)
+    await idle.forget_receipts()
+    with idle.receipts() as receipts:
+        assert receipts.marks == {}
+
+
+async def test_what_is_being_noted_when_the_connection_is_lost_is_undone(
+    database: Database, idle: Relay
+) -> None:
+    doubtful, sure = events(2)
+    await store(database, [doubtful, sure], "me", LONG_AGO)
+    published_by(idle, sure)
+    with idle.receipts() as receipts:
+        await database.run(partial(note, receipts))
+    published_by(idle, doubtful)
+    with idle.receipts() as receipts:
+        noting = asyncio.create_task(database.run(partial(note, receipts)))
+        await asyncio.sleep(0)  # the writer has it
+        await idle.forget_receipts()
+        await noting
+    assert await published(database) == {doubtful.event_id: None, sure.event_id: 7}

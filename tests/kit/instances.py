@@ -1,0 +1,68 @@
+"""More instances of the services than the local stack runs."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from infra.stack import config, launch
+from tests.kit.client import Opened, Shop, until
+from tests.kit.stack import ROOT, SERVICES, free_port
+
+
+@asynccontextmanager
+async def second_instances(
+    environment: Mapping[str, str], services: Sequence[str] = SERVICES, **settings: str
+) -> AsyncIterator[dict[str, str]]:
+    """One more process of each service, on the same databases. Gives their addresses.
+
+    `settings` are theirs alone.
+    """
+    addresses = dict(environment)
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for service in services:
+            port = free_port()
+            processes.append(second_instance(environment, service, port, **settings))
+            addresses[f"{service.upper()}_URL"] = f"http://127.0.0.1:{port}"
+        async with Opened(addresses) as twin:
+            for service in services:
+                await until(partial(ready, twin, service), f"a second {service} is ready")
+        yield addresses
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            await asyncio.to_thread(process.wait, 20)
+
+
+def second_instance(
+    environment: Mapping[str, str], service: str, port: int, **settings: str
+) -> subprocess.Popen[bytes]:
+    stack = config.recorded(Path(environment["STATE_DIR"]))
+    assert stack is not None
+    variables = launch.environment(stack, service, environment)
+    variables |= {f"{service.upper()}_PORT": str(port)}
+    variables.pop("INSTANCE", None)  # each instance is then named after its port
+    variables |= settings
+    command = [sys.executable, "-m", service]
+    return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL)
+
+
+async def ready(shop: Shop, service: str) -> bool:
+    return await _is_well(shop, service, "ready")
+
+
+async def alive(shop: Shop, service: str) -> bool:
+    """It answers, whatever it may still be waiting for."""
+    return await _is_well(shop, service, "live")
+
+
+async def _is_well(shop: Shop, service: str, how: str) -> bool:
+    try:
+        return (await shop.call(service, "GET", f"/health/{how}")).status == 200
+    except OSError:
+        return False

@@ -1,0 +1,75 @@
+"""A PostgreSQL server of the tests' own, on a port and in a folder of its own."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+
+from tests.kit.client import free_port
+
+
+def program(name: str) -> str | None:
+    """One of PostgreSQL's programs. Debian keeps them beside PATH."""
+    beside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(beside[-1]) if beside else None)
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """Start a server and give the URL of a role that may make databases; then stop it."""
+    # Not below pytest's folder: only its owner may enter that, and root's server is not root.
+    with TemporaryDirectory(prefix="shop-postgres-") as folder:
+        yield from _server(Path(folder), _unprivileged(Path(folder)))
+
+
+def _server(folder: Path, user: str | None) -> Iterator[str]:
+    initdb, postgres = program("initdb"), program("postgres")
+    assert initdb
+    assert postgres
+    data, port = folder / "data", free_port()
+    make = [initdb, "-D", str(data), "-U", "shop", "-A", "trust", "--no-sync"]
+    made = subprocess.run(make, user=user, capture_output=True, text=True, cwd=folder, check=False)
+    assert made.returncode == 0, made.stderr
+    serve = [postgres, "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(serve, user=user, stdout=log, stderr=log, cwd=folder)
+    try:
+        url = f"postgresql://shop@127.0.0.1:{port}/postgres"
+        _wait(server, url)
+        yield url
+    finally:
+        server.send_signal(signal.SIGINT)  # a fast shutdown: clients are cut off, data is safe
+        server.wait(30)
+
+
+def create_database(server_url: str, name: str) -> str:
+    """A new database. Returns its URL as a service takes it."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return server_url.replace("postgresql://", "postgresql+psycopg://").replace(
+        "/postgres", f"/{name}"
+    )
+
+
+def _unprivileged(folder: Path) -> str | None:
+    """PostgreSQL refuses to run as root: then it runs as the user that its package made."""
+    if os.getuid() != 0:
+        return None
+    shutil.chown(folder, "postgres")
+    return "postgres"
+
+
+def _wait(server: "subprocess.Popen[bytes]", url: str) -> None:
+    while True:
+        assert server.poll() is None, "PostgreSQL ended while it started"
+        try:
+            psycopg.connect(url, connect_timeout=1).close()
+        except psycopg.OperationalError:
+            continue
+        return
