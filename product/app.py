@@ -13,7 +13,8 @@ from product.domain import SEED, UNSETTLED, Shelves
 from product.hot_products import Teller
 from product.ranking import Rankings
 from product.reactions import reactions
-from product.routes.products import ROUTES, StockCache, popular, stock_history, waitlist
+from product.routes import popular, stock_history, waitlist
+from product.routes.products import ROUTES, StockCache
 
 participant: Participant[Shelves] = Participant(
     reactions=reactions,

@@ -13,8 +13,8 @@
     ├── RetryLater                 503  an outage or too much work: the request itself is fine
     └── ConfigurationError         the process can't start like this
 
-They are translated to HTTP at the edge (`chassis.web.app`) and nowhere else. `code` is stable and meant
-for programs, the message says what to do, `details` is None or an object.
+They are translated to HTTP at the edge (`chassis.web.app`) and nowhere else. `code` is stable and
+meant for programs, the message says what to do, `details` is None or an object.
 """
 
 from collections.abc import Mapping

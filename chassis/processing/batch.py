@@ -1,8 +1,8 @@
 """The one transaction of a batch: load, react, save, with inbox, outbox and idempotency keys.
 
-Everything here is synchronous (`chassis/storage/database.py` says where it runs). All of a batch is committed
-together or not at all; within it each message stands alone: one that raises or is refused leaves no
-trace.
+Everything here is synchronous (`chassis/storage/database.py` says where it runs). All of a batch is
+committed together or not at all; within it each message stands alone: one that raises or is refused
+leaves no trace.
 """
 
 from collections.abc import Callable, Sequence

@@ -2,7 +2,8 @@
 
 Group commit: whatever has arrived while the last batch was being written is the next batch. A lone
 order waits for nothing, and a crowd shares the cost of a commit. Between the two a service that has
-been busy rests for a moment after each batch (`chassis/processing/linger.py`), so that the next one grows.
+been busy rests for a moment after each batch (`chassis/processing/linger.py`), so that the next one
+grows.
 
 Each message ends in one of three ways. Worked on (a refusal is work done: it is an event or the
 client's answer). Waiting, for as long as an outage lasts; that is never held against a message. Set

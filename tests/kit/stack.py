@@ -18,7 +18,7 @@ from infra.stack.config import DEFAULT_PORTS, SERVICES
 
 __all__ = ["ROOT", "SERVICES", "copy_project", "free_port", "run_stack", "running_stack"]
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @contextmanager

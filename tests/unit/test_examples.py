@@ -48,7 +48,7 @@ def media_of(operation: Operation) -> Iterator[OpenAPIMediaType]:
 def shapes(kind: type[Any], module_prefix: str) -> Iterator[type[Any]]:
     for each in kind.__subclasses__():
         if (
-            each.__module__.startswith((module_prefix, "infra."))
+            each.__module__.startswith((module_prefix, "chassis."))
             and SIMULATED not in each.__module__
         ):
             yield each

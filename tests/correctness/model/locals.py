@@ -108,7 +108,7 @@ class Service:
         return self._do(local, local.inbox, events)
 
     def answers_to(self, local: Local, event: Event) -> tuple[Event, ...]:
-        """What it says again when a repeat brought nothing new, as `chassis.outbox.retransmission` does."""
+        """What it says again when a repeat brought nothing new (`chassis.outbox.retransmission`)."""
         reaction = self.registry.reactions.get(type(event))
         says = reaction.says if reaction else frozenset()
         return tuple(said for said in local.outbox if said.key == event.key and type(said) in says)

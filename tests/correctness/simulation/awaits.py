@@ -12,10 +12,10 @@ from pathlib import Path
 from types import CoroutineType, FrameType
 from typing import Any, TypeGuard
 
-import infra
+import saga
 from tests.correctness.simulation.loop import Life
 
-_ROOT = Path(infra.__file__).parent.parent
+_ROOT = Path(saga.__file__).parent.parent
 SIMULATED = (
     "chassis/processing/external_calls.py",
     "chassis/processing/mailbox.py",
@@ -32,9 +32,9 @@ NEVER_MET = {
     "Relay._publish: asyncio.TaskGroup()": "is left only when the service stops",
     "Service.start: part.start(self)": "what lives beside the mailbox is not simulated",
     "Service.stop: part.close()": "likewise",
-    "Service.redrive: deadletters.find(connection, letter_id)": "a read, done at once in memory",
+    "Service.redrive: dead_letters.find(connection, letter_id)": "a read, done at once in memory",
     "Service._watch: timer.find(connection, self.clock(), self.settings)": "likewise",
-    "Service.redrive: self._receive(deadletters.Redelivery(row, note_it))": "does not wait",
+    "Service.redrive: self._receive(dead_letters.Redelivery(row, note_it))": "does not wait",
     "Errands.close: asyncio.gather(*under_way, return_exceptions=True)": "ends in the same step",
     "backlog": "is for the health check",
 }
