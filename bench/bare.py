@@ -29,9 +29,9 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
 from chassis.broker.consumer import Puller
-from chassis.broker.nats_client import SturdyClient
+from chassis.broker.nats_client import NatsClient
 from chassis.broker.publisher import Publisher
-from chassis.ports import Delivery, Outgoing
+from chassis.ports import DeliveredMessage, OutgoingMessage
 from infra.stack import config
 from saga.ids import timed
 from tests.kit.stack import free_port
@@ -39,7 +39,7 @@ from tests.kit.stack import free_port
 STREAM = "BARE"
 STEPS = 3
 UNDER_WAY = 2_000
-LARGEST_BATCH = 512
+MAX_BATCH = 512
 WARM_UP_SECONDS = 3.0
 START_SECONDS = 20.0
 FILLING = "." * 300
@@ -62,16 +62,16 @@ class Books:
         self._database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         self._database.executescript(_SCHEMA)
 
-    def step(self, ids: Sequence[str], published: Sequence[str], says: bool) -> None:
+    def step(self, ids: Sequence[str], published: Sequence[str], emits: bool) -> None:
         """One transaction: hear these, note what was published of the batch before."""
         run = self._database
         run.execute("BEGIN IMMEDIATE")
         rows = [(each,) for each in ids]
         run.executemany("INSERT OR IGNORE INTO inbox VALUES (?)", rows)
         run.execute("UPDATE state SET amount = amount + ? WHERE id = 1", (len(ids),))
-        if says:
-            said = [(each, each + FILLING) for each in ids]
-            run.executemany("INSERT OR IGNORE INTO outbox (id, body) VALUES (?, ?)", said)
+        if emits:
+            emitted = [(each, each + FILLING) for each in ids]
+            run.executemany("INSERT OR IGNORE INTO outbox (id, body) VALUES (?, ?)", emitted)
         run.executemany("UPDATE outbox SET published = 1 WHERE id = ?", [(i,) for i in published])
         run.execute("COMMIT")
 
@@ -79,27 +79,27 @@ class Books:
 class Step:
     """Hears `bare.<number - 1>`, says `bare.<number>`. Number 0 begins: it hears the last step."""
 
-    def __init__(self, number: int, client: SturdyClient, books: Books) -> None:
+    def __init__(self, number: int, client: NatsClient, books: Books) -> None:
         self._number = number
         self._client = client
         self._books = books
         self._publisher = Publisher(client)
-        self._heard: list[Delivery] = []
+        self._heard: list[DeliveredMessage] = []
         self._arrived = asyncio.Event()
         self._published: list[str] = []
         self.ended = 0
 
     async def run(self) -> None:
-        hears = STEPS if self._number == 0 else self._number - 1
+        handles = STEPS if self._number == 0 else self._number - 1
         durable = f"step{self._number}"
-        listening = ConsumerConfig(
+        notifications = ConsumerConfig(
             durable_name=durable,
             name=durable,
             ack_policy=AckPolicy.EXPLICIT,
-            filter_subject=f"bare.{hears}",
+            filter_subject=f"bare.{handles}",
             max_ack_pending=10_000,
         )
-        await self._client.jetstream().add_consumer(STREAM, listening)
+        await self._client.jetstream().add_consumer(STREAM, notifications)
         await self._publisher.start()
         puller = Puller(self._client, STREAM, durable, self._receive, self._room, _nothing)
         await puller.start()
@@ -107,20 +107,20 @@ class Step:
             await self._begin()
         while True:
             await self._arrived.wait()
-            batch, self._heard = self._heard[:LARGEST_BATCH], self._heard[LARGEST_BATCH:]
+            batch, self._heard = self._heard[:MAX_BATCH], self._heard[MAX_BATCH:]
             if not self._heard:
                 self._arrived.clear()
             await self._work(batch)
-            puller.room_again()
+            puller.resume()
 
-    async def _work(self, batch: Sequence[Delivery]) -> None:
+    async def _work(self, batch: Sequence[DeliveredMessage]) -> None:
         ids = [each.body[:ID_LENGTH].decode() for each in batch]
         published, self._published = self._published, []
-        says = self._number > 0
-        await asyncio.to_thread(self._books.step, ids, published, says)
+        emits = self._number > 0
+        await asyncio.to_thread(self._books.step, ids, published, emits)
         for each in batch:
             await each.ack()
-        if says:
+        if emits:
             await self._publish(ids)
         else:
             self.ended += len(ids)
@@ -135,7 +135,9 @@ class Step:
     async def _publish(self, ids: Sequence[str]) -> None:
         subject = f"bare.{self._number}"
         messages = [
-            Outgoing(subject, (each + FILLING).encode(), {"Nats-Msg-Id": f"{self._number}-{each}"})
+            OutgoingMessage(
+                subject, (each + FILLING).encode(), {"Nats-Msg-Id": f"{self._number}-{each}"}
+            )
             for each in ids
         ]
         sequences = await self._publisher.publish(messages)
@@ -143,12 +145,12 @@ class Step:
             sys.exit("the broker refused a message")
         self._published += ids
 
-    async def _receive(self, delivery: Delivery) -> None:
+    async def _receive(self, delivery: DeliveredMessage) -> None:
         self._heard.append(delivery)
         self._arrived.set()
 
     def _room(self) -> int:
-        return 2 * LARGEST_BATCH - len(self._heard)
+        return 2 * MAX_BATCH - len(self._heard)
 
 
 async def _nothing() -> None:
@@ -157,7 +159,7 @@ async def _nothing() -> None:
 
 async def step(number: int, url: str, folder: Path, seconds: float) -> None:
     """One of the four processes. Number 0 prints how many sagas ended a second, and ends."""
-    client = SturdyClient()
+    client = NatsClient()
     await client.connect(url)
     books = Books(folder / f"{number}.db")
     each = Step(number, client, books)

@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-_MOST_SHOWN = 20
+_MAX_SHOWN = 20
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -94,10 +94,10 @@ def show(result: Figures, console: Console) -> None:
     )
     if result.not_ended:
         console.print("\n  These were accepted and have not ended; see make trace ORDER=...")
-        for order_id in result.not_ended[:_MOST_SHOWN]:
+        for order_id in result.not_ended[:_MAX_SHOWN]:
             console.print(f"  {order_id}", highlight=False)
-        if len(result.not_ended) > _MOST_SHOWN:
-            console.print(f"  and {len(result.not_ended) - _MOST_SHOWN:,} more: --json")
+        if len(result.not_ended) > _MAX_SHOWN:
+            console.print(f"  and {len(result.not_ended) - _MAX_SHOWN:,} more: --json")
 
 
 def _counts(result: Figures) -> Table:

@@ -135,9 +135,9 @@ def order_times(result: Result) -> Percentiles:
     return result.order
 
 
-def _quick(what: str, most_milliseconds: float, found_milliseconds: float) -> Goal:
-    met = found_milliseconds < most_milliseconds
-    return Goal(what, f"{most_milliseconds:g} ms", f"{found_milliseconds:.1f} ms", met)
+def _quick(what: str, max_milliseconds: float, found_milliseconds: float) -> Goal:
+    met = found_milliseconds < max_milliseconds
+    return Goal(what, f"{max_milliseconds:g} ms", f"{found_milliseconds:.1f} ms", met)
 
 
 def _flat(where: str, change: float) -> Goal:

@@ -66,13 +66,13 @@ class Growth(msgspec.Struct, frozen=True):
 
 
 async def measure(
-    environment: Mapping[str, str], most_orders: int, say: Callable[[str], None]
+    environment: Mapping[str, str], max_orders: int, say: Callable[[str], None]
 ) -> Growth:
     """Place orders until there are so many, looking at a window now and then."""
     stages: list[Stage] = []
     async with shop.opened(environment) as (opened, target):
         await at_once(target, UNDER_WAY, 3)  # warm
-        for mark in (int(share * most_orders) for share in SHARES):
+        for mark in (int(share * max_orders) for share in SHARES):
             while (orders := await _orders(opened)) < mark:
                 await at_once(target, UNDER_WAY, _seconds_for(mark - orders), warm_up_seconds=0)
             stages.append(await _stage(environment, opened, target))

@@ -65,8 +65,8 @@ async def measure(environment: Mapping[str, str], say: Callable[[str], None]) ->
         per_second = round(BUYERS / (perf_counter() - began_at), 1)
         await opened.quiet(told=False)
         after = await _counters(opened)
-    orders, messages, heard = (new - old for new, old in zip(after, before, strict=True))
-    sold_out = SoldOut(per_second, results, orders, messages, heard)
+    orders, messages, received = (new - old for new, old in zip(after, before, strict=True))
+    sold_out = SoldOut(per_second, results, orders, messages, received)
     say(f"sold out: {sold_out}")
     return Hot(without_gate, with_gate, sold_out)
 
@@ -89,9 +89,9 @@ async def _counters(opened: Shop) -> tuple[int, int, int]:
     async with opened.nats() as client:
         messages = (await client.jetstream().stream_info("SAGA")).state.last_seq
     metrics = (await opened.get("product", "/metrics")).splitlines()
-    heard = sum(
+    received = sum(
         float(line.rpartition(" ")[2])
         for line in metrics
         if line.startswith("saga_events_heard_total{")
     )
-    return orders, messages, int(heard)
+    return orders, messages, int(received)

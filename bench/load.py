@@ -31,8 +31,8 @@ CUSTOMER = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
 COFFEE = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 QUANTITY = 3
 
-MOST_ORDERS = 1_000_000
-MOST_AT_ONCE = 10_000
+MAX_ORDERS = 1_000_000
+MAX_AT_ONCE = 10_000
 _ANSWER_SECONDS = 60.0
 _SETTLE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.05
@@ -69,7 +69,7 @@ class Run:
         if order_id in self.ends:
             self._match()
 
-    def not_accepted(self, why: str) -> None:
+    def delivery_failed(self, why: str) -> None:
         self.refused[why] += 1
         self._answered(None)
 
@@ -117,8 +117,8 @@ def main() -> int:
     try:
         result = asyncio.run(_load(_running(), arguments))
     except (StackError, aiohttp.ClientError, NatsError, OSError) as problem:
-        said = str(problem) if isinstance(problem, StackError) else f"{problem!r}: make status"
-        print(said, file=sys.stderr)
+        emitted = str(problem) if isinstance(problem, StackError) else f"{problem!r}: make status"
+        print(emitted, file=sys.stderr)
         return 1
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
@@ -133,11 +133,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Place many orders at once and follow each one to its end.",
     )
     parser.add_argument(
-        "--orders", type=_whole(MOST_ORDERS), default=100, help="how many (default: %(default)s)"
+        "--orders", type=_whole(MAX_ORDERS), default=100, help="how many (default: %(default)s)"
     )
     parser.add_argument(
         "--concurrency",
-        type=_whole(MOST_AT_ONCE),
+        type=_whole(MAX_AT_ONCE),
         default=100,
         help="how many POSTs at once (default: %(default)s)",
     )
@@ -238,7 +238,7 @@ async def _place(http: aiohttp.ClientSession, url: str, run: Run) -> None:
         async with http.post(url, data=_body, headers=headers) as answer:
             content = await answer.read()
     except (aiohttp.ClientError, TimeoutError) as error:
-        run.not_accepted(f"no answer ({type(error).__name__})")
+        run.delivery_failed(f"no answer ({type(error).__name__})")
         return
     try:
         body = _read(content)
@@ -247,7 +247,7 @@ async def _place(http: aiohttp.ClientSession, url: str, run: Run) -> None:
     if answer.status == 202:
         run.accepted(str(body["orderId"]), sent_at)
     else:
-        run.not_accepted(f"{answer.status} {body.get('error')}")
+        run.delivery_failed(f"{answer.status} {body.get('error')}")
 
 
 async def _left(http: aiohttp.ClientSession, stack: Stack, *, settle: bool) -> Left:

@@ -20,13 +20,13 @@ LOOK_SECONDS = 1.0
 class Overload(msgspec.Struct, frozen=True):
     """`drained_seconds`: from the last order's due time until every accepted order had ended.
 
-    `most_memory_mib`: of each process, the most that was seen from the first order to the last.
+    `max_memory_mib`: of each process, the most that was seen from the first order to the last.
     """
 
     result: Result
     drained_seconds: float
     memory_before_mib: dict[str, float]
-    most_memory_mib: dict[str, float]
+    max_memory_mib: dict[str, float]
 
 
 class Offered(msgspec.Struct, frozen=True):

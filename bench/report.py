@@ -80,7 +80,7 @@ def _offered(figures: Figures) -> str:
     over = offered.overload
     memory = ", ".join(
         f"{part} {over.memory_before_mib[part]:.0f} to {mib:.0f}"
-        for part, mib in over.most_memory_mib.items()
+        for part, mib in over.max_memory_mib.items()
     )
     results = ", ".join(f"{count:,} {name}" for name, count in over.result.results.items())
     lines.append(

@@ -53,8 +53,8 @@ class ShopTarget:
         answer = await connection.send(next(self._requests))
         if answer.status == 202:
             return self._end(str(_read(answer.body)["orderId"]))
-        said = _read(answer.body).get("error")
-        return _known(f"{answer.status} {said}{' with Retry-After' * answer.retry_after}")
+        emitted = _read(answer.body).get("error")
+        return _known(f"{answer.status} {emitted}{' with Retry-After' * answer.retry_after}")
 
     async def listen(self, observer: Client) -> None:
         """From now on hear how orders end."""

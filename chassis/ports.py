@@ -42,17 +42,17 @@ class Ports(msgspec.Struct, frozen=True):
     """None: JetStream, at the settings' NATS_URL."""
     database: Callable[[str], Database] = Database
     """Opens the database at a URL."""
-    outside: "CarryOut | None" = None
+    outside: "ExternalSystem | None" = None
     """Carries out errands. None: over HTTP, at the address that the settings name."""
 
 
 REAL = Ports()
 
 
-class CarryOut(Protocol):
+class ExternalSystem(Protocol):
     """The way to an outside system."""
 
-    async def __call__(self, errand: Any, /) -> object:
+    async def __call__(self, call: Any, /) -> object:
         """Make the call. Gives the command that brings its outcome back.
 
         Raises Outage when the outcome is not known: then the errand will be sent for again.
@@ -64,7 +64,7 @@ class CarryOut(Protocol):
     async def close(self) -> None: ...
 
 
-class Outgoing(msgspec.Struct, frozen=True):
+class OutgoingMessage(msgspec.Struct, frozen=True):
     """A message for the broker. `headers` carry the id by which the broker knows a repeat."""
 
     subject: str
@@ -72,7 +72,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
 
 
-class Place(msgspec.Struct, frozen=True):
+class StreamPosition(msgspec.Struct, frozen=True):
     """How far somebody has read in a stream.
 
     It holds for one `generation`: after an outage the stream may be another one, and is read from
@@ -83,10 +83,10 @@ class Place(msgspec.Struct, frozen=True):
     sequence: int = 0
 
 
-START = Place()
+START = StreamPosition()
 
 
-class Delivery(Protocol):
+class DeliveredMessage(Protocol):
     """A message from the broker that waits to be acknowledged."""
 
     @property
@@ -107,7 +107,7 @@ class Delivery(Protocol):
         """Not done, but not forgotten either: don't deliver it to anybody else yet."""
 
 
-Receiver = Callable[[Delivery], Awaitable[None]]
+Receiver = Callable[[DeliveredMessage], Awaitable[None]]
 
 
 class Broker(Protocol):
@@ -126,7 +126,7 @@ class Broker(Protocol):
         Outage, it is tried again.
         """
 
-    async def publish(self, messages: Sequence[Outgoing]) -> list[int | None]:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> list[int | None]:
         """Store messages in their streams, in order. Gives each one's sequence in its stream.
 
         None: not stored, or nobody knows. Publishing it again is safe.
@@ -134,7 +134,7 @@ class Broker(Protocol):
 
     async def wait_connected(self) -> None: ...
 
-    def room_again(self) -> None:
+    def resume(self) -> None:
         """Messages were worked off: more may be delivered."""
 
     async def first_sequence(self, stream: str) -> int:
@@ -143,13 +143,15 @@ class Broker(Protocol):
     async def event_at(self, stream: str, sequence: int) -> str | None:
         """The id of the event that the stream holds there, if any. Raises BrokerAway."""
 
-    async def history(self, subject: str) -> list[Outgoing]:
+    async def history(self, subject: str) -> list[OutgoingMessage]:
         """What the stream holds under a subject filter, in order. Raises RetryLater."""
 
-    async def history_since(self, subject: str, place: Place) -> tuple[list[Outgoing], Place]:
+    async def history_since(
+        self, subject: str, place: StreamPosition
+    ) -> tuple[list[OutgoingMessage], StreamPosition]:
         """What it holds behind a place, and the place behind that. Raises RetryLater."""
 
-    def listening(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
+    def notifications(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
         """Set whenever it is time to look again: listening has begun, one of them went by, or the
         stream may have been made anew.
 

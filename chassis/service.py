@@ -18,14 +18,14 @@ from chassis.broker.jetstream import ACK_WAIT_SECONDS, JetStream
 from chassis.observability import metrics
 from chassis.observability.logs import EACH, about
 from chassis.outbox.reconciliation import Reconciler
-from chassis.outbox.relay import Relay, note
-from chassis.outbox.retransmission import Repeater
-from chassis.ports import CarryOut, Delivery, Ports
+from chassis.outbox.relay import Relay, mark_published
+from chassis.outbox.retransmission import Retransmitter
+from chassis.ports import DeliveredMessage, ExternalSystem, Ports
 from chassis.processing import dead_letters
 from chassis.processing.batch import Batch, Participant, W, W_contra
-from chassis.processing.external_calls import NOWHERE, Errands
-from chassis.processing.mailbox import LARGEST_BATCH, Mailbox
-from chassis.processing.messages import Done, Heard, IdempotencyKey, Message, Outcome
+from chassis.processing.external_calls import NO_EXTERNAL_SYSTEM, ExternalCalls
+from chassis.processing.mailbox import MAX_BATCH, Mailbox
+from chassis.processing.messages import Done, EventMessage, IdempotencyKey, Message, Outcome
 from chassis.processing.timers import Timer
 from chassis.settings import Settings
 from chassis.storage import tables
@@ -45,12 +45,12 @@ CLEAN_UP_SECONDS = 60
 CLEANED_AT_ONCE = 500
 
 
-class Part(Protocol[W_contra]):
+class BackgroundComponent(Protocol[W_contra]):
     """Something of a service's own beside the mailbox, such as a cache of what it reads."""
 
     async def start(self, service: Any, /) -> None: ...
 
-    def committed(self, working_set: W_contra, /) -> None:
+    def committed(self, uow: W_contra, /) -> None:
         """Told after each commit what the batch has worked on. May not raise."""
 
     async def close(self) -> None: ...
@@ -67,8 +67,8 @@ class Service(Generic[W]):
         participant: Participant[W],
         settings: Settings,
         ports: Ports,
-        outside: CarryOut = NOWHERE,
-        parts: Sequence[Part[W]] = (),
+        outside: ExternalSystem = NO_EXTERNAL_SYSTEM,
+        parts: Sequence[BackgroundComponent[W]] = (),
     ) -> None:
         """`parts` live beside the mailbox, for as long as the service does."""
         clock = ports.clock
@@ -81,7 +81,7 @@ class Service(Generic[W]):
             participant.reactions,
             instance=settings.instance,
             replicas=settings.nats_replicas,
-            from_the_start=settings.quarantine,
+            from_the_start=settings.recovery_mode,
         )
         self.database = ports.database(settings.database_url)
         self.relay = Relay(
@@ -92,26 +92,26 @@ class Service(Generic[W]):
             instance=settings.instance,
         )
         self.reconciler = Reconciler(
-            self.database, self.broker, clock, {e.stream for e in participant.reactions.says}
+            self.database, self.broker, clock, {e.stream for e in participant.reactions.emits}
         )
         self.mailbox = Mailbox(
             self._transact,
             self._committed,
             capacity=settings.mailbox_capacity,
-            patience_seconds=settings.patience_seconds,
+            command_timeout_seconds=settings.command_timeout_seconds,
         )
-        self.repeater = Repeater(
+        self.retransmitter = Retransmitter(
             participant,
             self.database,
             self.broker,
             clock,
-            after_seconds=settings.repeat_after_seconds,
-            idle=lambda: len(self.mailbox) < LARGEST_BATCH,
+            after_seconds=settings.retransmit_after_seconds,
+            idle=lambda: len(self.mailbox) < MAX_BATCH,
         )
-        self.errands = Errands(outside, self.ask)
-        self._parts: dict[type[Any], Part[W]] = {type(part): part for part in parts}
+        self.external_calls = ExternalCalls(outside, self.ask)
+        self._parts: dict[type[Any], BackgroundComponent[W]] = {type(part): part for part in parts}
         self.leaving = asyncio.Event()
-        self._held: set[Heard] = set()
+        self._held: set[EventMessage] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -131,19 +131,19 @@ class Service(Generic[W]):
 
     def _loops(self) -> list[Coroutine[Any, Any, None]]:
         """What a service does all the time. In quarantine it listens, and says nothing."""
-        listening = [self.mailbox.run(), self.mailbox.tell(), self._stay_in_progress()]
-        if self.settings.quarantine:
+        notifications = [self.mailbox.run(), self.mailbox.tell(), self._stay_in_progress()]
+        if self.settings.recovery_mode:
             log.warning("in quarantine: it hears the whole stream again, and says nothing")
-            return listening
+            return notifications
         working = [self._clean_up(), *(self._watch(timer) for timer in self.participant.timers)]
-        if not self.participant.reactions.says:  # it has nothing to publish, or to say again
-            return [*listening, *working]
+        if not self.participant.reactions.emits:  # it has nothing to publish, or to say again
+            return [*notifications, *working]
         return [
-            *listening,
+            *notifications,
             *working,
             self.relay.run(),
             self.reconciler.run(),
-            self.repeater.run(),
+            self.retransmitter.run(),
         ]
 
     async def stop(self) -> None:
@@ -155,17 +155,17 @@ class Service(Generic[W]):
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self.mailbox.drained()
-                await self.errands.drained()
+                await self.external_calls.drained()
                 await self.relay.drained()
         await self.broker.stop()
-        await self.errands.close()
+        await self.external_calls.close()
         for part in self._parts.values():
             await part.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with suppress(Outage), self.relay.receipts() as receipts:
-            await self.database.run(partial(note, receipts))
+        with suppress(Outage), self.relay.acknowledgements() as acknowledgements:
+            await self.database.run(partial(mark_published, acknowledgements))
         await self.database.close()
 
     def leave(self) -> None:
@@ -184,7 +184,7 @@ class Service(Generic[W]):
         trace: str | None = None,
     ) -> Done:
         """Carry out a command in its turn; committed when this returns. See `Mailbox.ask`."""
-        if self.settings.quarantine:
+        if self.settings.recovery_mode:
             raise RetryLater("the service is in quarantine until an operator releases it")
         name = type(command).__name__
         try:
@@ -220,60 +220,60 @@ class Service(Generic[W]):
 
     async def _verify(self) -> None:
         """On a new connection: is in the streams what we believe to be there?"""
-        await self.relay.forget_receipts()
-        if not self.settings.quarantine:
+        await self.relay.forget_acknowledgements()
+        if not self.settings.recovery_mode:
             await self.reconciler.check_all(anew=True)
 
-    async def _receive(self, delivery: Delivery) -> None:
-        heard = Heard(delivery)
-        self._held.add(heard)
-        self.mailbox.put(heard)
+    async def _receive(self, delivery: DeliveredMessage) -> None:
+        consumed = EventMessage(delivery)
+        self._held.add(consumed)
+        self.mailbox.put(consumed)
 
     async def _transact(self, messages: Sequence[Message]) -> list[Outcome]:
         """One transaction: the batch, and what the relay has published."""
         batch = Batch(self.participant, self.relay.claim, self.clock())
         started = perf_counter()
-        with self.relay.receipts() as receipts:
+        with self.relay.acknowledgements() as acknowledgements:
 
             def work(connection: Connection) -> list[Outcome]:
-                note(receipts, connection)
+                mark_published(acknowledgements, connection)
                 return batch.run(connection, messages)
 
             is_small = len(messages) <= SMALL_BATCH
             outcomes = await self.database.run(work, is_small=is_small)
         for part in self._parts.values():
-            part.committed(batch.working_set)
-        if not self.settings.quarantine:
-            self.errands.offer(batch.errands)
+            part.committed(batch.uow)
+        if not self.settings.recovery_mode:
+            self.external_calls.offer(batch.external_calls)
         metrics.batch_seconds.observe(perf_counter() - started)
         metrics.batch_size.observe(len(messages))
         return outcomes
 
     async def _committed(self, done: Sequence[tuple[Message, Done]]) -> None:
         """After the commit: publish, acknowledge, and tell."""
-        said = [sealed for _, outcome in done for sealed in outcome.said]
-        self.relay.offer(said)
+        emitted = [outbound for _, outcome in done for outbound in outcome.emitted]
+        self.relay.offer(emitted)
         for message, outcome in done:
-            if isinstance(message, Heard):
+            if isinstance(message, EventMessage):
                 self._held.discard(message)
                 await message.delivery.ack()
                 _count(message, outcome)
-                if message.opened and message.opened.is_repeat and not outcome.said:
-                    self.repeater.asked(message.opened)
-        for name, count in Counter(sealed.name for sealed in said).items():
-            metrics.said.labels(name).inc(count)
-        if said:
-            log.info("said", extra={EACH: [about(sealed) for sealed in said]})
+                if message.inbound and message.inbound.is_retransmission and not outcome.emitted:
+                    self.retransmitter.answer_later(message.inbound)
+        for name, count in Counter(outbound.name for outbound in emitted).items():
+            metrics.emitted.labels(name).inc(count)
+        if emitted:
+            log.info("said", extra={EACH: [about(outbound) for outbound in emitted]})
         metrics.waiting.set(len(self.mailbox))
-        self.broker.room_again()
+        self.broker.resume()
 
     async def _stay_in_progress(self) -> None:
         """Tell the broker of what takes long, so that it is not delivered to somebody else too."""
-        held_before: set[Heard] = set()
+        held_before: set[EventMessage] = set()
         while True:
             await asyncio.sleep(ACK_WAIT_SECONDS / 3)
-            for heard in held_before & self._held:
-                await heard.delivery.in_progress()
+            for consumed in held_before & self._held:
+                await consumed.delivery.in_progress()
             held_before = set(self._held)
 
     async def _watch(self, timer: Timer) -> None:
@@ -324,12 +324,12 @@ def _stop_if_broken(task: asyncio.Task[None]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def _count(message: Heard, outcome: Done) -> None:
-    if message.verdict is not None:
-        metrics.dead.labels(message.verdict.reason).inc()
+def _count(message: EventMessage, outcome: Done) -> None:
+    if message.dead_letter_reason is not None:
+        metrics.dead.labels(message.dead_letter_reason.reason).inc()
         where: dict[str, Any] = {"subject": message.delivery.subject}
-        log.error("dead letter", extra=where | {"reason": message.verdict.error})
+        log.error("dead letter", extra=where | {"reason": message.dead_letter_reason.error})
     elif outcome.replayed:
         metrics.repeated.inc()
-    elif message.opened is not None:
-        metrics.of_heard(message.opened.name).inc()
+    elif message.inbound is not None:
+        metrics.of_consumed(message.inbound.name).inc()

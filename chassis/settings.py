@@ -9,7 +9,7 @@ import msgspec
 
 from saga.errors import ConfigurationError
 
-PORTS = {
+SERVICE_PORTS = {
     "order": 8181,
     "product": 8182,
     "payment": 8183,
@@ -30,20 +30,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_replicas: int
     ops_token: str | None
     log_level: str
-    most_body_bytes: int
+    max_body_bytes: int
     orders_per_second: float
-    late_seconds: float
+    overload_latency_seconds: float
     mailbox_capacity: int
-    most_listeners: int
-    patience_seconds: float
+    max_listeners: int
+    command_timeout_seconds: float
     retention_seconds: float
-    repeat_after_seconds: float
+    retransmit_after_seconds: float
     order_timeout_seconds: float
     wait_timeout_seconds: float
     payment_gateway_url: str | None
     data_platform_url: str | None
     redis_url: str | None
-    quarantine: bool
+    recovery_mode: bool
 
 
 def from_environment(service: str, environment: Mapping[str, str] | None = None) -> Settings:
@@ -55,7 +55,7 @@ def from_environment(service: str, environment: Mapping[str, str] | None = None)
     prefix = service.upper()
     state = Path(env.get("STATE_DIR") or ".run").absolute()
     host = env.get("HOST") or "127.0.0.1"
-    port = _whole(env, f"{prefix}_PORT", PORTS.get(service, 8180), 1, 65_535)
+    port = _whole(env, f"{prefix}_PORT", SERVICE_PORTS.get(service, 8180), 1, 65_535)
     level = (env.get("LOG_LEVEL") or "INFO").upper()
     if level not in logging.getLevelNamesMapping():
         raise ConfigurationError(f"LOG_LEVEL={level}: use DEBUG, INFO, WARNING or ERROR")
@@ -70,20 +70,20 @@ def from_environment(service: str, environment: Mapping[str, str] | None = None)
         nats_replicas=_whole(env, "NATS_REPLICAS", 1, 1, 5),
         ops_token=env.get("OPS_TOKEN") or None,
         log_level=level,
-        most_body_bytes=_whole(env, "MOST_BODY_BYTES", 64 * 1024, 1024, 16 * 1024 * 1024),
+        max_body_bytes=_whole(env, "MOST_BODY_BYTES", 64 * 1024, 1024, 16 * 1024 * 1024),
         orders_per_second=_whole(env, "ORDERS_PER_SECOND", 0, 0, 1_000_000),
-        late_seconds=_whole(env, "LATE_SECONDS", 2, 0, 3600),
+        overload_latency_seconds=_whole(env, "LATE_SECONDS", 2, 0, 3600),
         mailbox_capacity=_whole(env, "MAILBOX_CAPACITY", 5_000, 1, 1_000_000),
-        most_listeners=_whole(env, "MOST_LISTENERS", 10_000, 0, 1_000_000),
-        patience_seconds=_whole(env, "PATIENCE_SECONDS", 5, 1, 60),
+        max_listeners=_whole(env, "MOST_LISTENERS", 10_000, 0, 1_000_000),
+        command_timeout_seconds=_whole(env, "PATIENCE_SECONDS", 5, 1, 60),
         retention_seconds=_whole(env, "RETENTION_SECONDS", 8 * 24 * 3600, 60, 10 * 366 * 24 * 3600),
-        repeat_after_seconds=_whole(env, "REPEAT_AFTER_SECONDS", 30, 1, 24 * 3600),
+        retransmit_after_seconds=_whole(env, "REPEAT_AFTER_SECONDS", 30, 1, 24 * 3600),
         order_timeout_seconds=_whole(env, "ORDER_TIMEOUT_SECONDS", 600, 1, 30 * 24 * 3600),
         wait_timeout_seconds=_whole(env, "WAIT_TIMEOUT_SECONDS", 3600, 1, 30 * 24 * 3600),
         payment_gateway_url=_base_url(env, "PAYMENT_GATEWAY_URL", "http", "https"),
         data_platform_url=_url(env, "DATA_PLATFORM_URL", "http", "https"),
         redis_url=_base_url(env, "REDIS_URL", "redis", "rediss", "unix"),
-        quarantine=bool(_whole(env, "QUARANTINE", 0, 0, 1)),
+        recovery_mode=bool(_whole(env, "QUARANTINE", 0, 0, 1)),
     )
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from events.contract import FailReason
 from saga.errors import Conflict, Invalid, NotFound
-from saga.unit_of_work import Rows, WorkingSet
+from saga.unit_of_work import Rows, UnitOfWork
 
 PER_CENT = 100
 
@@ -145,7 +145,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, state=state, updated_at=now)
 
 
-class Coupons(WorkingSet):
+class Coupons(UnitOfWork):
     """What a batch works on."""
 
     def __init__(

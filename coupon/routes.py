@@ -33,7 +33,7 @@ from coupon.domain import (
     IssuedCoupon,
     no_coupon,
 )
-from events.contract import LARGEST
+from events.contract import MAX_AMOUNT
 from saga.errors import NotFound
 
 CouponId = Annotated[UUID, PathParameter(name="couponId")]
@@ -47,7 +47,7 @@ class NewCoupon(Body):
     discount_type: DiscountType
     discount_value: Amount
     quantity: Amount
-    min_order_amount: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)] = 0
+    min_order_amount: Annotated[int, msgspec.Meta(ge=0, le=MAX_AMOUNT)] = 0
     valid_from: Instant | None = None
     valid_until: Instant | None = None
 

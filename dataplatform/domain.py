@@ -12,14 +12,14 @@ from enum import StrEnum
 
 import msgspec
 
-from events.contract import Id, Line, OrderCompleted, Won
-from saga.unit_of_work import Rows, WorkingSet
+from events.contract import AmountKrw, Id, Line, OrderCompleted
+from saga.unit_of_work import Rows, UnitOfWork
 
 LEASE_SECONDS = 30
 """A delivery that was taken in hand and of which nobody has heard by then is tried again."""
 
 FIRST_PAUSE_SECONDS = 1
-LONGEST_PAUSE_SECONDS = 300
+MAX_PAUSE_SECONDS = 300
 
 
 class DeliveryState(StrEnum):
@@ -36,9 +36,9 @@ class CompletedOrder(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     order_id: Id
     customer_id: Id
     items: tuple[Line, ...]
-    total_amount: Won
-    discount_amount: Won
-    payable_amount: Won
+    total_amount: AmountKrw
+    discount_amount: AmountKrw
+    payable_amount: AmountKrw
     completed_at: datetime
 
 
@@ -68,10 +68,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         """Until the next try: twice as long each time. Orders differ, so that they spread."""
         doubled = FIRST_PAUSE_SECONDS * 2.0 ** min(self.attempts - 1, 20)
         spread = 0.75 + int(self.order_id[-4:], 16) / 0x20000  # 0.75 to 1.25
-        return min(doubled, LONGEST_PAUSE_SECONDS) * spread
+        return min(doubled, MAX_PAUSE_SECONDS) * spread
 
 
-class Deliveries(WorkingSet):
+class Deliveries(UnitOfWork):
     """What a batch works on."""
 
     def __init__(self, now: datetime, rows: Rows[str, Delivery]) -> None:
@@ -115,13 +115,13 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryAccepted(msgspec.Struct, frozen=True, kw_only=True):
     """The platform has it."""
 
     order_id: str
 
 
-class NotAccepted(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryFailed(msgspec.Struct, frozen=True, kw_only=True):
     """The platform does not have it, or nobody knows. `wait_seconds` is what it asked for."""
 
     order_id: str

@@ -2,11 +2,11 @@
 
 from dataplatform.domain import (
     LEASE_SECONDS,
-    LONGEST_PAUSE_SECONDS,
-    Accepted,
+    MAX_PAUSE_SECONDS,
     Deliveries,
+    DeliveryAccepted,
+    DeliveryFailed,
     DeliveryState,
-    NotAccepted,
     Send,
 )
 from events.contract import OrderCompleted
@@ -29,11 +29,11 @@ def send(command: Send, deliveries: Deliveries) -> None:
     if delivery is not None and delivery.is_due(deliveries.now):
         lease_ends = deliveries.after(LEASE_SECONDS)
         deliveries.move(delivery, attempts=delivery.attempts + 1, next_at=lease_ends)
-        deliveries.errands.add(delivery.body)
+        deliveries.external_calls.add(delivery.body)
 
 
 @reactions.command
-def settle(command: Accepted, deliveries: Deliveries) -> None:
+def settle(command: DeliveryAccepted, deliveries: Deliveries) -> None:
     """The platform has accepted it. Heard twice, it acts once."""
     delivery = deliveries.pending(command.order_id)
     if delivery is not None:
@@ -42,10 +42,10 @@ def settle(command: Accepted, deliveries: Deliveries) -> None:
 
 
 @reactions.command
-def put_off(command: NotAccepted, deliveries: Deliveries) -> None:
+def put_off(command: DeliveryFailed, deliveries: Deliveries) -> None:
     """Try it again later: after its own pause, or the platform's, whichever is longer."""
     delivery = deliveries.pending(command.order_id)
     if delivery is not None:
-        asked_for = min(command.wait_seconds, LONGEST_PAUSE_SECONDS)
+        asked_for = min(command.wait_seconds, MAX_PAUSE_SECONDS)
         next_at = deliveries.after(max(delivery.pause_seconds, asked_for))
         deliveries.move(delivery, last_error=command.error, next_at=next_at)

@@ -24,10 +24,10 @@ from chassis.settings import Settings
 from dataplatform import store
 from dataplatform.domain import (
     LEASE_SECONDS,
-    Accepted,
     CompletedOrder,
     Deliveries,
-    NotAccepted,
+    DeliveryAccepted,
+    DeliveryFailed,
     Send,
 )
 from events.contract import OrderCompleted
@@ -38,10 +38,10 @@ log = logging.getLogger(__name__)
 CALL_TIMEOUT_SECONDS = 5.0
 FAILURES_TO_OPEN = 5
 REST_SECONDS = 5
-MOST_IN_HAND = 128
+MAX_IN_FLIGHT = 128
 """No more than a platform that only just answers in time can take before their leases end."""
 
-LONGEST_ERROR = 500
+MAX_ERROR_BYTES = 500
 """So many bytes of an answer are kept for whoever looks into it."""
 
 _LEVELS = {"refused": logging.ERROR, "not_now": logging.WARNING}
@@ -53,7 +53,7 @@ _NOT_NOW = {
 }
 
 
-class NotNow(Exception):
+class PlatformUnavailable(Exception):
     """The platform can't take anything just now, or did not answer. `wait_seconds`: Retry-After."""
 
     def __init__(self, error: str, wait_seconds: int = 0) -> None:
@@ -61,7 +61,7 @@ class NotNow(Exception):
         self.wait_seconds = wait_seconds
 
 
-class NeverLikeThis(Exception):
+class DeliveryRefused(Exception):
     """The platform refuses this very request. Somebody has to look at it; it is not given up."""
 
 
@@ -75,11 +75,11 @@ class Sender:
         self._url = url
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
-        self._in_hand: dict[str, datetime] = {}
+        self._in_flight: dict[str, datetime] = {}
         self._breaker = CircuitBreaker(
             failure_threshold=FAILURES_TO_OPEN,
             recovery_timeout=REST_SECONDS,
-            expected_exception=NotNow,
+            expected_exception=PlatformUnavailable,
             name="data platform",
         )
         if url is None:
@@ -92,16 +92,16 @@ class Sender:
 
     async def due(self, connection: AsyncConnection, now: datetime, _: Settings) -> list[Send]:
         """The deliveries to try now: as many as there is room for."""
-        self._in_hand = {each: until for each, until in self._in_hand.items() if until > now}
-        room = self._most_in_hand - len(self._in_hand)
+        self._in_flight = {each: until for each, until in self._in_flight.items() if until > now}
+        room = self._max_in_flight - len(self._in_flight)
         found = await store.due(connection, now, room) if room > 0 else []
         return [Send(order_id=order_id) for order_id in found]
 
     @property
-    def _most_in_hand(self) -> int:
+    def _max_in_flight(self) -> int:
         if self._url is None or self._breaker.opened:
             return 0
-        return MOST_IN_HAND if self._breaker.closed else 1
+        return MAX_IN_FLIGHT if self._breaker.closed else 1
 
     async def start(self, _: object) -> None:
         """Nothing has to be made ready."""
@@ -113,16 +113,16 @@ class Sender:
         nobody would take it off.
         """
         lease_ends = deliveries.after(LEASE_SECONDS)
-        self._in_hand |= {order.order_id: lease_ends for order in deliveries.errands}
+        self._in_flight |= {order.order_id: lease_ends for order in deliveries.external_calls}
 
-    async def __call__(self, order: CompletedOrder) -> Accepted | NotAccepted:
+    async def __call__(self, order: CompletedOrder) -> DeliveryAccepted | DeliveryFailed:
         """Try to send one; what came of it is the command that is returned."""
         try:
             outcome, command = await self._try(order)
         finally:
-            self._in_hand.pop(order.order_id, None)
+            self._in_flight.pop(order.order_id, None)
         metrics.deliveries.labels(outcome).inc()
-        if isinstance(command, NotAccepted) and outcome in _LEVELS:
+        if isinstance(command, DeliveryFailed) and outcome in _LEVELS:
             about = {"orderId": command.order_id, "error": command.error}
             log.log(_LEVELS[outcome], "the data platform has not accepted an order", extra=about)
         return command
@@ -134,20 +134,20 @@ class Sender:
         if self._session is not None:
             await self._session.close()
 
-    async def _try(self, order: CompletedOrder) -> tuple[str, Accepted | NotAccepted]:
+    async def _try(self, order: CompletedOrder) -> tuple[str, DeliveryAccepted | DeliveryFailed]:
         """The outcome, as the figures name it, and as a command."""
         order_id = order.order_id
         if self.is_resting:
-            return "not_tried", NotAccepted(order_id=order_id, error="not tried: it gets a rest")
+            return "not_tried", DeliveryFailed(order_id=order_id, error="not tried: it gets a rest")
         try:
             await self._breaker.call_async(self._post, order)
-        except NotNow as problem:
+        except PlatformUnavailable as problem:
             error, wait_seconds = str(problem), problem.wait_seconds
-            command = NotAccepted(order_id=order_id, error=error, wait_seconds=wait_seconds)
+            command = DeliveryFailed(order_id=order_id, error=error, wait_seconds=wait_seconds)
             return "not_now", command
-        except NeverLikeThis as problem:
-            return "refused", NotAccepted(order_id=order_id, error=str(problem))
-        return "accepted", Accepted(order_id=order_id)
+        except DeliveryRefused as problem:
+            return "refused", DeliveryFailed(order_id=order_id, error=str(problem))
+        return "accepted", DeliveryAccepted(order_id=order_id)
 
     async def _post(self, order: CompletedOrder) -> None:
         """Raises NotNow or NeverLikeThis unless it was accepted."""
@@ -164,15 +164,17 @@ class Sender:
                 headers=headers,
                 allow_redirects=False,
             ) as answer:
-                said = await answer.content.read(LONGEST_ERROR)
+                emitted = await answer.content.read(MAX_ERROR_BYTES)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise NotNow(repr(error)) from error
+            raise PlatformUnavailable(repr(error)) from error
         if 200 <= answer.status < 300:
             return
-        text = said.decode(errors="replace").replace("\0", " ")  # PostgreSQL can't hold one
+        text = emitted.decode(errors="replace").replace("\0", " ")  # PostgreSQL can't hold one
         if answer.status >= 500 or answer.status in _NOT_NOW:
-            raise NotNow(f"answered {answer.status} {text}", self._wait_seconds(answer.headers))
-        raise NeverLikeThis(f"answered {answer.status} {text}")
+            raise PlatformUnavailable(
+                f"answered {answer.status} {text}", self._wait_seconds(answer.headers)
+            )
+        raise DeliveryRefused(f"answered {answer.status} {text}")
 
     def _wait_seconds(self, headers: Mapping[str, str]) -> int:
         """What Retry-After asks for, in seconds or as a date; 0 where it says nothing sensible."""

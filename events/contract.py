@@ -22,13 +22,13 @@ CATALOG = "CATALOG"
 NEWEST_ONLY = frozenset({CATALOG})
 """The streams that keep the newest message of each subject alone."""
 
-LARGEST = 10**9
+MAX_AMOUNT = 10**9
 """The largest quantity, and the largest amount in won, that a client may send for one thing."""
 
 ID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 Quantity = Annotated[int, msgspec.Meta(ge=1)]
-Won = Annotated[int, msgspec.Meta(ge=0)]
+AmountKrw = Annotated[int, msgspec.Meta(ge=0)]
 Counter = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -73,7 +73,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     product_id: Id
     quantity: Quantity
-    price: Won
+    price: AmountKrw
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -133,7 +133,7 @@ class OrderCreated(SagaEvent, frozen=True, kw_only=True):
 
     customer_id: Id
     items: tuple[Line, ...]
-    total_amount: Won
+    total_amount: AmountKrw
     coupon_id: Id | None = None
     payment_method: PaymentMethod = PaymentMethod.WALLET
     on_shortage: OnShortage = OnShortage.REJECT
@@ -145,9 +145,9 @@ class CouponUsed(SagaEvent, frozen=True, kw_only=True):
 
     customer_id: Id
     items: tuple[Line, ...]
-    total_amount: Won
-    discount_amount: Won
-    payable_amount: Won
+    total_amount: AmountKrw
+    discount_amount: AmountKrw
+    payable_amount: AmountKrw
     coupon_id: Id | None = None
     payment_method: PaymentMethod = PaymentMethod.WALLET
     on_shortage: OnShortage = OnShortage.REJECT
@@ -158,9 +158,9 @@ class StockDecremented(SagaEvent, frozen=True, kw_only=True):
 
     customer_id: Id
     items: tuple[Line, ...]
-    total_amount: Won
-    discount_amount: Won
-    payable_amount: Won
+    total_amount: AmountKrw
+    discount_amount: AmountKrw
+    payable_amount: AmountKrw
     payment_method: PaymentMethod = PaymentMethod.WALLET
 
 
@@ -176,8 +176,8 @@ class PaymentCompleted(SagaEvent, frozen=True, kw_only=True):
     payment_id: Id
     customer_id: Id
     method: PaymentMethod
-    amount: Won
-    discount_amount: Won
+    amount: AmountKrw
+    discount_amount: AmountKrw
 
 
 class OrderCompleted(SagaEvent, frozen=True, kw_only=True):
@@ -185,9 +185,9 @@ class OrderCompleted(SagaEvent, frozen=True, kw_only=True):
 
     customer_id: Id
     items: tuple[Line, ...]
-    total_amount: Won
-    discount_amount: Won
-    payable_amount: Won
+    total_amount: AmountKrw
+    discount_amount: AmountKrw
+    payable_amount: AmountKrw
     completed_at: datetime
 
 
@@ -255,7 +255,7 @@ class PaymentRefunded(SagaEvent, frozen=True, kw_only=True):
     failure: ClassVar[bool] = True
 
     payment_id: Id
-    amount: Won
+    amount: AmountKrw
     attempt: Counter
 
 
@@ -313,7 +313,7 @@ class ProductChanged(Event, frozen=True, kw_only=True):
     product_id: Id
     version: Counter
     name: str
-    price: Won
+    price: AmountKrw
     status: ProductStatus
     sold_out: bool = False
 

@@ -15,7 +15,7 @@ from infra.stack.config import Stack, StackError
 from ops import nats_cli
 
 _TIMEOUT_SECONDS = 10.0
-_MOST_EVENTS = 1000
+_MAX_EVENTS = 1000
 
 
 class TracedEvent(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ def _from_broker(tool: str, stack: Stack, order: str, console: Console) -> list[
     `nats stream view` and `nats sub --all` would need a consumer, which the observer may not make,
     and `nats sub --direct` does not filter by subject.
     """
-    request = {"seq": 1, "batch": _MOST_EVENTS, "next_by_subj": f"saga.{order}.>"}
+    request = {"seq": 1, "batch": _MAX_EVENTS, "next_by_subj": f"saga.{order}.>"}
     body = msgspec.json.encode(request).decode()
     arguments = ["req", "$JS.API.DIRECT.GET.SAGA", body, "--wait-for-empty"]
     shown = f"$ nats req '{arguments[1]}' '{body}' --wait-for-empty"

@@ -10,9 +10,9 @@ from chassis.settings import Settings
 from chassis.web import app
 from order import store
 from order.domain import UNSETTLED, Orders
-from order.hot_products import Gate
+from order.hot_products import HotProductAdmission
 from order.live import Live
-from order.load_shedding import Door
+from order.load_shedding import OrderLoadShedding
 from order.reactions import reactions
 from order.routes import carts, hot_products, live
 from order.routes.orders import ROUTES
@@ -29,7 +29,7 @@ participant: Participant[Orders] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    parts = (Gate(settings), Door(settings), Live(settings))
+    parts = (HotProductAdmission(settings), OrderLoadShedding(settings), Live(settings))
     return app.build(
         Service(participant, settings, ports, parts=parts),
         [*ROUTES, *carts.ROUTES, *live.ROUTES, *hot_products.ROUTES],

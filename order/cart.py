@@ -13,8 +13,8 @@ from enum import StrEnum
 
 import msgspec
 
-from events.contract import LARGEST, Line, ProductStatus
-from order.domain import MOST_LINES, Offer, Orders
+from events.contract import MAX_AMOUNT, Line, ProductStatus
+from order.domain import MAX_LINES, ListedProduct, Orders
 from saga.errors import Invalid, NotFound, Refused
 from saga.unit_of_work import Rows
 
@@ -38,12 +38,12 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True):
 
     def holding(self, product_id: str, quantity: int, now: datetime) -> "Cart":
         """With so many of a product, and no others. Raises Invalid or Refused for too much."""
-        if quantity > LARGEST:
-            raise Invalid(f"quantity: at most {LARGEST} of a product in a cart")
+        if quantity > MAX_AMOUNT:
+            raise Invalid(f"quantity: at most {MAX_AMOUNT} of a product in a cart")
         cart = self._with({product_id: quantity}, now)
-        if len(cart.items) > MOST_LINES:
+        if len(cart.items) > MAX_LINES:
             raise Refused(
-                f"a cart holds at most {MOST_LINES} products; take one out first", code="CART_FULL"
+                f"a cart holds at most {MAX_LINES} products; take one out first", code="CART_FULL"
             )
         return cart
 
@@ -103,7 +103,9 @@ class PricedCart(msgspec.Struct, frozen=True, kw_only=True):
     total_amount: int
 
 
-def priced_cart(customer_id: str, cart: Cart | None, price_list: Rows[str, Offer]) -> PricedCart:
+def priced_cart(
+    customer_id: str, cart: Cart | None, price_list: Rows[str, ListedProduct]
+) -> PricedCart:
     """A cart at the prices of the moment. None: nothing was ever in it."""
     lines = cart.items if cart else ()
     items = tuple(_priced(item, price_list[item.product_id]) for item in lines)
@@ -112,7 +114,7 @@ def priced_cart(customer_id: str, cart: Cart | None, price_list: Rows[str, Offer
     return PricedCart(customer_id=customer_id, items=items, total_amount=total_amount)
 
 
-def _priced(item: CartItem, offer: Offer) -> PricedItem:
+def _priced(item: CartItem, offer: ListedProduct) -> PricedItem:
     problem = _problem(offer)
     return PricedItem(
         product_id=item.product_id,
@@ -125,7 +127,7 @@ def _priced(item: CartItem, offer: Offer) -> PricedItem:
     )
 
 
-def _problem(offer: Offer) -> Problem | None:
+def _problem(offer: ListedProduct) -> Problem | None:
     if offer.status is ProductStatus.DISCONTINUED:
         return Problem.PRODUCT_DISCONTINUED
     return Problem.SOLD_OUT if offer.sold_out else None

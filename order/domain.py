@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from events.contract import (
-    LARGEST,
+    MAX_AMOUNT,
     Address,
     FailReason,
     Line,
@@ -34,15 +34,15 @@ from events.contract import (
     ProductStatus,
 )
 from saga.errors import Invalid, NotFound, Refused
-from saga.unit_of_work import Rows, WorkingSet
+from saga.unit_of_work import Rows, UnitOfWork
 
 if TYPE_CHECKING:
     from order.cart import Cart  # which builds on this file
 
-MOST_LINES = 100
+MAX_LINES = 100
 """The most different products in one order."""
 
-LARGEST_TOTAL = 10**15
+MAX_TOTAL = 10**15
 """The most that one order may cost, in won."""
 
 
@@ -169,7 +169,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Offer(msgspec.Struct, frozen=True, kw_only=True):
+class ListedProduct(msgspec.Struct, frozen=True, kw_only=True):
     """What the order service knows of a product: its line in the price list.
 
     `sold_out`: there was none when product last said so; only product can refuse an order for it.
@@ -186,14 +186,14 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class Orders(WorkingSet):
+class Orders(UnitOfWork):
     """What a batch works on."""
 
     def __init__(
         self,
         now: datetime,
         orders: Rows[str, Order],
-        price_list: Rows[str, Offer],
+        price_list: Rows[str, ListedProduct],
         carts: "Rows[str, Cart]",
     ) -> None:
         super().__init__(now, orders, price_list, carts)
@@ -247,7 +247,7 @@ class ExpireOrder(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str
 
 
-class GateProduct(msgspec.Struct, frozen=True, kw_only=True):
+class SetHotProduct(msgspec.Struct, frozen=True, kw_only=True):
     """Put a gate in front of a product, or take it away."""
 
     product_id: str
@@ -259,7 +259,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     total_amount: int
 
 
-def priced(command: PlaceOrder, price_list: Rows[str, Offer]) -> tuple[Line, ...]:
+def priced(command: PlaceOrder, price_list: Rows[str, ListedProduct]) -> tuple[Line, ...]:
     """The order's lines at today's prices, one for each product, in the client's order.
 
     Raises NotFound or Refused when a product can't be ordered, when a price that the client sent is
@@ -275,8 +275,8 @@ def priced(command: PlaceOrder, price_list: Rows[str, Offer]) -> tuple[Line, ...
         Line(product_id=product_id, quantity=quantity, price=price_list[product_id].price)
         for product_id, quantity in quantities.items()
     )
-    if any(line.quantity > LARGEST for line in lines) or total(lines) > LARGEST_TOTAL:
-        raise Invalid(f"items: at most {LARGEST} of a product and {LARGEST_TOTAL} won in one order")
+    if any(line.quantity > MAX_AMOUNT for line in lines) or total(lines) > MAX_TOTAL:
+        raise Invalid(f"items: at most {MAX_AMOUNT} of a product and {MAX_TOTAL} won in one order")
     if command.price is not None and command.price != total(lines):
         raise _mismatch("price", command.price, total(lines))
     return lines
@@ -286,7 +286,7 @@ def total(lines: Iterable[Line]) -> int:
     return sum(line.price * line.quantity for line in lines)
 
 
-def offered(product_id: str, price_list: Rows[str, Offer]) -> Offer:
+def offered(product_id: str, price_list: Rows[str, ListedProduct]) -> ListedProduct:
     """What is sold. Raises NotFound or Refused for what is not."""
     offer = price_list.get(product_id)
     if offer is None:

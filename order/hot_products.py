@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from chassis.observability import metrics
 from chassis.processing.messages import Done, IdempotencyKey
-from chassis.redis.leases import Answer, HotStock, Verdict
+from chassis.redis.leases import CountedLeases, LeaseResult, LeaseStatus
 from chassis.service import Service
 from chassis.settings import Settings
 from events.contract import OnShortage
@@ -28,13 +28,13 @@ LOOK_SECONDS = 0.5
 Ask = Callable[[], Awaitable[Done]]
 
 
-class Gate:
+class HotProductAdmission:
     """One per instance. Without REDIS_URL everybody passes."""
 
     def __init__(self, settings: Settings) -> None:
-        self._hot_stock: HotStock | None = None
+        self._leases: CountedLeases | None = None
         if settings.redis_url:
-            self._hot_stock = HotStock(
+            self._leases = CountedLeases(
                 settings.redis_url, marker_seconds=settings.retention_seconds
             )
         self._hot: set[str] = set()
@@ -46,17 +46,17 @@ class Gate:
         self, service: Service[Orders], command: PlaceOrder, key: IdempotencyKey | None, ask: Ask
     ) -> Done:
         """Place an order that finds its units free. Raises Refused where it does not."""
-        units = self._gated_units(command)
-        if self._hot_stock is None or not units:
+        units = self._hot_units(command)
+        if self._leases is None or not units:
             return await ask()
         marker = _marker(key)
-        answer = await self._hot_stock.lease(command.order_id, units, marker)
-        metrics.gate.labels(answer.verdict).inc()
-        if answer.verdict is Verdict.SOLD_OUT:
+        answer = await self._leases.lease(command.order_id, units, marker)
+        metrics.gate.labels(answer.status).inc()
+        if answer.status is LeaseStatus.SOLD_OUT:
             if key is None or not await self._was_answered(service, key):
                 raise sold_out(answer.product_id, answer.free)
             return await ask()
-        return await self._place(self._hot_stock, command, marker, answer, ask)
+        return await self._place(self._leases, command, marker, answer, ask)
 
     async def set_hot(self, product_id: str, *, hot: bool) -> None:
         """Put the gate up, or take it away, here and now; other instances follow."""
@@ -64,37 +64,39 @@ class Gate:
             self._hot.add(product_id)
         else:
             self._hot.discard(product_id)
-        if self._hot_stock is not None:
-            await (self._hot_stock.heat([product_id]) if hot else self._hot_stock.cool(product_id))
+        if self._leases is not None:
+            await (self._leases.enable([product_id]) if hot else self._leases.disable(product_id))
 
     async def state(self, product_id: str) -> tuple[int, int] | None:
         """The limit and the leases, in units; None without a gate, or before product's word."""
-        return await self._hot_stock.state(product_id) if self._hot_stock else None
+        return await self._leases.state(product_id) if self._leases else None
 
     def committed(self, orders: Orders) -> None:
         """Orders that came to their end need no lease any more."""
-        if self._hot_stock is None or not self._hot:
+        if self._leases is None or not self._hot:
             return
         ended = [
-            order_id for order_id in orders.orders.kept if orders.orders[order_id].state not in OPEN
+            order_id
+            for order_id in orders.orders.changed_keys
+            if orders.orders[order_id].state not in OPEN
         ]
         if ended:
-            task = asyncio.create_task(self._hot_stock.end(ended))
+            task = asyncio.create_task(self._leases.end(ended))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
     async def start(self, service: Service[Orders]) -> None:
-        if self._hot_stock is not None:
-            self._looking = asyncio.create_task(self._look(service, self._hot_stock))
+        if self._leases is not None:
+            self._looking = asyncio.create_task(self._look(service, self._leases))
 
     async def close(self) -> None:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, *self._ending, return_exceptions=True)
-        if self._hot_stock is not None:
-            await self._hot_stock.close()
+        if self._leases is not None:
+            await self._leases.close()
 
-    def _gated_units(self, command: PlaceOrder) -> Counter[str]:
+    def _hot_units(self, command: PlaceOrder) -> Counter[str]:
         """None for an order that would wait: it is not to be refused, and takes its turn."""
         units = Counter[str]()
         if self._hot and command.on_shortage is not OnShortage.WAIT:
@@ -104,17 +106,17 @@ class Gate:
         return units
 
     async def _place(
-        self, hot_stock: HotStock, command: PlaceOrder, marker: str, answer: Answer, ask: Ask
+        self, leases: CountedLeases, command: PlaceOrder, marker: str, answer: LeaseResult, ask: Ask
     ) -> Done:
-        leased = answer.verdict is Verdict.LEASED
+        leased = answer.status is LeaseStatus.LEASED
         try:
             done = await ask()
         except Refused:
             if leased:
-                await hot_stock.end([command.order_id], marker)
+                await leases.end([command.order_id], marker)
             raise
         if leased and done.answer.order_id != command.order_id:  # the key's first order stands
-            await hot_stock.end([command.order_id])
+            await leases.end([command.order_id])
         return done
 
     async def _was_answered(self, service: Service[Orders], key: IdempotencyKey) -> bool:
@@ -127,16 +129,16 @@ class Gate:
         except RetryLater:
             return True  # the mailbox will tell, or say: later
 
-    async def _look(self, service: Service[Orders], hot_stock: HotStock) -> None:
+    async def _look(self, service: Service[Orders], leases: CountedLeases) -> None:
         """Know what is hot, and put gates up again in a Redis that has lost them."""
         while True:
             try:
                 async with service.reading() as connection:
                     self._hot = await store.hot_products(connection)
-                if await hot_stock.heat(self._hot):
+                if await leases.enable(self._hot):
                     log.warning("redis had lost the gate; it stands again")
-                    await hot_stock.note_loss()
-                self._may_have_forgotten = bool(self._hot) and await hot_stock.may_have_forgotten()
+                    await leases.note_loss()
+                self._may_have_forgotten = bool(self._hot) and await leases.may_have_forgotten()
             except RetryLater:
                 log.warning("what is hot can't be read; trying again")
             await asyncio.sleep(LOOK_SECONDS)

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from chassis.broker.jetstream import STREAM_MAX_AGE_SECONDS
 from chassis.observability import metrics
-from chassis.ports import START, Outgoing
+from chassis.ports import START, OutgoingMessage
 from chassis.service import Service
 from chassis.settings import Settings
 from events.contract import OrderCancelled, OrderCompleted, OrderFailed, PaymentRefundFailed
@@ -39,7 +39,7 @@ class Live:
     """The listeners of one instance."""
 
     def __init__(self, settings: Settings) -> None:
-        self._most = settings.most_listeners
+        self._most = settings.max_listeners
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if descriptors != resource.RLIM_INFINITY:
             # Half of the connections that a process may have are for everybody else.
@@ -102,7 +102,7 @@ class Listener:
             yield found
         if not self._goes_on():
             return
-        async with self._service.broker.listening(self._subject) as self._wake:
+        async with self._service.broker.notifications(self._subject) as self._wake:
             soon: Iterator[float] = iter(())
             while self._goes_on():
                 pause_seconds = next(soon, HEARTBEAT_SECONDS)
@@ -132,11 +132,11 @@ class Listener:
             await self._see_whether_over()
         return found
 
-    def _new(self, messages: list[Outgoing]) -> list[Step]:
+    def _new(self, messages: list[OutgoingMessage]) -> list[Step]:
         steps: dict[str, Step] = {}
         for message in messages:
-            with suppress(envelope.Unreadable):  # not an event, so no step either
-                opened = envelope.read(message.subject, message.body, message.headers)
+            with suppress(envelope.MalformedMessage):  # not an event, so no step either
+                opened = envelope.decode(message.subject, message.body, message.headers)
                 if opened.event_id not in self._told:
                     steps.setdefault(opened.event_id, step_of(message, opened.event_id))
         self._told |= steps.keys()

@@ -7,7 +7,7 @@ from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEv
 from chassis.observability import metrics
 from chassis.service import Service
 from chassis.settings import Settings
-from chassis.web.load_shedding import Admission
+from chassis.web.load_shedding import LoadShedder
 from chassis.web.schemas import Error
 from order.domain import Orders, OrderState
 from saga.errors import RetryLater
@@ -15,12 +15,13 @@ from saga.errors import RetryLater
 _ENDS = frozenset({OrderState.COMPLETED, OrderState.FAILED})
 
 
-class Door:
+class OrderLoadShedding:
     """One per instance: what it sees ending is its share, and so is what it lets in."""
 
     def __init__(self, settings: Settings) -> None:
-        self._admission = Admission(
-            late_seconds=settings.late_seconds, most_per_second=settings.orders_per_second
+        self._admission = LoadShedder(
+            overload_latency_seconds=settings.overload_latency_seconds,
+            max_per_second=settings.orders_per_second,
         )
 
     def admits(self) -> bool:
@@ -28,14 +29,14 @@ class Door:
 
     async def start(self, _: Service[Orders]) -> None: ...
 
-    def committed(self, working_set: Orders) -> None:
+    def committed(self, uow: Orders) -> None:
         """A batch is done: look at the orders that it has brought to an end.
 
         One that waited for stock tells nothing of how busy we are.
         """
         ages = [
-            (working_set.now - order.created_at).total_seconds()
-            for order in working_set.orders.updated
+            (uow.now - order.created_at).total_seconds()
+            for order in uow.orders.updated
             if order.state in _ENDS and order.attempt == 0 and order.queue_position is None
         ]
         if ages:
@@ -44,7 +45,7 @@ class Door:
     async def close(self) -> None: ...
 
 
-class AtTheDoor:
+class ShedLoad:
     """ASGI middleware of the routes that place orders."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -52,8 +53,8 @@ class AtTheDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service: Service[Orders] = scope["litestar_app"].state["service"]
-        if not service.part(Door).admits():
-            metrics.turned_away.inc()
+        if not service.part(OrderLoadShedding).admits():
+            metrics.rejected.inc()
             await send(_START)
             await send(_BODY)
             return
@@ -61,15 +62,15 @@ class AtTheDoor:
 
 
 # Ready-made: in a crowd, most of the work would else be to say no.
-_CROWDED = RetryLater("more orders come than can be done; send this one again in a second")
-_ERROR = msgspec.json.encode(Error(error=_CROWDED.code, message=_CROWDED.message))
+_OVERLOADED = RetryLater("more orders come than can be done; send this one again in a second")
+_ERROR = msgspec.json.encode(Error(error=_OVERLOADED.code, message=_OVERLOADED.message))
 _START: HTTPResponseStartEvent = {
     "type": "http.response.start",
-    "status": _CROWDED.status_code,
+    "status": _OVERLOADED.status_code,
     "headers": [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(_ERROR)).encode()),
-        (b"retry-after", str(_CROWDED.retry_after_seconds).encode()),
+        (b"retry-after", str(_OVERLOADED.retry_after_seconds).encode()),
     ],
 }
 _BODY: HTTPResponseBodyEvent = {"type": "http.response.body", "body": _ERROR, "more_body": False}

@@ -36,12 +36,12 @@ from order.domain import (
     Accepted,
     CancelOrder,
     ExpireOrder,
-    GateProduct,
-    Offer,
+    ListedProduct,
     Order,
     Orders,
     OrderState,
     PlaceOrder,
+    SetHotProduct,
     no_order,
     no_product,
     not_completed,
@@ -49,13 +49,13 @@ from order.domain import (
     priced,
     total,
 )
-from saga.reactions import Answer, Reactions
+from saga.reactions import Reactions, Result
 
 reactions = Reactions("order", follows={SAGA})
 
 
 @reactions.command
-def place_order(command: PlaceOrder, orders: Orders) -> Answer[Accepted, OrderCreated]:
+def place_order(command: PlaceOrder, orders: Orders) -> Result[Accepted, OrderCreated]:
     """Accept an order at today's prices and begin its saga."""
     if not command.items:
         raise empty_cart()
@@ -89,7 +89,7 @@ def place_order(command: PlaceOrder, orders: Orders) -> Answer[Accepted, OrderCr
         on_shortage=command.on_shortage,
         address=command.address,
     )
-    return Answer(Accepted(order_id=command.order_id, total_amount=amount), created)
+    return Result(Accepted(order_id=command.order_id, total_amount=amount), created)
 
 
 @reactions.on
@@ -138,32 +138,32 @@ def fail(
 
 
 @reactions.command
-def expire(command: ExpireOrder, orders: Orders) -> Answer[None, OrderTimedOut]:
+def expire(command: ExpireOrder, orders: Orders) -> Result[None, OrderTimedOut]:
     """The order has waited long enough: ask payment to decide, which alone can."""
     order = orders.in_state(command.order_id, *EXPIRES)
     if order is None:
-        return Answer(None)
+        return Result(None)
     orders.orders[order.order_id] = order.moved(EXPIRES[order.state], orders.now)
     timed_out = OrderTimedOut(
         order_id=order.order_id,
         customer_id=order.customer_id,
         payment_method=order.payment_method,
     )
-    return Answer(None, timed_out)
+    return Result(None, timed_out)
 
 
 @reactions.command
-def cancel(command: CancelOrder, orders: Orders) -> Answer[Order, OrderCancelRequested]:
+def cancel(command: CancelOrder, orders: Orders) -> Result[Order, OrderCancelRequested]:
     """Ask for the money back. A cancel that is on its way already is joined."""
     order = orders.orders.get(command.order_id)
     if order is None:
         raise no_order(command.order_id)
     if order.state is OrderState.CANCELLING:
-        return Answer(order)
+        return Result(order)
     if order.state is not OrderState.COMPLETED:
         raise not_completed(order)
     order = orders.orders[order.order_id] = order.cancelling(orders.now)
-    return Answer(order, OrderCancelRequested(order_id=order.order_id, attempt=order.attempt))
+    return Result(order, OrderCancelRequested(order_id=order.order_id, attempt=order.attempt))
 
 
 @reactions.on
@@ -195,7 +195,7 @@ def learn_price(event: ProductChanged, orders: Orders) -> None:
     known = orders.price_list.get(event.product_id)
     if known is not None and known.version >= event.version:
         return
-    orders.price_list[event.product_id] = Offer(
+    orders.price_list[event.product_id] = ListedProduct(
         product_id=event.product_id,
         version=event.version,
         name=event.name,
@@ -208,7 +208,7 @@ def learn_price(event: ProductChanged, orders: Orders) -> None:
 
 
 @reactions.command
-def gate_product(command: GateProduct, orders: Orders) -> Offer:
+def set_hot_product(command: SetHotProduct, orders: Orders) -> ListedProduct:
     """Remember that a product is hot, or is no longer; the gate itself stands in Redis."""
     offer = orders.price_list.get(command.product_id)
     if offer is None:

@@ -29,9 +29,9 @@ from chassis.settings import Settings
 from chassis.storage.mapping import Mapped
 from chassis.storage.tables import (
     Json,
+    Krw64,
     Time,
     Uuid,
-    Won64,
     idempotency_keys,
     in_states,
     index_states,
@@ -60,17 +60,17 @@ from order.domain import (
     STATES,
     UNSETTLED,
     ExpireOrder,
-    GateProduct,
-    Offer,
+    ListedProduct,
     Order,
     Orders,
     OrderState,
     OrderStatus,
     PlaceOrder,
+    SetHotProduct,
 )
 from saga.unit_of_work import Rows, values_of
 
-MOST_DUE = 500
+MAX_DUE = 500
 """So many expired orders are taken care of at once."""
 
 schema = MetaData()
@@ -83,9 +83,9 @@ orders_table = Table(
     Column("state", one_of(OrderState), nullable=False),
     Column("fail_reason", one_of(FailReason)),
     Column("items", Json(tuple[Line, ...]), nullable=False),
-    Column("total_amount", Won64, nullable=False),
-    Column("discount_amount", Won64, nullable=False),
-    Column("payable_amount", Won64, nullable=False),
+    Column("total_amount", Krw64, nullable=False),
+    Column("discount_amount", Krw64, nullable=False),
+    Column("payable_amount", Krw64, nullable=False),
     Column("coupon_id", Uuid),
     Column("payment_method", one_of(PaymentMethod), nullable=False),
     Column("address", Json(Address)),
@@ -108,7 +108,7 @@ price_list_table = Table(
     Column("product_id", Uuid, primary_key=True),
     Column("version", Integer, nullable=False),
     Column("name", String(200), nullable=False),
-    Column("price", Won64, nullable=False),
+    Column("price", Krw64, nullable=False),
     Column("status", one_of(ProductStatus), nullable=False),
     Column("sold_out", Boolean, nullable=False),
     Column("hot", Boolean, nullable=False),
@@ -125,7 +125,7 @@ carts_table = Table(
 )
 
 _orders: Mapped[str, Order] = Mapped(orders_table, Order, "order_id")
-_price_list: Mapped[str, Offer] = Mapped(price_list_table, Offer, "product_id")
+_price_list: Mapped[str, ListedProduct] = Mapped(price_list_table, ListedProduct, "product_id")
 _carts: Mapped[str, Cart] = Mapped(carts_table, Cart, "customer_id")
 
 _with_deadline = {
@@ -140,7 +140,7 @@ _overdue = {
         orders_table.c.created_at <= bindparam("latest"),
     )
     .order_by(orders_table.c.created_at)
-    .limit(MOST_DUE)
+    .limit(MAX_DUE)
     for state, indexed in _with_deadline.items()
 }
 
@@ -159,7 +159,7 @@ def load(connection: Connection, messages: Sequence[object], now: datetime) -> O
     lines: list[object] = [line for command in placed for line in command.items]
     shown = {each.customer_id for each in messages if isinstance(each, AddToCart | ChangeCartItem)}
     lines += [item for cart in carts.loaded if cart.customer_id in shown for item in cart.items]
-    changed = [e for e in messages if isinstance(e, ProductChanged | GateProduct | AddToCart)]
+    changed = [e for e in messages if isinstance(e, ProductChanged | SetHotProduct | AddToCart)]
     offers = _price_list.load(connection, "product_id", values_of([*lines, *changed], "product_id"))
     return Orders(now, orders, offers, carts)
 
@@ -190,7 +190,7 @@ async def find_order(connection: AsyncConnection, order_id: str) -> Order | None
 async def show_cart(connection: AsyncConnection, customer_id: str) -> PricedCart:
     """The cart at the prices of the moment."""
     cart = await find_cart(connection, customer_id)
-    offers = Rows[str, Offer]()
+    offers = Rows[str, ListedProduct]()
     if cart is not None and cart.items:
         ids = [item.product_id for item in cart.items]
         query = select(*_price_list.columns).where(price_list_table.c.product_id.in_(ids))

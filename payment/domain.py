@@ -19,15 +19,15 @@ from enum import StrEnum
 import msgspec
 
 from events.contract import FailReason, OrderTimedOut, PaymentMethod, StockDecremented
-from payment.external_calls import Action, Errand, Purpose
+from payment.external_calls import Action, GatewayCall, Purpose
 from saga import ids
 from saga.errors import Conflict, NotFound
-from saga.unit_of_work import Ledger, Rows, WorkingSet
+from saga.unit_of_work import Ledger, Rows, UnitOfWork
 
-LARGEST_BALANCE = 10**15
+MAX_BALANCE = 10**15
 """A wallet's limit in won, far inside what the column can hold."""
 
-ERRAND_SECONDS = 30
+EXTERNAL_CALL_SECONDS = 30
 """An errand that has not come to its end by then is begun again, by whichever instance sees it."""
 
 
@@ -39,7 +39,7 @@ class PaymentState(StrEnum):
     REFUNDED = "REFUNDED"
 
 
-class Stray(StrEnum):
+class OrphanedCapture(StrEnum):
     """Money that a gateway has captured although its key was fenced: it goes back by itself."""
 
     RETURNING = "RETURNING"
@@ -76,14 +76,14 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
 
     def fits(self, delta: int) -> bool:
         """Would the balance stay from 0 to the limit?"""
-        return 0 <= self.balance + delta <= LARGEST_BALANCE
+        return 0 <= self.balance + delta <= MAX_BALANCE
 
     def check(self, delta: int) -> None:
         """Raises Conflict when it would not."""
         if not self.fits(delta):
             raise Conflict(
                 f"the balance would be {self.balance + delta} won; "
-                f"it stays from 0 to {LARGEST_BALANCE}",
+                f"it stays from 0 to {MAX_BALANCE}",
                 code="BALANCE_OUT_OF_RANGE",
             )
 
@@ -117,7 +117,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     fail_reason: FailReason | None
     attempt: int
     voiding: bool
-    stray: Stray | None
+    stray: OrphanedCapture | None
     created_at: datetime
     updated_at: datetime
     retry_at: datetime | None
@@ -126,15 +126,15 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, updated_at=now, **changes)
 
     @property
-    def errand(self) -> "Errand | None":
+    def call(self) -> "GatewayCall | None":
         """What is to be had from the gateway for it now."""
         if self.state is PaymentState.INTENT:
             action = Action.VOID if self.voiding else Action.CHARGE
-        elif self.state is PaymentState.REFUNDING or self.stray is Stray.RETURNING:
+        elif self.state is PaymentState.REFUNDING or self.stray is OrphanedCapture.RETURNING:
             action = Action.REFUND
         else:
             return None
-        return Errand(
+        return GatewayCall(
             action=action,
             purpose=Purpose.ORDER,
             subject=self.order_id,
@@ -168,12 +168,12 @@ class TopUp(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, state=state, updated_at=now, retry_at=None)
 
     @property
-    def errand(self) -> "Errand | None":
+    def call(self) -> "GatewayCall | None":
         """What is to be had from the gateway for it now."""
         action = _TOP_UP_ACTIONS.get(self.state)
         if action is None:
             return None
-        return Errand(
+        return GatewayCall(
             action=action,
             purpose=Purpose.TOP_UP,
             subject=self.top_up_id,
@@ -185,7 +185,7 @@ class TopUp(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Wallets(WorkingSet):
+class Wallets(UnitOfWork):
     """What a batch works on. A balance changes in `book` and nowhere else."""
 
     def __init__(
@@ -270,27 +270,27 @@ class Wallets(WorkingSet):
         """Move a payment on, and send for what is to be had from the gateway then."""
         moved = payment.moved(self.now, retry_at=None, **changes)
         self.payments[payment.order_id] = moved
-        return self.send_for(moved)
+        return self.begin_call(moved)
 
-    def send_for(self, payment: Payment) -> Payment:
+    def begin_call(self, payment: Payment) -> Payment:
         """Begin the payment's errand, or begin it again."""
-        if errand := payment.errand:
-            self.errands.add(errand)
+        if call := payment.call:
+            self.external_calls.add(call)
             payment = msgspec.structs.replace(payment, retry_at=self._retry_at)
             self.payments[payment.order_id] = payment
         return payment
 
-    def send_for_top_up(self, top_up: TopUp) -> TopUp:
+    def begin_top_up_call(self, top_up: TopUp) -> TopUp:
         """Keep a top-up as it is now, and send for what is to be had from the gateway for it."""
-        if errand := top_up.errand:
-            self.errands.add(errand)
+        if call := top_up.call:
+            self.external_calls.add(call)
             top_up = msgspec.structs.replace(top_up, retry_at=self._retry_at)
         self.top_ups[top_up.top_up_id] = top_up
         return top_up
 
     @property
     def _retry_at(self) -> datetime:
-        return self.now + timedelta(seconds=ERRAND_SECONDS)
+        return self.now + timedelta(seconds=EXTERNAL_CALL_SECONDS)
 
 
 def payment_id(order_id: str) -> str:

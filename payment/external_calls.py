@@ -21,7 +21,7 @@ class Purpose(StrEnum):
     TOP_UP = "TOP_UP"
 
 
-class Outcome(StrEnum):
+class GatewayOutcome(StrEnum):
     """What the gateway has decided. That nobody knows is not among them: then it is asked again."""
 
     CAPTURED = "CAPTURED"
@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     REFUND_REFUSED = "REFUND_REFUSED"
 
 
-class Errand(msgspec.Struct, frozen=True, kw_only=True):
+class GatewayCall(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted of the gateway. `key` is the charge's idempotency key there.
 
     `subject` is the order or the top-up. `attempt` tells an order's refunds apart. `began_at` is
@@ -52,7 +52,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
         """The refund's own idempotency key: one for each attempt."""
         return f"{self.key}/refund/{self.attempt}"
 
-    def decided(self, outcome: Outcome) -> "GatewayDecided | TopUpDecided":
+    def decided(self, outcome: GatewayOutcome) -> "GatewayDecided | TopUpDecided":
         """The command that brings the gateway's answer back."""
         if self.purpose is Purpose.TOP_UP:
             return TopUpDecided(top_up_id=self.subject, outcome=outcome)
@@ -63,7 +63,7 @@ class GatewayDecided(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway's answer about an order's payment. Of a refund, `attempt` says which."""
 
     order_id: str
-    outcome: Outcome
+    outcome: GatewayOutcome
     attempt: int
 
 
@@ -71,4 +71,4 @@ class TopUpDecided(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway's answer about a top-up."""
 
     top_up_id: str
-    outcome: Outcome
+    outcome: GatewayOutcome

@@ -23,25 +23,28 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from chassis.ports import CarryOut, Clock
+from chassis.ports import Clock, ExternalSystem
 from chassis.settings import Settings
-from payment.domain import ERRAND_SECONDS, Payment, Stray
-from payment.external_calls import Action, Errand, GatewayDecided, Outcome, TopUpDecided
+from payment.domain import EXTERNAL_CALL_SECONDS, OrphanedCapture, Payment
+from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome, TopUpDecided
 from saga.errors import Outage
 
 log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_SECONDS = 5.0
-GIVE_UP_SECONDS = ERRAND_SECONDS - 2 * CALL_TIMEOUT_SECONDS
+GIVE_UP_SECONDS = EXTERNAL_CALL_SECONDS - 2 * CALL_TIMEOUT_SECONDS
 FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 3.0
+MAX_PAUSE_SECONDS = 3.0
 FAILURES_TO_OPEN = 10
 REST_SECONDS = 3
 KEY_RETENTION_SECONDS = 23 * 3600
 """The gateway remembers a key for 24 hours. Later, a charge under it would be a new one."""
 
-_CHARGES = {each.value: each for each in (Outcome.CAPTURED, Outcome.DECLINED, Outcome.VOIDED)}
-_REFUNDS = {"REFUNDED": Outcome.REFUNDED, "REFUSED": Outcome.REFUND_REFUSED}
+_CHARGES = {
+    each.value: each
+    for each in (GatewayOutcome.CAPTURED, GatewayOutcome.DECLINED, GatewayOutcome.VOIDED)
+}
+_REFUNDS = {"REFUNDED": GatewayOutcome.REFUNDED, "REFUSED": GatewayOutcome.REFUND_REFUSED}
 
 
 class Unknown(Exception):
@@ -62,7 +65,7 @@ class _Reply(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Reply).decode
 
 
-def connect(settings: Settings, clock: Clock) -> CarryOut:
+def connect(settings: Settings, clock: Clock) -> ExternalSystem:
     """The gateway that PAYMENT_GATEWAY_URL names; without one, cards are declined."""
     url = settings.payment_gateway_url
     return HttpGateway(url, clock) if url else NoGateway()
@@ -71,10 +74,12 @@ def connect(settings: Settings, clock: Clock) -> CarryOut:
 class NoGateway:
     """Nobody takes cards here."""
 
-    async def __call__(self, errand: Errand) -> GatewayDecided | TopUpDecided:
-        charge = errand.action is Action.CHARGE
-        void = Outcome.VOIDED if errand.action is Action.VOID else Outcome.REFUND_REFUSED
-        return errand.decided(Outcome.DECLINED if charge else void)
+    async def __call__(self, call: GatewayCall) -> GatewayDecided | TopUpDecided:
+        charge = call.action is Action.CHARGE
+        void = (
+            GatewayOutcome.VOIDED if call.action is Action.VOID else GatewayOutcome.REFUND_REFUSED
+        )
+        return call.decided(GatewayOutcome.DECLINED if charge else void)
 
     def told(self, answer: object) -> None:
         """Nothing can be wrong with it."""
@@ -103,25 +108,25 @@ class HttpGateway:
         """The breaker is open: no call is made for a while."""
         return bool(self._breaker.opened)
 
-    async def __call__(self, errand: Errand) -> GatewayDecided | TopUpDecided:
+    async def __call__(self, call: GatewayCall) -> GatewayDecided | TopUpDecided:
         """Raises Outage when the outcome is still not known after `GIVE_UP_SECONDS`."""
         attempts = AsyncRetrying(
             stop=stop_after_delay(GIVE_UP_SECONDS),
             wait=wait_exponential_jitter(
                 multiplier=FIRST_PAUSE_SECONDS,
-                max=LONGEST_PAUSE_SECONDS,
+                max=MAX_PAUSE_SECONDS,
                 jitter=FIRST_PAUSE_SECONDS,
             ),
             retry=retry_if_exception_type((Unknown, CircuitBreakerError)),
         )
         try:
-            return errand.decided(await attempts(self._decide, errand))
+            return call.decided(await attempts(self._decide, call))
         except RetryError as error:
             cause = error.last_attempt.exception()
-            raise Outage(f"{errand.action} {errand.key}: {cause}") from cause
+            raise Outage(f"{call.action} {call.key}: {cause}") from cause
 
     def told(self, answer: object) -> None:
-        if isinstance(answer, Payment) and answer.stray is Stray.RETURNING:
+        if isinstance(answer, Payment) and answer.stray is OrphanedCapture.RETURNING:
             log.error(
                 "money was captured for a payment that had failed; it goes back",
                 extra={"orderId": answer.order_id, "amount": answer.amount},
@@ -131,52 +136,52 @@ class HttpGateway:
         if self._session is not None:
             await self._session.close()
 
-    async def _decide(self, errand: Errand) -> Outcome:
-        match errand.action:
-            case Action.CHARGE if self._is_remembered(errand):
-                return await self._charge(errand)
+    async def _decide(self, call: GatewayCall) -> GatewayOutcome:
+        match call.action:
+            case Action.CHARGE if self._is_remembered(call):
+                return await self._charge(call)
             case Action.CHARGE:
-                return await self._inquire(errand)
+                return await self._inquire(call)
             case Action.VOID:
-                return await self._void(errand)
+                return await self._void(call)
             case Action.REFUND:
-                return await self._refund(errand)
+                return await self._refund(call)
 
-    def _is_remembered(self, errand: Errand) -> bool:
-        return self._clock() - errand.began_at < timedelta(seconds=KEY_RETENTION_SECONDS)
+    def _is_remembered(self, call: GatewayCall) -> bool:
+        return self._clock() - call.began_at < timedelta(seconds=KEY_RETENTION_SECONDS)
 
-    async def _charge(self, errand: Errand) -> Outcome:
+    async def _charge(self, call: GatewayCall) -> GatewayOutcome:
         body = {
-            "amount": errand.amount,
-            "customerId": errand.customer_id,
-            "reference": errand.subject,
+            "amount": call.amount,
+            "customerId": call.customer_id,
+            "reference": call.subject,
         }
-        status, said = await self._call(HTTPMethod.POST, "/v1/charges", errand.key, body)
+        status, emitted = await self._call(HTTPMethod.POST, "/v1/charges", call.key, body)
         if status in (200, 402, 409):
-            return _known(said)
+            return _known(emitted)
         raise Unknown(f"answered {status}")
 
-    async def _inquire(self, errand: Errand) -> Outcome:
-        status, said = await self._call(HTTPMethod.GET, f"/v1/charges/{errand.key}", errand.key)
+    async def _inquire(self, call: GatewayCall) -> GatewayOutcome:
+        status, emitted = await self._call(HTTPMethod.GET, f"/v1/charges/{call.key}", call.key)
         if status == 404:
-            return await self._void(errand)
+            return await self._void(call)
         if status == 200:
-            return _known(said)
+            return _known(emitted)
         raise Unknown(f"answered {status}")
 
-    async def _void(self, errand: Errand) -> Outcome:
-        path = f"/v1/charges/{errand.key}/void"
-        status, said = await self._call(HTTPMethod.POST, path, errand.key)
+    async def _void(self, call: GatewayCall) -> GatewayOutcome:
+        path = f"/v1/charges/{call.key}/void"
+        status, emitted = await self._call(HTTPMethod.POST, path, call.key)
         if status in (200, 409):
-            return _known(said)
+            return _known(emitted)
         raise Unknown(f"answered {status}")
 
-    async def _refund(self, errand: Errand) -> Outcome:
-        path, body = f"/v1/charges/{errand.key}/refunds", {"amount": errand.amount}
-        status, said = await self._call(HTTPMethod.POST, path, errand.refund_key, body)
-        if status in (200, 409) and said in _REFUNDS:
-            return _REFUNDS[said]
-        raise Unknown(f"answered {status} {said}")
+    async def _refund(self, call: GatewayCall) -> GatewayOutcome:
+        path, body = f"/v1/charges/{call.key}/refunds", {"amount": call.amount}
+        status, emitted = await self._call(HTTPMethod.POST, path, call.refund_key, body)
+        if status in (200, 409) and emitted in _REFUNDS:
+            return _REFUNDS[emitted]
+        raise Unknown(f"answered {status} {emitted}")
 
     async def _call(
         self, method: HTTPMethod, path: str, key: str, body: Any = None
@@ -212,7 +217,7 @@ class HttpGateway:
         return self._session
 
 
-def _known(status: str) -> Outcome:
+def _known(status: str) -> GatewayOutcome:
     if status not in _CHARGES:
         raise Unknown(f"said {status!r}")
     return _CHARGES[status]

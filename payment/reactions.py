@@ -18,12 +18,12 @@ from payment.domain import (
     GiveUpTopUp,
     OpenedWallet,
     OpenWallet,
+    OrphanedCapture,
     Payment,
     PaymentState,
     ResumePayment,
     ResumeTopUp,
     SeedWallet,
-    Stray,
     TopUp,
     TopUpState,
     Wallet,
@@ -31,9 +31,9 @@ from payment.domain import (
     no_top_up,
     no_wallet,
 )
-from payment.external_calls import GatewayDecided, Outcome, TopUpDecided
+from payment.external_calls import GatewayDecided, GatewayOutcome, TopUpDecided
 from saga.envelope import id_of
-from saga.reactions import Answer, Reactions
+from saga.reactions import Reactions, Result
 
 reactions = Reactions("payment")
 
@@ -50,7 +50,7 @@ def pay(event: StockDecremented, wallets: Wallets) -> PaymentCompleted | Payment
     if event.order_id in wallets.payments:
         return None
     if event.payment_method is PaymentMethod.CARD and event.payable_amount > 0:
-        wallets.send_for(wallets.record(event, PaymentState.INTENT))
+        wallets.begin_call(wallets.record(event, PaymentState.INTENT))
         return None
     reason = _take(event, wallets)
     if reason is not None:
@@ -121,36 +121,36 @@ def _give_back(payment: Payment, wallets: Wallets) -> bool:
 @reactions.command
 def settle(
     command: GatewayDecided, wallets: Wallets
-) -> Answer[
+) -> Result[
     Payment | None, PaymentCompleted | PaymentFailed | PaymentRefunded | PaymentRefundFailed
 ]:
     """The gateway has decided about a card's payment. Heard twice, it acts once."""
     payment = wallets.payments.get(command.order_id)
     if payment is None:
-        return Answer(None)
+        return Result(None)
     match payment.state:
         case PaymentState.INTENT:
             return _charged(payment, command.outcome, wallets)
         case PaymentState.REFUNDING if command.attempt == payment.attempt:
             return _refund_decided(payment, command.outcome, wallets)
         case PaymentState.FAILED:
-            return Answer(_return_stray(payment, command.outcome, wallets))
-    return Answer(payment)
+            return Result(_return_orphaned_capture(payment, command.outcome, wallets))
+    return Result(payment)
 
 
 def _charged(
-    payment: Payment, outcome: Outcome, wallets: Wallets
-) -> Answer[Payment, PaymentCompleted | PaymentFailed]:
+    payment: Payment, outcome: GatewayOutcome, wallets: Wallets
+) -> Result[Payment, PaymentCompleted | PaymentFailed]:
     match outcome:
-        case Outcome.CAPTURED:
+        case GatewayOutcome.CAPTURED:
             payment = wallets.move(payment, state=PaymentState.CAPTURED)
-            return Answer(payment, _completed(payment), cause_id=_cause_id(payment))
-        case Outcome.DECLINED | Outcome.VOIDED:
-            late = payment.voiding and outcome is Outcome.VOIDED
+            return Result(payment, _completed(payment), cause_id=_cause_id(payment))
+        case GatewayOutcome.DECLINED | GatewayOutcome.VOIDED:
+            late = payment.voiding and outcome is GatewayOutcome.VOIDED
             reason = FailReason.ORDER_TIMED_OUT if late else FailReason.PG_DECLINED
             payment = wallets.move(payment, state=PaymentState.FAILED, fail_reason=reason)
-            return Answer(payment, _failed(payment), cause_id=_cause_id(payment))
-    return Answer(payment)
+            return Result(payment, _failed(payment), cause_id=_cause_id(payment))
+    return Result(payment)
 
 
 def _cause_id(payment: Payment) -> str:
@@ -159,25 +159,27 @@ def _cause_id(payment: Payment) -> str:
 
 
 def _refund_decided(
-    payment: Payment, outcome: Outcome, wallets: Wallets
-) -> Answer[Payment, PaymentRefunded | PaymentRefundFailed]:
+    payment: Payment, outcome: GatewayOutcome, wallets: Wallets
+) -> Result[Payment, PaymentRefunded | PaymentRefundFailed]:
     cause_id = id_of(OrderCancelRequested, payment.order_id, payment.attempt)
     match outcome:
-        case Outcome.REFUNDED:
+        case GatewayOutcome.REFUNDED:
             payment = wallets.move(payment, state=PaymentState.REFUNDED)
-            return Answer(payment, _refunded(payment), cause_id=cause_id)
-        case Outcome.REFUND_REFUSED:
+            return Result(payment, _refunded(payment), cause_id=cause_id)
+        case GatewayOutcome.REFUND_REFUSED:
             payment = wallets.move(payment, state=PaymentState.CAPTURED)
-            return Answer(payment, _refund_failed(payment), cause_id=cause_id)
-    return Answer(payment)
+            return Result(payment, _refund_failed(payment), cause_id=cause_id)
+    return Result(payment)
 
 
-def _return_stray(payment: Payment, outcome: Outcome, wallets: Wallets) -> Payment:
+def _return_orphaned_capture(
+    payment: Payment, outcome: GatewayOutcome, wallets: Wallets
+) -> Payment:
     """Money was captured after all for a payment that had failed: it goes back by itself."""
-    if outcome is Outcome.CAPTURED and payment.stray is None:
-        return wallets.move(payment, stray=Stray.RETURNING)
-    if outcome is Outcome.REFUNDED and payment.stray is Stray.RETURNING:
-        return wallets.move(payment, stray=Stray.RETURNED)
+    if outcome is GatewayOutcome.CAPTURED and payment.stray is None:
+        return wallets.move(payment, stray=OrphanedCapture.RETURNING)
+    if outcome is GatewayOutcome.REFUNDED and payment.stray is OrphanedCapture.RETURNING:
+        return wallets.move(payment, stray=OrphanedCapture.RETURNED)
     return payment
 
 
@@ -186,7 +188,7 @@ def resume_payment(command: ResumePayment, wallets: Wallets) -> None:
     """Send for the gateway's decision once more, if it is still due."""
     payment = wallets.payments.get(command.order_id)
     if payment is not None and payment.retry_at is not None and payment.retry_at <= wallets.now:
-        wallets.send_for(payment)
+        wallets.begin_call(payment)
 
 
 def _completed(payment: Payment) -> PaymentCompleted:
@@ -258,7 +260,7 @@ def begin_top_up(command: BeginTopUp, wallets: Wallets) -> TopUp:
         updated_at=wallets.now,
         retry_at=None,
     )
-    return wallets.send_for_top_up(top_up)
+    return wallets.begin_top_up_call(top_up)
 
 
 @reactions.command
@@ -267,7 +269,7 @@ def give_up_top_up(command: GiveUpTopUp, wallets: Wallets) -> TopUp:
     top_up = _top_up(command.top_up_id, wallets)
     if top_up.state is not TopUpState.INTENT:
         return top_up
-    return wallets.send_for_top_up(top_up.moved(TopUpState.VOIDING, wallets.now))
+    return wallets.begin_top_up_call(top_up.moved(TopUpState.VOIDING, wallets.now))
 
 
 @reactions.command
@@ -275,15 +277,18 @@ def settle_top_up(command: TopUpDecided, wallets: Wallets) -> TopUp:
     """The gateway has decided about a top-up. Heard twice, it acts once."""
     top_up = _top_up(command.top_up_id, wallets)
     match top_up.state, command.outcome:
-        case TopUpState.INTENT, Outcome.CAPTURED:
+        case TopUpState.INTENT, GatewayOutcome.CAPTURED:
             return _book_or_return(top_up, wallets)
-        case TopUpState.INTENT | TopUpState.VOIDING, Outcome.DECLINED | Outcome.VOIDED:
-            return wallets.send_for_top_up(top_up.moved(TopUpState.FAILED, wallets.now))
-        case TopUpState.VOIDING | TopUpState.FAILED, Outcome.CAPTURED:
-            return wallets.send_for_top_up(top_up.moved(TopUpState.REFUNDING, wallets.now))
-        case TopUpState.REFUNDING, Outcome.REFUNDED:
-            return wallets.send_for_top_up(top_up.moved(TopUpState.REFUNDED, wallets.now))
-        case TopUpState.REFUNDING, Outcome.REFUND_REFUSED:
+        case (
+            TopUpState.INTENT | TopUpState.VOIDING,
+            GatewayOutcome.DECLINED | GatewayOutcome.VOIDED,
+        ):
+            return wallets.begin_top_up_call(top_up.moved(TopUpState.FAILED, wallets.now))
+        case TopUpState.VOIDING | TopUpState.FAILED, GatewayOutcome.CAPTURED:
+            return wallets.begin_top_up_call(top_up.moved(TopUpState.REFUNDING, wallets.now))
+        case TopUpState.REFUNDING, GatewayOutcome.REFUNDED:
+            return wallets.begin_top_up_call(top_up.moved(TopUpState.REFUNDED, wallets.now))
+        case TopUpState.REFUNDING, GatewayOutcome.REFUND_REFUSED:
             return _book_or_return(top_up, wallets)  # the money is ours: so the customer has it
     return top_up
 
@@ -293,7 +298,7 @@ def resume_top_up(command: ResumeTopUp, wallets: Wallets) -> None:
     """Send for the gateway's decision once more, if it is still due."""
     top_up = wallets.top_ups.get(command.top_up_id)
     if top_up is not None and top_up.retry_at is not None and top_up.retry_at <= wallets.now:
-        wallets.send_for_top_up(top_up)
+        wallets.begin_top_up_call(top_up)
 
 
 def _book_or_return(top_up: TopUp, wallets: Wallets) -> TopUp:
@@ -302,9 +307,9 @@ def _book_or_return(top_up: TopUp, wallets: Wallets) -> TopUp:
     if not wallet.fits(top_up.amount):
         if top_up.state is TopUpState.REFUNDING:
             return top_up  # neither here nor there: its timer sends for it again
-        return wallets.send_for_top_up(top_up.moved(TopUpState.REFUNDING, wallets.now))
+        return wallets.begin_top_up_call(top_up.moved(TopUpState.REFUNDING, wallets.now))
     wallets.book(wallet, EntryKind.CHARGE, top_up.amount, top_up_id=top_up.top_up_id)
-    return wallets.send_for_top_up(top_up.moved(TopUpState.BOOKED, wallets.now))
+    return wallets.begin_top_up_call(top_up.moved(TopUpState.BOOKED, wallets.now))
 
 
 def _wallet(customer_id: str, wallets: Wallets) -> Wallet:

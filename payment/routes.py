@@ -224,7 +224,7 @@ async def _wait_for_gateway(service: Service[Wallets], top_up: TopUp) -> None:
     """Until the gateway has decided, or the client has waited long enough."""
     with suppress(TimeoutError):
         async with asyncio.timeout(GATEWAY_PATIENCE_SECONDS):
-            await service.errands.join(top_up.errand)
+            await service.external_calls.join(top_up.call)
 
 
 def _payment(payment: Payment) -> PaymentView:

@@ -21,17 +21,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.settings import Settings
 from chassis.storage.mapping import Appended, Mapped
-from chassis.storage.tables import Sequence64, Time, Uuid, Won64, index_unsettled, one_of
+from chassis.storage.tables import Krw64, Sequence64, Time, Uuid, index_unsettled, one_of
 from events.contract import FailReason, PaymentMethod
 from payment.domain import (
     UNSETTLED,
     Entry,
     EntryKind,
+    OrphanedCapture,
     Payment,
     PaymentState,
     ResumePayment,
     ResumeTopUp,
-    Stray,
     TopUp,
     TopUpState,
     Wallet,
@@ -39,7 +39,7 @@ from payment.domain import (
 )
 from saga.unit_of_work import Ledger, values_of
 
-MOST_DUE = 200
+MAX_DUE = 200
 """So many errands are begun again at once."""
 
 schema = MetaData()
@@ -55,7 +55,7 @@ wallets_table = Table(
     "wallets",
     schema,
     Column("customer_id", Uuid, primary_key=True),
-    Column("balance", Won64, CheckConstraint("balance >= 0"), nullable=False),
+    Column("balance", Krw64, CheckConstraint("balance >= 0"), nullable=False),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
 )
@@ -66,8 +66,8 @@ ledger_table = Table(
     Column("id", Sequence64, primary_key=True, autoincrement=True),
     Column("customer_id", Uuid, nullable=False),
     Column("kind", one_of(EntryKind), nullable=False),
-    Column("delta", Won64, nullable=False),
-    Column("balance_after", Won64, CheckConstraint("balance_after >= 0"), nullable=False),
+    Column("delta", Krw64, nullable=False),
+    Column("balance_after", Krw64, CheckConstraint("balance_after >= 0"), nullable=False),
     Column("order_id", Uuid),
     Column("top_up_id", Uuid, unique=True),
     Column("created_at", Time, nullable=False),
@@ -82,13 +82,13 @@ payments_table = Table(
     Column("payment_id", Uuid, nullable=False, unique=True),
     Column("customer_id", Uuid, nullable=False),
     Column("method", one_of(PaymentMethod), nullable=False),
-    Column("amount", Won64, nullable=False),
-    Column("discount_amount", Won64, nullable=False),
+    Column("amount", Krw64, nullable=False),
+    Column("discount_amount", Krw64, nullable=False),
     Column("state", one_of(PaymentState), nullable=False),
     Column("fail_reason", one_of(FailReason)),
     Column("attempt", Integer, nullable=False),
     Column("voiding", Boolean, nullable=False),
-    Column("stray", one_of(Stray)),
+    Column("stray", one_of(OrphanedCapture)),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
     Column("retry_at", Time),
@@ -101,7 +101,7 @@ top_ups_table = Table(
     schema,
     Column("top_up_id", Uuid, primary_key=True),
     Column("customer_id", Uuid, nullable=False),
-    Column("amount", Won64, nullable=False),
+    Column("amount", Krw64, nullable=False),
     Column("state", one_of(TopUpState), nullable=False),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
@@ -116,7 +116,7 @@ _ledger = Appended(ledger_table, Entry)
 
 
 def _due(key: Column[str], retry_at: Column[Any]) -> Select[str]:
-    return select(key).where(retry_at <= bindparam("now")).limit(MOST_DUE)
+    return select(key).where(retry_at <= bindparam("now")).limit(MAX_DUE)
 
 
 _payments_due = _due(payments_table.c.order_id, payments_table.c.retry_at)

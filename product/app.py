@@ -10,7 +10,7 @@ from chassis.settings import Settings
 from chassis.web import app
 from product import store, tables
 from product.domain import SEED, UNSETTLED, Shelves
-from product.hot_products import Teller
+from product.hot_products import StockPublisher
 from product.ranking import Rankings
 from product.reactions import reactions
 from product.routes import popular, stock_history, waitlist
@@ -29,7 +29,7 @@ participant: Participant[Shelves] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    parts = (StockCache(settings.redis_url), Teller(settings), Rankings())
+    parts = (StockCache(settings.redis_url), StockPublisher(settings), Rankings())
     return app.build(
         Service(participant, settings, ports, parts=parts),
         [*ROUTES, *popular.ROUTES, *stock_history.ROUTES, *waitlist.ROUTES],

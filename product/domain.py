@@ -20,9 +20,9 @@ from events.contract import CouponUsed, FailReason, Line, ProductStatus
 from product.queues import Queues
 from product.sales import Sale
 from saga.errors import Invalid, KeyReused, NotFound, Refused
-from saga.unit_of_work import Ledger, Rows, WorkingSet
+from saga.unit_of_work import Ledger, Rows, UnitOfWork
 
-LARGEST_STOCK = 10**12
+MAX_STOCK = 10**12
 INITIAL = "INITIAL"
 """The ledger key of a product's first stock."""
 
@@ -104,7 +104,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, state=state, updated_at=now)
 
 
-class Shelves(WorkingSet):
+class Shelves(UnitOfWork):
     """What a batch works on. `available` changes in `book` and nowhere else."""
 
     def __init__(
@@ -287,8 +287,8 @@ class BookStock(msgspec.Struct, frozen=True, kw_only=True):
                 code="INSUFFICIENT_STOCK",
                 details={"available": product.available, "delta": self.delta},
             )
-        if product.available + self.delta > LARGEST_STOCK:
-            raise Invalid(f"delta: a product's stock stays below {LARGEST_STOCK}")
+        if product.available + self.delta > MAX_STOCK:
+            raise Invalid(f"delta: a product's stock stays below {MAX_STOCK}")
 
 
 SEED = (

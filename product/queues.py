@@ -43,9 +43,9 @@ class Queues(Rows[tuple[str, str], Place]):
             self._lines[place.product_id].append(place)
         super().__setitem__(key, place)
 
-    def undo(self) -> None:
+    def roll_back(self) -> None:
         if self._open:
-            super().undo()
+            super().roll_back()
             self._line_up()
 
     def first(self, product_id: str) -> Place | None:
@@ -61,7 +61,7 @@ class Queues(Rows[tuple[str, str], Place]):
 
     def _line_up(self) -> None:
         self._lines: dict[str, deque[Place]] = defaultdict(deque)
-        places = (self._loaded | self._kept).values()
+        places = (self._loaded | self._released).values()
         for place in sorted(places, key=lambda place: place.ticket):
             if place.waiting:
                 self._lines[place.product_id].append(place)

@@ -61,13 +61,13 @@ class Rankings:
 
         Raises what `read` raises, to those who had to wait for it.
         """
-        read_at, kept = self._kept.get(days, (0.0, None))
+        read_at, changed_keys = self._kept.get(days, (0.0, None))
         age_seconds = self._clock_seconds() - read_at
-        if kept is not None and age_seconds < NEW_SECONDS:
-            return kept
+        if changed_keys is not None and age_seconds < NEW_SECONDS:
+            return changed_keys
         reading = self._readings.get(days) or self._start(days, read)
-        if kept is not None and age_seconds < OLDEST_SECONDS:
-            return kept
+        if changed_keys is not None and age_seconds < OLDEST_SECONDS:
+            return changed_keys
         return await asyncio.shield(reading)
 
     async def start(self, _: object) -> None:

@@ -32,7 +32,7 @@ from product.domain import (
     Shelves,
 )
 from product.sales import sold, taken_off
-from saga.reactions import Answer, OfOthers, Reactions
+from saga.reactions import OfOthers, Reactions, Result
 
 reactions = Reactions("product")
 
@@ -110,16 +110,16 @@ def restore_stock(
 @reactions.command
 def end_wait(
     command: EndWait, shelves: Shelves
-) -> Answer[None, StockUnavailable | OfOthers[StockDecremented | ProductChanged]]:
+) -> Result[None, StockUnavailable | OfOthers[StockDecremented | ProductChanged]]:
     """The order has waited long enough. It never had anything, so product may refuse it alone."""
     hold = shelves.holds.get(command.order_id)
     if hold is None or hold.state is not HoldState.WAITING:
-        return Answer(None)
+        return Result(None)
     short = shelves.shortage(hold.items)
     product_id = short[1] if short else hold.items[0].product_id
     refused = waiting.give_up(shelves, hold, FailReason.WAIT_EXPIRED, product_id)
     served = waiting.serve(shelves, waiting.products_of(hold.items))
-    return Answer(None, refused, *served, *_turned(shelves))
+    return Result(None, refused, *served, *_turned(shelves))
 
 
 @reactions.on
@@ -137,7 +137,7 @@ def take_sale_off(event: OrderCancelled, shelves: Shelves) -> None:
 
 
 @reactions.command
-def create_product(command: CreateProduct, shelves: Shelves) -> Answer[Product, ProductChanged]:
+def create_product(command: CreateProduct, shelves: Shelves) -> Result[Product, ProductChanged]:
     """Put a product on offer, with its first stock."""
     product = Product(
         product_id=command.product_id,
@@ -156,20 +156,20 @@ def create_product(command: CreateProduct, shelves: Shelves) -> Answer[Product, 
     if command.stock:
         shelves.book(shelves.entry(product, INITIAL, command.stock, INITIAL, None))
     product = shelves.products[product.product_id]
-    return Answer(product, _changed(product))
+    return Result(product, _changed(product))
 
 
 @reactions.command
-def seed_product(command: SeedProduct, shelves: Shelves) -> Answer[Product, ProductChanged]:
+def seed_product(command: SeedProduct, shelves: Shelves) -> Result[Product, ProductChanged]:
     """Put a product of a new stack on offer, once."""
     known = shelves.products.get(command.product_id)
-    return Answer(known) if known else create_product(command, shelves)
+    return Result(known) if known else create_product(command, shelves)
 
 
 @reactions.command
 def change_product(
     command: ChangeProduct, shelves: Shelves
-) -> Answer[Product, ProductChanged | OfOthers[StockUnavailable | StockDecremented]]:
+) -> Result[Product, ProductChanged | OfOthers[StockUnavailable | StockDecremented]]:
     """Change what a product is called, costs, or whether it is on offer.
 
     Nobody waits for a product that is not on offer any more.
@@ -177,17 +177,17 @@ def change_product(
     product = shelves.product(command.product_id)
     changes = command.changes()
     if all(getattr(product, name) == value for name, value in changes.items()):
-        return Answer(product)
+        return Result(product)
     changed = shelves.change(msgspec.structs.replace(product, **changes))
     is_gone = command.status is ProductStatus.DISCONTINUED
     ended = waiting.close(shelves, changed) if is_gone else []
-    return Answer(changed, _changed(changed), *ended, *_turned(shelves))
+    return Result(changed, _changed(changed), *ended, *_turned(shelves))
 
 
 @reactions.command
 def book_stock(
     command: BookStock, shelves: Shelves
-) -> Answer[Entry, OfOthers[StockDecremented | ProductChanged]]:
+) -> Result[Entry, OfOthers[StockDecremented | ProductChanged]]:
     """Bring stock in or take it out; the same key again gives the first answer.
 
     What comes in goes to those who wait for it.
@@ -196,7 +196,7 @@ def book_stock(
     entry = shelves.booked.get((command.product_id, command.request_id))
     if entry is not None:
         command.check_repeat(entry)
-        return Answer(entry)
+        return Result(entry)
     command.check_new(product)
     entry = shelves.entry(
         product, command.request_id, command.delta, command.reason, command.order_id
@@ -204,7 +204,7 @@ def book_stock(
     entry = msgspec.structs.replace(entry, booked_by=command.booked_by)
     shelves.book(entry)
     served = waiting.serve(shelves, [product.product_id]) if command.delta > 0 else []
-    return Answer(entry, *served, *_turned(shelves))
+    return Result(entry, *served, *_turned(shelves))
 
 
 def _turned(shelves: Shelves) -> list[ProductChanged]:

@@ -35,7 +35,7 @@ from product.queues import Place, Queues
 from product.sales import summed
 from saga.unit_of_work import Ledger, Rows, values_of
 
-MOST_DUE = 500
+MAX_DUE = 500
 """So many orders that have waited for too long are taken care of at once."""
 
 _ticket = tables.places_table.c.ticket
@@ -61,7 +61,7 @@ _waited_out = (
         tables.holds_table.c.updated_at <= bindparam("latest"),
     )
     .order_by(tables.holds_table.c.updated_at)
-    .limit(MOST_DUE)
+    .limit(MAX_DUE)
 )
 
 

@@ -59,7 +59,7 @@ def leave(shelves: Shelves, hold: Hold) -> list[str]:
 
 def serve(shelves: Shelves, product_ids: Iterable[str]) -> list[StockDecremented]:
     """Give these products to those whose turn it is, and look whose turn it is then elsewhere."""
-    said = []
+    emitted = []
     looking = list(product_ids)
     assert shelves.queues.are_known or not looking, "served from queues that were not loaded"
     while looking:
@@ -70,21 +70,21 @@ def serve(shelves: Shelves, product_ids: Iterable[str]) -> list[StockDecremented
         assert hold.wanted is not None
         leave(shelves, hold)
         shelves.take(hold.order_id, hold.items)
-        said.append(decremented(hold.wanted))
+        emitted.append(decremented(hold.wanted))
         looking += products_of(hold.items)
-    return said
+    return emitted
 
 
 def close(shelves: Shelves, product: Product) -> list[StockDecremented | StockUnavailable]:
     """The product is not sold any more: nobody who wanted it has anything to wait for."""
-    said: list[StockDecremented | StockUnavailable] = []
+    emitted: list[StockDecremented | StockUnavailable] = []
     left: list[str] = []
     for place in shelves.queues.waiting(product.product_id):
         hold = shelves.holds[place.order_id]
         reason = FailReason.PRODUCT_DISCONTINUED
-        said.append(give_up(shelves, hold, reason, product.product_id))
+        emitted.append(give_up(shelves, hold, reason, product.product_id))
         left += products_of(hold.items)
-    return said + serve(shelves, left)
+    return emitted + serve(shelves, left)
 
 
 def products_of(items: Iterable[Line]) -> list[str]:

@@ -30,11 +30,11 @@ COPIED_FROM = "Nats-Stream"
 answer goes, so a service could have its own event delivered under the name of another's."""
 
 
-class Unreadable(Exception):
+class MalformedMessage(Exception):
     """A message that is no event of the contract. Trying again can't help: it is set aside."""
 
 
-class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+class OutboundEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event ready to go out, as the outbox keeps it.
 
     `cause_id` is the id of the event that made its owner decide so; None for the first of a chain.
@@ -51,7 +51,7 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
+class InboundEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event that came in. `message_id` is the broker's id of this message."""
 
     event_id: str
@@ -60,7 +60,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
 
     @property
-    def is_repeat(self) -> bool:
+    def is_retransmission(self) -> bool:
         """It was said again, by somebody who misses an answer."""
         return self.message_id != self.event_id
 
@@ -99,12 +99,12 @@ def traceparent(key: str, span_source: str, parent: str | None = None) -> str:
     return f"00-{trace_id}-{span_source.replace('-', '')[-16:]}-01"
 
 
-def seal(
+def encode(
     event: Event, time: datetime, *, cause_id: str | None = None, parent_trace: str | None = None
-) -> Sealed:
+) -> OutboundEvent:
     """Make a decision ready to go out. Its trace goes on from the parent, where there is one."""
     identity = event_id(event)
-    return Sealed(
+    return OutboundEvent(
         event_id=identity,
         name=type(event).__name__,
         key=event.key,
@@ -117,28 +117,28 @@ def seal(
     )
 
 
-def headers(sealed: Sealed, source: str, *, repeat: str | None = None) -> dict[str, str]:
+def headers(outbound: OutboundEvent, source: str, *, repeat: str | None = None) -> dict[str, str]:
     """The message's headers: CloudEvents attributes, cause, trace, and the broker's message id.
 
     With `repeat`, which tells it from other times, an event is said again: to the broker it is a
     new message, to every inbox the same event.
     """
     result = {
-        MESSAGE_ID: f"{sealed.event_id}/{repeat}" if repeat else sealed.event_id,
-        EVENT_ID: sealed.event_id,
+        MESSAGE_ID: f"{outbound.event_id}/{repeat}" if repeat else outbound.event_id,
+        EVENT_ID: outbound.event_id,
         "ce-specversion": "1.0",
-        EVENT_TYPE: sealed.name,
+        EVENT_TYPE: outbound.name,
         SOURCE: source,
-        "ce-subject": sealed.key,
-        TIME: rfc3339(sealed.created_at),
-        TRACE: sealed.traceparent,
+        "ce-subject": outbound.key,
+        TIME: rfc3339(outbound.created_at),
+        TRACE: outbound.traceparent,
     }
-    if sealed.cause_id is not None:
-        result[CAUSE] = sealed.cause_id
+    if outbound.cause_id is not None:
+        result[CAUSE] = outbound.cause_id
     return result
 
 
-def read(subject: str, body: bytes, header: Mapping[str, str] | None) -> Opened:
+def decode(subject: str, body: bytes, header: Mapping[str, str] | None) -> InboundEvent:
     """Read a message. The headers are a courtesy: all that matters stands in subject and body.
 
     Raises Unreadable, with a sentence that says what is wrong, when it is no event of the contract.
@@ -146,20 +146,20 @@ def read(subject: str, body: bytes, header: Mapping[str, str] | None) -> Opened:
     header = header or {}
     name = subject.rpartition(".")[2]
     if COPIED_FROM in header:
-        raise Unreadable("a stored message that was sent on to this subject, not an event")
+        raise MalformedMessage("a stored message that was sent on to this subject, not an event")
     said_type = header.get(EVENT_TYPE, name)
     if said_type not in EVENTS:
-        raise Unreadable(f"unknown event type {said_type!r}")
+        raise MalformedMessage(f"unknown event type {said_type!r}")
     if said_type != name:
-        raise Unreadable(f"the subject says {name!r} and the header ce-type {said_type!r}")
+        raise MalformedMessage(f"the subject says {name!r} and the header ce-type {said_type!r}")
     try:
         event = _decoder(name).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(f"{name}: {error}") from error
+        raise MalformedMessage(f"{name}: {error}") from error
     if subject != subject_of(type(event), event.key):
-        raise Unreadable(f"the body is about {event.key!r}, the subject is {subject!r}")
+        raise MalformedMessage(f"the body is about {event.key!r}, the subject is {subject!r}")
     identity = event_id(event)
-    return Opened(
+    return InboundEvent(
         event_id=identity,
         event=event,
         traceparent=traceparent(event.key, identity, header.get(TRACE)),

@@ -38,7 +38,7 @@ OfOthers = Annotated[E, _OF_OTHERS]
 """An event, in a hint, that is said of other orders than the one that was heard of."""
 
 
-class Answer(Generic[V_co, E_co]):
+class Result(Generic[V_co, E_co]):
     """What a command tells its caller, together with the events that it says.
 
     `cause_id` is the id of the event that they follow from, where a command brings an answer that
@@ -57,20 +57,20 @@ class WrongHints(TypeError):
     """A reaction whose type hints do not say what it hears and says. Raised at import."""
 
 
-class Undeclared(RuntimeError):
+class UndeclaredEvent(RuntimeError):
     """A reaction said an event that its hints do not allow."""
 
 
 class Reaction(msgspec.Struct, frozen=True):
-    """One edge bundle of the flow: `function` hears `hears` and may say `says`.
+    """One edge bundle of the flow: `function` hears `handles` and may say `emits`.
 
-    `says_of_others` is what it may say of other orders than the one that it hears of.
+    `emits_of_others` is what it may say of other orders than the one that it hears of.
     """
 
     function: Callable[..., Any]
-    hears: type
-    says: frozenset[type[Event]]
-    says_of_others: frozenset[type[Event]] = frozenset()
+    handles: type
+    emits: frozenset[type[Event]]
+    emits_of_others: frozenset[type[Event]] = frozenset()
     compensates: bool = False
     answer: Any = None
 
@@ -107,69 +107,69 @@ class Reactions:
 
     def command(self, function: F) -> F:
         """Register what a client may ask for."""
-        heard, returned = _hints(function)
-        answer, said = returned, NoneType
-        if get_origin(returned) is Answer:
-            answer, said = get_args(returned)
-        for command in _members(heard):
+        handled, returned = _hints(function)
+        answer, emitted = returned, NoneType
+        if get_origin(returned) is Result:
+            answer, emitted = get_args(returned)
+        for command in _members(handled):
             if command in self.commands:
                 raise WrongHints(f"{self.service}: two functions for the command {command}")
             self.commands[command] = Reaction(
-                function, command, *_said(function, said), answer=answer
+                function, command, *_emitted(function, emitted), answer=answer
             )
         return function
 
     @property
-    def hears(self) -> frozenset[type[Event]]:
+    def handles(self) -> frozenset[type[Event]]:
         return frozenset(self.reactions)
 
     @property
-    def says(self) -> frozenset[type[Event]]:
+    def emits(self) -> frozenset[type[Event]]:
         everything = [*self.reactions.values(), *self.commands.values()]
         return frozenset(
-            event for reaction in everything for event in reaction.says | reaction.says_of_others
+            event for reaction in everything for event in reaction.emits | reaction.emits_of_others
         )
 
-    def answer_type(self, command: object) -> Any:
+    def result_type(self, command: object) -> Any:
         """What a command of this kind is answered with, to decode a stored answer."""
         return self.commands[type(command)].answer
 
-    def react(self, event: Event, working_set: Any) -> tuple[Event, ...]:
+    def react(self, event: Event, uow: Any) -> tuple[Event, ...]:
         """What the service says to an event. Raises Undeclared, and whatever a reaction raises."""
         reaction = self.reactions[type(event)]
-        said = reaction.function(event, working_set)
-        if said is None:
+        emitted = reaction.function(event, uow)
+        if emitted is None:
             return ()
-        events = (said,) if isinstance(said, Event) else tuple(said)
+        events = (emitted,) if isinstance(emitted, Event) else tuple(emitted)
         for each in events:
             _check_declared(reaction, each, of_others=each.key != event.key)
         return events
 
-    def carry_out(self, command: object, working_set: Any) -> Answer[Any, Event]:
+    def execute(self, command: object, uow: Any) -> Result[Any, Event]:
         """The answer to a command and what the service says with it."""
         reaction = self.commands[type(command)]
-        result = reaction.function(command, working_set)
-        answer = result if isinstance(result, Answer) else Answer(result)
+        result = reaction.function(command, uow)
+        answer = result if isinstance(result, Result) else Result(result)
         for each in answer.events:
-            _check_declared(reaction, each, of_others=type(each) in reaction.says_of_others)
+            _check_declared(reaction, each, of_others=type(each) in reaction.emits_of_others)
         return answer
 
     def _hear(self, function: F, *, compensates: bool) -> F:
-        heard, returned = _hints(function)
-        for event in _events(function, _members(heard)):
+        handled, returned = _hints(function)
+        for event in _events(function, _members(handled)):
             if event in self.reactions:
                 raise WrongHints(f"{self.service}: two reactions to {event.__name__}")
             self.reactions[event] = Reaction(
-                function, event, *_said(function, returned), compensates
+                function, event, *_emitted(function, returned), compensates
             )
         return function
 
 
 def _check_declared(reaction: Reaction, event: Event, *, of_others: bool) -> None:
     """Raises Undeclared for what its hints do not allow, or allow of other orders alone."""
-    declared = reaction.says_of_others if of_others else reaction.says
+    declared = reaction.emits_of_others if of_others else reaction.emits
     if type(event) not in declared:
-        raise Undeclared(f"{reaction.name} said {type(event).__name__} without declaring it")
+        raise UndeclaredEvent(f"{reaction.name} said {type(event).__name__} without declaring it")
 
 
 def _hints(function: Callable[..., Any]) -> tuple[Any, Any]:
@@ -180,7 +180,7 @@ def _hints(function: Callable[..., Any]) -> tuple[Any, Any]:
     return first, returned
 
 
-def _said(
+def _emitted(
     function: Callable[..., Any], hint: Any
 ) -> tuple[frozenset[type[Event]], frozenset[type[Event]]]:
     """What a hint says of the order that was heard of, and what of others."""

@@ -19,13 +19,13 @@ class Rows(Generic[K, R]):
 
     def __init__(self, loaded: Mapping[K, R] | None = None) -> None:
         self._loaded = dict(loaded or {})
-        self._kept: dict[K, R] = {}
+        self._released: dict[K, R] = {}
         self._open: dict[K, R] = {}
 
     def get(self, key: K) -> R | None:
         if key in self._open:
             return self._open[key]
-        return self._kept.get(key) or self._loaded.get(key)
+        return self._released.get(key) or self._loaded.get(key)
 
     def __getitem__(self, key: K) -> R:
         row = self.get(key)
@@ -43,12 +43,12 @@ class Rows(Generic[K, R]):
         """These and others, as they were loaded."""
         return Rows(self._loaded | others._loaded)
 
-    def keep(self) -> None:
+    def release(self) -> None:
         """The message went well: what it put stays."""
-        self._kept.update(self._open)
+        self._released.update(self._open)
         self._open.clear()
 
-    def undo(self) -> None:
+    def roll_back(self) -> None:
         """The message did not: it has never been here."""
         self._open.clear()
 
@@ -56,7 +56,8 @@ class Rows(Generic[K, R]):
     def changes(self) -> list[tuple[R | None, R]]:
         """What this message has put, each with what was there before it."""
         return [
-            (self._kept.get(key) or self._loaded.get(key), row) for key, row in self._open.items()
+            (self._released.get(key) or self._loaded.get(key), row)
+            for key, row in self._open.items()
         ]
 
     @property
@@ -65,19 +66,19 @@ class Rows(Generic[K, R]):
         return self._loaded.values()
 
     @property
-    def kept(self) -> Iterable[K]:
+    def changed_keys(self) -> Iterable[K]:
         """The keys of the rows that messages of the batch have put."""
-        return self._kept
+        return self._released
 
     @property
     def inserted(self) -> list[R]:
-        return [row for key, row in self._kept.items() if key not in self._loaded]
+        return [row for key, row in self._released.items() if key not in self._loaded]
 
     @property
     def updated(self) -> list[R]:
         return [
             row
-            for key, row in self._kept.items()
+            for key, row in self._released.items()
             if key in self._loaded and self._loaded[key] != row
         ]
 
@@ -86,42 +87,42 @@ class Ledger(Generic[R]):
     """Rows that are only ever added, in their order."""
 
     def __init__(self) -> None:
-        self._kept: list[R] = []
+        self._released: list[R] = []
         self._open: list[R] = []
 
     def add(self, row: R) -> None:
         self._open.append(row)
 
-    def keep(self) -> None:
-        self._kept += self._open
+    def release(self) -> None:
+        self._released += self._open
         self._open.clear()
 
-    def undo(self) -> None:
+    def roll_back(self) -> None:
         self._open.clear()
 
     def __iter__(self) -> Iterator[R]:
-        return iter(self._kept)
+        return iter(self._released)
 
 
-class WorkingSet:
+class UnitOfWork:
     """What a service's reactions work on: its `Rows` and `Ledger`s, and the time of the batch.
 
     A service's own class names them and hands them on. `now` is the same for the whole batch.
-    `errands` are the calls to outside systems that are to be made once the batch is committed.
+    `external_calls` are the calls to external systems to make once the batch is committed.
     """
 
     def __init__(self, now: datetime, *parts: "Rows[Any, Any] | Ledger[Any]") -> None:
         self.now = now
-        self.errands: Ledger[Any] = Ledger()
-        self._parts = (*parts, self.errands)
+        self.external_calls: Ledger[Any] = Ledger()
+        self._parts = (*parts, self.external_calls)
 
-    def keep(self) -> None:
+    def release(self) -> None:
         for part in self._parts:
-            part.keep()
+            part.release()
 
-    def undo(self) -> None:
+    def roll_back(self) -> None:
         for part in self._parts:
-            part.undo()
+            part.roll_back()
 
 
 def values_of(messages: Iterable[object], *names: str) -> list[str]:

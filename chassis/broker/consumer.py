@@ -15,12 +15,12 @@ from contextlib import suppress
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from chassis.broker.nats_client import SturdyClient
+from chassis.broker.nats_client import NatsClient
 from chassis.ports import Receiver
 
 log = logging.getLogger(__name__)
 
-LARGEST_PULL = 512
+MAX_PULL = 512
 EXPIRES_SECONDS = 30
 HEARTBEAT_SECONDS = 2
 SILENCE_SECONDS = 3 * HEARTBEAT_SECONDS
@@ -32,11 +32,11 @@ _EXPIRED = "408"
 
 
 class JetStreamDelivery:
-    """A `Delivery`. Stream and sequence stand in the subject that it is acknowledged on."""
+    """A `DeliveredMessage`. Stream and sequence stand in the subject that it is acknowledged on."""
 
     __slots__ = ("_client", "_message", "stream")
 
-    def __init__(self, client: SturdyClient, message: Msg, stream: str) -> None:
+    def __init__(self, client: NatsClient, message: Msg, stream: str) -> None:
         self._client = client
         self._message = message
         self.stream = stream
@@ -74,7 +74,7 @@ class Puller:
 
     def __init__(
         self,
-        client: SturdyClient,
+        client: NatsClient,
         stream: str,
         durable: str,
         receive: Receiver,
@@ -112,7 +112,7 @@ class Puller:
             await asyncio.wait([self._task], timeout=STOP_SECONDS)
             self._task.cancel()
 
-    def room_again(self) -> None:
+    def resume(self) -> None:
         self._more_room.set()
 
     async def _run(self) -> None:
@@ -120,7 +120,7 @@ class Puller:
         await self._client.subscribe(inbox, cb=self._on_message)
         while not self._stopping:
             self._more_room.clear()
-            room = min(self._room(), LARGEST_PULL)
+            room = min(self._room(), MAX_PULL)
             if room <= 0:
                 await self._more_room.wait()
                 continue

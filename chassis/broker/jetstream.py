@@ -20,10 +20,10 @@ from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType,
 from nats.js.errors import BadRequestError, NotFoundError
 
 from chassis.broker.consumer import Puller
-from chassis.broker.nats_client import SturdyClient
+from chassis.broker.nats_client import NatsClient
 from chassis.broker.publisher import Publisher
-from chassis.broker.wakeups import Listeners
-from chassis.ports import START, Outgoing, Place, Receiver
+from chassis.broker.wakeups import Wakeups
+from chassis.ports import START, OutgoingMessage, Receiver, StreamPosition
 from events.contract import NEWEST_ONLY, SAGA, SUBJECT_PREFIX, Event
 from saga.choreography.permissions import inbox_prefix
 from saga.envelope import EVENT_ID, subject_of
@@ -62,12 +62,12 @@ class JetStream:
         self._instance = instance
         self._replicas = replicas
         self._from_the_start = from_the_start
-        self._client = SturdyClient()
+        self._client = NatsClient()
         self._connected = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
         self._pullers: list[Puller] = []
         self._generation = 0
-        self._listeners = Listeners(self._client, self._connected)
+        self._listeners = Wakeups(self._client, self._connected)
         self._publisher = Publisher(self._client)
 
     @property
@@ -78,7 +78,7 @@ class JetStream:
         self, receive: Receiver, room: Callable[[], int], verify: Callable[[], Awaitable[None]]
     ) -> None:
         self._verify = verify
-        streams = sorted({event.stream for event in self._registry.hears})
+        streams = sorted({event.stream for event in self._registry.handles})
         self._pullers = [
             Puller(self._client, stream, self._registry.service, receive, room, self.declare)
             for stream in streams
@@ -88,12 +88,12 @@ class JetStream:
     async def wait_connected(self) -> None:
         await self._connected.wait()
 
-    async def publish(self, messages: Sequence[Outgoing]) -> list[int | None]:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> list[int | None]:
         return await self._publisher.publish(messages)
 
-    def room_again(self) -> None:
+    def resume(self) -> None:
         for puller in self._pullers:
-            puller.room_again()
+            puller.resume()
 
     async def stop_delivering(self) -> None:
         for puller in self._pullers:
@@ -111,15 +111,17 @@ class JetStream:
                 await self._client.flush(1)
         await self._client.close()
 
-    async def history(self, subject: str) -> list[Outgoing]:
+    async def history(self, subject: str) -> list[OutgoingMessage]:
         found, _ = await self.history_since(subject, START)
         return found
 
-    async def history_since(self, subject: str, place: Place) -> tuple[list[Outgoing], Place]:
+    async def history_since(
+        self, subject: str, place: StreamPosition
+    ) -> tuple[list[OutgoingMessage], StreamPosition]:
         """Read a subject's messages one by one: no consumer is made for it."""
         generation = self._generation
         sequence = place.sequence if place.generation == generation else 0
-        found: list[Outgoing] = []
+        found: list[OutgoingMessage] = []
         try:
             if not self._client.is_connected:  # the client would keep the question for later
                 raise ConnectionReconnectingError
@@ -127,11 +129,11 @@ class JetStream:
                 block = base64.b64decode(stored.get("hdrs", ""))
                 headers = await self._client.read_headers(block)
                 body = base64.b64decode(stored.get("data", ""))
-                found.append(Outgoing(stored["subject"], body, headers))
+                found.append(OutgoingMessage(stored["subject"], body, headers))
                 sequence = stored["seq"]
         except (NatsError, TimeoutError, OSError) as error:
             raise RetryLater("the event stream can't be read at the moment; try again") from error
-        return found, Place(generation, sequence)
+        return found, StreamPosition(generation, sequence)
 
     async def _next_stored(self, subject: str, sequence: int) -> dict[str, Any] | None:
         """The first message of a subject from this sequence on, as the broker's JSON tells it.
@@ -168,8 +170,8 @@ class JetStream:
             raise BrokerAway(repr(error)) from error
         return (message.headers or {}).get(EVENT_ID)
 
-    def listening(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
-        return self._listeners.listening(*subjects)
+    def notifications(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        return self._listeners.notifications(*subjects)
 
     async def _connect(self) -> None:
         while True:
@@ -218,7 +220,7 @@ class JetStream:
     async def declare(self) -> None:
         """Make the streams and durables that are missing. Raises NatsError or TimeoutError."""
         jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
-        used = {event.stream for event in self._registry.says | self._registry.hears}
+        used = {event.stream for event in self._registry.emits | self._registry.handles}
         for name in sorted(used):
             try:
                 await jetstream.add_stream(stream_config(name, self._replicas))
@@ -226,7 +228,7 @@ class JetStream:
                 if error.err_code != _NAME_IN_USE:
                     raise
                 log.warning("a stream is configured otherwise", extra={"stream": name})
-        for name in sorted({event.stream for event in self._registry.hears}):
+        for name in sorted({event.stream for event in self._registry.handles}):
             if self._from_the_start:
                 with suppress(NotFoundError):
                     await jetstream.delete_consumer(name, self._registry.service)
@@ -258,18 +260,18 @@ def stream_config(name: str, replicas: int) -> StreamConfig:
 
 def durable_config(stream: str, registry: Reactions) -> ConsumerConfig:
     """The service's durable on a stream. Its metadata tell what the service hears and may say."""
-    hears = _names(event for event in registry.hears if event.stream == stream)
-    says = _names(registry.says)
+    handles = _names(event for event in registry.handles if event.stream == stream)
+    emits = _names(registry.emits)
     return ConsumerConfig(
         name=registry.service,
         durable_name=registry.service,
-        description=f"{registry.service}: hears {', '.join(hears)}",
+        description=f"{registry.service}: hears {', '.join(handles)}",
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=ACK_WAIT_SECONDS,
         max_deliver=-1,
         max_ack_pending=MAX_ACK_PENDING,
-        filter_subjects=sorted(subject_of(e) for e in registry.hears if e.stream == stream),
-        metadata={"hears": json.dumps(hears), "says": json.dumps(says)},
+        filter_subjects=sorted(subject_of(e) for e in registry.handles if e.stream == stream),
+        metadata={"hears": json.dumps(handles), "says": json.dumps(emits)},
     )
 
 

@@ -20,7 +20,7 @@ _PLAIN_START = b"NATS/1.0\r\n"
 _PLAIN = re.compile(rb"NATS/1\.0\r\n(?:[!-9;-~]++: (?! )[ -~]*+(?<! )\r\n)+\r\n")
 
 
-class SturdyClient(Client):
+class NatsClient(Client):
     """nats-py, quicker with headers, and without three ways in which its read loop dies.
 
     With that loop goes all that the service hears. A subject may be any bytes: one that is not

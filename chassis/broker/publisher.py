@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from chassis.ports import Outgoing
+from chassis.ports import OutgoingMessage
 from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
 from saga.envelope import MESSAGE_ID
 
@@ -55,10 +55,10 @@ def _keeps_the_newest(subject: str) -> bool:
     return any(subject.startswith(f"{SUBJECT_PREFIX[stream]}.") for stream in NEWEST_ONLY)
 
 
-def _unknown_to_the_broker(message: Outgoing) -> Outgoing:
+def _unknown_to_the_broker(message: OutgoingMessage) -> OutgoingMessage:
     """Inboxes know it all the same, by its own id."""
     headers = {name: value for name, value in message.headers.items() if name != MESSAGE_ID}
-    return Outgoing(message.subject, message.body, headers)
+    return OutgoingMessage(message.subject, message.body, headers)
 
 
 class Publisher:
@@ -75,7 +75,7 @@ class Publisher:
             await self._client.subscribe(f"{inbox}.*", cb=self._on_answer)
             self._inbox = inbox
 
-    async def publish(self, messages: Sequence[Outgoing]) -> list[int | None]:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> list[int | None]:
         """Send all, then wait for all. Gives the stream sequences; None where none is known.
 
         What the broker has had before it does not store again: not even where an older message of
@@ -89,7 +89,7 @@ class Publisher:
                 window.sequences[at] = sequence
         return window.sequences
 
-    async def _send(self, messages: Sequence[Outgoing]) -> _Window:
+    async def _send(self, messages: Sequence[OutgoingMessage]) -> _Window:
         window = _Window(len(messages))
         if not self._client.is_connected:  # the client would keep them for later: so do we, better
             return window

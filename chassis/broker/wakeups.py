@@ -15,7 +15,7 @@ from nats.errors import Error as NatsError
 FLUSH_TIMEOUT_SECONDS = 1
 
 
-class Listeners:
+class Wakeups:
     """Those of one connection. `connected` is set while the broker can be talked to."""
 
     def __init__(self, client: Client, connected: asyncio.Event) -> None:
@@ -30,7 +30,7 @@ class Listeners:
             look.set()
 
     @asynccontextmanager
-    async def listening(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
+    async def notifications(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
         """Set when listening has begun, and whenever a message goes by or all are woken."""
         look = asyncio.Event()
         subscriptions: list[Subscription] = []

@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from saga.envelope import Sealed, rfc3339
+from saga.envelope import OutboundEvent, rfc3339
 
 FLUSH_SECONDS = 0.1
-MOST_WAITING_BYTES = 8_000_000
+MAX_BUFFERED_BYTES = 8_000_000
 
 EACH = "each"
 """The extra that holds what is told in a line for each of many. A batch has hundreds of them."""
@@ -53,7 +53,7 @@ class Lines(logging.Handler):
     A busy service says thousands of lines a second, and each write is a call to the kernel. One
     thread does it all the time: to start one (a `Timer`) keeps who logs waiting until it runs.
 
-    Lines that the kernel refuses, of a full disk say, wait for room: `MOST_WAITING_BYTES` of them,
+    Lines that the kernel refuses, of a full disk say, wait for room: `MAX_BUFFERED_BYTES` of them,
     and how many more there were is told. It is no fault of who logs, who is not told of it.
     """
 
@@ -71,7 +71,7 @@ class Lines(logging.Handler):
         except Exception:  # noqa: BLE001 - a slip in a call to log stops nothing: stderr tells it
             self.handleError(record)
             return
-        if len(self._waiting) < MOST_WAITING_BYTES:
+        if len(self._waiting) < MAX_BUFFERED_BYTES:
             self._waiting += line
         else:
             self._lost += line.count(b"\n")
@@ -122,12 +122,12 @@ def configure(service: str, level: str) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def about(sealed: Sealed) -> dict[str, object]:
+def about(outbound: OutboundEvent) -> dict[str, object]:
     """What a line about an event carries."""
     return {
-        "event": sealed.name,
-        "orderId": sealed.key,
-        "eventId": sealed.event_id,
-        "causeId": sealed.cause_id,
-        "traceId": sealed.traceparent[3:35],
+        "event": outbound.name,
+        "orderId": outbound.key,
+        "eventId": outbound.event_id,
+        "causeId": outbound.cause_id,
+        "traceId": outbound.traceparent[3:35],
     }

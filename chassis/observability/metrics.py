@@ -6,10 +6,10 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _FAST = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
-heard = Counter("saga_events_heard_total", "Events worked on and committed.", ["event"])
+consumed = Counter("saga_events_heard_total", "Events worked on and committed.", ["event"])
 repeated = Counter("saga_events_repeated_total", "Events that the inbox knew already.")
-said = Counter("saga_events_said_total", "Events committed to the outbox.", ["event"])
-said_again = Counter("saga_events_said_again_total", "Repeats and answers to repeats.")
+emitted = Counter("saga_events_said_total", "Events committed to the outbox.", ["event"])
+retransmitted = Counter("saga_events_said_again_total", "Repeats and answers to repeats.")
 dead = Counter("saga_dead_letters_total", "Messages set aside as dead letters.", ["reason"])
 commands = Counter("saga_commands_total", "Commands by their end.", ["command", "outcome"])
 batch_size = Histogram(
@@ -18,7 +18,7 @@ batch_size = Histogram(
 batch_seconds = Histogram(
     "saga_batch_seconds", "From the start of a batch's transaction to its commit.", buckets=_FAST
 )
-turned_away = Counter(
+rejected = Counter(
     "shop_orders_turned_away_total", "Orders not let in: more came than can be done."
 )
 waiting = Gauge("saga_mailbox_waiting", "Messages in the mailbox.")
@@ -30,7 +30,7 @@ cache_reads = Counter(
     "shop_cache_reads_total", "Cached reads by where it was.", ["cache", "source"]
 )
 gate = Counter("shop_gate_verdicts_total", "Orders of hot products by verdict.", ["verdict"])
-gate_drift = Gauge(
+hot_product_drift = Gauge(
     "shop_gate_drift_units", "How far limits were off, over all hot products, before renewal."
 )
 deliveries = Counter(
@@ -40,5 +40,5 @@ deliveries = Counter(
 )
 
 # To find a metric by its labels takes longer than to count.
-of_heard = cache(heard.labels)
+of_consumed = cache(consumed.labels)
 of_command = cache(commands.labels)

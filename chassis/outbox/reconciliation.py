@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 5
 PAGE = 500
 ASKED_AT_ONCE = 50
-WITNESSES = 20
+PROBES = 20
 ENOUGH = 5_000
 """So many rows in a row that stand, behind lost ones, are taken for the part that was not lost."""
 
@@ -76,7 +76,7 @@ class Reconciler:
         self._broker = broker
         self._clock = clock
         self._streams = sorted(streams)
-        self._witnesses: dict[str, Published] = {}
+        self._probes: dict[str, Published] = {}
 
     async def run(self) -> None:
         """Look now and then, for as long as the broker is there, until cancelled."""
@@ -99,15 +99,15 @@ class Reconciler:
         `anew`: on a new connection, behind which there may be another store. Raises Outage or
         BrokerAway when one of the two can't be asked now.
         """
-        earlier = self._witnesses.get(stream)
-        newest = await self._page(stream, None, WITNESSES if anew or not earlier else 1)
-        witnesses = [*newest, *([earlier] if earlier else [])]
-        if all(await self._stand(stream, witnesses)):
+        earlier = self._probes.get(stream)
+        newest = await self._page(stream, None, PROBES if anew or not earlier else 1)
+        probes = [*newest, *([earlier] if earlier else [])]
+        if all(await self._stand(stream, probes)):
             if newest and stream not in NEWEST_ONLY:
-                self._witnesses[stream] = newest[0]
+                self._probes[stream] = newest[0]
             return 0
         again = await self._unpublish_lost(stream)
-        self._witnesses.pop(stream, None)
+        self._probes.pop(stream, None)
         log.error(
             "the broker has lost events; sending them again",
             extra={"stream": stream, "events": again},

@@ -21,12 +21,12 @@ import msgspec
 from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.ports import Broker, Clock, Outgoing
+from chassis.ports import Broker, Clock, OutgoingMessage
 from chassis.storage.database import Database
 from chassis.storage.statements import Statement, updating
 from chassis.storage.tables import outbox
 from saga import envelope
-from saga.envelope import Sealed
+from saga.envelope import OutboundEvent
 from saga.errors import Outage
 
 log = logging.getLogger(__name__)
@@ -34,14 +34,14 @@ log = logging.getLogger(__name__)
 CLAIM_SECONDS = 10
 SWEEP_SECONDS = 1.0
 SWEPT_AT_ONCE = 1000
-LARGEST_BACKLOG = 10_000
+MAX_BACKLOG = 10_000
 IN_FLIGHT = 2000
 MARK_SECONDS = 0.1
 RETRY_SECONDS = 0.2
 
-_mark = updating(outbox, ("published_at", "stream_sequence"), ("event_id",))
+_mark_rows = updating(outbox, ("published_at", "stream_sequence"), ("event_id",))
 _unclaimed = Statement(
-    select(outbox.c.id, *(outbox.c[name] for name in Sealed.__struct_fields__))
+    select(outbox.c.id, *(outbox.c[name] for name in OutboundEvent.__struct_fields__))
     .where(outbox.c.published_at.is_(None), outbox.c.claimed_until <= bindparam("now"))
     .order_by(outbox.c.id)
     .limit(SWEPT_AT_ONCE)
@@ -49,7 +49,7 @@ _unclaimed = Statement(
     "now",
 )
 _claim = updating(outbox, ("claimed_by", "claimed_until"), ("id",))
-_unnote = Statement(
+_unmark = Statement(
     update(outbox)
     .where(outbox.c.event_id == bindparam("_event_id"))
     .values(published_at=None, stream_sequence=None, claimed_until=bindparam("now")),
@@ -65,7 +65,7 @@ _free_mine = Statement(
 )
 
 
-class Receipts(msgspec.Struct, frozen=True):
+class Acknowledgements(msgspec.Struct, frozen=True):
     """What the broker has acknowledged on one connection, to be noted in the outbox."""
 
     connection: int
@@ -83,27 +83,27 @@ class Relay:
         self._clock = clock
         self._service = service
         self._instance = instance
-        self._backlog: dict[str, Sealed] = {}
+        self._backlog: dict[str, OutboundEvent] = {}
         self._in_flight: set[str] = set()
         self._published: dict[str, tuple[datetime, int]] = {}
         self._connection = 0
-        self._being_noted: list[Receipts] = []
-        self._doubtful: list[str] = []
-        self._unnoted = asyncio.Event()
+        self._being_marked: list[Acknowledgements] = []
+        self._uncertain: list[str] = []
+        self._unmarked = asyncio.Event()
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
 
     def claim(self, now: datetime) -> tuple[str, datetime]:
         """What a new row says about who publishes it. Nobody, when this instance is overloaded."""
-        overloaded = len(self._backlog) >= LARGEST_BACKLOG
+        overloaded = len(self._backlog) >= MAX_BACKLOG
         return self._instance, now if overloaded else now + timedelta(seconds=CLAIM_SECONDS)
 
-    def offer(self, said: Iterable[Sealed]) -> None:
-        """Take over what was just committed. Beyond `LARGEST_BACKLOG` it is left to the sweep."""
-        for sealed in said:
-            if len(self._backlog) < LARGEST_BACKLOG:
-                self._backlog[sealed.event_id] = sealed
+    def offer(self, emitted: Iterable[OutboundEvent]) -> None:
+        """Take over what was just committed. Beyond `MAX_BACKLOG` it is left to the sweep."""
+        for outbound in emitted:
+            if len(self._backlog) < MAX_BACKLOG:
+                self._backlog[outbound.event_id] = outbound
         self._wake()
 
     async def drained(self) -> None:
@@ -114,26 +114,26 @@ class Relay:
         """Publish, note what was published, and look for what was left behind, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._publish())
-            group.create_task(self._note())
+            group.create_task(self._mark_published())
             group.create_task(self._sweep())
 
     @contextmanager
-    def receipts(self) -> Iterator[Receipts]:
+    def acknowledgements(self) -> Iterator[Acknowledgements]:
         """What was published since the last time, to be noted by the transaction inside."""
-        taken = Receipts(self._connection, self._published)
+        taken = Acknowledgements(self._connection, self._published)
         self._published = {}
-        self._being_noted.append(taken)
+        self._being_marked.append(taken)
         try:
             yield taken
         except BaseException:
             if taken.connection == self._connection:  # keep them for the next one
                 self._published = taken.marks | self._published
-                self._unnoted.set()
+                self._unmarked.set()
             raise
         finally:
-            self._being_noted.remove(taken)
+            self._being_marked.remove(taken)
 
-    async def forget_receipts(self) -> None:
+    async def forget_acknowledgements(self) -> None:
         """The connection was lost, and with it perhaps the broker's store.
 
         What was published on it and is not noted yet counts as not published: noted after the
@@ -142,11 +142,11 @@ class Relay:
         """
         self._connection += 1
         self._published = {}
-        self._doubtful += [each for taken in self._being_noted for each in taken.marks]
-        if doubtful := list(self._doubtful):
-            rows = [(self._clock(), event_id) for event_id in doubtful]
-            await self._database.run(lambda connection: _unnote.run(connection, rows))
-            del self._doubtful[: len(doubtful)]
+        self._uncertain += [each for taken in self._being_marked for each in taken.marks]
+        if uncertain := list(self._uncertain):
+            rows = [(self._clock(), event_id) for event_id in uncertain]
+            await self._database.run(lambda connection: _unmark.run(connection, rows))
+            del self._uncertain[: len(uncertain)]
 
     async def _publish(self) -> None:
         """Send whatever is not on its way yet; several batches may be under way at once."""
@@ -170,26 +170,28 @@ class Relay:
             if sequence is not None:
                 del self._backlog[event_id]
                 self._published[event_id] = (now, sequence)
-                self._unnoted.set()
+                self._unmarked.set()
         if None in sequences:
             log.warning("the broker did not store all events; sending them again")
             await asyncio.sleep(RETRY_SECONDS)
         self._in_flight.difference_update(event_ids)
         self._wake()
 
-    def outgoing(self, sealed: Sealed) -> Outgoing:
+    def outgoing(self, outbound: OutboundEvent) -> OutgoingMessage:
         """The message for an event of ours."""
-        return Outgoing(sealed.subject, sealed.body, envelope.headers(sealed, self._service))
+        return OutgoingMessage(
+            outbound.subject, outbound.body, envelope.headers(outbound, self._service)
+        )
 
-    async def _note(self) -> None:
+    async def _mark_published(self) -> None:
         """Note publications also when no batch comes by that would take them along."""
         while True:
-            await self._unnoted.wait()
-            self._unnoted.clear()
+            await self._unmarked.wait()
+            self._unmarked.clear()
             await asyncio.sleep(MARK_SECONDS)
-            with suppress(Outage), self.receipts() as receipts:
-                if receipts.marks:
-                    await self._database.run(partial(note, receipts))
+            with suppress(Outage), self.acknowledgements() as acknowledgements:
+                if acknowledgements.marks:
+                    await self._database.run(partial(mark_published, acknowledgements))
 
     async def _sweep(self) -> None:
         while True:
@@ -201,7 +203,7 @@ class Relay:
                     continue
             await asyncio.sleep(SWEEP_SECONDS)
 
-    async def _swept(self) -> Sequence[Sealed]:
+    async def _swept(self) -> Sequence[OutboundEvent]:
         try:
             return await self._database.run(self._claim_free)
         except Outage as outage:
@@ -212,18 +214,18 @@ class Relay:
         """At the start: what this instance had claimed before it died is free again."""
         _free_mine.run(connection, [(self._clock(), self._instance)])
 
-    def _claim_free(self, connection: Connection) -> Sequence[Sealed]:
+    def _claim_free(self, connection: Connection) -> Sequence[OutboundEvent]:
         now = self._clock()
         rows = _unclaimed.rows(connection, now)
         until = now + timedelta(seconds=CLAIM_SECONDS)
         _claim.run(connection, ((self._instance, until, row_id) for row_id, *_ in rows))
-        fields = Sealed.__struct_fields__
-        return [Sealed(**dict(zip(fields, row[1:], strict=True))) for row in rows]
+        fields = OutboundEvent.__struct_fields__
+        return [OutboundEvent(**dict(zip(fields, row[1:], strict=True))) for row in rows]
 
-    def _adopt(self, rows: Sequence[Sealed]) -> None:
-        for sealed in rows:
-            if sealed.event_id not in self._published:
-                self._backlog[sealed.event_id] = sealed
+    def _adopt(self, rows: Sequence[OutboundEvent]) -> None:
+        for outbound in rows:
+            if outbound.event_id not in self._published:
+                self._backlog[outbound.event_id] = outbound
         self._wake()
 
     def _wake(self) -> None:
@@ -234,9 +236,11 @@ class Relay:
             self._empty.set()
 
 
-def note(receipts: Receipts, connection: Connection) -> None:
+def mark_published(acknowledgements: Acknowledgements, connection: Connection) -> None:
     """Write down what was published, and where the stream holds it."""
-    _mark.run(connection, ((*mark, event_id) for event_id, mark in receipts.marks.items()))
+    _mark_rows.run(
+        connection, ((*mark, event_id) for event_id, mark in acknowledgements.marks.items())
+    )
 
 
 async def backlog(connection: AsyncConnection) -> tuple[int, datetime | None]:

@@ -23,42 +23,44 @@ import msgspec
 from sqlalchemy import Connection, Table, bindparam, func, or_, select
 
 from chassis.observability import metrics
-from chassis.ports import Broker, Clock, Outgoing
+from chassis.ports import Broker, Clock, OutgoingMessage
 from chassis.processing.batch import Participant
 from chassis.storage.database import Database
 from chassis.storage.statements import Statement, among, inserting_new, updating
 from chassis.storage.tables import in_states, outbox, repeats
 from saga import envelope
-from saga.envelope import Opened, Sealed
+from saga.envelope import InboundEvent, OutboundEvent
 from saga.errors import Outage
 
 log = logging.getLogger(__name__)
 
-LONGEST_SECONDS = 600
+MAX_INTERVAL_SECONDS = 600
 LOOK_SECONDS = 5
 AT_ONCE = 200
-MOST_ASKED = 2_000
+MAX_PENDING_ANSWERS = 2_000
 
 
-_words = select(*(outbox.c[name] for name in Sealed.__struct_fields__)).order_by(outbox.c.id)
+_events = select(*(outbox.c[name] for name in OutboundEvent.__struct_fields__)).order_by(
+    outbox.c.id
+)
 _of_keys = among(outbox.c.key, "keys")
 _last = select(func.max(outbox.c.id)).where(_of_keys).group_by(outbox.c.key)
-_last_words = Statement(_words.where(outbox.c.id.in_(_last)), "keys")
-_all_words = Statement(_words.where(_of_keys), "keys")
+_last_events = Statement(_events.where(outbox.c.id.in_(_last)), "keys")
+_all_events = Statement(_events.where(_of_keys), "keys")
 # Two instances may find the same order: the one's lock may end, and its note be committed, between
 # the other's look at the notes and at the locks. Both ask then, with the same words.
 _asked_first = inserting_new(repeats, ("times", "next_at", "order_id"))
 _asked_again = updating(repeats, ("times", "next_at"), ("order_id",))
 
 
-class Word(msgspec.Struct, frozen=True):
+class Retransmission(msgspec.Struct, frozen=True):
     """An event of ours that is said again. `token` tells this time from the others."""
 
-    sealed: Sealed
+    outbound: OutboundEvent
     token: str
 
 
-class Repeater:
+class Retransmitter:
     """`after_seconds` is how long a row waits before it asks. `idle` says that little is in hand:
     while much is, orders wait for a good reason."""
 
@@ -79,58 +81,66 @@ class Repeater:
         self._after_seconds = after_seconds
         self._idle = idle
         self._waiting = _waiting(participant.order_rows, participant.unsettled)
-        self._asked: asyncio.Queue[Opened] = asyncio.Queue(MOST_ASKED)
+        self._requests: asyncio.Queue[InboundEvent] = asyncio.Queue(MAX_PENDING_ANSWERS)
 
-    def asked(self, repeat: Opened) -> None:
+    def answer_later(self, request: InboundEvent) -> None:
         """A repeat was heard that brought nothing new. Beyond what can be answered it is left."""
-        if not self._asked.full():
-            self._asked.put_nowait(repeat)
+        if not self._requests.full():
+            self._requests.put_nowait(request)
 
     async def run(self) -> None:
         """Ask and answer until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._ask())
-            group.create_task(self._answer())
+            group.create_task(self._retransmit_overdue())
+            group.create_task(self._answer_requests())
 
-    async def _ask(self) -> None:
+    async def _retransmit_overdue(self) -> None:
         while True:
             await asyncio.sleep(min(LOOK_SECONDS, self._after_seconds / 2))
             await self._broker.wait_connected()
             if self._idle():
-                await self._say(self._overdue)
+                await self._publish(self._overdue)
 
-    async def _answer(self) -> None:
+    async def _answer_requests(self) -> None:
         while True:
-            asked = [await self._asked.get()]
-            while not self._asked.empty() and len(asked) < AT_ONCE:
-                asked.append(self._asked.get_nowait())
-            await self._say(partial(self._words_on, asked))
+            requests = [await self._requests.get()]
+            while not self._requests.empty() and len(requests) < AT_ONCE:
+                requests.append(self._requests.get_nowait())
+            await self._publish(partial(self._answers_on, requests))
 
-    async def _say(self, find: Callable[[Connection], list[Word]]) -> None:
+    async def _publish(self, find: Callable[[Connection], list[Retransmission]]) -> None:
         try:
-            words = await self._database.run(find)
+            retransmissions = await self._database.run(find)
         except Outage as outage:
             log.warning("nothing can be said again now", extra={"error": str(outage)})
             return
-        if words:
-            metrics.said_again.inc(len(words))
-            log.info("saying again", extra={"events": len(words)})
-            await self._broker.publish([self._outgoing(word) for word in words])
+        if retransmissions:
+            metrics.retransmitted.inc(len(retransmissions))
+            log.info("saying again", extra={"events": len(retransmissions)})
+            await self._broker.publish(
+                [self._outgoing(retransmission) for retransmission in retransmissions]
+            )
 
-    def _outgoing(self, word: Word) -> Outgoing:
-        headers = envelope.headers(word.sealed, self._participant.name, repeat=word.token)
-        return Outgoing(word.sealed.subject, word.sealed.body, headers)
+    def _outgoing(self, retransmission: Retransmission) -> OutgoingMessage:
+        headers = envelope.headers(
+            retransmission.outbound, self._participant.name, repeat=retransmission.token
+        )
+        return OutgoingMessage(
+            retransmission.outbound.subject, retransmission.outbound.body, headers
+        )
 
     # ------------------------------------------------------------ asking
 
-    def _overdue(self, connection: Connection) -> list[Word]:
+    def _overdue(self, connection: Connection) -> list[Retransmission]:
         """The last words about the orders that have waited for too long, and are due again."""
         now = self._clock()
         times = self._due(connection, now)
         if not times:
             return []
-        words = _sealed(_last_words.rows(connection, list(times)))
-        return [Word(sealed, f"asked-{times[sealed.key]}") for sealed in words]
+        retransmissions = _outbound(_last_events.rows(connection, list(times)))
+        return [
+            Retransmission(outbound, f"asked-{times[outbound.key]}") for outbound in retransmissions
+        ]
 
     def _due(self, connection: Connection, now: datetime) -> dict[str, int]:
         """The orders that ask now, with how often each has asked, this time included."""
@@ -142,39 +152,44 @@ class Repeater:
         return {order_id: (times or 0) + 1 for order_id, times in found}
 
     def _next_at(self, now: datetime, times: int) -> datetime:
-        pause_seconds = min(self._after_seconds * 2.0 ** min(times, 20), LONGEST_SECONDS)
+        pause_seconds = min(self._after_seconds * 2.0 ** min(times, 20), MAX_INTERVAL_SECONDS)
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - spreads the repeats, guards nothing
         return now + timedelta(seconds=pause_seconds * jitter)
 
     # ------------------------------------------------------------ answering
 
-    def _words_on(self, asked: Sequence[Opened], connection: Connection) -> list[Word]:
+    def _answers_on(
+        self, requests: Sequence[InboundEvent], connection: Connection
+    ) -> list[Retransmission]:
         """What we have said about these orders that answers what was asked."""
         wanted = {
-            (repeat.event.key, name): _token(repeat)
-            for repeat in asked
-            for name in self._answers_to(repeat)
+            (request.event.key, name): _token(request)
+            for request in requests
+            for name in self._answers_to(request)
         }
         keys = sorted({key for key, _ in wanted})
-        words = _sealed(_all_words.rows(connection, keys)) if keys else []
+        retransmissions = _outbound(_all_events.rows(connection, keys)) if keys else []
         return [
-            Word(sealed, wanted[sealed.key, sealed.name])
-            for sealed in words
-            if (sealed.key, sealed.name) in wanted
+            Retransmission(outbound, wanted[outbound.key, outbound.name])
+            for outbound in retransmissions
+            if (outbound.key, outbound.name) in wanted
         ]
 
-    def _answers_to(self, repeat: Opened) -> Iterable[str]:
-        reaction = self._participant.reactions.reactions.get(type(repeat.event))
-        return sorted(event.__name__ for event in reaction.says) if reaction else ()
+    def _answers_to(self, request: InboundEvent) -> Iterable[str]:
+        reaction = self._participant.reactions.reactions.get(type(request.event))
+        return sorted(event.__name__ for event in reaction.emits) if reaction else ()
 
 
-def _token(repeat: Opened) -> str:
+def _token(request: InboundEvent) -> str:
     """The same for a repeat that is delivered twice: it is answered once."""
-    return f"answer-{sha256(repeat.message_id.encode()).hexdigest()[:16]}"
+    return f"answer-{sha256(request.message_id.encode()).hexdigest()[:16]}"
 
 
-def _sealed(rows: Iterable[Sequence[Any]]) -> list[Sealed]:
-    return [Sealed(**dict(zip(Sealed.__struct_fields__, row, strict=True))) for row in rows]
+def _outbound(rows: Iterable[Sequence[Any]]) -> list[OutboundEvent]:
+    return [
+        OutboundEvent(**dict(zip(OutboundEvent.__struct_fields__, row, strict=True)))
+        for row in rows
+    ]
 
 
 @cache

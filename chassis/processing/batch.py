@@ -13,7 +13,15 @@ import msgspec
 from sqlalchemy import Connection, MetaData, Table, select
 
 from chassis.processing import dead_letters
-from chassis.processing.messages import Call, Declined, Done, Heard, Message, Outcome, Raised
+from chassis.processing.messages import (
+    CommandMessage,
+    Declined,
+    Done,
+    EventMessage,
+    Message,
+    Outcome,
+    Raised,
+)
 from chassis.processing.timers import Timer
 from chassis.storage import tables
 from chassis.storage.mapping import Mapped
@@ -21,11 +29,11 @@ from chassis.storage.statements import Statement, among, inserting
 from saga import envelope
 from saga.errors import KeyReused, Refused
 from saga.reactions import Reactions
-from saga.unit_of_work import WorkingSet
+from saga.unit_of_work import UnitOfWork
 
-W = TypeVar("W", bound=WorkingSet)
-W_contra = TypeVar("W_contra", bound=WorkingSet, contravariant=True)
-W_co = TypeVar("W_co", bound=WorkingSet, covariant=True)
+W = TypeVar("W", bound=UnitOfWork)
+W_contra = TypeVar("W_contra", bound=UnitOfWork, contravariant=True)
+W_co = TypeVar("W_co", bound=UnitOfWork, covariant=True)
 
 
 class Load(Protocol[W_co]):
@@ -39,7 +47,7 @@ class Load(Protocol[W_co]):
 class Save(Protocol[W_contra]):
     """Write what the reactions changed."""
 
-    def __call__(self, connection: Connection, working_set: W_contra, /) -> None: ...
+    def __call__(self, connection: Connection, uow: W_contra, /) -> None: ...
 
 
 class Participant(msgspec.Struct, Generic[W], frozen=True):
@@ -65,7 +73,7 @@ class Participant(msgspec.Struct, Generic[W], frozen=True):
         return self.reactions.service
 
 
-class KeptAnswer(msgspec.Struct, frozen=True):
+class StoredResult(msgspec.Struct, frozen=True):
     """The first answer to an idempotent command."""
 
     scope: str
@@ -75,14 +83,16 @@ class KeptAnswer(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
-_kept_answers: Mapped[tuple[str, str], KeptAnswer] = Mapped(
-    tables.idempotency_keys, KeptAnswer, "key", "scope"
+_stored_results: Mapped[tuple[str, str], StoredResult] = Mapped(
+    tables.idempotency_keys, StoredResult, "key", "scope"
 )
 _known = Statement(
     select(tables.inbox.c.event_id).where(among(tables.inbox.c.event_id, "event_ids")), "event_ids"
 )
 _receive = inserting(tables.inbox, ("event_id", "name", "key", "received_at"))
-_say = inserting(tables.outbox, (*envelope.Sealed.__struct_fields__, "claimed_by", "claimed_until"))
+_say = inserting(
+    tables.outbox, (*envelope.OutboundEvent.__struct_fields__, "claimed_by", "claimed_until")
+)
 
 Claim = Callable[[datetime], tuple[str, datetime]]
 """Who publishes a new outbox row, and until when nobody else does."""
@@ -91,7 +101,7 @@ Claim = Callable[[datetime], tuple[str, datetime]]
 class Batch(Generic[W]):
     """A batch at work. Made anew for each transaction; `run` gives an outcome per message.
 
-    `working_set` is what it changed, and `errands` the calls to the outside that it decided on, to
+    `uow` is what it changed, and `external_calls` the calls to the outside that it decided on, to
     be made once it is committed.
     """
 
@@ -100,111 +110,119 @@ class Batch(Generic[W]):
         self._claim = claim
         self._now = now
         self._received: list[tuple[str, str, str, datetime]] = []
-        self._said: list[envelope.Sealed] = []
-        self.working_set: W
+        self._emitted: list[envelope.OutboundEvent] = []
+        self.uow: W
 
     @property
-    def errands(self) -> list[object]:
-        return list(self.working_set.errands)
+    def external_calls(self) -> list[object]:
+        return list(self.uow.external_calls)
 
     def run(self, connection: Connection, messages: Sequence[Message]) -> list[Outcome]:
         seen = _already_in_inbox(connection, messages)
         contents = [content for m in messages if (content := _work(m, seen)) is not None]
-        self.working_set = self._participant.load(connection, contents, self._now)
-        self._answers = _kept_answers.load(connection, "key", _keys(messages))
+        self.uow = self._participant.load(connection, contents, self._now)
+        self._answers = _stored_results.load(connection, "key", _keys(messages))
         outcomes = [self._one(message, seen) for message in messages]
-        self._participant.save(connection, self.working_set)
+        self._participant.save(connection, self.uow)
         self._save_own(connection, messages)
         return outcomes
 
     def _one(self, message: Message, seen: set[str]) -> Outcome:
         try:
-            done = self._hear(message, seen) if isinstance(message, Heard) else self._obey(message)
+            done = (
+                self._hear(message, seen)
+                if isinstance(message, EventMessage)
+                else self._obey(message)
+            )
         except Refused as error:
             self._undo()
-            return Declined(error) if isinstance(message, Call) else Raised(error)
+            return Declined(error) if isinstance(message, CommandMessage) else Raised(error)
         except Exception as error:  # noqa: BLE001 - whatever business code raises is one message's
             self._undo()
             return Raised(error)
-        self.working_set.keep()
-        self._answers.keep()
-        self._said += done.said
+        self.uow.release()
+        self._answers.release()
+        self._emitted += done.emitted
         return done
 
     def _undo(self) -> None:
-        self.working_set.undo()
-        self._answers.undo()
+        self.uow.roll_back()
+        self._answers.roll_back()
 
-    def _hear(self, message: Heard, seen: set[str]) -> Done:
-        opened = message.opened
-        if opened is None or message.verdict is not None:
+    def _hear(self, message: EventMessage, seen: set[str]) -> Done:
+        inbound = message.inbound
+        if inbound is None or message.dead_letter_reason is not None:
             return Done()  # stored as a dead letter, with the batch
-        if opened.event_id in seen:
+        if inbound.event_id in seen:
             return Done(replayed=True)
-        said = self._participant.reactions.react(opened.event, self.working_set)
-        sealed = tuple(
-            envelope.seal(
+        emitted = self._participant.reactions.react(inbound.event, self.uow)
+        outbound = tuple(
+            envelope.encode(
                 event,
                 self._now,
-                cause_id=opened.event_id,
+                cause_id=inbound.event_id,
                 # What is said of another order belongs to that one's trace.
-                parent_trace=opened.traceparent if event.key == opened.event.key else None,
+                parent_trace=inbound.traceparent if event.key == inbound.event.key else None,
             )
-            for event in said
+            for event in emitted
         )
-        seen.add(opened.event_id)
-        self._received.append((opened.event_id, opened.name, opened.event.key, self._now))
-        return Done(said=sealed)
+        seen.add(inbound.event_id)
+        self._received.append((inbound.event_id, inbound.name, inbound.event.key, self._now))
+        return Done(emitted=outbound)
 
-    def _obey(self, call: Call) -> Done:
+    def _obey(self, call: CommandMessage) -> Done:
         asked = call.idempotency
         if asked is not None:
             known = self._answers.get((asked.key, asked.scope))
             if known is not None:
                 return self._replay(call, known)
-        answer = self._participant.reactions.carry_out(call.command, self.working_set)
+        answer = self._participant.reactions.execute(call.command, self.uow)
         if asked is not None:
             kept = msgspec.json.encode(answer.value)
-            self._answers[asked.key, asked.scope] = KeptAnswer(
+            self._answers[asked.key, asked.scope] = StoredResult(
                 asked.scope, asked.key, asked.fingerprint, kept, self._now
             )
-        sealed = tuple(
-            envelope.seal(event, self._now, cause_id=answer.cause_id, parent_trace=call.trace)
+        outbound = tuple(
+            envelope.encode(event, self._now, cause_id=answer.cause_id, parent_trace=call.trace)
             for event in answer.events
         )
-        return Done(answer=answer.value, said=sealed)
+        return Done(answer=answer.value, emitted=outbound)
 
-    def _replay(self, call: Call, known: KeptAnswer) -> Done:
+    def _replay(self, call: CommandMessage, known: StoredResult) -> Done:
         assert call.idempotency is not None
         if call.idempotency.fingerprint != known.fingerprint:
             raise KeyReused(
                 "this Idempotency-Key was used for another request; send a new key with a new one"
             )
-        answer_type = self._participant.reactions.answer_type(call.command)
-        return Done(answer=msgspec.json.decode(known.answer, type=answer_type), replayed=True)
+        result_type = self._participant.reactions.result_type(call.command)
+        return Done(answer=msgspec.json.decode(known.answer, type=result_type), replayed=True)
 
     def _save_own(self, connection: Connection, messages: Sequence[Message]) -> None:
-        _kept_answers.save(connection, self._answers)
+        _stored_results.save(connection, self._answers)
         _receive.run(connection, self._received)
-        if self._said:
+        if self._emitted:
             claim = self._claim(self._now)
-            _say.run(connection, (msgspec.structs.astuple(each) + claim for each in self._said))
-        condemned = [m for m in messages if isinstance(m, Heard) and m.verdict is not None]
-        if condemned:
-            dead_letters.store(connection, condemned, self._now)
+            _say.run(connection, (msgspec.structs.astuple(each) + claim for each in self._emitted))
+        dead_lettered = [
+            m for m in messages if isinstance(m, EventMessage) and m.dead_letter_reason is not None
+        ]
+        if dead_lettered:
+            dead_letters.store(connection, dead_lettered, self._now)
 
 
 def _already_in_inbox(connection: Connection, messages: Sequence[Message]) -> set[str]:
-    ids = [m.opened.event_id for m in messages if isinstance(m, Heard) and m.opened]
+    ids = [m.inbound.event_id for m in messages if isinstance(m, EventMessage) and m.inbound]
     return {event_id for (event_id,) in _known.rows(connection, ids)} if ids else set()
 
 
 def _work(message: Message, seen: set[str]) -> object:
     """What there is to do for a message: None for a repeat and for one that is set aside."""
-    if isinstance(message, Heard) and message.opened and message.opened.event_id in seen:
+    if isinstance(message, EventMessage) and message.inbound and message.inbound.event_id in seen:
         return None
     return message.content
 
 
 def _keys(messages: Sequence[Message]) -> list[str]:
-    return sorted({m.idempotency.key for m in messages if isinstance(m, Call) and m.idempotency})
+    return sorted(
+        {m.idempotency.key for m in messages if isinstance(m, CommandMessage) and m.idempotency}
+    )

@@ -14,14 +14,14 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.ports import Delivery
-from chassis.processing.messages import Heard, Verdict
+from chassis.ports import DeliveredMessage
+from chassis.processing.messages import DeadLetterReason, EventMessage
 from chassis.storage.tables import dead_letters
 from saga.errors import Outage
 
 log = logging.getLogger(__name__)
 
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -65,16 +65,16 @@ class Redelivery:
         """Nothing to do: the broker does not wait for it."""
 
 
-def digest(delivery: Delivery) -> str:
+def digest(delivery: DeliveredMessage) -> str:
     """Names a delivery, to set it aside once. A new stream counts from 1 again: hence the body."""
     subject = _storable(delivery.subject)  # as it will be when it is redriven
     place = f"{delivery.stream}/{delivery.sequence}/{subject}/".encode()
     return sha256(place + delivery.body).hexdigest()
 
 
-def store(connection: Connection, condemned: Sequence[Heard], now: datetime) -> None:
+def store(connection: Connection, dead_lettered: Sequence[EventMessage], now: datetime) -> None:
     """Set messages aside. One that already is gets its reason anew."""
-    rows = {digest(message.delivery): _row(message, now) for message in condemned}
+    rows = {digest(message.delivery): _row(message, now) for message in dead_lettered}
     known = select(dead_letters.c.digest).where(dead_letters.c.digest.in_(rows))
     for again in list(connection.scalars(known)):
         row = rows.pop(again)
@@ -86,8 +86,11 @@ def store(connection: Connection, condemned: Sequence[Heard], now: datetime) -> 
         connection.execute(insert(dead_letters), list(rows.values()))
 
 
-def _row(message: Heard, now: datetime) -> dict[str, Any]:
-    delivery, verdict = message.delivery, message.verdict or Verdict("UNKNOWN", "")
+def _row(message: EventMessage, now: datetime) -> dict[str, Any]:
+    delivery, dead_letter_reason = (
+        message.delivery,
+        message.dead_letter_reason or DeadLetterReason("UNKNOWN", ""),
+    )
     return {
         "digest": digest(delivery),
         "stream": delivery.stream,
@@ -95,8 +98,8 @@ def _row(message: Heard, now: datetime) -> dict[str, Any]:
         "subject": _storable(delivery.subject),
         "headers": dict(delivery.headers or {}),
         "body": delivery.body,
-        "reason": verdict.reason,
-        "error": _storable(verdict.error),
+        "reason": dead_letter_reason.reason,
+        "error": _storable(dead_letter_reason.error),
         "created_at": now,
     }
 
@@ -117,7 +120,7 @@ async def page(
 
 
 async def find(connection: AsyncConnection, letter_id: int) -> RowMapping | None:
-    if not 0 < letter_id <= LARGEST_ID:
+    if not 0 < letter_id <= MAX_ID:
         return None
     found = await connection.execute(select(dead_letters).where(dead_letters.c.id == letter_id))
     return found.mappings().one_or_none()

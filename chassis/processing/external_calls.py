@@ -12,22 +12,22 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
-from chassis.ports import CarryOut
+from chassis.ports import ExternalSystem
 from chassis.processing.messages import Done
 from saga.errors import Outage, RetryLater
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 64
-LARGEST_BACKLOG = 1_000
+MAX_BACKLOG = 1_000
 TELL_AGAIN_SECONDS = 0.2
 
 
-class Nowhere:
+class NoExternalSystem:
     """For a service that has nothing to do with the outside."""
 
-    async def __call__(self, errand: object, /) -> object:
-        raise Outage(f"there is nobody to carry out {errand}")
+    async def __call__(self, call: object, /) -> object:
+        raise Outage(f"there is nobody to carry out {call}")
 
     def told(self, answer: object) -> None:
         """Nobody is told."""
@@ -36,27 +36,27 @@ class Nowhere:
         """There is nothing to close."""
 
 
-NOWHERE = Nowhere()
+NO_EXTERNAL_SYSTEM = NoExternalSystem()
 
 
-class Errands:
+class ExternalCalls:
     """One per instance, with `AT_ONCE` calls at a time. `tell` hands a command to the mailbox."""
 
-    def __init__(self, carry_out: CarryOut, tell: Callable[[object], Awaitable[Done]]) -> None:
-        self._carry_out = carry_out
+    def __init__(self, execute: ExternalSystem, tell: Callable[[object], Awaitable[Done]]) -> None:
+        self._carry_out = execute
         self._tell = tell
         self._room = asyncio.Semaphore(AT_ONCE)
         self._under_way: dict[object, asyncio.Task[Done | None]] = {}
 
-    def offer(self, errands: Iterable[object]) -> None:
+    def offer(self, external_calls: Iterable[object]) -> None:
         """Begin these. What is too much now is left to the timer that sends for it again."""
-        for errand in errands:
-            if len(self._under_way) < LARGEST_BACKLOG:
-                self._begin(errand)
+        for call in external_calls:
+            if len(self._under_way) < MAX_BACKLOG:
+                self._begin(call)
 
-    async def join(self, errand: object) -> Done | None:
+    async def join(self, call: object) -> Done | None:
         """Wait for an errand's end, and begin it if it is not under way. None: nobody knows it."""
-        return await asyncio.shield(self._begin(errand))
+        return await asyncio.shield(self._begin(call))
 
     async def drained(self) -> None:
         """Wait for what is under way."""
@@ -71,17 +71,17 @@ class Errands:
         await asyncio.gather(*under_way, return_exceptions=True)
         await self._carry_out.close()
 
-    def _begin(self, errand: object) -> asyncio.Task[Done | None]:
-        task = self._under_way.get(errand)
+    def _begin(self, call: object) -> asyncio.Task[Done | None]:
+        task = self._under_way.get(call)
         if task is None:
-            task = self._under_way[errand] = asyncio.create_task(self._one(errand))
-            task.add_done_callback(lambda _: self._under_way.pop(errand))
+            task = self._under_way[call] = asyncio.create_task(self._one(call))
+            task.add_done_callback(lambda _: self._under_way.pop(call))
         return task
 
-    async def _one(self, errand: object) -> Done | None:
+    async def _one(self, call: object) -> Done | None:
         try:
             async with self._room:
-                command = await self._carry_out(errand)
+                command = await self._carry_out(call)
             done = await self._insist(command)
             self._carry_out.told(done.answer)
             return done

@@ -4,26 +4,26 @@ Where nothing waits for anything, every event is a batch of its own until all co
 small batches, and the wait for a core is then longer than a rest would have been (decision 20).
 """
 
-SHARE = 1 / 3
+DUTY_CYCLE = 1 / 3
 """Of its time a busy service spends so much on small batches, and rests otherwise."""
 
-SLACK_SECONDS = 0.02
+BURST_SECONDS = 0.02
 """So much time of quiet it can save up: a few batches in a row then begin at once."""
 
-LONGEST_REST_SECONDS = 0.005
+MAX_LINGER_SECONDS = 0.005
 
 
-class Pace:
+class Linger:
     """A leaky bucket of the time that batches take (GCRA, ITU-T I.371). Times are in seconds."""
 
     def __init__(self) -> None:
         self._due_at = 0.0
 
-    def rest_seconds(self, now: float) -> float:
+    def linger_seconds(self, now: float) -> float:
         """How long to wait before the next batch."""
         return max(0.0, self._due_at - now)
 
     def worked(self, began_at: float, ended_at: float) -> None:
         """Take note of a batch."""
-        due_at = max(self._due_at, began_at - SLACK_SECONDS) + (ended_at - began_at) / SHARE
-        self._due_at = min(due_at, ended_at + LONGEST_REST_SECONDS)
+        due_at = max(self._due_at, began_at - BURST_SECONDS) + (ended_at - began_at) / DUTY_CYCLE
+        self._due_at = min(due_at, ended_at + MAX_LINGER_SECONDS)

@@ -17,29 +17,29 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from chassis.processing.linger import Pace
+from chassis.processing.linger import Linger
 from chassis.processing.messages import (
-    Call,
+    CommandMessage,
+    DeadLetterReason,
     Declined,
     Done,
-    Heard,
+    EventMessage,
     IdempotencyKey,
     Message,
     Outcome,
     Raised,
-    Verdict,
 )
 from saga.errors import Outage, RetryLater
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-LARGEST_BATCH = 512
+MAX_BATCH = 512
 WORTH_A_BATCH = 200
 """When so many wait, there is nothing to rest for."""
 
 FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 5.0
 
 Transact = Callable[[Sequence[Message]], Awaitable[list[Outcome]]]
 """Works on a batch and commits it. Raises Outage when nothing was kept and later will do."""
@@ -49,21 +49,26 @@ Committed = Callable[[Sequence[tuple[Message, Done]]], Awaitable[None]]
 
 
 class Mailbox:
-    """`capacity` bounds how many commands may wait, `patience_seconds` how long each of them."""
+    """`capacity` bounds how many commands wait, `command_timeout_seconds` how long each of them."""
 
     def __init__(
-        self, transact: Transact, committed: Committed, *, capacity: int, patience_seconds: float
+        self,
+        transact: Transact,
+        committed: Committed,
+        *,
+        capacity: int,
+        command_timeout_seconds: float,
     ) -> None:
         self._transact = transact
         self._committed = committed
         self._capacity = capacity
-        self._patience_seconds = patience_seconds
+        self._command_timeout_seconds = command_timeout_seconds
         self._waiting: deque[Message] = deque()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._done: asyncio.Queue[Sequence[tuple[Message, Done]]] = asyncio.Queue(1)
         self._calls = 0
-        self._pace = Pace()
+        self._linger = Linger()
         self.events = 0
 
     def __len__(self) -> int:
@@ -84,9 +89,9 @@ class Mailbox:
         if self._calls >= self._capacity:
             raise RetryLater("too many requests are waiting; send this one again in a second")
         loop = asyncio.get_running_loop()
-        call = Call(command, loop.create_future(), idempotency, trace)
+        call = CommandMessage(command, loop.create_future(), idempotency, trace)
         self._calls += 1
-        patience = loop.call_later(self._patience_seconds, _lose_patience, call)
+        patience = loop.call_later(self._command_timeout_seconds, _time_out, call)
         try:
             self._put(call)
             return await call.future
@@ -95,7 +100,7 @@ class Mailbox:
             call.abandoned = True
             self._calls -= 1
 
-    def put(self, heard: Heard) -> None:
+    def put(self, heard: EventMessage) -> None:
         """Take in an event. It is acknowledged once it is committed."""
         self.events += 1
         self._put(heard)
@@ -112,7 +117,7 @@ class Mailbox:
             if batch := self._take():
                 began_at = loop.time()
                 await self._work(batch)
-                self._pace.worked(began_at, loop.time())
+                self._linger.worked(began_at, loop.time())
 
     async def tell(self) -> None:
         """Tell what was committed, batch by batch, until cancelled.
@@ -135,12 +140,12 @@ class Mailbox:
         self._arrived.set()
 
     async def _rest(self) -> None:
-        rest_seconds = self._pace.rest_seconds(asyncio.get_running_loop().time())
-        if rest_seconds and len(self._waiting) < WORTH_A_BATCH:
-            await asyncio.sleep(rest_seconds)
+        linger_seconds = self._linger.linger_seconds(asyncio.get_running_loop().time())
+        if linger_seconds and len(self._waiting) < WORTH_A_BATCH:
+            await asyncio.sleep(linger_seconds)
 
     def _take(self) -> list[Message]:
-        count = min(len(self._waiting), LARGEST_BATCH)
+        count = min(len(self._waiting), MAX_BATCH)
         return _still_wanted([self._waiting.popleft() for _ in range(count)])
 
     async def _work(self, batch: list[Message]) -> None:
@@ -168,9 +173,9 @@ class Mailbox:
                     _fail(message, outcome.error)
                 case Raised():
                     again += self._after_raising(message, outcome.error)
-        self.events -= sum(isinstance(message, Heard) for message, _ in done)
+        self.events -= sum(isinstance(message, EventMessage) for message, _ in done)
         for message, outcome in done:
-            if isinstance(message, Call) and not message.future.done():
+            if isinstance(message, CommandMessage) and not message.future.done():
                 message.future.set_result(outcome)
         await self._done.put(done)
         return again
@@ -178,11 +183,13 @@ class Mailbox:
     def _after_raising(self, message: Message, error: Exception) -> list[Message]:
         message.attempts += 1
         if message.attempts >= ATTEMPTS:
-            if isinstance(message, Call):
+            if isinstance(message, CommandMessage):
                 log.error("a command raised", exc_info=error)
                 _fail(message, error)
                 return []
-            message.verdict = Verdict("RAISED", f"{type(error).__name__}: {error}")
+            message.dead_letter_reason = DeadLetterReason(
+                "RAISED", f"{type(error).__name__}: {error}"
+            )
             log.error("a reaction raised: set aside as a dead letter", exc_info=error)
         return [message]
 
@@ -204,25 +211,29 @@ class Mailbox:
                 log.exception("a dead letter can't be stored; trying again")
             jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads retries, guards nothing
             await asyncio.sleep(pause_seconds * jitter)
-            pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+            pause_seconds = min(pause_seconds * 2, MAX_PAUSE_SECONDS)
             batch[:] = _still_wanted(batch)
         return []
 
 
 def _is_dead_letter(batch: list[Message]) -> bool:
-    return len(batch) == 1 and isinstance(batch[0], Heard) and batch[0].verdict is not None
+    return (
+        len(batch) == 1
+        and isinstance(batch[0], EventMessage)
+        and batch[0].dead_letter_reason is not None
+    )
 
 
 def _still_wanted(messages: list[Message]) -> list[Message]:
-    return [m for m in messages if isinstance(m, Heard) or not m.abandoned]
+    return [m for m in messages if isinstance(m, EventMessage) or not m.abandoned]
 
 
 def _fail(message: Message, error: Exception) -> None:
-    if isinstance(message, Call) and not message.future.done():
+    if isinstance(message, CommandMessage) and not message.future.done():
         message.future.set_exception(error)
 
 
-def _lose_patience(call: Call) -> None:
+def _time_out(call: CommandMessage) -> None:
     error = RetryLater(
         "the service can't write at the moment; send the request again, with the same "
         "Idempotency-Key if it had one"

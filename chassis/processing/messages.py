@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from chassis.ports import Delivery
+from chassis.ports import DeliveredMessage
 from saga import envelope
-from saga.envelope import Opened, Sealed, Unreadable
+from saga.envelope import InboundEvent, MalformedMessage, OutboundEvent
 from saga.errors import Refused
 
 
@@ -19,34 +19,34 @@ class IdempotencyKey(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class DeadLetterReason(msgspec.Struct, frozen=True):
     """Why a message is set aside as a dead letter. `reason` is for programs, `error` for people."""
 
     reason: str
     error: str
 
 
-class Heard:
-    """An event from the broker. `verdict` is set when it can't be worked on."""
+class EventMessage:
+    """An event from the broker. `dead_letter_reason` is set when it can't be worked on."""
 
-    __slots__ = ("attempts", "delivery", "opened", "verdict")
+    __slots__ = ("attempts", "dead_letter_reason", "delivery", "inbound")
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: DeliveredMessage) -> None:
         self.delivery = delivery
         self.attempts = 0
-        self.opened: Opened | None = None
-        self.verdict: Verdict | None = None
+        self.inbound: InboundEvent | None = None
+        self.dead_letter_reason: DeadLetterReason | None = None
         try:
-            self.opened = envelope.read(delivery.subject, delivery.body, delivery.headers)
-        except Unreadable as error:
-            self.verdict = Verdict("UNREADABLE", str(error))
+            self.inbound = envelope.decode(delivery.subject, delivery.body, delivery.headers)
+        except MalformedMessage as error:
+            self.dead_letter_reason = DeadLetterReason("UNREADABLE", str(error))
 
     @property
     def content(self) -> object:
-        return self.opened.event if self.opened and not self.verdict else None
+        return self.inbound.event if self.inbound and not self.dead_letter_reason else None
 
 
-class Call:
+class CommandMessage:
     """A command and the future that its caller waits for.
 
     `abandoned`: the caller was told to try again later, so the command must not be begun.
@@ -73,14 +73,14 @@ class Call:
         return self.command
 
 
-Message = Heard | Call
+Message = EventMessage | CommandMessage
 
 
 class Done(msgspec.Struct, frozen=True):
     """A message was worked on and committed. `replayed`: it had been before."""
 
     answer: Any = None
-    said: tuple[Sealed, ...] = ()
+    emitted: tuple[OutboundEvent, ...] = ()
     replayed: bool = False
 
 

@@ -40,7 +40,7 @@ _FORGETFUL = f"{_PREFIX}forgetful"
 _LUA = Path(__file__).parent / "lua"
 
 
-class Verdict(StrEnum):
+class LeaseStatus(StrEnum):
     """`OPEN`: no line is gated, or nobody knows. `KNOWN`: a lease was given under this idempotency
     key before, so its answer stands."""
 
@@ -50,15 +50,15 @@ class Verdict(StrEnum):
     SOLD_OUT = "SOLD_OUT"
 
 
-class Answer(msgspec.Struct, frozen=True):
+class LeaseResult(msgspec.Struct, frozen=True):
     """What the gate says. Of SOLD_OUT, which product, and how many units of it are free."""
 
-    verdict: Verdict
+    status: LeaseStatus
     product_id: str = ""
     free: int = 0
 
 
-class HotStock:
+class CountedLeases:
     """The gate in one Redis. While that is slow or away, every order is let through.
 
     `marker_seconds`: how long an idempotency key under which a lease was given is remembered.
@@ -78,20 +78,20 @@ class HotStock:
             expected_exception=(RedisError, OSError, TimeoutError),
             name="hot stock",
         )
-        self._asking: list[tuple[list[Any], asyncio.Future[Answer]]] = []
+        self._asking: list[tuple[list[Any], asyncio.Future[LeaseResult]]] = []
         self._sending: asyncio.Task[None] | None = None
-        self._lease, self._end, self._renew, self._cool = (
+        self._lease, self._end, self._renew, self._disable = (
             self._redis.register_script(_script(name)) for name in ("lease", "end", "renew", "cool")
         )
 
-    async def lease(self, order_id: str, units: Mapping[str, int], marker: str = "") -> Answer:
+    async def lease(self, order_id: str, units: Mapping[str, int], marker: str = "") -> LeaseResult:
         """Lease the units of each gated product for this order, or none of them.
 
         `marker` stands for the request's idempotency key.
         """
         lines = [each for line in units.items() for each in line]
         asked = [marker, order_id, round(LEASE_SECONDS * 1000), self._marker_seconds, *lines]
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[LeaseResult] = asyncio.get_running_loop().create_future()
         self._asking.append((asked, answer))
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
@@ -108,14 +108,14 @@ class HotStock:
         """
         return int(await self._ask(self._renew, product_id, available, *decided) or 0)
 
-    async def heat(self, product_ids: Iterable[str]) -> int:
+    async def enable(self, product_ids: Iterable[str]) -> int:
         """Gate these; until product's first word nothing is refused. Says how many are new."""
         ids = list(product_ids)
         return int(await self._ask(self._redis.sadd, _PRODUCTS, *ids) or 0) if ids else 0
 
-    async def cool(self, product_id: str) -> None:
+    async def disable(self, product_id: str) -> None:
         """Take the gate away."""
-        await self._ask(self._cool, product_id)
+        await self._ask(self._disable, product_id)
 
     async def products(self) -> frozenset[str]:
         """The products that are gated; none when Redis does not answer."""
@@ -146,8 +146,8 @@ class HotStock:
         """Ask for all that waits in one go; what arrives meanwhile is the next one."""
         while self._asking:
             batch, self._asking = self._asking[:AT_ONCE], self._asking[AT_ONCE:]
-            said = await self._ask(self._lease_all, [asked for asked, _ in batch])
-            for (_, answer), words in zip(batch, said or [None] * len(batch), strict=True):
+            emitted = await self._ask(self._lease_all, [asked for asked, _ in batch])
+            for (_, answer), words in zip(batch, emitted or [None] * len(batch), strict=True):
                 if not answer.done():  # its client may have gone
                     answer.set_result(_answer(words))
         self._sending = None
@@ -171,8 +171,10 @@ class HotStock:
             return None
 
 
-def _answer(words: list[Any] | None) -> Answer:
-    return Answer(Verdict(words[0]), *words[1:]) if words else Answer(Verdict.OPEN)
+def _answer(words: list[Any] | None) -> LeaseResult:
+    return (
+        LeaseResult(LeaseStatus(words[0]), *words[1:]) if words else LeaseResult(LeaseStatus.OPEN)
+    )
 
 
 def _script(name: str) -> str:

@@ -1,6 +1,6 @@
 """Answers that are read far more often than they change: from memory, then Redis, then the source.
 
-A value is kept for `KEPT_SECONDS` in Redis, and for as long again in the memory of whoever read it
+A value is kept for `TTL_SECONDS` in Redis, and for as long again in the memory of whoever read it
 there: so none is ever older than twice that, whichever instance changed it and whatever became of
 the word about it. A change that this instance has committed is forgotten at once, here and in
 Redis. Redis is never needed: when it is slow or away it is left alone for a while.
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 V = TypeVar("V")
 
-KEPT_SECONDS = 0.4
-MOST_KEPT = 10_000
+TTL_SECONDS = 0.4
+MAX_ENTRIES = 10_000
 REDIS_TIMEOUT_SECONDS = 0.1
 FAILURES_TO_OPEN = 3
 REST_SECONDS = 2
@@ -127,8 +127,8 @@ class ReadCache(Generic[V]):
 
     def _keep(self, key: str, value: V) -> None:
         self._kept.pop(key, None)
-        self._kept[key] = (self._clock_seconds() + KEPT_SECONDS, value)
-        while len(self._kept) > MOST_KEPT:
+        self._kept[key] = (self._clock_seconds() + TTL_SECONDS, value)
+        while len(self._kept) > MAX_ENTRIES:
             del self._kept[next(iter(self._kept))]  # the oldest
 
     def _read_done(self, key: str, done: asyncio.Future[tuple[V, Source]]) -> None:
@@ -155,7 +155,7 @@ class ReadCache(Generic[V]):
 
     async def _to_redis(self, key: str, value: V) -> None:
         if self._redis is not None:
-            content, kept_ms = msgspec.json.encode(value), round(KEPT_SECONDS * 1000)
+            content, kept_ms = msgspec.json.encode(value), round(TTL_SECONDS * 1000)
             await self._guarded(self._redis.set, self._key(key), content, px=kept_ms)
 
     async def _forget_in_redis(self, redis: Redis, keys: list[str]) -> None:

@@ -1,7 +1,7 @@
 """Structs as rows, rows as structs: a table, and a struct whose fields are named as its columns.
 
-A batch loads and writes by statements that are compiled once (`chassis/storage/statements.py`). What
-the HTTP routes read is put together for each request.
+A batch loads and writes by statements that are compiled once (`chassis/storage/statements.py`).
+What the HTTP routes read is put together for each request.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -29,7 +29,7 @@ from events.contract import NEWEST_ONLY
 
 Uuid = String(36)
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only INTEGER keys
-Won64 = BigInteger()
+Krw64 = BigInteger()
 
 
 class Time(TypeDecorator[datetime]):

@@ -76,7 +76,7 @@ def build(
         middleware=middleware,
         request_class=StrictRequest,
         openapi_config=_openapi(title, description),
-        request_max_body_size=service.settings.most_body_bytes,
+        request_max_body_size=service.settings.max_body_bytes,
         state=State({"service": service}),
     )
     _close_bodies(app)

@@ -78,7 +78,7 @@ class _Route:
         self._path = path
         self._call_function: Any = handler.fn
         self._status = handler.status_code
-        self._largest = handler.resolve_request_max_body_size() or 0
+        self._max_body_bytes = handler.resolve_request_max_body_size() or 0
         self._headers: dict[bytes, str | None] = {_TYPE: None}
         parameters = handler.parsed_fn_signature.parameters
         if "data" not in parameters:
@@ -105,7 +105,9 @@ class _Route:
         if len(found) < len(headers) or found.pop(_TYPE, None) != _JSON:
             return None
         body = message["body"]
-        if len(body) > self._largest or any(len(each) > LONGEST_HEADER for each in found.values()):
+        if len(body) > self._max_body_bytes or any(
+            len(each) > LONGEST_HEADER for each in found.values()
+        ):
             return None
         taken: dict[str, Any] = {
             str(self._headers[name]): value.decode("latin-1") for name, value in found.items()

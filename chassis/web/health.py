@@ -49,7 +49,7 @@ async def ready(service: Service[Any]) -> Response[Health]:
         "broker": Check(ok=connected, detail="connected" if connected else "away; waiting for it"),
         "outbox": await _outbox(service),
     }
-    if service.settings.quarantine:
+    if service.settings.recovery_mode:
         checks["quarantine"] = Check(ok=False, detail="it listens and says nothing")
     return _response(checks, "ready", "not ready")
 

@@ -28,32 +28,34 @@ OPEN_WIDE = 2.0
 once it is not even half as late."""
 
 
-class Admission:
-    """`late_seconds`: from being admitted to its end, what takes longer is late; 0: nothing is.
+class LoadShedder:
+    """`overload_latency_seconds`: work that takes longer, from admission to its end, is late.
 
-    `most_per_second`: no more than this in any case; 0: any number.
+    0 turns that off.
+
+    `max_per_second`: no more than this in any case; 0: any number.
     """
 
     def __init__(
         self,
         *,
-        late_seconds: float,
-        most_per_second: float,
+        overload_latency_seconds: float,
+        max_per_second: float,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._late_seconds = late_seconds
-        self._most_per_second = most_per_second or None
+        self._overload_latency_seconds = overload_latency_seconds
+        self._max_per_second = max_per_second or None
         self._clock = clock
         self._adapted: float | None = None
         self._began_at = self._filled_at = clock()
         self._room = self._capacity
         self._ages_seconds: list[float] = []
-        self._turned_away = False
+        self._rejected = False
 
     @property
     def per_second(self) -> float | None:
         """How many are admitted now; None: all."""
-        limits = [each for each in (self._adapted, self._most_per_second) if each is not None]
+        limits = [each for each in (self._adapted, self._max_per_second) if each is not None]
         return min(limits, default=None)
 
     def ended(self, ages_seconds: Sequence[float]) -> None:
@@ -71,7 +73,7 @@ class Admission:
         self._room = min(self._room + (now - self._filled_at) * limit, self._capacity)
         self._filled_at = now
         if self._room < 1:
-            self._turned_away = True
+            self._rejected = True
             return False
         self._room -= 1
         return True
@@ -89,18 +91,18 @@ class Admission:
         if seconds < WINDOW_SECONDS:
             return
         ends_per_second = len(self._ages_seconds) / seconds
-        times_late = self._times_late()
-        if times_late > 1 and ends_per_second >= BUSY_PER_SECOND:
-            self._adapted = max(ends_per_second / times_late, BUSY_PER_SECOND)
+        overload_ratio = self._overload_ratio()
+        if overload_ratio > 1 and ends_per_second >= BUSY_PER_SECOND:
+            self._adapted = max(ends_per_second / overload_ratio, BUSY_PER_SECOND)
         elif self._adapted is not None:
-            is_crowd = self._turned_away and self._ages_seconds
-            more = OPEN_UP if times_late > 0.5 else OPEN_WIDE
-            self._adapted = more * ends_per_second if is_crowd else None
+            is_overloaded = self._rejected and self._ages_seconds
+            more = OPEN_UP if overload_ratio > 0.5 else OPEN_WIDE
+            self._adapted = more * ends_per_second if is_overloaded else None
         self._room = min(self._room, self._capacity)
-        self._began_at, self._ages_seconds, self._turned_away = now, [], False
+        self._began_at, self._ages_seconds, self._rejected = now, [], False
 
-    def _times_late(self) -> float:
+    def _overload_ratio(self) -> float:
         """How many times as long as it may the median took; 0 where that is not known."""
-        if not self._late_seconds or not self._ages_seconds:
+        if not self._overload_latency_seconds or not self._ages_seconds:
             return 0
-        return median_low(self._ages_seconds) / self._late_seconds
+        return median_low(self._ages_seconds) / self._overload_latency_seconds

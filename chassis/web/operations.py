@@ -19,7 +19,7 @@ from chassis.storage.tables import in_states, outbox
 from chassis.web.schemas import Page, Size, View, refusals
 from saga.errors import NotFound, Unauthorized
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 
 LetterId = Annotated[int, PathParameter(name="letterId")]
 
@@ -31,7 +31,7 @@ class DeadLetters(View):
     total: int
 
 
-class Owed(View):
+class UnsettledOrder(View):
     """An order whose row here still waits for somebody, or owes an answer."""
 
     order_id: str
@@ -39,8 +39,8 @@ class Owed(View):
     since: datetime
 
 
-class OwedOrders(View):
-    items: list[Owed]
+class UnsettledOrders(View):
+    items: list[UnsettledOrder]
 
 
 class Unpublished(View):
@@ -109,19 +109,21 @@ class Operations(Controller):
         older_than_seconds: Annotated[
             int, QueryParameter(name="olderThanSeconds", ge=0, le=10**9)
         ] = 0,
-    ) -> OwedOrders:
+    ) -> UnsettledOrders:
         rows = service.participant.order_rows
         before = service.clock() - timedelta(seconds=older_than_seconds)
         query = (
             select(rows.c.order_id, rows.c.state, rows.c.updated_at)
             .where(in_states(rows, service.participant.unsettled), rows.c.updated_at <= before)
             .order_by(rows.c.updated_at)
-            .limit(MOST_ROWS)
+            .limit(MAX_ROWS)
         )
         async with service.reading() as connection:
             found = (await connection.execute(query)).all()
-        return OwedOrders(
-            items=[Owed(order_id=row[0], state=str(row[1]), since=row[2]) for row in found]
+        return UnsettledOrders(
+            items=[
+                UnsettledOrder(order_id=row[0], state=str(row[1]), since=row[2]) for row in found
+            ]
         )
 
     @get(
@@ -135,7 +137,7 @@ class Operations(Controller):
             select(*columns)
             .where(outbox.c.published_at.is_(None))
             .order_by(outbox.c.id)
-            .limit(MOST_ROWS)
+            .limit(MAX_ROWS)
         )
         async with service.reading() as connection:
             found = (await connection.execute(query)).mappings().all()

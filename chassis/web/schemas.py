@@ -7,12 +7,12 @@ import msgspec
 from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
 
-from events.contract import LARGEST
+from events.contract import MAX_AMOUNT
 from saga.errors import Invalid
 
-LARGEST_PAGE = 100
+MAX_PAGE_SIZE = 100
 
-Amount = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+Amount = Annotated[int, msgspec.Meta(ge=1, le=MAX_AMOUNT)]
 NO_NUL = "^[^\\u0000]*$"  # PostgreSQL can't hold one in a text
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NO_NUL)]
 Label = Annotated[str, msgspec.Meta(max_length=200, pattern=NO_NUL)]
@@ -24,7 +24,7 @@ TraceContext = Annotated[
     HeaderParameter(name="traceparent", description="W3C Trace Context, which the saga goes on"),
 ]
 Page = Annotated[int, QueryParameter(ge=0, le=1_000_000, description="counts from 0")]
-Size = Annotated[int, QueryParameter(ge=1, le=LARGEST_PAGE, description="rows on a page")]
+Size = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_SIZE, description="rows on a page")]
 
 
 def utc(instant: datetime | None) -> datetime | None:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import msgspec
 
-MOST_RULES = 1_000
-LONGEST_SECONDS = 600.0
+MAX_RULES = 1_000
+MAX_INTERVAL_SECONDS = 600.0
 
 
 class Operation(StrEnum):
@@ -66,7 +66,7 @@ class Rule(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     does: Does
     times: Annotated[int, msgspec.Meta(ge=1)] | None = None
     customer_id: str | None = None
-    seconds: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_SECONDS)] = 1.0
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_INTERVAL_SECONDS)] = 1.0
 
 
 APPROVING = Rule(operation=Operation.CHARGE, does=Does.APPROVE)
@@ -83,8 +83,8 @@ class Behaviours:
         if rule.does not in POSSIBLE[rule.operation]:
             able = ", ".join(sorted(POSSIBLE[rule.operation]))
             raise ValueError(f"{rule.operation} can't do {rule.does}; it can: {able}")
-        if len(self.rules) >= MOST_RULES:
-            raise ValueError(f"there are {MOST_RULES} rules already; DELETE them first")
+        if len(self.rules) >= MAX_RULES:
+            raise ValueError(f"there are {MAX_RULES} rules already; DELETE them first")
         self.rules.append(rule)
 
     def next(self, operation: Operation, customer_id: str | None) -> Rule:

@@ -30,7 +30,7 @@ from infra.simulators.gateway_books import Books, Charge, Status
 
 PORT = 8190
 LAND_SECONDS = 0.05
-LARGEST_PAGE = 1000
+MAX_PAGE_SIZE = 1000
 
 _HTTP_STATUS = {
     Status.CAPTURED: HTTPStatus.OK,
@@ -123,8 +123,11 @@ class Gateway:
         return http.json_answer(answer, HTTPStatus.OK if done else HTTPStatus.CONFLICT)
 
     async def statement(self, request: web.Request) -> web.Response:
-        after, limit = http.number(request, "after", 0), http.number(request, "limit", LARGEST_PAGE)
-        return http.json_answer({"items": self.books.statement(after, min(limit, LARGEST_PAGE))})
+        after, limit = (
+            http.number(request, "after", 0),
+            http.number(request, "limit", MAX_PAGE_SIZE),
+        )
+        return http.json_answer({"items": self.books.statement(after, min(limit, MAX_PAGE_SIZE))})
 
     # ------------------------------------------------------------ what only this one offers
 

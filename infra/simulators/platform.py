@@ -26,10 +26,10 @@ from infra.simulators import http
 from infra.simulators.platform_books import Books
 
 PORT = 8191
-LARGEST_PAGE = 1000
-LARGEST_BODY_BYTES = 4 * 1024 * 1024
-MOST_RULES = 1_000
-LONGEST_SECONDS = 600.0
+MAX_PAGE_SIZE = 1000
+MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_RULES = 1_000
+MAX_INTERVAL_SECONDS = 600.0
 
 
 class Does(StrEnum):
@@ -69,7 +69,7 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     does: Does
     times: Annotated[int, msgspec.Meta(ge=1)] | None = None
     key: str | None = None
-    seconds: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_SECONDS)] = 1.0
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_INTERVAL_SECONDS)] = 1.0
 
 
 class Platform:
@@ -94,13 +94,13 @@ class Platform:
 
     async def statement(self, request: web.Request) -> web.Response:
         after = http.number(request, "after", 0)
-        limit = min(http.number(request, "limit", LARGEST_PAGE), LARGEST_PAGE)
+        limit = min(http.number(request, "limit", MAX_PAGE_SIZE), MAX_PAGE_SIZE)
         return http.json_answer({"items": self.books.statement(after, limit)})
 
     async def add_behaviour(self, request: web.Request) -> web.Response:
         rule = http.read(await request.read(), Rule)
-        if len(self.rules) >= MOST_RULES:
-            sentence = f"there are {MOST_RULES} rules already; DELETE them first"
+        if len(self.rules) >= MAX_RULES:
+            sentence = f"there are {MAX_RULES} rules already; DELETE them first"
             raise http.refusal(HTTPStatus.BAD_REQUEST, "VALIDATION_ERROR", sentence)
         self.rules.append(rule)
         return http.json_answer({"rules": self.rules})
@@ -158,7 +158,7 @@ def _cut(request: web.Request) -> None:
 def build(file: Path) -> web.Application:
     """The application, with its books in this file."""
     platform = Platform(Books(file))
-    app = web.Application(middlewares=[http.errors_as_json], client_max_size=LARGEST_BODY_BYTES)
+    app = web.Application(middlewares=[http.errors_as_json], client_max_size=MAX_BODY_BYTES)
     app.add_routes(
         [
             web.post("/v1/orders", platform.order),

@@ -132,7 +132,7 @@ def _kill(arguments: argparse.Namespace) -> None:
 
 def _quarantine(arguments: argparse.Namespace) -> None:
     stack, part = _running(), arguments.part
-    config.quarantined(stack, part).touch()
+    config.recovery_marker(stack, part).touch()
     _restart(stack, part)
     _say(f"{part} hears the whole stream again and says nothing. Look at: make audit")
     _say(f"Then let it speak with: make release SERVICE={part}")
@@ -140,7 +140,7 @@ def _quarantine(arguments: argparse.Namespace) -> None:
 
 def _release(arguments: argparse.Namespace) -> None:
     stack, part = _running(), arguments.part
-    config.quarantined(stack, part).unlink(missing_ok=True)
+    config.recovery_marker(stack, part).unlink(missing_ok=True)
     _restart(stack, part)
     _say(f"{part} is released.")
 

@@ -7,7 +7,7 @@ from nats.aio.client import Client
 from nats.js.api import ConsumerInfo
 from nats.js.errors import NotFoundError
 
-from chassis.broker.nats_client import SturdyClient
+from chassis.broker.nats_client import NatsClient
 from infra.stack import passwords
 from infra.stack.config import Stack
 
@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 3
 @asynccontextmanager
 async def observing(stack: Stack) -> AsyncIterator[Client]:
     """A connection that is there at once or not at all."""
-    client = SturdyClient()
+    client = NatsClient()
     await client.connect(
         stack.nats_url("observer", passwords.load(stack.state_dir)["observer"]),
         # By default it would knock sixty times, two seconds apart.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from chassis.settings import PORTS
+from chassis.settings import SERVICE_PORTS
 from saga.choreography.graph import PARTICIPANTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ SIMULATORS = ("gateway", "platform")
 PARTS = ("nats", "redis", *SIMULATORS, *SERVICES)
 NATS_USERS = (*SERVICES, "admin", "observer", "sys")
 
-DEFAULT_PORTS = PORTS | {
+DEFAULT_PORTS = SERVICE_PORTS | {
     "nats": 4222,
     "nats_monitor": 8222,
     "redis": 6379,
@@ -149,7 +149,7 @@ def forget(stack: Stack) -> None:
         stack.socket.parent.rmdir()
 
 
-def quarantined(stack: Stack, service: str) -> Path:
+def recovery_marker(stack: Stack, service: str) -> Path:
     """The file whose presence keeps a service in quarantine."""
     return stack.state_dir / "db" / f"{service}.quarantine"
 

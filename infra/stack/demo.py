@@ -193,8 +193,8 @@ def main() -> int:
     try:
         return asyncio.run(_play(_running(), console))
     except (StackError, httpx.HTTPError, NatsError, OSError, TimeoutError) as problem:
-        said = str(problem) if isinstance(problem, StackError) else f"{problem!r}: make status"
-        Console(stderr=True).print(said, style="red", markup=False, soft_wrap=True)
+        emitted = str(problem) if isinstance(problem, StackError) else f"{problem!r}: make status"
+        Console(stderr=True).print(emitted, style="red", markup=False, soft_wrap=True)
         return 1
 
 

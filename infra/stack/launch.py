@@ -66,7 +66,7 @@ def _service_environment(
         "PYTHONUNBUFFERED": "1",
         database: inherited.get(database) or default,
     }
-    if config.quarantined(stack, service).exists():
+    if config.recovery_marker(stack, service).exists():
         values["QUARANTINE"] = "1"
     if service == "payment":
         values["PAYMENT_GATEWAY_URL"] = stack.gateway_url

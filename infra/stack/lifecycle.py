@@ -126,7 +126,7 @@ def _end_strays(stack: Stack, say: Say) -> None:
     strays = sorted(pids.all_alive(stack.state_dir), key=lambda name: name != pids.SUPERVISOR)
     for name in strays:
         say(f"Stopping {name}, which an earlier start left behind ...")
-        pids.end(stack.state_dir, name, patience_seconds=_PATIENCE_SECONDS)
+        pids.end(stack.state_dir, name, command_timeout_seconds=_PATIENCE_SECONDS)
 
 
 def _refuse_leftovers(found: Stack, stack: Stack | None, say: Say) -> None:

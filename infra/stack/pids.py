@@ -58,7 +58,7 @@ def all_alive(state_dir: Path) -> dict[str, int]:
     return {name: pid for name, pid in found.items() if pid is not None}
 
 
-def end(state_dir: Path, part: str, *, patience_seconds: float) -> None:
+def end(state_dir: Path, part: str, *, command_timeout_seconds: float) -> None:
     """Ask the part's process to stop; when it does not within the patience, kill it."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         pid = alive(state_dir, part)
@@ -68,7 +68,7 @@ def end(state_dir: Path, part: str, *, patience_seconds: float) -> None:
             os.kill(pid, sign)
         except ProcessLookupError:
             return
-        if wait_until(lambda: alive(state_dir, part) is None, patience_seconds):
+        if wait_until(lambda: alive(state_dir, part) is None, command_timeout_seconds):
             return
 
 

@@ -12,7 +12,7 @@ from infra.stack.config import StackError
 from ops.audit.findings import CannotRead, Report
 from ops.audit.inspection import LIMIT_SECONDS, QUIET_SECONDS, inspect
 
-_MOST_SHOWN = 100
+_MAX_SHOWN = 100
 
 
 def main() -> int:
@@ -79,10 +79,10 @@ def _print(report: Report, console: Console, quiet_seconds: float) -> None:
         )
     console.print(table)
     found = list(report.discrepancies)
-    for discrepancy in found[:_MOST_SHOWN]:
+    for discrepancy in found[:_MAX_SHOWN]:
         console.print(str(discrepancy), markup=False, highlight=False, soft_wrap=True)
-    if len(found) > _MOST_SHOWN:
-        console.print(f"... and {len(found) - _MOST_SHOWN:,} more; all of them: --json")
+    if len(found) > _MAX_SHOWN:
+        console.print(f"... and {len(found) - _MAX_SHOWN:,} more; all of them: --json")
     left_out = f", {report.under_way:,} of them not judged: under way, or not quiet for "
     orders = f"{report.orders:,} orders" + (
         f"{left_out}{quiet_seconds:g} s" if report.under_way else ""

@@ -17,7 +17,7 @@ from ops.audit.delivery import Patience
 from ops.audit.findings import CannotRead, Discrepancy, Result, result
 
 CAPTURED = "gateway: what it has taken and kept is what payments and top-ups say"
-NOBODYS = "gateway: every charge is somebody's"
+ORPHANS = "gateway: every charge is somebody's"
 
 _TIMEOUT_SECONDS = 10.0
 _PAGE_ROWS = 1000
@@ -74,15 +74,15 @@ def checks(stack: Stack, known: list[_Charge], patience: Patience) -> list[Resul
         kept[posting.key] += posting.amount if posting.kind == "CAPTURE" else -posting.amount
     judged = [each for each in known if each.kept is not None and each.key not in moved]
     names = {each.key for each in known} | moved
-    nobodys = (key for key, amount in kept.items() if amount and key not in names)
+    orphans = (key for key, amount in kept.items() if amount and key not in names)
     return [
         result(CAPTURED, len(judged), _disagreements(judged, kept)),
         result(
-            NOBODYS,
+            ORPHANS,
             len(kept),
             (
-                Discrepancy(check=NOBODYS, what=f"{kept[key]} won under {key}, which nobody knows")
-                for key in sorted(nobodys)
+                Discrepancy(check=ORPHANS, what=f"{kept[key]} won under {key}, which nobody knows")
+                for key in sorted(orphans)
             ),
         ),
     ]

@@ -52,7 +52,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
         return (self.began_at - time) / timedelta(seconds=1)
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class Emitted(msgspec.Struct, frozen=True, kw_only=True):
     """A row of an outbox. `sequence` is None until it is noted as published."""
 
     event_id: str
@@ -87,28 +87,29 @@ class Deliveries:
     def __init__(
         self, databases: Databases, choreography: Choreography, floors: Floors, patience: Patience
     ) -> None:
-        self._hearers = {
-            event.__name__: choreography.hearers(event) for event in choreography.contract.values()
+        self._consumers = {
+            event.__name__: choreography.consumers(event)
+            for event in choreography.contract.values()
         }
         self._floors = floors
         self._patience = patience
-        self.said = list(_said(databases))
+        self.emitted = list(_emitted(databases))
         self._inboxes = {
             service: set(connection.execute(text("SELECT event_id FROM inbox")).scalars())
             for service, connection in databases.by_service.items()
         }
         self._set_aside = dict(_set_aside(databases))
-        self._newest = {row.subject: row.event_id for row in self.said}
-        waiting = [row for row in self.said if self._is_under_way(row)]
+        self._newest = {row.subject: row.event_id for row in self.emitted}
+        waiting = [row for row in self.emitted if self._is_under_way(row)]
         self.under_way = {row.key for row in waiting}
         waiting_ids = {row.event_id for row in waiting}
         self._judged = [
             row
-            for row in self.said
+            for row in self.emitted
             if patience.is_quiet(row.created_at) and row.event_id not in waiting_ids
         ]
 
-    def _is_under_way(self, row: Said) -> bool:
+    def _is_under_way(self, row: Emitted) -> bool:
         """It has not arrived everywhere, and there is nothing wrong with that yet."""
         if self._patience.is_over(row.created_at):
             return False
@@ -117,11 +118,11 @@ class Deliveries:
             for service in self._deaf_to(row)
         )
 
-    def _deaf_to(self, row: Said) -> list[str]:
+    def _deaf_to(self, row: Emitted) -> list[str]:
         """The services that listen for it and do not have it in their inbox."""
         return [
             service
-            for service in self._hearers.get(row.name, [])
+            for service in self._consumers.get(row.name, [])
             if row.event_id not in self._inboxes[service]
         ]
 
@@ -164,24 +165,24 @@ class Deliveries:
                 aside = f", which set it aside as dead letter {letter}" if letter else ""
                 yield row.discrepancy(REACHED, f"is not in the inbox of {service}{aside}")
 
-    def _replaced(self, row: Said) -> bool:
+    def _replaced(self, row: Emitted) -> bool:
         """The catalogue's stream keeps a product's newest message only: others may be missed."""
         return row.stream in NEWEST_ONLY and self._newest[row.subject] != row.event_id
 
-    def _may_be_put_right(self, row: Said) -> bool:
+    def _may_be_put_right(self, row: Emitted) -> bool:
         """An older message, sent later by another instance, may have taken its place: the services
         look for that every few seconds."""
         return row.stream in NEWEST_ONLY and not self._patience.is_over(row.created_at)
 
 
-def _said(databases: Databases) -> Iterator[Said]:
+def _emitted(databases: Databases) -> Iterator[Emitted]:
     query = """
         SELECT event_id, name, key, subject, created_at, published_at, stream_sequence
         FROM outbox ORDER BY id
     """
     for service, connection in databases.by_service.items():
         for row in connection.execute(text(query)):
-            yield Said(
+            yield Emitted(
                 event_id=row.event_id,
                 service=service,
                 name=row.name,

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, Row, text
 
-from ops.audit.delivery import Deliveries, Patience, Said
+from ops.audit.delivery import Deliveries, Emitted, Patience
 from ops.audit.findings import Discrepancy, Result, result
 from ops.audit.sources import Databases, moment
 from saga.choreography.graph import Choreography
@@ -53,7 +53,7 @@ class Order:
     def __init__(self, order_id: str) -> None:
         self.order_id = order_id
         self.rows: dict[str, Row[tuple[object, ...]]] = {}
-        self.said: list[Said] = []
+        self.emitted: list[Emitted] = []
 
     def state(self, service: str) -> str:
         return str(self.rows[service].state) if service in self.rows else "missing"
@@ -64,13 +64,13 @@ class Order:
 
     @property
     def last_event(self) -> str:
-        last = max(self.said, key=lambda said: said.created_at, default=None)
+        last = max(self.emitted, key=lambda emitted: emitted.created_at, default=None)
         return last.name if last else "none"
 
     @property
     def last_moved_at(self) -> datetime:
         rows = (moment(row.updated_at) for row in self.rows.values())
-        return max([*rows, *(said.created_at for said in self.said)])
+        return max([*rows, *(emitted.created_at for emitted in self.emitted)])
 
     @property
     def is_waiting(self) -> bool:
@@ -87,7 +87,7 @@ class Order:
         ]
         if not times:
             return None
-        if any(said.name == "StockWaitlisted" for said in self.said):
+        if any(emitted.name == "StockWaitlisted" for emitted in self.emitted):
             return max(min(times), moment(self.rows["product"].updated_at))
         return min(times)
 
@@ -125,9 +125,9 @@ class Orders:
         self.all: dict[str, Order] = {}
         for service, query in _QUERIES.items():
             self._add(service, databases.by_service[service], query)
-        for said in deliveries.said:
-            if said.key in self.all:
-                self.all[said.key].said.append(said)
+        for emitted in deliveries.emitted:
+            if emitted.key in self.all:
+                self.all[emitted.key].emitted.append(emitted)
         self.judged = [
             order
             for order in self.all.values()

@@ -16,7 +16,7 @@ from ops.audit.delivery import Patience
 from ops.audit.findings import CannotRead, Discrepancy, Result, result
 from ops.audit.orders import Order, Orders
 
-OWED = "data platform: each completed order is there to be sent, and no other"
+UNSETTLED_ROUTE = "data platform: each completed order is there to be sent, and no other"
 ACCEPTED = "data platform: what was sent is in its statement, and nothing else is"
 
 _COMPLETED = ("COMPLETED", "CANCELLING", "CANCELLED")
@@ -47,7 +47,7 @@ def checks(stack: Stack, orders: Orders, known: dict[str, str], patience: Patien
     found = [
         discrepancy for order in orders.judged for discrepancy in _owed(order, known, patience)
     ]
-    results = [result(OWED, len(orders.judged), found)]
+    results = [result(UNSETTLED_ROUTE, len(orders.judged), found)]
     if stack.simulates_platform:
         lines = statement(stack.url("platform"))
         began = patience.began_at.timestamp()
@@ -62,10 +62,12 @@ def _owed(order: Order, known: dict[str, str], patience: Patience) -> Iterator[D
     too_old = patience.may_be_forgotten(order.last_moved_at, patience.inbox_seconds)
     if completed and not has_one and not too_old:
         what = f"the order is {state}, but nothing is there to be sent for it"
-        yield Discrepancy(check=OWED, order_id=order.order_id, event="OrderCompleted", what=what)
+        yield Discrepancy(
+            check=UNSETTLED_ROUTE, order_id=order.order_id, event="OrderCompleted", what=what
+        )
     if has_one and not completed:
         what = f"it is to be sent, or was, but the order is {state}"
-        yield Discrepancy(check=OWED, order_id=order.order_id, what=what)
+        yield Discrepancy(check=UNSETTLED_ROUTE, order_id=order.order_id, what=what)
 
 
 def _accepted(lines: list[_Line], known: dict[str, str], began: float) -> Iterator[Discrepancy]:

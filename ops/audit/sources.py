@@ -32,20 +32,20 @@ class Databases:
 def databases(stack: Stack, environment: Mapping[str, str]) -> Iterator[Databases]:
     """Raises CannotRead naming the service, also when something goes wrong while reading."""
     with ExitStack() as everything:
-        opened: dict[str, Connection] = {}
+        inbound: dict[str, Connection] = {}
         for service in SERVICES:
             try:
                 engine = _engine(_url(service, stack, environment))
                 everything.callback(engine.dispose)
-                opened[service] = everything.enter_context(engine.connect())
-                opened[service].execute(text("SELECT COUNT(*) FROM outbox"))  # the snapshot begins
+                inbound[service] = everything.enter_context(engine.connect())
+                inbound[service].execute(text("SELECT COUNT(*) FROM outbox"))  # the snapshot begins
             except (SQLAlchemyError, ConfigurationError, OSError) as error:
                 raise CannotRead(
                     f"The database of {service} can't be read: {_reason(error)}. "
                     f"Look at {service.upper()}_DATABASE_URL and at: make status"
                 ) from error
         try:
-            yield Databases(opened)
+            yield Databases(inbound)
         except SQLAlchemyError as error:
             raise CannotRead(
                 f"A database could not be read to its end: {_reason(error)}. Try again; if it "

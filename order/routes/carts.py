@@ -13,7 +13,7 @@ from chassis.web.schemas import Amount, Body, OptionalKey, TraceContext, View, a
 from order import store
 from order.cart import AddToCart, ChangeCartItem, PricedItem, TakeFromCart
 from order.domain import Orders, WantedLine
-from order.load_shedding import AtTheDoor
+from order.load_shedding import ShedLoad
 from order.routes.placing import (
     AcceptedView,
     OrderOptions,
@@ -123,7 +123,7 @@ class CartController(Controller):
         "/checkout",
         status_code=202,
         summary="Order what is in the cart",
-        middleware=[AtTheDoor],
+        middleware=[ShedLoad],
         responses=refusals(404, 422, body=True)
         | {200: answered(OrderView, "What became of it, where Prefer: wait=N was long enough")},
     )

@@ -11,8 +11,8 @@ from litestar.params import PathParameter
 from chassis.service import Service
 from chassis.web.operations import operators_only
 from chassis.web.schemas import View, refusals
-from order.domain import GateProduct, Orders
-from order.hot_products import Gate
+from order.domain import Orders, SetHotProduct
+from order.hot_products import HotProductAdmission
 
 ProductId = Annotated[UUID, PathParameter(name="productId")]
 
@@ -46,10 +46,10 @@ class HotController(Controller):
 
         Waits up to 2 s for what product says is available. Twice changes nothing.
         """
-        await service.ask(GateProduct(product_id=str(product_id), hot=True))
-        gate = service.part(Gate)
+        await service.ask(SetHotProduct(product_id=str(product_id), hot=True))
+        gate = service.part(HotProductAdmission)
         await gate.set_hot(str(product_id), hot=True)
-        return await _gated(gate, str(product_id))
+        return await _hot_state(gate, str(product_id))
 
     @delete(
         "/{productId:str}/hot",
@@ -57,11 +57,11 @@ class HotController(Controller):
         responses=refusals(401, 404),
     )
     async def unload(self, product_id: ProductId, service: Service[Orders]) -> None:
-        await service.ask(GateProduct(product_id=str(product_id), hot=False))
-        await service.part(Gate).set_hot(str(product_id), hot=False)
+        await service.ask(SetHotProduct(product_id=str(product_id), hot=False))
+        await service.part(HotProductAdmission).set_hot(str(product_id), hot=False)
 
 
-async def _gated(gate: Gate, product_id: str) -> HotView:
+async def _hot_state(gate: HotProductAdmission, product_id: str) -> HotView:
     state = await gate.state(product_id)
     with suppress(TimeoutError):
         async with asyncio.timeout(WAIT_SECONDS):

@@ -24,7 +24,7 @@ from chassis.web.schemas import (
 from events.contract import OrderCancelled, PaymentRefundFailed
 from order import store
 from order.domain import (
-    MOST_LINES,
+    MAX_LINES,
     STATES,
     CancelOrder,
     Order,
@@ -33,7 +33,7 @@ from order.domain import (
     OrderStatus,
     WantedLine,
 )
-from order.load_shedding import AtTheDoor
+from order.load_shedding import ShedLoad
 from order.routes.placing import (
     AcceptedView,
     OrderOptions,
@@ -68,7 +68,7 @@ class NewOrder(OrderOptions, kw_only=True):
     """`price`, where it is sent, must be the sum of all. `couponId` is an issued coupon's id."""
 
     customer_id: UUID
-    items: Annotated[list[OrderedItem], msgspec.Meta(min_length=1, max_length=MOST_LINES)]
+    items: Annotated[list[OrderedItem], msgspec.Meta(min_length=1, max_length=MAX_LINES)]
 
 
 class OrderPage(View):
@@ -90,7 +90,7 @@ class OrderController(Controller):
     @post(
         status_code=202,
         summary="Place an order",
-        middleware=[AtTheDoor],
+        middleware=[ShedLoad],
         opt=FAST_PATH,
         responses=refusals(404, 422, body=True)
         | {200: answered(OrderView, "What became of it, where Prefer: wait=N was long enough")},

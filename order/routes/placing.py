@@ -36,7 +36,7 @@ from order.domain import (
     WantedLine,
     no_order,
 )
-from order.hot_products import Gate
+from order.hot_products import HotProductAdmission
 from saga.envelope import subject_of
 
 Prefer = Annotated[
@@ -142,7 +142,7 @@ async def accept(
     Raises what the gate or the rules refuse it with.
     """
     wait_seconds = _wait_seconds(prefer)
-    done = await service.part(Gate).through(
+    done = await service.part(HotProductAdmission).through(
         service, command, key, lambda: service.ask(command, key, trace)
     )
     if wait_seconds == 0:
@@ -182,7 +182,7 @@ async def once(
     """
     subjects = [subject_of(event, order_id) for event in events]
     try:
-        async with asyncio.timeout(wait_seconds), service.broker.listening(*subjects) as look:
+        async with asyncio.timeout(wait_seconds), service.broker.notifications(*subjects) as look:
             while not over(order := await find(service, order_id)):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(look_seconds):

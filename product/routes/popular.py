@@ -11,9 +11,9 @@ from chassis.web.schemas import View, refusals
 from product.domain import Shelves
 from product.ranking import LONGEST, Ranking, Rankings, best_sold
 
-MOST_DAYS = 90
+MAX_DAYS = 90
 
-Days = Annotated[int, QueryParameter(ge=1, le=MOST_DAYS, description="how far to look back")]
+Days = Annotated[int, QueryParameter(ge=1, le=MAX_DAYS, description="how far to look back")]
 Limit = Annotated[int, QueryParameter(ge=1, le=LONGEST, description="products at the most")]
 
 

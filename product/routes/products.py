@@ -23,7 +23,7 @@ from chassis.web.schemas import (
     View,
     refusals,
 )
-from events.contract import LARGEST, ProductStatus
+from events.contract import MAX_AMOUNT, ProductStatus
 from product import store
 from product.domain import (
     BookStock,
@@ -37,8 +37,8 @@ from product.domain import (
 from saga.errors import Invalid
 
 ProductId = Annotated[UUID, PathParameter(name="productId")]
-Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
-Delta = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_AMOUNT)]
+Delta = Annotated[int, msgspec.Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
 NamePart = Annotated[
     str | None,
     QueryParameter(name="query", max_length=200, pattern=NO_NUL, description="a part of the name"),
@@ -115,7 +115,7 @@ class StockCache(ReadCache[Availability]):
         super().__init__("stock", Availability, redis_url)
 
     def committed(self, shelves: Shelves) -> None:
-        self.forget(shelves.products.kept)
+        self.forget(shelves.products.changed_keys)
 
 
 class ProductController(Controller):

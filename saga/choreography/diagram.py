@@ -39,27 +39,29 @@ def document(flow: "Choreography") -> str:
     return "\n".join(parts)
 
 
-def _said(flow: "Choreography") -> list[type[Event]]:
-    return [event for event in flow.contract.values() if flow.sayers(event)]
+def _emitted(flow: "Choreography") -> list[type[Event]]:
+    return [event for event in flow.contract.values() if flow.producers(event)]
 
 
 def _diagram(flow: "Choreography", *parts: Part) -> str:
     lines = ["```mermaid", "flowchart LR"]
-    for event in _said(flow):
-        for sayer in flow.sayers(event) if event.part in parts else ():
-            hearers = flow.hearers(event) or [f"{sayer}_watchers(((whoever watches)))"]
-            lines += [f"    {sayer} -- {event.__name__} --> {hearer}" for hearer in hearers]
+    for event in _emitted(flow):
+        for producer in flow.producers(event) if event.part in parts else ():
+            consumers = flow.consumers(event) or [f"{producer}_watchers(((whoever watches)))"]
+            lines += [
+                f"    {producer} -- {event.__name__} --> {consumer}" for consumer in consumers
+            ]
     return "\n".join([*lines, "```\n"])
 
 
 def _events_table(flow: "Choreography") -> str:
     lines = ["| event | subject | said by | heard by | then |", "|---|---|---|---|---|"]
-    for event in _said(flow):
+    for event in _emitted(flow):
         subject = subject_of(event, "<productId>" if event.stream == CATALOG else "<orderId>")
         then = ", ".join(following.__name__ for following in flow.following(event)) or "-"
-        hearers = ", ".join(flow.hearers(event)) or "whoever watches"
-        sayers = ", ".join(flow.sayers(event))
-        lines.append(f"| {event.__name__} | `{subject}` | {sayers} | {hearers} | {then} |")
+        consumers = ", ".join(flow.consumers(event)) or "whoever watches"
+        producers = ", ".join(flow.producers(event))
+        lines.append(f"| {event.__name__} | `{subject}` | {producers} | {consumers} | {then} |")
     return "\n".join(lines) + "\n"
 
 
@@ -73,10 +75,10 @@ def _reactions_table(registry: Reactions) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(heard: str, reaction: Reaction) -> str:
-    says = ", ".join(
-        sorted(event.__name__ for event in reaction.says)
-        + sorted(f"{event.__name__} (of others)" for event in reaction.says_of_others)
+def _row(handled: str, reaction: Reaction) -> str:
+    emits = ", ".join(
+        sorted(event.__name__ for event in reaction.emits)
+        + sorted(f"{event.__name__} (of others)" for event in reaction.emits_of_others)
     )
     undo = "**undo** " if reaction.compensates else ""
-    return f"| {heard} | {undo}`{reaction.name}`: {reaction.purpose} | {says or '-'} |"
+    return f"| {handled} | {undo}`{reaction.name}`: {reaction.purpose} | {emits or '-'} |"

@@ -31,15 +31,17 @@ class Choreography:
         self.registries = {registry.service: registry for registry in registries}
         self.contract = contract
 
-    def sayers(self, event: type[Event]) -> list[str]:
-        return [name for name, registry in self.registries.items() if event in registry.says]
+    def producers(self, event: type[Event]) -> list[str]:
+        return [name for name, registry in self.registries.items() if event in registry.emits]
 
-    def hearers(self, event: type[Event]) -> list[str]:
-        return [name for name, registry in self.registries.items() if event in registry.hears]
+    def consumers(self, event: type[Event]) -> list[str]:
+        return [name for name, registry in self.registries.items() if event in registry.handles]
 
     def reserved(self) -> list[type[Event]]:
         """Events that the contract names and that no service says or hears yet."""
-        return [e for e in self.contract.values() if not self.sayers(e) and not self.hearers(e)]
+        return [
+            e for e in self.contract.values() if not self.producers(e) and not self.consumers(e)
+        ]
 
     def flaws(self) -> list[str]:
         """Everything that is wrong with the flow, a sentence each; empty when it is sound."""
@@ -47,24 +49,24 @@ class Choreography:
 
     def _one_owner(self) -> Iterable[str]:
         for event in self.contract.values():
-            owners = self.sayers(event)
+            owners = self.producers(event)
             if len(owners) > 1:
                 yield f"{event.__name__} has two owners: {', '.join(owners)}"
 
     def _said_and_heard(self) -> Iterable[str]:
         for event in self.contract.values():
-            said, heard = self.sayers(event), self.hearers(event)
-            if said and not heard and not event.final:
-                yield f"{event.__name__} is said by {said[0]}, but heard by nobody"
-            if heard and not said:
-                yield f"{event.__name__} is awaited by {', '.join(heard)}, but said by nobody"
+            emitted, handled = self.producers(event), self.consumers(event)
+            if emitted and not handled and not event.final:
+                yield f"{event.__name__} is said by {emitted[0]}, but heard by nobody"
+            if handled and not emitted:
+                yield f"{event.__name__} is awaited by {', '.join(handled)}, but said by nobody"
 
     def _undone(self) -> Iterable[str]:
         """After a failure, each service that had done its part must hear of it and compensate."""
         for failure in filter(lambda event: event.failure, self.contract.values()):
-            for sayer in self.sayers(failure):
+            for producer in self.producers(failure):
                 undoing = self._compensators(failure)
-                for service in sorted(self._done_before(failure) - {sayer} - undoing):
+                for service in sorted(self._done_before(failure) - {producer} - undoing):
                     yield f"{service} did its part before {failure.__name__}, but undoes nothing"
 
     def _done_before(self, failure: type[Event]) -> set[str]:
@@ -76,28 +78,28 @@ class Choreography:
                 if cause not in seen and not cause.failure:
                     seen.add(cause)
                     waiting.append(cause)
-                    done.update(self.sayers(cause))
+                    done.update(self.producers(cause))
         return done
 
     def _causes(self, event: type[Event]) -> Iterable[type[Event]]:
         for registry in self.registries.values():
-            for heard, reaction in registry.reactions.items():
-                if event in reaction.says:
-                    yield heard
+            for handled, reaction in registry.reactions.items():
+                if event in reaction.emits:
+                    yield handled
 
     def _compensators(self, failure: type[Event]) -> set[str]:
         """The services that compensate on the failure or on something that follows from it."""
         found: set[str] = set()
         waiting, seen = [failure], {failure}
         while waiting:
-            heard = waiting.pop()
+            handled = waiting.pop()
             for service, registry in self.registries.items():
-                reaction = registry.reactions.get(heard)
+                reaction = registry.reactions.get(handled)
                 if reaction is None:
                     continue
                 if reaction.compensates:
                     found.add(service)
-                new = reaction.says - seen
+                new = reaction.emits - seen
                 seen |= new
                 waiting.extend(new)
         return found
@@ -120,13 +122,13 @@ class Choreography:
 
     def following(self, event: type[Event]) -> list[type[Event]]:
         """The events that services may say when they hear this one, in the contract's order."""
-        said = {
+        emitted = {
             following
             for registry in self.registries.values()
             if (reaction := registry.reactions.get(event)) is not None
-            for following in reaction.says
+            for following in reaction.emits
         }
-        return [event for event in self.contract.values() if event in said]
+        return [event for event in self.contract.values() if event in emitted]
 
 
 def load(participants: Iterable[str] = PARTICIPANTS) -> Choreography:

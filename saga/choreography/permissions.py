@@ -62,12 +62,12 @@ def users_conf(registries: Iterable[Reactions]) -> str:
 def publishes(registry: Reactions) -> list[str]:
     """The subjects that a service may publish to."""
     service = registry.service
-    subjects = [subject_of(event) for event in _ordered(registry.says)]
-    for stream in sorted({event.stream for event in registry.says | registry.hears}):
+    subjects = [subject_of(event) for event in _ordered(registry.emits)]
+    for stream in sorted({event.stream for event in registry.emits | registry.handles}):
         subjects += [f"$JS.API.STREAM.CREATE.{stream}", f"$JS.API.STREAM.INFO.{stream}"]
         subjects += [f"$JS.API.DIRECT.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}.>"]
         subjects += [f"$JS.API.STREAM.MSG.GET.{stream}"]
-    for stream in sorted({event.stream for event in registry.hears}):
+    for stream in sorted({event.stream for event in registry.handles}):
         subjects += [
             f"$JS.API.CONSUMER.CREATE.{stream}.{service}",
             f"$JS.API.CONSUMER.CREATE.{stream}.{service}.>",
@@ -81,7 +81,7 @@ def publishes(registry: Reactions) -> list[str]:
 
 def subscribes(registry: Reactions) -> list[str]:
     """Its replies, and as it goes by what it says, hears or follows (an order, up to its end)."""
-    passing = [subject_of(event) for event in _ordered(registry.says | registry.hears)]
+    passing = [subject_of(event) for event in _ordered(registry.emits | registry.handles)]
     followed = [f"{SUBJECT_PREFIX[stream]}.*.*" for stream in sorted(registry.follows)]
     return [f"{inbox_prefix(registry.service)}.>", *passing, *followed]
 

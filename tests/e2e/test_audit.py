@@ -24,7 +24,7 @@ from ops.audit import (
     waiting,
     wallets,
 )
-from tests.e2e.audit_corruptions import LIES, Lie
+from tests.e2e.audit_corruptions import CORRUPTIONS, Corruption
 from tests.e2e.audit_fixtures import (
     Names,
     database_file,
@@ -72,12 +72,14 @@ def run_audit(
 # ---------------------------------------------------------------- each check finds what it is for
 
 
-@pytest.mark.parametrize("lie", LIES, ids=str)
-def test_a_discrepancy_is_named_with_its_order_and_event(books: Books, lie: Lie) -> None:
-    order_id = books.names[lie.order] if lie.order else None
-    with books.falsified(lie.service, lie.sql):
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=str)
+def test_a_discrepancy_is_named_with_its_order_and_event(
+    books: Books, corruption: Corruption
+) -> None:
+    order_id = books.names[corruption.order] if corruption.order else None
+    with books.falsified(corruption.service, corruption.sql):
         found = settled(books.environment)
-    wanted = (lie.check, order_id, lie.event)
+    wanted = (corruption.check, order_id, corruption.event)
     assert wanted in [(each.check, each.order_id, each.event) for each in found]
 
 
@@ -99,7 +101,7 @@ def test_every_check_has_a_lie_that_it_finds() -> None:
         for name, text in vars(module).items()
         if name.isupper() and not name.startswith("_") and isinstance(text, str)
     }
-    assert checks == {lie.check for lie in LIES}
+    assert checks == {corruption.check for corruption in CORRUPTIONS}
     assert len(checks) == 30
 
 

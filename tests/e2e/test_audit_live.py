@@ -16,7 +16,7 @@ from tests.kit.postgres import create_database, program, running_postgres
 BUSY_LOOKS = 2
 """So often the audit must have met orders that were under way."""
 
-MOST_CROWDS = 10
+MAX_OVERLOADS = 10
 """On a slow machine a crowd may have passed before the audit has read the first database."""
 
 
@@ -38,7 +38,7 @@ async def test_beside_live_load_it_raises_no_false_alarm(shaken_shop: Shop) -> N
     charged = await shop.call("payment", "POST", path, {"amount": 3_000_000})
     assert charged.status == 200
     busy = 0
-    for _ in range(MOST_CROWDS):
+    for _ in range(MAX_OVERLOADS):
         load = await placing(shop)
 
         async def comes_or_has_gone(load: asyncio.subprocess.Process = load) -> bool:

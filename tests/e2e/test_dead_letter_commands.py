@@ -41,9 +41,9 @@ async def test_dead_letters_are_listed_and_sent_again(shop: Shop) -> None:
     letter = await letter_of(shop, subject)
     assert letter["redrivenAt"] is None
 
-    said = await asyncio.to_thread(shop.command, "redrive", "coupon", str(letter["id"]))
+    emitted = await asyncio.to_thread(shop.command, "redrive", "coupon", str(letter["id"]))
 
-    assert said == f"coupon works on dead letter {letter['id']} once more.\n"
+    assert emitted == f"coupon works on dead letter {letter['id']} once more.\n"
     await redriven(shop, subject)
 
 

@@ -11,10 +11,10 @@ class Delivered:
     stream = "SAGA"
     sequence = 7
 
-    def __init__(self, sealed: envelope.Sealed, body: bytes | None = None) -> None:
-        self.subject = sealed.subject
-        self.body = sealed.body if body is None else body
-        self.headers: Mapping[str, str] = envelope.headers(sealed, "test")
+    def __init__(self, outbound: envelope.OutboundEvent, body: bytes | None = None) -> None:
+        self.subject = outbound.subject
+        self.body = outbound.body if body is None else body
+        self.headers: Mapping[str, str] = envelope.headers(outbound, "test")
         self.acknowledged = 0
         self.heartbeats = 0
 

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, func, select
 
 from chassis.processing.batch import Batch, Participant
 from chassis.processing.messages import (
-    Call,
+    CommandMessage,
     Declined,
     Done,
-    Heard,
+    EventMessage,
     IdempotencyKey,
     Message,
     Outcome,
@@ -68,12 +68,12 @@ def sold(customer: str, amount: int = 1000) -> StockDecremented:
     )
 
 
-def heard(event: StockDecremented) -> Heard:
-    return Heard(Delivered(envelope.seal(event, NOW)))
+def received(event: StockDecremented) -> EventMessage:
+    return EventMessage(Delivered(envelope.encode(event, NOW)))
 
 
-def call(command: object, key: IdempotencyKey | None = None) -> Call:
-    return Call(command, asyncio.get_running_loop().create_future(), key)
+def call(command: object, key: IdempotencyKey | None = None) -> CommandMessage:
+    return CommandMessage(command, asyncio.get_running_loop().create_future(), key)
 
 
 def rich(database: Database, balance: int = 10_000) -> str:
@@ -92,9 +92,9 @@ def balance(database: Database, customer: str) -> int:
 
 async def test_effect_ledger_inbox_and_outbox_are_written_together(database: Database) -> None:
     customer = rich(database)
-    [done] = run(database, heard(sold(customer)))
+    [done] = run(database, received(sold(customer)))
     assert isinstance(done, Done)
-    assert [sealed.name for sealed in done.said] == ["PaymentCompleted"]
+    assert [outbound.name for outbound in done.emitted] == ["PaymentCompleted"]
     assert balance(database, customer) == 9_000
     assert count(database, "inbox", "outbox", "payments", "wallet_ledger") == [1, 1, 1, 2]
 
@@ -114,7 +114,7 @@ async def test_nothing_is_kept_when_saving_fails(database: Database) -> None:
     )
     customer = rich(database)
     with pytest.raises(RuntimeError, match="power"):
-        run(database, heard(sold(customer)), of=failing)
+        run(database, received(sold(customer)), of=failing)
     assert balance(database, customer) == 10_000
     assert count(database, "inbox", "outbox", "payments") == [0, 0, 0]
 
@@ -122,8 +122,8 @@ async def test_nothing_is_kept_when_saving_fails(database: Database) -> None:
 async def test_the_same_event_acts_once_in_one_batch_and_in_two(database: Database) -> None:
     customer = rich(database)
     event = sold(customer)
-    first, second = run(database, heard(event), heard(event))
-    [third] = run(database, heard(event))
+    first, second = run(database, received(event), received(event))
+    [third] = run(database, received(event))
     assert [isinstance(each, Done) and each.replayed for each in (first, second, third)] == [
         False,
         True,
@@ -137,7 +137,11 @@ async def test_a_message_that_raises_leaves_no_trace_and_hurts_nobody(database: 
     customer = rich(database)
     before, after = sold(customer), sold(customer)
     outcomes = run(
-        database, heard(before), heard(sold(UNLUCKY)), heard(after), of=participant_that_trips()
+        database,
+        received(before),
+        received(sold(UNLUCKY)),
+        received(after),
+        of=participant_that_trips(),
     )
     assert [type(each) for each in outcomes] == [Done, Raised, Done]
     assert balance(database, customer) == 8_000
@@ -159,8 +163,8 @@ async def test_a_refused_command_leaves_no_trace_and_hurts_nobody(database: Data
 
 async def test_later_messages_of_a_batch_see_what_earlier_ones_did(database: Database) -> None:
     customer = rich(database, balance=1_500)
-    outcomes = run(database, heard(sold(customer)), heard(sold(customer)))
-    names = [each.said[0].name for each in outcomes if isinstance(each, Done)]
+    outcomes = run(database, received(sold(customer)), received(sold(customer)))
+    names = [each.emitted[0].name for each in outcomes if isinstance(each, Done)]
     assert names == [PaymentCompleted.__name__, PaymentFailed.__name__]
     assert balance(database, customer) == 500
 
@@ -195,9 +199,9 @@ async def test_an_idempotency_key_belongs_to_one_request(database: Database) -> 
 
 
 async def test_an_unreadable_message_is_stored_once_with_its_reason(database: Database) -> None:
-    broken = Delivered(envelope.seal(sold(UNLUCKY), NOW), body=b"not json")
-    outcomes = run(database, Heard(broken), Heard(broken))
-    run(database, Heard(broken))
+    broken = Delivered(envelope.encode(sold(UNLUCKY), NOW), body=b"not json")
+    outcomes = run(database, EventMessage(broken), EventMessage(broken))
+    run(database, EventMessage(broken))
     assert all(isinstance(each, Done) for each in outcomes)
     assert count(database, "dead_letters", "inbox", "payments") == [1, 0, 0]
     letter = database.write(lambda db: db.execute(select(tables.dead_letters)).mappings().one())

@@ -14,8 +14,8 @@ from nats.aio.msg import Msg
 from nats.errors import BadSubjectError
 
 from chassis.broker.jetstream import ACK_WAIT_SECONDS, JetStream
-from chassis.broker.nats_client import SturdyClient
-from chassis.ports import Delivery, Outgoing
+from chassis.broker.nats_client import NatsClient
+from chassis.ports import DeliveredMessage, OutgoingMessage
 from events.contract import OrderCompleted, StockDecremented
 from payment.reactions import reactions
 from saga import envelope
@@ -28,10 +28,10 @@ class Inbox:
 
     def __init__(self, room: int = 1000) -> None:
         self.room = room
-        self.held: list[Delivery] = []
+        self.held: list[DeliveredMessage] = []
         self.all: list[str] = []
 
-    async def receive(self, delivery: Delivery) -> None:
+    async def receive(self, delivery: DeliveredMessage) -> None:
         self.held.append(delivery)
         self.all.append(delivery.subject)
 
@@ -56,7 +56,7 @@ async def bus(url: str, inbox: Inbox) -> AsyncIterator[JetStream]:
         await broker.stop()
 
 
-def message(order_id: str | None = None) -> Outgoing:
+def message(order_id: str | None = None) -> OutgoingMessage:
     event = StockDecremented(
         order_id=order_id or str(uuid4()),
         customer_id=str(uuid4()),
@@ -65,8 +65,8 @@ def message(order_id: str | None = None) -> Outgoing:
         discount_amount=0,
         payable_amount=1,
     )
-    sealed = envelope.seal(event, datetime.now(UTC))
-    return Outgoing(sealed.subject, sealed.body, envelope.headers(sealed, "product"))
+    outbound = envelope.encode(event, datetime.now(UTC))
+    return OutgoingMessage(outbound.subject, outbound.body, envelope.headers(outbound, "product"))
 
 
 async def received(inbox: Inbox, count: int) -> None:
@@ -96,17 +96,17 @@ async def test_the_running_choreography_can_be_read_from_the_broker(
         "payment: hears OrderCancelRequested, OrderTimedOut, StockDecremented"
     )
     metadata = durable.metadata or {}
-    heard = ["OrderCancelRequested", "OrderTimedOut", "StockDecremented"]
-    said = ["PaymentCompleted", "PaymentFailed", "PaymentRefundFailed", "PaymentRefunded"]
-    assert json.loads(metadata["hears"]) == heard
-    assert json.loads(metadata["says"]) == said
+    received = ["OrderCancelRequested", "OrderTimedOut", "StockDecremented"]
+    emitted = ["PaymentCompleted", "PaymentFailed", "PaymentRefundFailed", "PaymentRefunded"]
+    assert json.loads(metadata["hears"]) == received
+    assert json.loads(metadata["says"]) == emitted
 
 
 async def test_only_what_the_service_hears_is_delivered(nats_server: NatsServer) -> None:
     inbox = Inbox()
     order_id = str(uuid4())
     async with bus(nats_server.url, inbox) as broker:
-        foreign = Outgoing(f"saga.{order_id}.{OrderCompleted.__name__}", b"{}", {})
+        foreign = OutgoingMessage(f"saga.{order_id}.{OrderCompleted.__name__}", b"{}", {})
         assert await broker.publish([foreign, message(order_id)]) == [1, 2]
         await received(inbox, 1)
         [delivery] = inbox.held
@@ -124,7 +124,7 @@ async def test_no_more_is_fetched_than_there_is_room_for(nats_server: NatsServer
         assert (info.num_ack_pending, info.num_pending) == (10, 25)
         for total in (20, 30, 35):
             await inbox.acknowledge()
-            broker.room_again()
+            broker.resume()
             await received(inbox, total)
     assert len(set(inbox.all)) == 35
 
@@ -197,7 +197,7 @@ async def test_the_history_of_an_order_is_read_in_order_without_a_consumer(
     order_id = str(uuid4())
     async with bus(nats_server.url, Inbox()) as broker, nats_server.jetstream() as js:
         assert await broker.history(f"saga.{order_id}.*") == []
-        other = Outgoing(f"saga.{order_id}.OrderCompleted", b"{}", {"ce-id": "2"})
+        other = OutgoingMessage(f"saga.{order_id}.OrderCompleted", b"{}", {"ce-id": "2"})
         await broker.publish([message(), message(order_id), message(), other])
         found = await broker.history(f"saga.{order_id}.*")
         consumers = await js.consumers_info("SAGA")
@@ -211,13 +211,13 @@ async def test_a_passing_message_is_noticed(nats_server: NatsServer) -> None:
     order_id = str(uuid4())
     async with (
         bus(nats_server.url, Inbox()) as broker,
-        broker.listening(f"saga.{order_id}.OrderCompleted") as look,
+        broker.notifications(f"saga.{order_id}.OrderCompleted") as look,
     ):
         await asyncio.wait_for(look.wait(), 5)  # it listens now
         look.clear()
         await broker.publish([message(), message(order_id)])
         assert not look.is_set()
-        await broker.publish([Outgoing(f"saga.{order_id}.OrderCompleted", b"{}", {})])
+        await broker.publish([OutgoingMessage(f"saga.{order_id}.OrderCompleted", b"{}", {})])
         await asyncio.wait_for(look.wait(), 5)
 
 
@@ -227,7 +227,7 @@ async def test_a_listener_who_gave_up_on_a_hanging_broker_hurts_nobody(
     inbox = Inbox()
     async with bus(nats_server.url, inbox) as broker:
         with nats_server.hanging():
-            async with broker.listening("saga.*.OrderCompleted") as look:
+            async with broker.notifications("saga.*.OrderCompleted") as look:
                 await asyncio.wait_for(look.wait(), 5)  # the listening was given up
         began = asyncio.get_running_loop().time()
         assert await broker.publish([message()]) == [1]
@@ -250,13 +250,13 @@ async def test_headers_arrive_as_the_client_would_send_them(
     name: str, value: str, nats_server: NatsServer
 ) -> None:
     """Those of our own making go a shorter way; whatever else there may be goes the client's."""
-    heard: list[dict[str, str] | None] = []
-    sturdy, plain = SturdyClient(), Client()
+    received: list[dict[str, str] | None] = []
+    sturdy, plain = NatsClient(), Client()
     for client in (sturdy, plain):
         await client.connect(nats_server.url)
 
     async def hear(message: Msg) -> None:
-        heard.append(message.headers)
+        received.append(message.headers)
 
     await plain.subscribe("headers", cb=hear)
     await plain.jetstream().account_info()  # its own flush may overtake the subscription
@@ -265,25 +265,25 @@ async def test_headers_arrive_as_the_client_would_send_them(
         await client.flush()
 
     async def both() -> bool:
-        return len(heard) == 2
+        return len(received) == 2
 
     await until(both, "both were heard")
-    assert heard[0] == heard[1]
-    assert "ce-id" not in (heard[0] or {})
+    assert received[0] == received[1]
+    assert "ce-id" not in (received[0] or {})
     for client in (sturdy, plain):
         await client.close()
 
 
 async def test_a_flush_comes_behind_what_was_said_before(nats_server: NatsServer) -> None:
-    async with overheard(nats_server) as (url, said):
-        client = SturdyClient()
+    async with overheard(nats_server) as (url, emitted):
+        client = NatsClient()
         await client.connect(url)
-        said.clear()
+        emitted.clear()
         await client.subscribe("subject")
         await client.flush()
         await client.publish("subject", b"body")
         await client.flush()
-        words = [line.split()[0] for line in said.split(b"\r\n") if line]
+        words = [line.split()[0] for line in emitted.split(b"\r\n") if line]
         await client.close()
     assert words == [b"SUB", b"PING", b"PUB", b"body", b"PING"]
 
@@ -291,69 +291,69 @@ async def test_a_flush_comes_behind_what_was_said_before(nats_server: NatsServer
 async def test_an_acknowledgement_goes_with_what_is_said_next_or_soon(
     nats_server: NatsServer,
 ) -> None:
-    async with overheard(nats_server) as (url, said):
-        client = SturdyClient()
+    async with overheard(nats_server) as (url, emitted):
+        client = NatsClient()
         await client.connect(url)
-        said.clear()
+        emitted.clear()
         client.publish_along("first", b"1")
         client.publish_along("second", b"22")
         await client.publish("third", b"333")
         await client.flush()
-        assert said == (
+        assert emitted == (
             b"PUB first  1\r\n1\r\nPUB second  2\r\n22\r\nPUB third  3\r\n333\r\nPING\r\n"
         )
 
-        said.clear()
+        emitted.clear()
         client.publish_along("fourth", b"4")
 
         async def by_itself() -> bool:
-            return said == b"PUB fourth  1\r\n4\r\n"
+            return emitted == b"PUB fourth  1\r\n4\r\n"
 
         await until(by_itself, "the acknowledgement is sent by itself")
         await client.close()
         client.publish_along("fifth", b"5")  # nobody is there to take it: no error
-    assert b"fifth" not in said
+    assert b"fifth" not in emitted
 
 
 @pytest.mark.parametrize("subject", ["", "two words", "a\r\nPUB b 0", "tab\tbed"])
 async def test_a_subject_that_is_none_is_refused_and_says_nothing(
     nats_server: NatsServer, subject: str
 ) -> None:
-    async with overheard(nats_server) as (url, said):
-        client = SturdyClient()
+    async with overheard(nats_server) as (url, emitted):
+        client = NatsClient()
         await client.connect(url)
-        said.clear()
+        emitted.clear()
         with pytest.raises(BadSubjectError):
             await client.publish(subject, b"body")
         client.publish_along(subject, b"body")
         await client.flush()
         await client.close()
-    assert said == b"PING\r\n"
+    assert emitted == b"PING\r\n"
 
 
 @asynccontextmanager
 async def overheard(server: NatsServer) -> AsyncIterator[tuple[str, bytearray]]:
     """A way to the server for one client, and all that the client says on it."""
-    said = bytearray()
+    emitted = bytearray()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         broker = urlsplit(server.url)
         its_reader, its_writer = await asyncio.open_connection(broker.hostname, broker.port)
         await asyncio.gather(
-            pass_on(reader, its_writer, said), pass_on(its_reader, writer, bytearray())
+            pass_on(reader, its_writer, emitted), pass_on(its_reader, writer, bytearray())
         )
 
-    listening = await asyncio.start_server(serve, "127.0.0.1")
+    notifications = await asyncio.start_server(serve, "127.0.0.1")
     try:
-        yield f"nats://127.0.0.1:{listening.sockets[0].getsockname()[1]}", said
+        yield f"nats://127.0.0.1:{notifications.sockets[0].getsockname()[1]}", emitted
     finally:
-        listening.close()
+        notifications.close()
 
 
 async def pass_on(
-    source: asyncio.StreamReader, sink: asyncio.StreamWriter, heard: bytearray
+    source: asyncio.StreamReader, sink: asyncio.StreamWriter, received: bytearray
 ) -> None:
     while data := await source.read(65_536):
-        heard += data
+        received += data
         sink.write(data)
     sink.close()

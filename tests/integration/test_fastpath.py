@@ -20,7 +20,7 @@ from chassis.web.schemas import Body, OptionalKey, View
 from order.app import create_app
 from saga.errors import NotFound, RetryLater
 
-MOST_BODY_BYTES = 10_000
+MAX_BODY_BYTES = 10_000
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -84,7 +84,7 @@ class Shop:
             exception_handlers={Exception: to_response},
             before_request=before,
             request_class=StrictRequest,
-            request_max_body_size=MOST_BODY_BYTES,
+            request_max_body_size=MAX_BODY_BYTES,
             state=State({"service": "Ann"}),
             logging_config=None,
             openapi_config=None,
@@ -176,7 +176,7 @@ UNUSUAL: dict[str, tuple[list[bytes], Headers]] = {
     "units in quotes": ([b'{"itemName": "cake", "units": "2"}'], JSON),
     "not UTF-8": ([b'{"itemName": "\xff"}'], JSON),
     "nested without end": ([b"[" * 9_000], JSON),
-    "too large": ([b'{"itemName": "' + b"x" * MOST_BODY_BYTES + b'"}'], JSON),
+    "too large": ([b'{"itemName": "' + b"x" * MAX_BODY_BYTES + b'"}'], JSON),
 }
 
 

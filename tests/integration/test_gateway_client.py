@@ -11,7 +11,14 @@ from aiohttp import web
 
 from infra.simulators import gateway as simulator
 from payment import gateway
-from payment.external_calls import Action, Errand, GatewayDecided, Outcome, Purpose, TopUpDecided
+from payment.external_calls import (
+    Action,
+    GatewayCall,
+    GatewayDecided,
+    GatewayOutcome,
+    Purpose,
+    TopUpDecided,
+)
 from saga.errors import Outage
 from tests.kit.client import free_port, until
 
@@ -46,7 +53,7 @@ async def client(url: str) -> AsyncIterator[gateway.HttpGateway]:
     await client.close()
 
 
-def errand(action: Action = Action.CHARGE, key: str = "k", **more: Any) -> Errand:
+def call(action: Action = Action.CHARGE, key: str = "k", **more: Any) -> GatewayCall:
     fields: dict[str, Any] = {
         "action": action,
         "purpose": Purpose.ORDER,
@@ -57,10 +64,10 @@ def errand(action: Action = Action.CHARGE, key: str = "k", **more: Any) -> Erran
         "attempt": 1 if action is Action.REFUND else 0,
         "began_at": NOW,
     }
-    return Errand(**fields | more)
+    return GatewayCall(**fields | more)
 
 
-async def outcome(client: gateway.HttpGateway, wanted: Errand) -> Outcome:
+async def outcome(client: gateway.HttpGateway, wanted: GatewayCall) -> GatewayOutcome:
     return (await client(wanted)).outcome
 
 
@@ -83,23 +90,23 @@ async def posted(url: str) -> list[tuple[str, str, int]]:
 
 
 async def test_an_answer_comes_back_as_a_command(client: gateway.HttpGateway) -> None:
-    captured = GatewayDecided(order_id=ORDER, outcome=Outcome.CAPTURED, attempt=0)
-    assert await client(errand()) == captured
-    top_up = errand(key="t", purpose=Purpose.TOP_UP, subject="t")
-    assert await client(top_up) == TopUpDecided(top_up_id="t", outcome=Outcome.CAPTURED)
+    captured = GatewayDecided(order_id=ORDER, outcome=GatewayOutcome.CAPTURED, attempt=0)
+    assert await client(call()) == captured
+    top_up = call(key="t", purpose=Purpose.TOP_UP, subject="t")
+    assert await client(top_up) == TopUpDecided(top_up_id="t", outcome=GatewayOutcome.CAPTURED)
 
 
 async def test_a_charge_is_made_once_however_often_it_is_asked_for(
     client: gateway.HttpGateway, url: str
 ) -> None:
     for _ in range(3):
-        assert await outcome(client, errand()) is Outcome.CAPTURED
+        assert await outcome(client, call()) is GatewayOutcome.CAPTURED
     assert await posted(url) == [("k", "CAPTURE", 70)]
 
 
 async def test_a_declined_charge(client: gateway.HttpGateway, url: str) -> None:
     await behave(url, "charge", "DECLINE")
-    assert await outcome(client, errand()) is Outcome.DECLINED
+    assert await outcome(client, call()) is GatewayOutcome.DECLINED
 
 
 @pytest.mark.parametrize("does", ["ERROR", "HANG", "CAPTURE_THEN_ERROR", "CAPTURE_THEN_HANG"])
@@ -107,7 +114,7 @@ async def test_an_unknown_outcome_is_asked_for_again(
     client: gateway.HttpGateway, url: str, does: str
 ) -> None:
     await behave(url, "charge", does, times=1, seconds=0.3)
-    assert await outcome(client, errand()) is Outcome.CAPTURED
+    assert await outcome(client, call()) is GatewayOutcome.CAPTURED
     assert await posted(url) == [("k", "CAPTURE", 70)]
 
 
@@ -117,49 +124,49 @@ async def test_what_stays_unknown_is_no_decision(
 ) -> None:
     await behave(url, "charge", does, seconds=60)
     with pytest.raises(Outage):
-        await client(errand())
+        await client(call())
 
 
 async def test_a_gateway_that_is_away_is_no_decision() -> None:
     client = gateway.HttpGateway(f"http://127.0.0.1:{free_port()}", lambda: NOW)
     with pytest.raises(Outage):
-        await client(errand())
+        await client(call())
     await client.close()
 
 
 async def test_a_void_fences_the_key(client: gateway.HttpGateway, url: str) -> None:
-    assert await outcome(client, errand(Action.VOID)) is Outcome.VOIDED
-    assert await outcome(client, errand()) is Outcome.VOIDED
+    assert await outcome(client, call(Action.VOID)) is GatewayOutcome.VOIDED
+    assert await outcome(client, call()) is GatewayOutcome.VOIDED
     assert await posted(url) == []
 
 
 async def test_a_void_comes_too_late_for_a_captured_charge(client: gateway.HttpGateway) -> None:
-    await client(errand())
-    assert await outcome(client, errand(Action.VOID)) is Outcome.CAPTURED
+    await client(call())
+    assert await outcome(client, call(Action.VOID)) is GatewayOutcome.CAPTURED
 
 
 async def test_a_key_that_the_gateway_has_forgotten_is_never_charged_again(
     client: gateway.HttpGateway, url: str
 ) -> None:
     """It says that it knows of nothing, which is no proof: only a void ends the charge."""
-    old = errand(began_at=LONG_AGO)
-    assert await outcome(client, old) is Outcome.VOIDED
-    assert await outcome(client, errand()) is Outcome.VOIDED
+    old = call(began_at=LONG_AGO)
+    assert await outcome(client, old) is GatewayOutcome.VOIDED
+    assert await outcome(client, call()) is GatewayOutcome.VOIDED
     assert await posted(url) == []
 
 
 async def test_an_old_charge_is_asked_for(client: gateway.HttpGateway, url: str) -> None:
-    await client(errand())
-    assert await outcome(client, errand(began_at=LONG_AGO)) is Outcome.CAPTURED
+    await client(call())
+    assert await outcome(client, call(began_at=LONG_AGO)) is GatewayOutcome.CAPTURED
     assert await posted(url) == [("k", "CAPTURE", 70)]
 
 
 async def test_an_answer_about_another_key_is_none(client: gateway.HttpGateway, url: str) -> None:
     """A gateway that answers twice leaves its second answer to the next question."""
     await behave(url, "charge", "ANSWER_TWICE", times=1)
-    await client(errand(key="first"))
+    await client(call(key="first"))
     await behave(url, "charge", "DECLINE", times=1)
-    assert await outcome(client, errand(key="second")) is Outcome.DECLINED
+    assert await outcome(client, call(key="second")) is GatewayOutcome.DECLINED
     assert await posted(url) == [("first", "CAPTURE", 70)]
 
 
@@ -176,28 +183,28 @@ async def test_what_is_said_of_another_key_decides_nothing() -> None:
     await web.TCPSite(runner, "127.0.0.1", port).start()
     client = gateway.HttpGateway(f"http://127.0.0.1:{port}", lambda: NOW)
     with pytest.raises(Outage):
-        await client(errand())
+        await client(call())
     await client.close()
     await runner.cleanup()
 
 
 @pytest.mark.parametrize("does", ["APPROVE", "ERROR", "REFUND_THEN_ERROR", "REFUND_THEN_HANG"])
 async def test_a_refund_is_made_once(client: gateway.HttpGateway, url: str, does: str) -> None:
-    await client(errand())
+    await client(call())
     await behave(url, "refund", does, times=1, seconds=0.3)
-    assert await outcome(client, errand(Action.REFUND)) is Outcome.REFUNDED
-    assert await outcome(client, errand(Action.REFUND)) is Outcome.REFUNDED
+    assert await outcome(client, call(Action.REFUND)) is GatewayOutcome.REFUNDED
+    assert await outcome(client, call(Action.REFUND)) is GatewayOutcome.REFUNDED
     assert await posted(url) == [("k", "CAPTURE", 70), ("k", "REFUND", 70)]
 
 
 async def test_a_refused_refund_may_succeed_at_the_next_attempt(
     client: gateway.HttpGateway, url: str
 ) -> None:
-    await client(errand())
+    await client(call())
     await behave(url, "refund", "REFUSE", times=1)
-    assert await outcome(client, errand(Action.REFUND)) is Outcome.REFUND_REFUSED
-    assert await outcome(client, errand(Action.REFUND)) is Outcome.REFUND_REFUSED
-    assert await outcome(client, errand(Action.REFUND, attempt=2)) is Outcome.REFUNDED
+    assert await outcome(client, call(Action.REFUND)) is GatewayOutcome.REFUND_REFUSED
+    assert await outcome(client, call(Action.REFUND)) is GatewayOutcome.REFUND_REFUSED
+    assert await outcome(client, call(Action.REFUND, attempt=2)) is GatewayOutcome.REFUNDED
 
 
 async def test_a_gateway_that_is_down_gets_a_rest(client: gateway.HttpGateway, url: str) -> None:
@@ -205,17 +212,17 @@ async def test_a_gateway_that_is_down_gets_a_rest(client: gateway.HttpGateway, u
     await behave(url, "charge", "ERROR")
     while not client.is_resting:
         with pytest.raises(Outage):
-            await client(errand(key="before"))
+            await client(call(key="before"))
     async with aiohttp.ClientSession() as session:
         await session.delete(f"{url}/control/behaviours")  # it is well again, and nobody knows
 
     with pytest.raises(Outage):
-        await client(errand(key="meanwhile"))
+        await client(call(key="meanwhile"))
 
     assert client.is_resting
     assert await posted(url) == []
     await until(lambda: rested(client), "the rest is over")
-    assert await outcome(client, errand(key="after")) is Outcome.CAPTURED
+    assert await outcome(client, call(key="after")) is GatewayOutcome.CAPTURED
     assert await posted(url) == [("after", "CAPTURE", 70)]
 
 

@@ -110,14 +110,14 @@ async def test_a_late_charge_is_unknown_until_it_lands(http: aiohttp.ClientSessi
 async def test_bad_input_is_told(
     http: aiohttp.ClientSession, body: dict[str, Any], status: int, code: str
 ) -> None:
-    answered, said = await charge(http, "k", **body)
-    assert (answered, said["error"]) == (status, code)
+    answered, emitted = await charge(http, "k", **body)
+    assert (answered, emitted["error"]) == (status, code)
 
 
 async def test_a_key_is_for_one_amount(http: aiohttp.ClientSession) -> None:
     assert (await charge(http, "k"))[0] == 200
-    status, said = await charge(http, "k", amount=71)
-    assert (status, said["error"]) == (422, "KEY_REUSED")
+    status, emitted = await charge(http, "k", amount=71)
+    assert (status, emitted["error"]) == (422, "KEY_REUSED")
 
 
 @pytest.mark.parametrize(

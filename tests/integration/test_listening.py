@@ -9,7 +9,7 @@ import pytest
 from nats.errors import NoRespondersError
 
 from chassis.broker.jetstream import JetStream
-from chassis.ports import START, Outgoing
+from chassis.ports import START, OutgoingMessage
 from events.contract import OrderCancelRequested, OrderCompleted
 from payment.reactions import reactions
 from saga import envelope
@@ -21,10 +21,10 @@ from tests.kit.client import connected, until
 SUBJECT = "passing.by"
 
 
-def attempt(order_id: str, number: int) -> Outgoing:
+def attempt(order_id: str, number: int) -> OutgoingMessage:
     event = OrderCancelRequested(order_id=order_id, attempt=number)
-    sealed = envelope.seal(event, datetime.now(UTC))
-    return Outgoing(sealed.subject, sealed.body, envelope.headers(sealed, "order"))
+    outbound = envelope.encode(event, datetime.now(UTC))
+    return OutgoingMessage(outbound.subject, outbound.body, envelope.headers(outbound, "order"))
 
 
 async def has_listeners(server: NatsServer) -> bool:
@@ -64,7 +64,7 @@ async def test_listening_has_begun_when_it_says_so(nats_server: NatsServer) -> N
     """What is published from that moment on is noticed: a client waits for it in vain else."""
     async with bus(nats_server.url, Inbox()) as broker, connected(nats_server.url) as other:
         for _ in range(300):
-            async with broker.listening(SUBJECT) as look:
+            async with broker.notifications(SUBJECT) as look:
                 await asyncio.wait_for(look.wait(), 5)
                 look.clear()
                 await other.publish(SUBJECT, b"")
@@ -75,7 +75,7 @@ async def test_listening_has_begun_when_it_says_so(nats_server: NatsServer) -> N
 async def test_a_stream_that_was_lost_is_read_from_its_start(nats_server: NatsServer) -> None:
     order_id = str(uuid4())
     subject = f"saga.{order_id}.*"
-    async with bus(nats_server.url, Inbox()) as broker, broker.listening(SUBJECT) as look:
+    async with bus(nats_server.url, Inbox()) as broker, broker.notifications(SUBJECT) as look:
         await asyncio.wait_for(look.wait(), 5)
         await broker.publish([attempt(order_id, number) for number in (1, 2, 3)])
         _, place = await broker.history_since(subject, START)
@@ -107,9 +107,9 @@ async def test_who_listens_before_the_broker_is_there(nats_server: NatsServer) -
     inbox = Inbox()
     await broker.start(inbox.receive, lambda: inbox.room, trust)
     try:
-        async with broker.listening(SUBJECT):
+        async with broker.notifications(SUBJECT):
             await asyncio.sleep(0)  # this one has gone again before it comes
-        async with broker.listening(SUBJECT) as look:
+        async with broker.notifications(SUBJECT) as look:
             assert not look.is_set()
             await nats_server.start()
             await asyncio.wait_for(look.wait(), 20)
@@ -126,7 +126,7 @@ async def test_who_listens_before_the_broker_is_there(nats_server: NatsServer) -
 async def test_who_leaves_a_hanging_broker_leaves_nothing_behind(nats_server: NatsServer) -> None:
     async with bus(nats_server.url, Inbox()) as broker:
         with nats_server.hanging():
-            async with broker.listening(SUBJECT) as look:
+            async with broker.notifications(SUBJECT) as look:
                 await asyncio.wait_for(look.wait(), 5)
         await nobody_listens(nats_server)
 
@@ -135,8 +135,8 @@ async def test_a_message_wakes_those_it_is_for(nats_server: NatsServer) -> None:
     order_id = str(uuid4())
     async with (
         bus(nats_server.url, Inbox()) as broker,
-        broker.listening(f"saga.{order_id}.*") as look,
-        broker.listening(envelope.subject_of(OrderCompleted)) as other,
+        broker.notifications(f"saga.{order_id}.*") as look,
+        broker.notifications(envelope.subject_of(OrderCompleted)) as other,
     ):
         for each in (look, other):
             await asyncio.wait_for(each.wait(), 5)

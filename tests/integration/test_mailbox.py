@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from chassis.processing import mailbox as mailbox_module
-from chassis.processing.linger import Pace
+from chassis.processing.linger import Linger
 from chassis.processing.mailbox import ATTEMPTS, WORTH_A_BATCH, Mailbox
-from chassis.processing.messages import Declined, Done, Heard, Message, Outcome, Raised
+from chassis.processing.messages import Declined, Done, EventMessage, Message, Outcome, Raised
 from events.contract import FailReason, PaymentFailed
 from saga import envelope
 from saga.errors import NotFound, Outage, RetryLater
@@ -58,10 +58,13 @@ def writer() -> Writer:
 
 @asynccontextmanager
 async def at_work(
-    writer: Writer, *, capacity: int = 100, patience_seconds: float = 5
+    writer: Writer, *, capacity: int = 100, command_timeout_seconds: float = 5
 ) -> AsyncIterator[Mailbox]:
     mailbox = Mailbox(
-        writer.transact, writer.tell, capacity=capacity, patience_seconds=patience_seconds
+        writer.transact,
+        writer.tell,
+        capacity=capacity,
+        command_timeout_seconds=command_timeout_seconds,
     )
     tasks = [asyncio.create_task(loop) for loop in (mailbox.run(), mailbox.tell())]
     try:
@@ -72,12 +75,14 @@ async def at_work(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def sealed() -> envelope.Sealed:
-    return envelope.seal(PaymentFailed(order_id=str(uuid4()), reason=FailReason.SYSTEM_ERROR), NOW)
+def outbound() -> envelope.OutboundEvent:
+    return envelope.encode(
+        PaymentFailed(order_id=str(uuid4()), reason=FailReason.SYSTEM_ERROR), NOW
+    )
 
 
-def event() -> Heard:
-    return Heard(Delivered(sealed()))
+def event() -> EventMessage:
+    return EventMessage(Delivered(outbound()))
 
 
 async def test_what_arrives_during_a_commit_is_the_next_batch(writer: Writer) -> None:
@@ -86,14 +91,14 @@ async def test_what_arrives_during_a_commit_is_the_next_batch(writer: Writer) ->
         first = asyncio.create_task(mailbox.ask("first"))
         await until(_count(writer.batches, 1), "the first batch is being written")
         others = [asyncio.create_task(mailbox.ask(f"other {i}")) for i in range(5)]
-        heard = event()
-        mailbox.put(heard)
+        received = event()
+        mailbox.put(received)
         await until(_count_waiting(mailbox, 7), "all have arrived")
         writer.may_go.set()
         await asyncio.gather(first, *others)
         await mailbox.drained()
     assert [len(batch) for batch in writer.batches] == [1, 6]
-    assert heard in writer.settled
+    assert received in writer.settled
 
 
 async def test_the_next_batch_is_written_while_the_last_one_is_told(writer: Writer) -> None:
@@ -124,12 +129,12 @@ async def test_writing_does_not_run_far_ahead_of_telling(writer: Writer) -> None
     assert len(writer.settled) == 4
 
 
-class Tired(Pace):
+class Tired(Linger):
     """It has been very busy."""
 
     rests_seconds = 0.5
 
-    def rest_seconds(self, now: float) -> float:  # noqa: ARG002 - as the pace itself
+    def linger_seconds(self, now: float) -> float:  # noqa: ARG002 - as the pace itself
         return self.rests_seconds
 
 
@@ -138,14 +143,14 @@ async def test_what_arrives_during_a_rest_is_one_batch(
 ) -> None:
     monkeypatch.setattr(mailbox_module, "Pace", Tired)
     async with at_work(writer) as mailbox:
-        heard = [event() for _ in range(3)]
-        for each in heard:
+        received = [event() for _ in range(3)]
+        for each in received:
             mailbox.put(each)
             for _ in range(20):  # turns of the loop: more than a batch needs
                 await asyncio.sleep(0)
         assert not writer.batches
         await mailbox.drained()
-    assert writer.batches == [heard]
+    assert writer.batches == [received]
 
 
 async def test_a_crowd_is_not_rested_for(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,13 +187,13 @@ async def test_an_outage_is_waited_out_and_nothing_is_lost(writer: Writer) -> No
 
     writer.work = work
     async with at_work(writer) as mailbox:
-        heard = event()
-        mailbox.put(heard)
+        received = event()
+        mailbox.put(received)
         assert (await mailbox.ask("patient")).answer == "done"
         await mailbox.drained()
-    assert heard in writer.settled
-    assert heard.attempts == 0
-    assert heard.verdict is None
+    assert received in writer.settled
+    assert received.attempts == 0
+    assert received.dead_letter_reason is None
 
 
 async def test_a_caller_who_has_waited_too_long_is_told_and_left_out(writer: Writer) -> None:
@@ -196,14 +201,14 @@ async def test_a_caller_who_has_waited_too_long_is_told_and_left_out(writer: Wri
         raise Outage("locked")
 
     writer.work = locked
-    async with at_work(writer, patience_seconds=0.05) as mailbox:
-        heard = event()
-        mailbox.put(heard)
+    async with at_work(writer, command_timeout_seconds=0.05) as mailbox:
+        received = event()
+        mailbox.put(received)
         with pytest.raises(RetryLater, match="same Idempotency-Key"):
             await mailbox.ask("too late")
         writer.work = lambda batch: [Done() for _ in batch]
         await mailbox.drained()
-    assert writer.settled == [heard]
+    assert writer.settled == [received]
 
 
 async def test_a_batch_that_everybody_has_left_is_dropped(writer: Writer) -> None:
@@ -215,7 +220,7 @@ async def test_a_batch_that_everybody_has_left_is_dropped(writer: Writer) -> Non
         raise Outage("locked")
 
     writer.work = work
-    async with at_work(writer, patience_seconds=0.05) as mailbox:
+    async with at_work(writer, command_timeout_seconds=0.05) as mailbox:
         with pytest.raises(RetryLater):
             await mailbox.ask("too late")
         await mailbox.drained()
@@ -232,13 +237,13 @@ async def test_a_full_mailbox_refuses_commands_and_takes_events(writer: Writer) 
         await until(_count_waiting(mailbox, 2), "the mailbox is full")
         with pytest.raises(RetryLater, match="too many"):
             await mailbox.ask("one too many")
-        heard = event()
-        mailbox.put(heard)
+        received = event()
+        mailbox.put(received)
         writer.may_go.set()
         await asyncio.gather(*waiting)
         await mailbox.drained()
         assert (await mailbox.ask("room again")).answer == "done"
-    assert heard in writer.settled
+    assert received in writer.settled
 
 
 async def test_an_event_that_keeps_raising_is_tried_alone_and_set_aside(writer: Writer) -> None:
@@ -246,7 +251,9 @@ async def test_an_event_that_keeps_raising_is_tried_alone_and_set_aside(writer: 
 
     def work(batch: list[Message]) -> list[Outcome]:
         return [
-            Raised(RuntimeError("bad")) if each is poison and poison.verdict is None else Done()
+            Raised(RuntimeError("bad"))
+            if each is poison and poison.dead_letter_reason is None
+            else Done()
             for each in batch
         ]
 
@@ -256,8 +263,11 @@ async def test_an_event_that_keeps_raising_is_tried_alone_and_set_aside(writer: 
         mailbox.put(healthy)
         await mailbox.drained()
     assert writer.batches == [[poison, healthy], *[[poison]] * ATTEMPTS]
-    assert poison.verdict is not None
-    assert (poison.verdict.reason, poison.verdict.error) == ("RAISED", "RuntimeError: bad")
+    assert poison.dead_letter_reason is not None
+    assert (poison.dead_letter_reason.reason, poison.dead_letter_reason.error) == (
+        "RAISED",
+        "RuntimeError: bad",
+    )
     assert writer.settled == [healthy, poison]
     assert len(mailbox) == 0
 
@@ -274,7 +284,7 @@ async def test_when_a_whole_batch_fails_each_message_is_tried_alone(writer: Writ
     culprit, innocent = event(), event()
 
     def work(batch: list[Message]) -> list[Outcome]:
-        if culprit in batch and culprit.verdict is None:
+        if culprit in batch and culprit.dead_letter_reason is None:
             raise ValueError("a row that the table does not take")
         return [Done() for _ in batch]
 
@@ -284,13 +294,13 @@ async def test_when_a_whole_batch_fails_each_message_is_tried_alone(writer: Writ
         mailbox.put(innocent)
         await mailbox.drained()
     assert innocent.attempts == 0
-    assert innocent.verdict is None
-    assert culprit.verdict is not None
+    assert innocent.dead_letter_reason is None
+    assert culprit.dead_letter_reason is not None
     assert set(writer.settled) == {culprit, innocent}
 
 
 async def test_a_dead_letter_that_can_not_be_stored_is_kept_until_it_can(writer: Writer) -> None:
-    unreadable = Heard(Delivered(sealed(), body=b"broken"))
+    malformed = EventMessage(Delivered(outbound(), body=b"broken"))
     failures = iter([ValueError("no"), ValueError("no"), ValueError("no"), ValueError("no")])
 
     def work(batch: list[Message]) -> list[Outcome]:
@@ -300,9 +310,9 @@ async def test_a_dead_letter_that_can_not_be_stored_is_kept_until_it_can(writer:
 
     writer.work = work
     async with at_work(writer) as mailbox:
-        mailbox.put(unreadable)
+        mailbox.put(malformed)
         await mailbox.drained()
-    assert writer.settled == [unreadable]
+    assert writer.settled == [malformed]
 
 
 def _count(things: Sequence[object], wanted: int) -> Callable[[], Awaitable[bool]]:

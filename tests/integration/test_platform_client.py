@@ -10,7 +10,13 @@ import pytest
 from aiohttp import web
 
 from dataplatform import sender, store
-from dataplatform.domain import LEASE_SECONDS, Accepted, CompletedOrder, Deliveries, NotAccepted
+from dataplatform.domain import (
+    LEASE_SECONDS,
+    CompletedOrder,
+    Deliveries,
+    DeliveryAccepted,
+    DeliveryFailed,
+)
 from dataplatform.sender import Sender
 from events.contract import Line
 from saga.unit_of_work import Rows
@@ -52,23 +58,23 @@ def order(number: int = 1) -> CompletedOrder:
     )
 
 
-async def not_accepted(client: Sender, wanted: CompletedOrder) -> NotAccepted:
+async def delivery_failed(client: Sender, wanted: CompletedOrder) -> DeliveryFailed:
     answer = await client(wanted)
-    assert isinstance(answer, NotAccepted)
+    assert isinstance(answer, DeliveryFailed)
     assert answer.order_id == wanted.order_id
     return answer
 
 
 async def test_an_order_is_accepted_once_however_often_it_is_sent(client: Sender, url: str) -> None:
     for _ in range(3):
-        assert await client(order()) == Accepted(order_id=order().order_id)
+        assert await client(order()) == DeliveryAccepted(order_id=order().order_id)
     [line] = await statement(url)
     assert (line["key"], line["deliveries"]) == (order().order_id, 3)
     assert line["body"]["payableAmount"] == 70
 
 
 @pytest.mark.parametrize(
-    ("does", "says", "has_it"),
+    ("does", "emits", "has_it"),
     [
         ("ERROR", "answered 500", False),
         ("DROP", "", False),
@@ -81,41 +87,41 @@ async def test_an_order_is_accepted_once_however_often_it_is_sent(client: Sender
     ],
 )
 async def test_what_is_no_acceptance_is_told_and_sent_again_under_its_key(
-    client: Sender, url: str, does: str, says: str, has_it: bool
+    client: Sender, url: str, does: str, emits: str, has_it: bool
 ) -> None:
     await behave(url, does, times=1, seconds=2)
-    answer = await not_accepted(client, order())
-    assert says in answer.error
+    answer = await delivery_failed(client, order())
+    assert emits in answer.error
     assert bool(await statement(url)) is has_it
 
-    assert isinstance(await client(order()), Accepted)
+    assert isinstance(await client(order()), DeliveryAccepted)
     [line] = await statement(url)
     assert line["deliveries"] == (2 if has_it else 1)
 
 
 async def test_a_slow_acceptance_is_one(client: Sender, url: str) -> None:
     await behave(url, "SLOW", seconds=0.1)
-    assert isinstance(await client(order()), Accepted)
+    assert isinstance(await client(order()), DeliveryAccepted)
 
 
 async def test_a_platform_that_is_not_there() -> None:
     client = Sender(f"http://127.0.0.1:{free_port()}", lambda: NOW)
-    assert "ClientConnectorError" in (await not_accepted(client, order())).error
+    assert "ClientConnectorError" in (await delivery_failed(client, order())).error
     await client.close()
 
 
 async def test_a_platform_that_is_down_gets_a_rest(client: Sender, url: str) -> None:
     await behave(url, "ERROR")
     for number in range(sender.FAILURES_TO_OPEN):
-        await not_accepted(client, order(number))
+        await delivery_failed(client, order(number))
     assert client.is_resting
     await forget(url)
-    assert "rest" in (await not_accepted(client, order())).error
+    assert "rest" in (await delivery_failed(client, order())).error
     assert await statement(url) == []
 
     await asyncio.sleep(sender.REST_SECONDS)
 
-    assert isinstance(await client(order()), Accepted)
+    assert isinstance(await client(order()), DeliveryAccepted)
     assert not client.is_resting
 
 
@@ -135,8 +141,8 @@ async def test_one_order_tries_whether_the_platform_is_back(
         batch = Deliveries(NOW, Rows())
         for each in waiting:
             if each.order_id in found:
-                batch.errands.add(each)
-        batch.keep()
+                batch.external_calls.add(each)
+        batch.release()
         client.committed(batch)
         return len(found)
 
@@ -146,13 +152,13 @@ async def test_one_order_tries_whether_the_platform_is_back(
     assert await due() == 20
     assert await due() == 0  # there is no room for more
     for each in waiting[:20]:
-        await not_accepted(client, each)
+        await delivery_failed(client, each)
     assert await due() == 0  # it rests
 
     await asyncio.sleep(sender.REST_SECONDS)
     assert await due() == 1
     assert await due() == 0
-    await not_accepted(client, waiting[0])
+    await delivery_failed(client, waiting[0])
     assert await due() == 0
 
     await forget(url)
@@ -177,25 +183,25 @@ async def test_what_nobody_carried_out_takes_up_room_for_its_lease_alone(
 
     monkeypatch.setattr(store, "due", find)
     batch = Deliveries(NOW, Rows())
-    batch.errands.add(order(0))
-    batch.keep()
+    batch.external_calls.add(order(0))
+    batch.release()
     client.committed(batch)
     lease = timedelta(seconds=LEASE_SECONDS)
-    assert await room(NOW + lease / 2) == sender.MOST_IN_HAND - 1
-    assert await room(NOW + lease) == sender.MOST_IN_HAND
+    assert await room(NOW + lease / 2) == sender.MAX_IN_FLIGHT - 1
+    assert await room(NOW + lease) == sender.MAX_IN_FLIGHT
 
 
 async def test_refusing_one_order_is_not_being_down(client: Sender, url: str) -> None:
     await behave(url, "REFUSE", key=order(1).order_id)
     for _ in range(2 * sender.FAILURES_TO_OPEN):
-        await not_accepted(client, order(1))
-    assert isinstance(await client(order(2)), Accepted)
+        await delivery_failed(client, order(1))
+    assert isinstance(await client(order(2)), DeliveryAccepted)
 
 
 # ---------------------------------------------------------------- what others might answer
 
 
-async def asked(answer: web.Response) -> tuple[NotAccepted, web.Request]:
+async def asked(answer: web.Response) -> tuple[DeliveryFailed, web.Request]:
     """What the client makes of this answer, and what it had sent."""
     seen: list[web.Request] = []
 
@@ -211,7 +217,7 @@ async def asked(answer: web.Response) -> tuple[NotAccepted, web.Request]:
     await web.TCPSite(runner, "127.0.0.1", port).start()
     client = Sender(f"http://127.0.0.1:{port}/some/where/?key=1", lambda: NOW)
     try:
-        return await not_accepted(client, order()), seen[0]
+        return await delivery_failed(client, order()), seen[0]
     finally:
         await client.close()
         await runner.cleanup()
@@ -227,7 +233,7 @@ async def test_what_goes_over_the_wire() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"),
+    ("emitted", "seconds"),
     [
         ("7", 7),
         ("Tue, 01 Jan 2030 00:00:09 GMT", 9),
@@ -238,8 +244,8 @@ async def test_what_goes_over_the_wire() -> None:
         ("", 0),
     ],
 )
-async def test_retry_after(said: str, seconds: int) -> None:
-    answer, _ = await asked(web.Response(status=503, headers={"Retry-After": said}))
+async def test_retry_after(emitted: str, seconds: int) -> None:
+    answer, _ = await asked(web.Response(status=503, headers={"Retry-After": emitted}))
     assert answer.wait_seconds == seconds
 
 

@@ -58,14 +58,14 @@ async def test_it_forgets_nothing_when_it_is_started_again(url: str, file: Path)
 
 @pytest.mark.parametrize("body", [b"", b"x", b"[]", b'"a"', b"\xff"])
 async def test_bad_input_is_told(url: str, body: bytes) -> None:
-    status, said = await post(url, body, **{"Idempotency-Key": "k"})
-    assert (status, said["error"]) == (400, "VALIDATION_ERROR")
+    status, emitted = await post(url, body, **{"Idempotency-Key": "k"})
+    assert (status, emitted["error"]) == (400, "VALIDATION_ERROR")
     assert await statement(url) == []
 
 
 async def test_a_key_is_needed(url: str) -> None:
-    status, said = await post(url)
-    assert (status, said["error"]) == (400, "VALIDATION_ERROR")
+    status, emitted = await post(url)
+    assert (status, emitted["error"]) == (400, "VALIDATION_ERROR")
 
 
 async def test_a_rule_is_for_so_many_times_and_for_one_key(url: str) -> None:

@@ -135,7 +135,10 @@ async def test_two_instances_change_the_same_carts(shop: Shop) -> None:
     """Its first line too, which both of them would make a row for."""
     cake, pie = await shop.product(10, 500, "Cake"), await shop.product(5, 500, "Pie")
     customers = [await shop.wallet(10_000) for _ in range(10)]
-    async with second_instances(shop.environment, ["order"]) as addresses, Opened(addresses) as two:
+    async with (
+        second_instances(shop.environment, ["order"]) as addresses,
+        Opened(addresses) as two,
+    ):
 
         async def add(at: int) -> int:
             path = f"/api/v1/carts/{customers[at % 10]}"

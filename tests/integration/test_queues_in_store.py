@@ -62,8 +62,8 @@ def message(
         case "wants", dict() as wanted, OnShortage() as on_shortage:
             order_id = str(UUID(int=next(placed)))
             rule.wants(order_id, wanted, on_shortage)
-            heard = used(order_id, lines(**wanted), on_shortage)
-            return msgspec.structs.replace(heard, customer_id=CUSTOMER)
+            received = used(order_id, lines(**wanted), on_shortage)
+            return msgspec.structs.replace(received, customer_id=CUSTOMER)
         case "books", str() as product_id, int() as delta:
             if rule.available[product_id] + delta >= 0:
                 rule.available[product_id] += delta

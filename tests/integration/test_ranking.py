@@ -66,7 +66,7 @@ async def put(database: Database, *products: Product) -> None:
     at = shelves()
     for each in products:
         at.products[each.product_id] = each
-    at.keep()
+    at.release()
     await database.run(partial(save, at))
 
 
@@ -81,7 +81,7 @@ async def hear(database: Database, *events: Sold) -> None:
         at = store.load(connection, events, NOW)
         for event in events:
             reactions.react(event, at)
-        at.keep()
+        at.release()
         store.save(connection, at)
 
     await database.run(work)

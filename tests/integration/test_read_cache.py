@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chassis.redis.read_cache import KEPT_SECONDS, MOST_KEPT, ReadCache, Source
+from chassis.redis.read_cache import MAX_ENTRIES, TTL_SECONDS, ReadCache, Source
 from saga.errors import NotFound
 from tests.integration.redis_server import RedisServer
 from tests.kit.client import until
@@ -65,7 +65,7 @@ async def test_nothing_is_older_than_twice_what_is_kept(
         return values == [4, 4]
 
     await until(seen, "the change is seen everywhere")
-    assert loop.time() - changed_at < 2 * KEPT_SECONDS + 0.15
+    assert loop.time() - changed_at < 2 * TTL_SECONDS + 0.15
     await mine.close()
     await other.close()
 
@@ -149,9 +149,9 @@ async def test_redis_goes_and_comes_back(redis_server: RedisServer, shelf: Shelf
 
 async def test_memory_is_bounded(shelf: Shelf) -> None:
     mine = ReadCache("stock", int, None)
-    for number in range(MOST_KEPT + 100):
+    for number in range(MAX_ENTRIES + 100):
         await mine.get(f"{number}", shelf.read)
-    assert len(mine._kept) == MOST_KEPT
+    assert len(mine._kept) == MAX_ENTRIES
     await mine.close()
 
 

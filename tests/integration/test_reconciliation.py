@@ -34,13 +34,13 @@ async def publish(database: Database, running: Relay, count: int) -> list[str]:
 
 
 async def publish_these(
-    database: Database, running: Relay, sealed: list[envelope.Sealed]
+    database: Database, running: Relay, outbound: list[envelope.OutboundEvent]
 ) -> list[str]:
-    await store(database, sealed, *running.claim(datetime.now(UTC)))
-    running.offer(sealed)
+    await store(database, outbound, *running.claim(datetime.now(UTC)))
+    running.offer(outbound)
     await asyncio.wait_for(running.drained(), 10)
     await all_published(database)
-    return [each.event_id for each in sealed]
+    return [each.event_id for each in outbound]
 
 
 async def test_an_untouched_stream_needs_nothing(
@@ -124,16 +124,16 @@ async def test_another_store_is_noticed_although_the_last_event_stands_where_it_
     database: Database, nats_server: NatsServer, tmp_path: Path
 ) -> None:
     """Set back to a store of before a loss, which had the same events in another order."""
-    sealed = events(10)
+    outbound = events(10)
     async with reconciled(database, nats_server.url) as (running, reconciler):
-        swapped = [sealed[1], sealed[0], *sealed[2:]]
+        swapped = [outbound[1], outbound[0], *outbound[2:]]
         await running.broker.publish([running.outgoing(each) for each in swapped])
         await nats_server.stop()
         shutil.copytree(nats_server.folder, tmp_path / "copy")
         shutil.rmtree(nats_server.folder)
         await nats_server.start()
         await asyncio.wait_for(running.broker.wait_connected(), 10)
-        await publish_these(database, running, sealed)
+        await publish_these(database, running, outbound)
         assert await reconciler.check(SAGA) == 0
         await nats_server.stop()
         shutil.rmtree(nats_server.folder)
@@ -182,7 +182,7 @@ async def make_catalogue(nats_server: NatsServer) -> None:
         await jetstream.add_stream(stream_config(CATALOG, 1))
 
 
-def changed(product_id: str, version: int) -> envelope.Sealed:
+def changed(product_id: str, version: int) -> envelope.OutboundEvent:
     event = ProductChanged(
         product_id=product_id,
         version=version,
@@ -190,7 +190,7 @@ def changed(product_id: str, version: int) -> envelope.Sealed:
         price=version,
         status=ProductStatus.ACTIVE,
     )
-    return envelope.seal(event, datetime.now(UTC))
+    return envelope.encode(event, datetime.now(UTC))
 
 
 async def test_an_older_message_that_came_later_is_replaced_again(

@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import insert, select
 
 from chassis.broker.jetstream import JetStream
-from chassis.outbox.relay import CLAIM_SECONDS, Relay, note
-from chassis.ports import Clock, Delivery, system_clock
+from chassis.outbox.relay import CLAIM_SECONDS, Relay, mark_published
+from chassis.ports import Clock, DeliveredMessage, system_clock
 from chassis.storage import tables
 from chassis.storage.database import Database
 from events.contract import FailReason, PaymentFailed
@@ -36,7 +36,7 @@ async def relay(
     running = Relay(database, broker, clock, service="payment", instance=instance)
     await database.run(running.forget_claims)
 
-    async def ignore(_: Delivery) -> None: ...
+    async def ignore(_: DeliveredMessage) -> None: ...
 
     async def trust() -> None: ...
 
@@ -51,19 +51,22 @@ async def relay(
         await broker.stop()
 
 
-def events(count: int) -> list[envelope.Sealed]:
+def events(count: int) -> list[envelope.OutboundEvent]:
     failed = [
         PaymentFailed(order_id=str(uuid4()), reason=FailReason.SYSTEM_ERROR) for _ in range(count)
     ]
-    return [envelope.seal(each, datetime.now(UTC)) for each in failed]
+    return [envelope.encode(each, datetime.now(UTC)) for each in failed]
 
 
 async def store(
-    database: Database, sealed: list[envelope.Sealed], claimed_by: str, claimed_until: datetime
+    database: Database,
+    outbound: list[envelope.OutboundEvent],
+    claimed_by: str,
+    claimed_until: datetime,
 ) -> None:
     """Put events into the outbox, as a batch does."""
     claim = {"claimed_by": claimed_by, "claimed_until": claimed_until}
-    rows = [msgspec.structs.asdict(each) | claim for each in sealed]
+    rows = [msgspec.structs.asdict(each) | claim for each in outbound]
     await database.run(lambda connection: connection.execute(insert(tables.outbox), rows))
 
 
@@ -96,13 +99,13 @@ async def stream(url: str) -> list[str]:
 async def test_what_is_offered_is_published_at_once_and_noted(
     database: Database, nats_server: NatsServer
 ) -> None:
-    sealed = events(50)
+    outbound = events(50)
     async with relay(database, nats_server.url) as running:
-        await store(database, sealed, *running.claim(datetime.now(UTC)))
-        running.offer(sealed)
+        await store(database, outbound, *running.claim(datetime.now(UTC)))
+        running.offer(outbound)
         await asyncio.wait_for(running.drained(), 5)
         await all_published(database)
-    ids = [each.event_id for each in sealed]
+    ids = [each.event_id for each in outbound]
     assert await stream(nats_server.url) == ids
     noted = await published(database)
     assert [noted[each] for each in ids] == list(range(1, 51))
@@ -111,11 +114,11 @@ async def test_what_is_offered_is_published_at_once_and_noted(
 async def test_rows_of_an_instance_that_died_are_swept_up_in_order(
     database: Database, nats_server: NatsServer
 ) -> None:
-    sealed = events(2500)
-    await store(database, sealed, claimed_by="dead", claimed_until=LONG_AGO)
+    outbound = events(2500)
+    await store(database, outbound, claimed_by="dead", claimed_until=LONG_AGO)
     async with relay(database, nats_server.url):
         await all_published(database)
-    assert await stream(nats_server.url) == [each.event_id for each in sealed]
+    assert await stream(nats_server.url) == [each.event_id for each in outbound]
 
 
 async def test_rows_that_a_living_instance_has_claimed_are_left_to_it(
@@ -143,8 +146,8 @@ async def test_an_instance_finds_its_own_rows_again_after_a_restart(
     database: Database, nats_server: NatsServer
 ) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
-    sealed = events(3)
-    await store(database, sealed, claimed_by="me", claimed_until=later)
+    outbound = events(3)
+    await store(database, outbound, claimed_by="me", claimed_until=later)
     async with relay(database, nats_server.url, instance="me"):
         await all_published(database)
     assert len(await stream(nats_server.url)) == 3
@@ -154,38 +157,38 @@ async def test_nothing_is_lost_while_the_broker_is_away(
     database: Database, nats_server: NatsServer
 ) -> None:
     await nats_server.stop()
-    sealed = events(20)
+    outbound = events(20)
     async with relay(database, nats_server.url) as running:
-        await store(database, sealed[:10], *running.claim(datetime.now(UTC)))
-        running.offer(sealed[:10])
+        await store(database, outbound[:10], *running.claim(datetime.now(UTC)))
+        running.offer(outbound[:10])
         assert set((await published(database)).values()) == {None}
         await nats_server.start()
         await asyncio.wait_for(running.drained(), 20)
         await nats_server.stop()
-        await store(database, sealed[10:], *running.claim(datetime.now(UTC)))
-        running.offer(sealed[10:])
+        await store(database, outbound[10:], *running.claim(datetime.now(UTC)))
+        running.offer(outbound[10:])
         await nats_server.start()
         await asyncio.wait_for(running.drained(), 20)
         await all_published(database)
-    assert await stream(nats_server.url) == [each.event_id for each in sealed]
+    assert await stream(nats_server.url) == [each.event_id for each in outbound]
 
 
 async def test_publishing_again_leaves_one_copy_in_the_stream(
     database: Database, nats_server: NatsServer
 ) -> None:
-    sealed = events(5)
+    outbound = events(5)
     for _ in range(2):
         async with relay(database, nats_server.url) as running:
-            running.offer(sealed)
+            running.offer(outbound)
             await asyncio.wait_for(running.drained(), 5)
-    assert await stream(nats_server.url) == [each.event_id for each in sealed]
+    assert await stream(nats_server.url) == [each.event_id for each in outbound]
 
 
 async def test_two_instances_share_the_work_without_skipping_a_row(
     database: Database, database_url: str, nats_server: NatsServer
 ) -> None:
-    sealed = events(3000)
-    await store(database, sealed, claimed_by="dead", claimed_until=LONG_AGO)
+    outbound = events(3000)
+    await store(database, outbound, claimed_by="dead", claimed_until=LONG_AGO)
     other = Database(database_url)
     async with (
         relay(database, nats_server.url, instance="one"),
@@ -193,7 +196,7 @@ async def test_two_instances_share_the_work_without_skipping_a_row(
     ):
         await all_published(database)
     await other.close()
-    assert sorted(await stream(nats_server.url)) == sorted(each.event_id for each in sealed)
+    assert sorted(await stream(nats_server.url)) == sorted(each.event_id for each in outbound)
 
 
 @pytest.fixture
@@ -203,53 +206,53 @@ def idle(database: Database, nats_server: NatsServer) -> Relay:
     return Relay(database, broker, system_clock, service="payment", instance="me")
 
 
-def published_by(relay: Relay, sealed: envelope.Sealed) -> None:
-    relay._published[sealed.event_id] = (LONG_AGO, 7)
+def published_by(relay: Relay, outbound: envelope.OutboundEvent) -> None:
+    relay._published[outbound.event_id] = (LONG_AGO, 7)
 
 
 async def test_receipts_are_kept_when_they_could_not_be_noted(idle: Relay) -> None:
-    (sealed,) = events(1)
-    published_by(idle, sealed)
-    with pytest.raises(Outage), idle.receipts():
+    (outbound,) = events(1)
+    published_by(idle, outbound)
+    with pytest.raises(Outage), idle.acknowledgements():
         raise Outage("locked")
-    with idle.receipts() as receipts:
-        assert receipts.marks == {sealed.event_id: (LONG_AGO, 7)}
-    with idle.receipts() as receipts:
-        assert receipts.marks == {}
+    with idle.acknowledgements() as acknowledgements:
+        assert acknowledgements.marks == {outbound.event_id: (LONG_AGO, 7)}
+    with idle.acknowledgements() as acknowledgements:
+        assert acknowledgements.marks == {}
 
 
 async def test_receipts_of_a_lost_connection_are_not_noted(idle: Relay) -> None:
     """The broker may have lost its store with it; what is not noted is published again."""
-    (sealed,) = events(1)
-    published_by(idle, sealed)
+    (outbound,) = events(1)
+    published_by(idle, outbound)
 
     async def lost_in_the_middle() -> None:
-        with idle.receipts():
-            await idle.forget_receipts()
+        with idle.acknowledgements():
+            await idle.forget_acknowledgements()
             raise Outage("locked")
 
     with pytest.raises(Outage):
         await lost_in_the_middle()
-    with idle.receipts() as receipts:
-        assert receipts.marks == {}
-    published_by(idle, sealed)
-    await idle.forget_receipts()
-    with idle.receipts() as receipts:
-        assert receipts.marks == {}
+    with idle.acknowledgements() as acknowledgements:
+        assert acknowledgements.marks == {}
+    published_by(idle, outbound)
+    await idle.forget_acknowledgements()
+    with idle.acknowledgements() as acknowledgements:
+        assert acknowledgements.marks == {}
 
 
 async def test_what_is_being_noted_when_the_connection_is_lost_is_undone(
     database: Database, idle: Relay
 ) -> None:
-    doubtful, sure = events(2)
-    await store(database, [doubtful, sure], "me", LONG_AGO)
+    uncertain, sure = events(2)
+    await store(database, [uncertain, sure], "me", LONG_AGO)
     published_by(idle, sure)
-    with idle.receipts() as receipts:
-        await database.run(partial(note, receipts))
-    published_by(idle, doubtful)
-    with idle.receipts() as receipts:
-        noting = asyncio.create_task(database.run(partial(note, receipts)))
+    with idle.acknowledgements() as acknowledgements:
+        await database.run(partial(mark_published, acknowledgements))
+    published_by(idle, uncertain)
+    with idle.acknowledgements() as acknowledgements:
+        noting = asyncio.create_task(database.run(partial(mark_published, acknowledgements)))
         await asyncio.sleep(0)  # the writer has it
-        await idle.forget_receipts()
+        await idle.forget_acknowledgements()
         await noting
-    assert await published(database) == {doubtful.event_id: None, sure.event_id: 7}
+    assert await published(database) == {uncertain.event_id: None, sure.event_id: 7}

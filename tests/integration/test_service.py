@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
-from chassis.processing.messages import Heard
+from chassis.processing.messages import EventMessage
 from chassis.service import Service
 from events.contract import FailReason, PaymentFailed
 from saga import envelope
@@ -15,11 +15,11 @@ NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
 async def test_what_comes_in_is_not_acknowledged_before_it_is_committed() -> None:
-    waiting: list[Heard] = []
+    waiting: list[EventMessage] = []
     service = SimpleNamespace(_held=set(), mailbox=SimpleNamespace(put=waiting.append))
     event = PaymentFailed(order_id=str(uuid4()), reason=FailReason.SYSTEM_ERROR)
-    delivery = Delivered(envelope.seal(event, NOW))
+    delivery = Delivered(envelope.encode(event, NOW))
     await Service._receive(cast("Service[Any]", service), delivery)
-    assert [heard.delivery for heard in waiting] == [delivery]
+    assert [received.delivery for received in waiting] == [delivery]
     assert service._held == set(waiting)
     assert delivery.acknowledged == 0

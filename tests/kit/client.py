@@ -10,7 +10,7 @@ from uuid import uuid4
 import aiohttp
 from nats.aio.client import Client
 
-from chassis.broker.nats_client import SturdyClient
+from chassis.broker.nats_client import NatsClient
 from tests.kit.stack import ROOT, SERVICES, free_port, run_stack, running_stack
 
 COFFEE = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
@@ -179,7 +179,7 @@ class Shop:
     async def event_names(self, order_id: str) -> list[str]:
         return [event["name"] for event in await self.trace(order_id)]
 
-    async def said(self, order_id: str, *names: str) -> None:
+    async def emitted(self, order_id: str, *names: str) -> None:
         """Wait until these events of the order are in the stream."""
 
         async def there() -> bool:
@@ -283,7 +283,7 @@ async def until(
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Client]:
-    client = SturdyClient()
+    client = NatsClient()
     await client.connect(url, connect_timeout=5)
     try:
         yield client

@@ -6,7 +6,7 @@ import msgspec
 
 from events.contract import Event
 from payment.domain import Wallets
-from payment.external_calls import Action, Errand, GatewayDecided, Outcome, TopUpDecided
+from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome, TopUpDecided
 from payment.reactions import reactions
 from tests.unit.telling import tell
 
@@ -28,38 +28,40 @@ class Gateway:
         self._declined = declined
         self._refused = refused
         self._fences = fences
-        self._charges: dict[str, Outcome] = {}
+        self._charges: dict[str, GatewayOutcome] = {}
         self._amounts: dict[str, int] = {}
         self._refunds: dict[str, dict[str, int]] = {}
 
-    def land(self, errand: Errand) -> Outcome:
+    def land(self, call: GatewayCall) -> GatewayOutcome:
         """An errand gets through."""
-        match errand.action:
+        match call.action:
             case Action.CHARGE:
-                return self._charge(errand)
+                return self._charge(call)
             case Action.VOID:
-                return self._charges.setdefault(errand.key, Outcome.VOIDED)
+                return self._charges.setdefault(call.key, GatewayOutcome.VOIDED)
             case Action.REFUND:
-                return self._refund(errand)
+                return self._refund(call)
 
     def held(self, key: str) -> int:
         """What was captured under this key, less what was refunded."""
-        captured = self._charges.get(key) is Outcome.CAPTURED
+        captured = self._charges.get(key) is GatewayOutcome.CAPTURED
         refunded = sum(self._refunds.get(key, {}).values())
         return (self._amounts[key] if captured else 0) - refunded
 
-    def _charge(self, errand: Errand) -> Outcome:
-        decision = Outcome.DECLINED if errand.key in self._declined else Outcome.CAPTURED
-        if self._charges.get(errand.key) is Outcome.VOIDED and not self._fences:
-            self._charges[errand.key] = decision
-        self._amounts[errand.key] = errand.amount
-        return self._charges.setdefault(errand.key, decision)
+    def _charge(self, call: GatewayCall) -> GatewayOutcome:
+        decision = (
+            GatewayOutcome.DECLINED if call.key in self._declined else GatewayOutcome.CAPTURED
+        )
+        if self._charges.get(call.key) is GatewayOutcome.VOIDED and not self._fences:
+            self._charges[call.key] = decision
+        self._amounts[call.key] = call.amount
+        return self._charges.setdefault(call.key, decision)
 
-    def _refund(self, errand: Errand) -> Outcome:
-        if errand.refund_key in self._refused:
-            return Outcome.REFUND_REFUSED
-        self._refunds.setdefault(errand.key, {})[errand.refund_key] = errand.amount
-        return Outcome.REFUNDED
+    def _refund(self, call: GatewayCall) -> GatewayOutcome:
+        if call.refund_key in self._refused:
+            return GatewayOutcome.REFUND_REFUSED
+        self._refunds.setdefault(call.key, {})[call.refund_key] = call.amount
+        return GatewayOutcome.REFUNDED
 
 
 class Land(msgspec.Struct, frozen=True):
@@ -80,12 +82,12 @@ class Dealings:
     def __init__(self, at: Wallets, gateway: Gateway) -> None:
         self.at = at
         self.gateway = gateway
-        self.said: list[Event] = []
+        self.emitted: list[Event] = []
         self._answers: list[GatewayDecided | TopUpDecided] = []
 
     @property
-    def sent(self) -> list[Errand]:
-        return list(self.at.errands)
+    def sent(self) -> list[GatewayCall]:
+        return list(self.at.external_calls)
 
     def go_on(self, step: object) -> None:
         """Bring something, or tell the service something else."""
@@ -105,10 +107,10 @@ class Dealings:
             self._tell(self._land(self.sent[done]))
             done += 1
 
-    def _land(self, errand: Errand) -> GatewayDecided | TopUpDecided:
-        answer = errand.decided(self.gateway.land(errand))
+    def _land(self, call: GatewayCall) -> GatewayDecided | TopUpDecided:
+        answer = call.decided(self.gateway.land(call))
         self._answers.append(answer)
         return answer
 
     def _tell(self, message: object) -> None:
-        self.said += tell(reactions, message, self.at)
+        self.emitted += tell(reactions, message, self.at)

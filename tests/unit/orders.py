@@ -16,7 +16,7 @@ from events.contract import (
     StockWaitlisted,
 )
 from order.cart import Cart
-from order.domain import CancelOrder, ExpireOrder, Offer, Order, Orders, OrderState
+from order.domain import CancelOrder, ExpireOrder, ListedProduct, Order, Orders, OrderState
 from saga.unit_of_work import Rows
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -79,7 +79,7 @@ def kept(attempt: int) -> PaymentRefundFailed:
 
 def orders(
     state: OrderState | None = None,
-    price_list: Rows[str, Offer] | None = None,
+    price_list: Rows[str, ListedProduct] | None = None,
     carts: Rows[str, Cart] | None = None,
 ) -> Orders:
     """The rows when the order is in this state; None: it is not there."""
@@ -87,8 +87,10 @@ def orders(
     return Orders(LATER, Rows(known), price_list or Rows(), carts or Rows())
 
 
-def offer(product_id: str, price: int, status: ProductStatus = ProductStatus.ACTIVE) -> Offer:
-    return Offer(
+def offer(
+    product_id: str, price: int, status: ProductStatus = ProductStatus.ACTIVE
+) -> ListedProduct:
+    return ListedProduct(
         product_id=product_id,
         version=1,
         name=product_id,
@@ -100,5 +102,5 @@ def offer(product_id: str, price: int, status: ProductStatus = ProductStatus.ACT
     )
 
 
-def offers(*prices: int) -> Rows[str, Offer]:
+def offers(*prices: int) -> Rows[str, ListedProduct]:
     return Rows({f"p{i}": offer(f"p{i}", price) for i, price in enumerate(prices)})

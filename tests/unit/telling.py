@@ -6,23 +6,23 @@ from events.contract import Event
 from saga.envelope import event_id
 from saga.errors import Refused
 from saga.reactions import Reactions
-from saga.unit_of_work import WorkingSet
+from saga.unit_of_work import UnitOfWork
 
 
-def tell(reactions: Reactions, message: object, at: WorkingSet) -> tuple[Event, ...]:
+def tell(reactions: Reactions, message: object, at: UnitOfWork) -> tuple[Event, ...]:
     """What the service says to an event or a command. A command that it refuses leaves no trace."""
     try:
         if isinstance(message, Event):
-            said = reactions.react(message, at)
+            emitted = reactions.react(message, at)
         else:
-            said = reactions.carry_out(message, at).events
+            emitted = reactions.execute(message, at).events
     except Refused:
-        at.undo()
+        at.roll_back()
         return ()
-    at.keep()
-    return said
+    at.release()
+    return emitted
 
 
-def is_distinct(said: Sequence[Event]) -> bool:
+def is_distinct(emitted: Sequence[Event]) -> bool:
     """Was no word said twice? An outbox has room for each once."""
-    return len({event_id(event) for event in said}) == len(said)
+    return len({event_id(event) for event in emitted}) == len(emitted)

@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from chassis.web.load_shedding import Admission
+from chassis.web.load_shedding import LoadShedder
 
 STEP_SECONDS = 0.01
 
@@ -24,21 +24,21 @@ class Works:
     def __init__(
         self,
         clock: Clock,
-        admission: Admission,
+        admission: LoadShedder,
         per_second: float,
         *,
         quick: float = 0,
-        heard: float = 1,
+        received: float = 1,
     ) -> None:
         """`quick`: the share of what comes that ends at once, without work.
 
-        `heard`: the share of the ends that the door hears of.
+        `received`: the share of the ends that the door hears of.
         """
         self.clock = clock
         self.admission = admission
         self.per_second = per_second
         self.quick = quick
-        self.heard = heard
+        self.received = received
         self.chance = random.Random(1)
         self.waiting: deque[float] = deque()
         self.done = self.refused = 0
@@ -68,8 +68,8 @@ class Works:
             ages.append(self.clock.now - self.waiting.popleft())
         if ages:
             self.longest_seconds = max(self.longest_seconds, *ages)
-            if heard := [age for age in ages if self.chance.random() < self.heard]:
-                self.admission.ended(heard)
+            if received := [age for age in ages if self.chance.random() < self.received]:
+                self.admission.ended(received)
 
 
 @pytest.fixture
@@ -77,8 +77,14 @@ def clock() -> Clock:
     return Clock()
 
 
-def door(clock: Clock, *, late_seconds: float = 2, most_per_second: float = 0) -> Admission:
-    return Admission(late_seconds=late_seconds, most_per_second=most_per_second, clock=clock)
+def door(
+    clock: Clock, *, overload_latency_seconds: float = 2, max_per_second: float = 0
+) -> LoadShedder:
+    return LoadShedder(
+        overload_latency_seconds=overload_latency_seconds,
+        max_per_second=max_per_second,
+        clock=clock,
+    )
 
 
 def test_whoever_can_be_served_in_time_is_let_in(clock: Clock) -> None:
@@ -170,7 +176,7 @@ def test_a_crowd_is_seen_past_those_that_fail_early(clock: Clock, quick: float) 
 
 
 def test_an_instance_that_gets_all_requests_and_hears_of_some_ends(clock: Clock) -> None:
-    works = Works(clock, door(clock), per_second=1000, heard=0.5)
+    works = Works(clock, door(clock), per_second=1000, received=0.5)
     works.run(60, offered=2_000)
     works.longest_seconds = 0
     works.run(60, offered=2_000)
@@ -181,13 +187,13 @@ def test_an_instance_that_gets_all_requests_and_hears_of_some_ends(clock: Clock)
 def test_a_fixed_limit_holds_whatever_comes_and_lets_a_burst_of_half_a_second_in(
     clock: Clock,
 ) -> None:
-    works = Works(clock, door(clock, most_per_second=100), per_second=10_000)
+    works = Works(clock, door(clock, max_per_second=100), per_second=10_000)
     works.run(10, offered=1_000)
     assert 1_000 <= works.done <= 1_050
     assert works.refused == 10_000 - works.done - len(works.waiting)
 
 
 def test_without_a_limit_nothing_is_ever_late(clock: Clock) -> None:
-    works = Works(clock, door(clock, late_seconds=0), per_second=100)
+    works = Works(clock, door(clock, overload_latency_seconds=0), per_second=100)
     works.run(30, offered=1_000)
     assert works.refused == 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.contract import LARGEST, Event, Line, ProductStatus
+from events.contract import MAX_AMOUNT, Event, Line, ProductStatus
 from order.cart import (
     AddToCart,
     Cart,
@@ -15,7 +15,7 @@ from order.cart import (
     TakeFromCart,
     priced_cart,
 )
-from order.domain import MOST_LINES, Offer, Orders, OrderState, PlaceOrder, WantedLine
+from order.domain import MAX_LINES, ListedProduct, Orders, OrderState, PlaceOrder, WantedLine
 from order.reactions import reactions
 from saga.errors import Refused
 from saga.unit_of_work import Rows
@@ -29,7 +29,7 @@ def cart(*lines: tuple[str, int]) -> Cart:
     return Cart(customer_id=CUSTOMER, items=items, created_at=NOW, updated_at=NOW)
 
 
-def shop(*lines: tuple[str, int], price_list: Rows[str, Offer] | None = None) -> Orders:
+def shop(*lines: tuple[str, int], price_list: Rows[str, ListedProduct] | None = None) -> Orders:
     """A cart with these lines, or none, and what is sold."""
     known = Rows({CUSTOMER: cart(*lines)}) if lines else Rows[str, Cart]()
     offers = Rows({name: offer(name, price) for name, price in PRICES.items()})
@@ -53,7 +53,7 @@ def refusal(command: object, at: Orders) -> str:
     """The code that it is refused with; the cart stays as it was."""
     before = held(at)
     with pytest.raises(Refused) as refused:
-        reactions.carry_out(command, at)
+        reactions.execute(command, at)
     assert refused.value.message
     assert held(at) == before
     return refused.value.code
@@ -65,9 +65,9 @@ def refusal(command: object, at: Orders) -> str:
 def test_the_same_product_adds_up_in_its_line() -> None:
     at = shop()
     for command in (add("p1", 2), add("p0", 1)):
-        reactions.carry_out(command, at)
-        at.keep()
-    answer = reactions.carry_out(add("p1", 3), at)
+        reactions.execute(command, at)
+        at.release()
+    answer = reactions.execute(add("p1", 3), at)
     assert held(at) == [("p1", 5), ("p0", 1)]
     assert answer.events == ()
     assert answer.value == priced_cart(CUSTOMER, at.carts[CUSTOMER], at.price_list)
@@ -79,7 +79,7 @@ def test_the_same_product_adds_up_in_its_line() -> None:
     [
         (add("nothing", 1), "PRODUCT_NOT_FOUND"),
         (add("gone", 1), "PRODUCT_DISCONTINUED"),
-        (add("p0", LARGEST - 1), "VALIDATION_ERROR"),
+        (add("p0", MAX_AMOUNT - 1), "VALIDATION_ERROR"),
         (change("p1", 1), "CART_ITEM_NOT_FOUND"),
     ],
 )
@@ -89,39 +89,39 @@ def test_what_can_not_be_put_into_it(command: object, code: str) -> None:
 
 
 def test_it_holds_as_many_products_as_an_order() -> None:
-    names = [f"p{number}" for number in range(MOST_LINES + 1)]
+    names = [f"p{number}" for number in range(MAX_LINES + 1)]
     at = shop(
         *((name, 1) for name in names[:-1]),
         price_list=Rows({name: offer(name, 1) for name in names}),
     )
     assert refusal(add(names[-1], 1), at) == "CART_FULL"
-    reactions.carry_out(add(names[0], 1), at)
-    reactions.carry_out(TakeFromCart(customer_id=CUSTOMER, product_id=names[1]), at)
-    reactions.carry_out(add(names[-1], 1), at)
+    reactions.execute(add(names[0], 1), at)
+    reactions.execute(TakeFromCart(customer_id=CUSTOMER, product_id=names[1]), at)
+    reactions.execute(add(names[-1], 1), at)
     assert held(at)[0] == (names[0], 2)
-    assert len(held(at)) == MOST_LINES
+    assert len(held(at)) == MAX_LINES
 
 
 def test_a_quantity_is_changed_where_it_stands() -> None:
     at = shop(("p0", 2), ("p1", 3))
-    assert reactions.carry_out(change("p0", LARGEST), at).value.items[0].quantity == LARGEST
-    assert held(at) == [("p0", LARGEST), ("p1", 3)]
+    assert reactions.execute(change("p0", MAX_AMOUNT), at).value.items[0].quantity == MAX_AMOUNT
+    assert held(at) == [("p0", MAX_AMOUNT), ("p1", 3)]
 
 
 def test_what_is_taken_out_twice_is_out() -> None:
     at = shop(("p0", 2), ("p1", 3))
     for _ in range(2):
-        reactions.carry_out(TakeFromCart(customer_id=CUSTOMER, product_id="p0"), at)
+        reactions.execute(TakeFromCart(customer_id=CUSTOMER, product_id="p0"), at)
         assert held(at) == [("p1", 3)]
     for _ in range(2):
-        reactions.carry_out(TakeFromCart(customer_id=CUSTOMER), at)
+        reactions.execute(TakeFromCart(customer_id=CUSTOMER), at)
         assert held(at) == []
 
 
 def test_nothing_is_written_for_somebody_who_has_no_cart() -> None:
     at = shop()
-    reactions.carry_out(TakeFromCart(customer_id=CUSTOMER), at)
-    at.keep()
+    reactions.execute(TakeFromCart(customer_id=CUSTOMER), at)
+    at.release()
     assert at.carts.inserted == []
 
 
@@ -171,10 +171,10 @@ def ordered(*lines: tuple[str, int], from_cart: bool = True) -> PlaceOrder:
 
 def test_what_was_ordered_stays_in_it_until_the_order_completes() -> None:
     at = shop(("p0", 2), ("p1", 3))
-    reactions.carry_out(ordered(("p0", 2), ("p1", 3)), at)
+    reactions.execute(ordered(("p0", 2), ("p1", 3)), at)
     assert at.orders[ORDER].from_cart
     assert held(at) == [("p0", 2), ("p1", 3)]
-    reactions.carry_out(add("p0", 4), at)
+    reactions.execute(add("p0", 4), at)
     reactions.react(PAID, at)
     assert held(at) == [("p0", 4)]
     assert reactions.react(PAID, at) == ()
@@ -184,7 +184,7 @@ def test_what_was_ordered_stays_in_it_until_the_order_completes() -> None:
 @pytest.mark.parametrize("failure", FAILURES)
 def test_an_order_that_fails_leaves_it_as_it_is(failure: Event) -> None:
     at = shop(("p0", 2))
-    reactions.carry_out(ordered(("p0", 2)), at)
+    reactions.execute(ordered(("p0", 2)), at)
     reactions.react(failure, at)
     assert at.orders[ORDER].state is OrderState.FAILED
     assert held(at) == [("p0", 2)]
@@ -192,14 +192,14 @@ def test_an_order_that_fails_leaves_it_as_it_is(failure: Event) -> None:
 
 def test_an_order_that_is_not_from_it_leaves_it_alone() -> None:
     at = shop(("p0", 2))
-    reactions.carry_out(ordered(("p0", 2), from_cart=False), at)
+    reactions.execute(ordered(("p0", 2), from_cart=False), at)
     assert reactions.react(PAID, at)
     assert held(at) == [("p0", 2)]
 
 
 def test_an_order_of_a_cart_that_is_gone_completes() -> None:
     at = shop()
-    reactions.carry_out(ordered(("p0", 1)), at)
+    reactions.execute(ordered(("p0", 1)), at)
     assert reactions.react(PAID, at)
     assert at.orders[ORDER].state is OrderState.COMPLETED
     assert held(at) == []

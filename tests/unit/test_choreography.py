@@ -30,7 +30,7 @@ from events.contract import (
 )
 from saga.choreography import graph
 from saga.choreography.graph import Choreography
-from saga.reactions import Answer, OfOthers, Reactions
+from saga.reactions import OfOthers, Reactions, Result
 from tests.kit.client import ROOT
 
 
@@ -55,7 +55,7 @@ def flaws(*registries: Reactions) -> list[str]:
     return Choreography(registries, EVENTS).flaws()
 
 
-def ask(command: Ask, rows: object) -> Answer[None, OrderCreated]: ...  # type: ignore[empty-body]
+def ask(command: Ask, rows: object) -> Result[None, OrderCreated]: ...  # type: ignore[empty-body]
 def use(event: OrderCreated, rows: object) -> CouponUsed | CouponRejected: ...  # type: ignore[empty-body]
 def take(event: CouponUsed, rows: object) -> OrderCompleted | StockUnavailable: ...  # type: ignore[empty-body]
 def undo_order(event: CouponRejected | StockUnavailable, rows: object) -> OrderFailed: ...  # type: ignore[empty-body]
@@ -72,7 +72,7 @@ def test_the_real_flow_is_sound() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "sayer", "hearers", "then"),
+    ("event", "producer", "consumers", "then"),
     [
         (OrderCancelRequested, "order", {"payment"}, [PaymentRefunded, PaymentRefundFailed]),
         (PaymentRefunded, "payment", {"product"}, [StockRestored]),
@@ -85,11 +85,11 @@ def test_the_real_flow_is_sound() -> None:
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_the_edges_of_cancel_and_time_out(
-    event: type[Event], sayer: str, hearers: set[str], then: list[type[Event]]
+    event: type[Event], producer: str, consumers: set[str], then: list[type[Event]]
 ) -> None:
     flow = graph.load()
-    assert flow.sayers(event) == [sayer]
-    assert set(flow.hearers(event)) == hearers
+    assert flow.producers(event) == [producer]
+    assert set(flow.consumers(event)) == consumers
     assert flow.following(event) == then
 
 
@@ -194,6 +194,6 @@ def test_the_drawing_shows_every_edge() -> None:
     flow = graph.load()
     text = (ROOT / "docs" / "CHOREOGRAPHY.md").read_text()
     for event in EVENTS.values():
-        for sayer in flow.sayers(event):
-            for hearer in flow.hearers(event):
-                assert f"{sayer} -- {event.__name__} --> {hearer}\n" in text
+        for producer in flow.producers(event):
+            for consumer in flow.consumers(event):
+                assert f"{producer} -- {event.__name__} --> {consumer}\n" in text

@@ -132,21 +132,21 @@ MOVES: dict[tuple[HoldState | None, str], tuple[HoldState, type[Event] | None]] 
 @pytest.mark.parametrize("state", [None, *HoldState])
 def test_every_event_in_every_state(state: HoldState | None, name: str) -> None:
     at = in_state(state)
-    said = tell(reactions, EVENTS[name], at)
+    emitted = tell(reactions, EVENTS[name], at)
     if (state, name) not in MOVES:
-        assert said == ()
+        assert emitted == ()
         assert [*at.holds.inserted, *at.holds.updated, *at.issued.updated] == []
         return
-    after, says = MOVES[state, name]
+    after, emits = MOVES[state, name]
     assert at.holds["o1"].state is after
-    assert [type(event) for event in said] == ([says] if says else [])
+    assert [type(event) for event in emitted] == ([emits] if emits else [])
     has_it = after in (HoldState.HELD, HoldState.SETTLED)
     assert at.issued["i"].order_id == ("o1" if has_it else None)
     assert at.issued["i"].used_at == (NOW if has_it else None)
 
 
 def test_the_states_and_events_are_all_of_them() -> None:
-    assert {event.__name__ for event in reactions.hears} == set(EVENTS)
+    assert {event.__name__ for event in reactions.handles} == set(EVENTS)
     assert frozenset({HoldState.HELD}) == UNSETTLED
 
 
@@ -186,7 +186,7 @@ def test_a_coupon_that_another_order_has_is_not_given_back() -> None:
     )
     at = coupons(hold, PLAIN.used_by("o2", NOW))
     reactions.react(unpaid(), at)
-    at.keep()
+    at.release()
     assert at.issued["i"].order_id == "o2"
 
 
@@ -208,12 +208,12 @@ def changed(**terms: object) -> IssuedCoupon:
 )
 def test_why_a_coupon_is_refused(coupon: IssuedCoupon, reason: FailReason | None) -> None:
     at = coupons(coupon)
-    (said,) = reactions.react(created(), at)
-    at.keep()
+    (emitted,) = reactions.react(created(), at)
+    at.release()
     if reason is None:
-        assert isinstance(said, CouponUsed)
+        assert isinstance(emitted, CouponUsed)
         return
-    assert said == CouponRejected(order_id="o1", reason=reason)
+    assert emitted == CouponRejected(order_id="o1", reason=reason)
     assert at.holds["o1"].state is HoldState.REFUSED
     assert at.issued.updated == []
 
@@ -263,16 +263,16 @@ def test_a_coupon_is_held_by_one_order_at_most(
     """A text stands for the order's OrderCreated: it names the same coupon each time."""
     at = coupons(PLAIN, changed(issued_coupon_id="j"))
     states: dict[str, HoldState | None] = {}
-    said: list[Event] = []
+    emitted: list[Event] = []
     for each in happened:
         event = created(each, named[each]) if isinstance(each, str) else each
-        said += tell(reactions, event, at)
+        emitted += tell(reactions, event, at)
         hold = at.holds.get(event.key)
         now, before = hold.state if hold else None, states.get(event.key)
         assert now == before or (before, now) in FORWARD
         states[event.key] = now
         check_both_sides(at)
-    assert is_distinct(said)
+    assert is_distinct(emitted)
 
 
 def check_both_sides(at: Coupons) -> None:

@@ -38,8 +38,8 @@ def definition(**terms: object) -> DefineCoupon:
 @given(st.integers(1, 4), st.lists(st.integers(0, 6), max_size=15))
 def test_never_one_too_many(quantity: int, rush: list[int]) -> None:
     at = no_coupons()
-    reactions.carry_out(definition(quantity=quantity), at)
-    at.keep()
+    reactions.execute(definition(quantity=quantity), at)
+    at.release()
     winners = list(dict.fromkeys(rush))[:quantity]
     got: list[int] = []
     for number, customer in enumerate(rush):
@@ -48,13 +48,13 @@ def test_never_one_too_many(quantity: int, rush: list[int]) -> None:
         )
         if customer in got or len(got) == quantity:
             with pytest.raises(Conflict) as refused:
-                reactions.carry_out(command, at)
-            at.undo()
+                reactions.execute(command, at)
+            at.roll_back()
             code = "COUPON_ALREADY_ISSUED" if customer in got else "COUPON_EXHAUSTED"
             assert refused.value.code == code
         else:
-            answer = reactions.carry_out(command, at)
-            at.keep()
+            answer = reactions.execute(command, at)
+            at.release()
             assert answer.events == ()
             assert (answer.value.customer_id, answer.value.order_id) == (f"c{customer}", None)
             got.append(customer)
@@ -73,23 +73,23 @@ def test_never_one_too_many(quantity: int, rush: list[int]) -> None:
 def test_terms_that_make_no_sense_together(terms: dict[str, object]) -> None:
     at = no_coupons()
     with pytest.raises(Invalid):
-        reactions.carry_out(definition(**terms), at)
-    at.keep()
+        reactions.execute(definition(**terms), at)
+    at.release()
     assert at.coupons.inserted == []
 
 
 @pytest.mark.parametrize("ends", [NOW, NOW - SECOND])
 def test_a_coupon_whose_time_is_over_is_not_issued(ends: datetime) -> None:
     at = no_coupons()
-    reactions.carry_out(definition(valid_until=ends), at)
+    reactions.execute(definition(valid_until=ends), at)
     with pytest.raises(Conflict) as refused:
-        reactions.carry_out(IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c"), at)
+        reactions.execute(IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c"), at)
     assert refused.value.code == "COUPON_EXPIRED"
 
 
 def test_a_coupon_that_nobody_defined_is_not_issued() -> None:
     with pytest.raises(NotFound) as refused:
-        reactions.carry_out(
+        reactions.execute(
             IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c"), no_coupons()
         )
     assert refused.value.code == "COUPON_NOT_FOUND"
@@ -98,9 +98,9 @@ def test_a_coupon_that_nobody_defined_is_not_issued() -> None:
 def test_what_was_issued_keeps_its_terms() -> None:
     at = no_coupons()
     terms = {"valid_from": NOW, "valid_until": NOW + SECOND, "min_order_amount": 7}
-    reactions.carry_out(definition(**terms), at)
+    reactions.execute(definition(**terms), at)
     command = IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c")
-    issued = reactions.carry_out(command, at).value
+    issued = reactions.execute(command, at).value
     assert {name: getattr(issued, name) for name in terms} == terms
     assert (issued.discount_type, issued.discount_value) == (DiscountType.FIXED, 10)
     assert issued.issued_at == NOW

@@ -7,13 +7,13 @@ import pytest
 
 from dataplatform.domain import (
     LEASE_SECONDS,
-    LONGEST_PAUSE_SECONDS,
-    Accepted,
+    MAX_PAUSE_SECONDS,
     CompletedOrder,
     Deliveries,
     Delivery,
+    DeliveryAccepted,
+    DeliveryFailed,
     DeliveryState,
-    NotAccepted,
     Send,
 )
 from dataplatform.reactions import reactions
@@ -42,7 +42,7 @@ class Ledger:
     def __init__(self) -> None:
         self.now = NOW
         self.rows: dict[str, Delivery] = {}
-        self.errands: list[CompletedOrder] = []
+        self.external_calls: list[CompletedOrder] = []
 
     def do(self, message: object, after_seconds: float = 0) -> None:
         self.now += timedelta(seconds=after_seconds)
@@ -50,10 +50,10 @@ class Ledger:
         if isinstance(message, OrderCompleted):
             assert reactions.react(message, batch) == ()
         else:
-            assert reactions.carry_out(message, batch).events == ()
-        batch.keep()
+            assert reactions.execute(message, batch).events == ()
+        batch.release()
         self.rows |= {row.order_id: row for row in (*batch.rows.inserted, *batch.rows.updated)}
-        self.errands += batch.errands
+        self.external_calls += batch.external_calls
 
     def wait_seconds(self, order_id: str = ORDER) -> float:
         next_at = self.rows[order_id].next_at
@@ -72,12 +72,12 @@ def ledger() -> Ledger:
 def test_a_completed_order_is_due_at_once(ledger: Ledger) -> None:
     row = ledger.rows[ORDER]
     assert (row.state, row.attempts, row.next_at) == (DeliveryState.PENDING, 0, NOW)
-    assert ledger.errands == []
+    assert ledger.external_calls == []
 
 
 def test_what_is_sent_is_the_order_in_the_platforms_words(ledger: Ledger) -> None:
     ledger.do(Send(order_id=ORDER))
-    [sent] = ledger.errands
+    [sent] = ledger.external_calls
     assert msgspec.json.decode(msgspec.json.encode(sent)) == {
         "orderId": ORDER,
         "customerId": OTHER,
@@ -91,7 +91,7 @@ def test_what_is_sent_is_the_order_in_the_platforms_words(ledger: Ledger) -> Non
 
 def test_hearing_of_it_again_changes_nothing(ledger: Ledger) -> None:
     ledger.do(Send(order_id=ORDER))
-    ledger.do(Accepted(order_id=ORDER))
+    ledger.do(DeliveryAccepted(order_id=ORDER))
     before = ledger.rows[ORDER]
     ledger.do(completed(), after_seconds=60)
     assert ledger.rows == {ORDER: before}
@@ -100,45 +100,45 @@ def test_hearing_of_it_again_changes_nothing(ledger: Ledger) -> None:
 def test_one_instance_alone_takes_it_in_hand(ledger: Ledger) -> None:
     ledger.do(Send(order_id=ORDER))
     ledger.do(Send(order_id=ORDER), after_seconds=LEASE_SECONDS - 1)
-    assert len(ledger.errands) == 1
+    assert len(ledger.external_calls) == 1
     assert ledger.rows[ORDER].attempts == 1
 
 
 def test_what_nobody_has_heard_of_is_tried_again(ledger: Ledger) -> None:
     ledger.do(Send(order_id=ORDER))
     ledger.do(Send(order_id=ORDER), after_seconds=LEASE_SECONDS)
-    assert len(ledger.errands) == 2
+    assert len(ledger.external_calls) == 2
     assert ledger.rows[ORDER].attempts == 2
 
 
 def test_what_is_accepted_is_over(ledger: Ledger) -> None:
     ledger.do(Send(order_id=ORDER))
-    ledger.do(NotAccepted(order_id=ORDER, error="down"))
-    ledger.do(Accepted(order_id=ORDER), after_seconds=1)  # the answer to an earlier try
+    ledger.do(DeliveryFailed(order_id=ORDER, error="down"))
+    ledger.do(DeliveryAccepted(order_id=ORDER), after_seconds=1)  # the answer to an earlier try
     row = ledger.rows[ORDER]
     assert (row.state, row.sent_at) == (DeliveryState.SENT, ledger.now)
     assert (row.next_at, row.last_error) == (None, None)
 
     for late in (
-        Accepted(order_id=ORDER),
-        NotAccepted(order_id=ORDER, error="late"),
+        DeliveryAccepted(order_id=ORDER),
+        DeliveryFailed(order_id=ORDER, error="late"),
         Send(order_id=ORDER),
     ):
         ledger.do(late, after_seconds=LEASE_SECONDS)
     assert ledger.rows[ORDER] == row
-    assert len(ledger.errands) == 1
+    assert len(ledger.external_calls) == 1
 
 
 def test_the_pauses_grow_up_to_a_limit(ledger: Ledger) -> None:
     pauses: list[float] = []
     for number in range(30):
         ledger.do(Send(order_id=ORDER), after_seconds=pauses[-1] if pauses else 0)
-        ledger.do(NotAccepted(order_id=ORDER, error=f"down {number}"))
+        ledger.do(DeliveryFailed(order_id=ORDER, error=f"down {number}"))
         pauses.append(ledger.wait_seconds())
     assert 0.7 < pauses[0] < 1.3
     assert pauses == sorted(pauses)
     assert pauses[1] == pytest.approx(2 * pauses[0])
-    assert LONGEST_PAUSE_SECONDS * 0.7 < pauses[-1] < LONGEST_PAUSE_SECONDS * 1.3
+    assert MAX_PAUSE_SECONDS * 0.7 < pauses[-1] < MAX_PAUSE_SECONDS * 1.3
     assert ledger.rows[ORDER].last_error == "down 29"
     assert ledger.rows[ORDER].attempts == 30
 
@@ -147,23 +147,27 @@ def test_two_orders_do_not_come_back_together(ledger: Ledger) -> None:
     ledger.do(completed(OTHER))
     for order_id in (ORDER, OTHER):
         ledger.do(Send(order_id=order_id))
-        ledger.do(NotAccepted(order_id=order_id, error="down"))
+        ledger.do(DeliveryFailed(order_id=order_id, error="down"))
     assert ledger.wait_seconds(OTHER) - ledger.wait_seconds(ORDER) > 0.4
 
 
-@pytest.mark.parametrize(("asked_for", "waits"), [(0, 1), (20, 20), (10**9, LONGEST_PAUSE_SECONDS)])
+@pytest.mark.parametrize(("asked_for", "waits"), [(0, 1), (20, 20), (10**9, MAX_PAUSE_SECONDS)])
 def test_the_platform_may_ask_for_more_time(ledger: Ledger, asked_for: int, waits: int) -> None:
     ledger.do(Send(order_id=ORDER))
-    ledger.do(NotAccepted(order_id=ORDER, error="busy", wait_seconds=asked_for))
+    ledger.do(DeliveryFailed(order_id=ORDER, error="busy", wait_seconds=asked_for))
     assert ledger.wait_seconds() == pytest.approx(waits, abs=0.3)
 
 
 @pytest.mark.parametrize(
     "command",
-    [Send(order_id=OTHER), Accepted(order_id=OTHER), NotAccepted(order_id=OTHER, error="?")],
+    [
+        Send(order_id=OTHER),
+        DeliveryAccepted(order_id=OTHER),
+        DeliveryFailed(order_id=OTHER, error="?"),
+    ],
     ids=lambda command: type(command).__name__,
 )
 def test_an_order_that_nobody_completed_is_not_sent(ledger: Ledger, command: object) -> None:
     before = dict(ledger.rows)
     ledger.do(command)
-    assert (ledger.rows, ledger.errands) == (before, [])
+    assert (ledger.rows, ledger.external_calls) == (before, [])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from events.contract import PaymentCompleted, PaymentFailed, PaymentMethod, PaymentRefunded
 from payment.domain import (
-    LARGEST_BALANCE,
+    MAX_BALANCE,
     BeginTopUp,
     ChargeWallet,
     GiveUpTopUp,
@@ -81,10 +81,10 @@ def test_a_card_is_charged_once_and_refunded_once(gateway: Gateway, steps: list[
 def check_end(dealings: Dealings) -> None:
     """Nothing is on its way any more: what we say, and what the gateway holds, is one thing."""
     payment = dealings.at.payments.get(ORDER)
-    assert payment is None or payment.errand is None
+    assert payment is None or payment.call is None
     is_captured = payment is not None and payment.state is PaymentState.CAPTURED
     assert dealings.gateway.held(KEY) == (60 if is_captured else 0)
-    words = {type(event) for event in dealings.said}
+    words = {type(event) for event in dealings.emitted}
     ended = {
         "NONE": set(),
         "CAPTURED": {PaymentCompleted},
@@ -94,7 +94,7 @@ def check_end(dealings: Dealings) -> None:
     }
     verdicts = {PaymentCompleted, PaymentFailed, PaymentRefunded}
     assert words & verdicts == ended[name_of(payment)]
-    assert is_distinct(dealings.said)
+    assert is_distinct(dealings.emitted)
 
 
 # ---------------------------------------------------------------- top-ups
@@ -133,7 +133,7 @@ def test_a_top_up_is_booked_or_nothing_is_taken_for_it(
     gateway: Gateway, room: int, steps: list[object]
 ) -> None:
     """Each would fit when it is begun; what is charged in between may leave no room for it."""
-    dealings = Dealings(wallets(LARGEST_BALANCE - 60 - room), gateway)
+    dealings = Dealings(wallets(MAX_BALANCE - 60 - room), gateway)
     for top_up_id in TOP_UPS:
         dealings.go_on(BeginTopUp(top_up_id=top_up_id, customer_id="c", amount=60))
     for step in steps:
@@ -144,7 +144,7 @@ def test_a_top_up_is_booked_or_nothing_is_taken_for_it(
         assert {move for move in moves if move[0] is not move[1]} <= TOP_UP_FORWARD
     dealings.settle()
     at = dealings.at
-    assert at.wallets["c"].balance <= LARGEST_BALANCE
+    assert at.wallets["c"].balance <= MAX_BALANCE
     for top_up_id, state in zip(TOP_UPS, states(dealings), strict=True):
         assert state in (TopUpState.BOOKED, TopUpState.FAILED, TopUpState.REFUNDED)
         booked = [entry.delta for entry in at.ledger if entry.top_up_id == top_up_id]

@@ -120,10 +120,10 @@ async def test_what_a_full_disk_has_no_room_for_is_counted(
     for _ in range(5_000):
         LOG.info("said")
 
-    *said, lost = await _room_again(full, tmp_path / "log", "there was no room")
+    *emitted, lost = await _room_again(full, tmp_path / "log", "there was no room")
 
-    assert {line["message"] for line in said} == {"said"}
-    assert (lost["level"], lost["lines"]) == ("WARNING", 5_000 - len(said))
+    assert {line["message"] for line in emitted} == {"said"}
+    assert (lost["level"], lost["lines"]) == ("WARNING", 5_000 - len(emitted))
     assert 0 < (tmp_path / "log").stat().st_size < 51_000
 
 

@@ -28,8 +28,8 @@ from tests.unit.telling import tell
 
 def test_a_cancel_asks_for_the_money_and_is_answered_with_the_order() -> None:
     at = orders(OrderState.COMPLETED)
-    answer = reactions.carry_out(CANCEL, at)
-    at.keep()
+    answer = reactions.execute(CANCEL, at)
+    at.release()
     assert answer.events == (OrderCancelRequested(order_id=ORDER, attempt=1),)
     assert answer.value == at.orders[ORDER]
     assert answer.value.status is OrderStatus.COMPLETED
@@ -37,7 +37,7 @@ def test_a_cancel_asks_for_the_money_and_is_answered_with_the_order() -> None:
 
 def test_a_cancel_that_is_on_its_way_is_joined() -> None:
     at = orders(OrderState.CANCELLING)
-    answer = reactions.carry_out(CANCEL, at)
+    answer = reactions.execute(CANCEL, at)
     assert (answer.value, answer.events) == (IN_STATE[OrderState.CANCELLING], ())
 
 
@@ -52,22 +52,22 @@ def test_a_cancel_that_is_on_its_way_is_joined() -> None:
 )
 def test_only_a_completed_order_can_be_cancelled(state: OrderState, status: str) -> None:
     with pytest.raises(Refused) as refused:
-        reactions.carry_out(CANCEL, orders(state))
+        reactions.execute(CANCEL, orders(state))
     assert (refused.value.code, refused.value.details) == ("INVALID_STATE", {"status": status})
 
 
 def test_an_order_that_nobody_placed_can_not_be_cancelled() -> None:
     with pytest.raises(NotFound) as refused:
-        reactions.carry_out(CANCEL, orders())
+        reactions.execute(CANCEL, orders())
     assert refused.value.code == "ORDER_NOT_FOUND"
 
 
 def test_a_cancelled_order_tells_what_came_back_and_when_it_had_been_bought() -> None:
     at = orders(OrderState.CANCELLING)
-    said = tell(reactions, UNDONE, at)
+    emitted = tell(reactions, UNDONE, at)
     items = IN_STATE[OrderState.CANCELLING].items
     cancelled = OrderCancelled(order_id=ORDER, customer_id=CUSTOMER, items=items, completed_at=NOW)
-    assert said == (cancelled,)
+    assert emitted == (cancelled,)
     assert at.orders[ORDER].completed_at == NOW
 
 
@@ -81,7 +81,7 @@ def test_a_refused_cancel_leaves_the_order_as_it_was_but_for_the_attempt() -> No
 
 @settings(deadline=None)
 @given(st.integers(1, 5), st.lists(st.integers(1, 6)))
-def test_only_the_refusal_of_this_attempt_ends_it(attempt: int, heard: list[int]) -> None:
+def test_only_the_refusal_of_this_attempt_ends_it(attempt: int, received: list[int]) -> None:
     at = orders(OrderState.COMPLETED)
     for refused in range(1, attempt):
         assert tell(reactions, CANCEL, at) == (
@@ -89,9 +89,9 @@ def test_only_the_refusal_of_this_attempt_ends_it(attempt: int, heard: list[int]
         )
         tell(reactions, kept(refused), at)
     tell(reactions, CANCEL, at)
-    for each in heard:
+    for each in received:
         assert tell(reactions, kept(each), at) == ()
-    is_over = attempt in heard
+    is_over = attempt in received
     assert at.orders[ORDER].state is (OrderState.COMPLETED if is_over else OrderState.CANCELLING)
 
 
@@ -129,8 +129,8 @@ def test_at_its_deadline_an_order_asks_payment_and_decides_nothing(method: Payme
     at = orders()
     pending = msgspec.structs.replace(IN_STATE[OrderState.PENDING], payment_method=method)
     at.orders[ORDER] = pending
-    said = tell(reactions, EXPIRE, at)
-    assert said == (OrderTimedOut(order_id=ORDER, customer_id=CUSTOMER, payment_method=method),)
+    emitted = tell(reactions, EXPIRE, at)
+    assert emitted == (OrderTimedOut(order_id=ORDER, customer_id=CUSTOMER, payment_method=method),)
     assert at.orders[ORDER] == pending.moved(OrderState.EXPIRING, LATER)
     assert tell(reactions, EXPIRE, at) == ()
 

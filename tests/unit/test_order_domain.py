@@ -24,11 +24,11 @@ from order.domain import (
     STATES,
     UNSETTLED,
     CancellationState,
-    GateProduct,
     Order,
     OrderState,
     OrderStatus,
     PlaceOrder,
+    SetHotProduct,
 )
 from order.reactions import reactions
 from tests.unit.orders import (
@@ -81,21 +81,21 @@ FORWARD = {(before, after) for (before, _), (after, _) in MOVES.items()}
 @pytest.mark.parametrize("state", [None, *OrderState])
 def test_every_message_in_every_state(state: OrderState | None, name: str) -> None:
     at = orders(state)
-    said = tell(reactions, MESSAGES[name], at)
+    emitted = tell(reactions, MESSAGES[name], at)
     if (state, name) not in MOVES:
-        assert said == ()
+        assert emitted == ()
         assert [*at.orders.inserted, *at.orders.updated] == []
         return
-    after, says = MOVES[state, name]
+    after, emits = MOVES[state, name]
     (order,) = at.orders.updated
     assert (order.state, order.updated_at) == (after, LATER)
-    assert [type(event) for event in said] == ([says] if says else [])
+    assert [type(event) for event in emitted] == ([emits] if emits else [])
 
 
 def test_the_messages_are_all_of_them() -> None:
     told = {type(message) for message in MESSAGES.values()}
-    others = {ProductChanged, PlaceOrder, GateProduct, AddToCart, ChangeCartItem, TakeFromCart}
-    assert {*reactions.hears, *reactions.commands} == told | others
+    others = {ProductChanged, PlaceOrder, SetHotProduct, AddToCart, ChangeCartItem, TakeFromCart}
+    assert {*reactions.handles, *reactions.commands} == told | others
 
 
 def test_an_order_that_waits_for_somebody_is_not_settled() -> None:
@@ -105,7 +105,7 @@ def test_an_order_that_waits_for_somebody_is_not_settled() -> None:
 @pytest.mark.parametrize("state", OPEN)
 def test_an_order_that_is_paid_is_done(state: OrderState) -> None:
     at = orders(state)
-    said = tell(reactions, PAID, at)
+    emitted = tell(reactions, PAID, at)
     order = at.orders[ORDER]
     assert (order.total_amount, order.discount_amount, order.payable_amount) == (90, 20, 70)
     assert (order.created_at, order.completed_at) == (NOW, LATER)
@@ -118,7 +118,7 @@ def test_an_order_that_is_paid_is_done(state: OrderState) -> None:
         payable_amount=70,
         completed_at=LATER,
     )
-    assert said == (completed,)
+    assert emitted == (completed,)
 
 
 @pytest.mark.parametrize("event", FAILURES, ids=lambda event: type(event).__name__)
@@ -127,9 +127,9 @@ def test_an_order_fails_for_the_reason_that_was_said(
     state: OrderState, event: PaymentFailed | CouponRejected | StockUnavailable
 ) -> None:
     at = orders(state)
-    said = tell(reactions, event, at)
+    emitted = tell(reactions, event, at)
     assert at.orders[ORDER].fail_reason is event.reason
-    assert said == (OrderFailed(order_id=ORDER, customer_id=CUSTOMER, reason=event.reason),)
+    assert emitted == (OrderFailed(order_id=ORDER, customer_id=CUSTOMER, reason=event.reason),)
 
 
 def test_an_order_that_waits_says_where_it_stands() -> None:
@@ -177,11 +177,11 @@ happenings = st.lists(
 def test_nothing_that_a_client_sees_goes_backwards(happened: list[object]) -> None:
     at = orders(OrderState.PENDING)
     seen = [at.orders[ORDER]]
-    said: list[Event] = []
+    emitted: list[Event] = []
     for message in happened:
-        said += tell(reactions, message, at)
+        emitted += tell(reactions, message, at)
         seen.append(at.orders[ORDER])
-    assert is_distinct(said)
+    assert is_distinct(emitted)
     for before, after in pairwise(seen):
         if after != before:
             check_move(before, after)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from chassis.broker.jetstream import STREAM_MAX_AGE_SECONDS
-from chassis.ports import START, Outgoing, Place
+from chassis.ports import START, OutgoingMessage, StreamPosition
 from chassis.settings import from_environment
 from events.contract import (
     Event,
@@ -61,7 +61,7 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, row: Order) -> None:
         self.row = row
         self.now = NOW
-        self.stream: list[Outgoing] = []
+        self.stream: list[OutgoingMessage] = []
         self.generation = 1
         self.broker_is_away = self.database_is_away = False
         self.broker = self
@@ -79,8 +79,10 @@ class World:
     def say(self, *events: Event, at: datetime = NOW, cause: Event | None = None) -> None:
         cause_id = envelope.event_id(cause) if cause else None
         for event in events:
-            sealed = envelope.seal(event, at, cause_id=cause_id)
-            self.stream.append(Outgoing(sealed.subject, sealed.body, envelope.headers(sealed, "x")))
+            outbound = envelope.encode(event, at, cause_id=cause_id)
+            self.stream.append(
+                OutgoingMessage(outbound.subject, outbound.body, envelope.headers(outbound, "x"))
+            )
 
     def part(self, _: type[Live]) -> Live:
         return self._live
@@ -94,11 +96,13 @@ class World:
             raise RetryLater("away")
         yield
 
-    async def history_since(self, _: str, place: Place) -> tuple[list[Outgoing], Place]:
+    async def history_since(
+        self, _: str, place: StreamPosition
+    ) -> tuple[list[OutgoingMessage], StreamPosition]:
         if self.broker_is_away:
             raise RetryLater("away")
         sequence = place.sequence if place.generation == self.generation else START.sequence
-        return self.stream[sequence:], Place(self.generation, len(self.stream))
+        return self.stream[sequence:], StreamPosition(self.generation, len(self.stream))
 
 
 async def told(listener: Listener) -> list[str]:

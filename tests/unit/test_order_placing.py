@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.contract import LARGEST, Address, OrderCreated, ProductChanged, ProductStatus
+from events.contract import MAX_AMOUNT, Address, OrderCreated, ProductChanged, ProductStatus
 from order.domain import (
-    LARGEST_TOTAL,
+    MAX_TOTAL,
     Accepted,
-    GateProduct,
     OrderState,
     PlaceOrder,
+    SetHotProduct,
     WantedLine,
     priced,
     total,
@@ -42,8 +42,8 @@ def test_placing_says_all_that_the_next_service_needs() -> None:
         coupon_id="c",
         address=Address(street="s", postal_code="1", city="c"),
     )
-    answer = reactions.carry_out(command, at)
-    at.keep()
+    answer = reactions.execute(command, at)
+    at.release()
     (order,) = at.orders.inserted
     assert answer.value == Accepted(order_id=ORDER, total_amount=88)
     assert (order.state, order.fail_reason, order.attempt) == (OrderState.PENDING, None, 0)
@@ -70,8 +70,8 @@ def test_placing_says_all_that_the_next_service_needs() -> None:
         (wants(("p0", 1), ("nothing", 1)), "PRODUCT_NOT_FOUND"),
         (wants(("gone", 1)), "PRODUCT_DISCONTINUED"),
         (wants(("p0", 2), price=59), "PRICE_MISMATCH"),
-        (wants(("p0", LARGEST), ("p0", 1)), "VALIDATION_ERROR"),
-        (wants(("dear", LARGEST)), "VALIDATION_ERROR"),
+        (wants(("p0", MAX_AMOUNT), ("p0", 1)), "VALIDATION_ERROR"),
+        (wants(("dear", MAX_AMOUNT)), "VALIDATION_ERROR"),
     ],
 )
 def test_what_can_not_be_ordered(command: PlaceOrder, code: str) -> None:
@@ -79,20 +79,20 @@ def test_what_can_not_be_ordered(command: PlaceOrder, code: str) -> None:
         {
             "p0": offer("p0", 30),
             "gone": offer("gone", 30, ProductStatus.DISCONTINUED),
-            "dear": offer("dear", LARGEST),
+            "dear": offer("dear", MAX_AMOUNT),
         }
     )
     at = orders(price_list=price_list)
     with pytest.raises(Refused) as refused:
-        reactions.carry_out(command, at)
+        reactions.execute(command, at)
     assert refused.value.code == code
     assert refused.value.message
-    at.keep()
+    at.release()
     assert at.orders.inserted == []
 
 
 wanted_lines = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 1000)), min_size=1, max_size=9)
-four_prices = st.lists(st.integers(1, LARGEST), min_size=4, max_size=4)
+four_prices = st.lists(st.integers(1, MAX_AMOUNT), min_size=4, max_size=4)
 
 
 @settings(deadline=None)
@@ -102,12 +102,12 @@ def test_the_sum_is_what_the_lines_cost(lines: list[tuple[int, int]], prices: li
     found = priced(command, offers(*prices))
     products = [line.product_id for line in found]
     assert products == list(dict.fromkeys(f"p{which}" for which, _ in lines))
-    assert total(found) == sum(prices[which] * count for which, count in lines) <= LARGEST_TOTAL
+    assert total(found) == sum(prices[which] * count for which, count in lines) <= MAX_TOTAL
     assert sum(line.quantity for line in found) == sum(count for _, count in lines)
 
 
 @settings(deadline=None)
-@given(wanted_lines, four_prices, st.integers(1, 2 * LARGEST))
+@given(wanted_lines, four_prices, st.integers(1, 2 * MAX_AMOUNT))
 def test_a_price_is_right_or_refused(
     lines: list[tuple[int, int]], prices: list[int], sent: int
 ) -> None:
@@ -137,7 +137,7 @@ def test_the_newest_price_holds_in_whatever_order_they_come(versions: Sequence[i
     at = orders()
     for version in versions:
         assert reactions.react(changed(version), at) == ()
-        at.keep()
+        at.release()
     newest = changed(max(versions))
     known = at.price_list["p"]
     assert (known.version, known.name) == (newest.version, newest.name)
@@ -149,17 +149,17 @@ def test_the_newest_price_holds_in_whatever_order_they_come(versions: Sequence[i
 
 def test_a_product_stays_hot_when_its_price_changes() -> None:
     at = orders(price_list=offers(5))
-    answer = reactions.carry_out(GateProduct(product_id="p0", hot=True), at)
+    answer = reactions.execute(SetHotProduct(product_id="p0", hot=True), at)
     assert (answer.value.hot, answer.events) == (True, ())
     reactions.react(
         ProductChanged(product_id="p0", version=2, name="x", price=6, status=ProductStatus.ACTIVE),
         at,
     )
     assert (at.price_list["p0"].hot, at.price_list["p0"].price) == (True, 6)
-    assert not reactions.carry_out(GateProduct(product_id="p0", hot=False), at).value.hot
+    assert not reactions.execute(SetHotProduct(product_id="p0", hot=False), at).value.hot
 
 
 def test_a_product_that_nobody_knows_can_not_be_hot() -> None:
     with pytest.raises(NotFound) as refused:
-        reactions.carry_out(GateProduct(product_id="p0", hot=True), orders())
+        reactions.execute(SetHotProduct(product_id="p0", hot=True), orders())
     assert refused.value.code == "PRODUCT_NOT_FOUND"

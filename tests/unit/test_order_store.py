@@ -33,7 +33,7 @@ def connection() -> Iterator[Connection]:
         at.price_list["p1"] = offer("p1", 7)
         items = (CartItem(product_id="p0", quantity=2),)
         at.carts[CUSTOMER] = Cart(customer_id=CUSTOMER, items=items, created_at=NOW, updated_at=NOW)
-        at.keep()
+        at.release()
         store.save(connection, at)
         yield connection
 

@@ -2,40 +2,40 @@
 
 import pytest
 
-from chassis.processing.linger import LONGEST_REST_SECONDS, SHARE, SLACK_SECONDS, Pace
+from chassis.processing.linger import BURST_SECONDS, DUTY_CYCLE, MAX_LINGER_SECONDS, Linger
 
 BATCH_SECONDS = 0.002
 BATCHES = 100
 
 
-def _busy(pace: Pace, now: float) -> float:
+def _busy(pace: Linger, now: float) -> float:
     """Batches, each as soon as it may begin. Returns when the last one has ended."""
     for _ in range(BATCHES):
-        now += pace.rest_seconds(now)
+        now += pace.linger_seconds(now)
         pace.worked(now, now + BATCH_SECONDS)
         now += BATCH_SECONDS
     return now
 
 
 def test_who_was_quiet_begins_at_once() -> None:
-    pace = Pace()
-    assert pace.rest_seconds(1000) == 0
+    pace = Linger()
+    assert pace.linger_seconds(1000) == 0
     ended_at = _busy(pace, 1000)
-    quiet_until = ended_at + LONGEST_REST_SECONDS + SLACK_SECONDS
+    quiet_until = ended_at + MAX_LINGER_SECONDS + BURST_SECONDS
     for seconds in (0, BATCH_SECONDS):  # one behind the other, as of a lone order
-        assert pace.rest_seconds(quiet_until + seconds) == 0
+        assert pace.linger_seconds(quiet_until + seconds) == 0
         pace.worked(quiet_until + seconds, quiet_until + seconds + BATCH_SECONDS)
 
 
 def test_who_is_busy_works_for_its_share_of_the_time() -> None:
-    took_seconds = _busy(Pace(), 1000) - 1000
-    owed_seconds = BATCHES * BATCH_SECONDS / SHARE
-    last_rest_seconds = BATCH_SECONDS / SHARE - BATCH_SECONDS
-    assert took_seconds == pytest.approx(owed_seconds - SLACK_SECONDS - last_rest_seconds)
+    took_seconds = _busy(Linger(), 1000) - 1000
+    owed_seconds = BATCHES * BATCH_SECONDS / DUTY_CYCLE
+    last_rest_seconds = BATCH_SECONDS / DUTY_CYCLE - BATCH_SECONDS
+    assert took_seconds == pytest.approx(owed_seconds - BURST_SECONDS - last_rest_seconds)
 
 
 @pytest.mark.parametrize("took_seconds", [0.1, 60])
 def test_a_long_batch_is_not_paid_for_in_full(took_seconds: float) -> None:
-    pace = Pace()
+    pace = Linger()
     pace.worked(1000, 1000 + took_seconds)
-    assert pace.rest_seconds(1000 + took_seconds) == pytest.approx(LONGEST_REST_SECONDS)
+    assert pace.linger_seconds(1000 + took_seconds) == pytest.approx(MAX_LINGER_SECONDS)

@@ -14,7 +14,7 @@ from events.contract import (
     PaymentRefundFailed,
     StockDecremented,
 )
-from payment.domain import LARGEST_BALANCE, UNSETTLED, EntryKind, PaymentState, payment_id
+from payment.domain import MAX_BALANCE, UNSETTLED, EntryKind, PaymentState, payment_id
 from payment.reactions import reactions
 from tests.unit.telling import tell
 from tests.unit.wallets import (
@@ -50,20 +50,20 @@ MOVES: dict[tuple[str, str], tuple[str, type[Event], int]] = {
 @pytest.mark.parametrize("state", ["NONE", "CAPTURED", "KEPT", "FAILED", "REFUNDED"])
 def test_every_event_in_every_state(state: str, name: str) -> None:
     at = wallets(100, WALLET[state])
-    said = tell(reactions, EVENTS[name], at)
+    emitted = tell(reactions, EVENTS[name], at)
     if (state, name) not in MOVES:
-        assert said == ()
+        assert emitted == ()
         assert is_untouched(at)
         return
-    after, says, balance = MOVES[state, name]
+    after, emits, balance = MOVES[state, name]
     assert name_of(at.payments[ORDER]) == after
-    assert [type(event) for event in said] == [says]
+    assert [type(event) for event in emitted] == [emits]
     assert at.wallets["c"].balance == balance
-    assert list(at.errands) == []
+    assert list(at.external_calls) == []
 
 
 def test_the_events_are_all_of_them() -> None:
-    assert reactions.hears == {StockDecremented, OrderTimedOut, OrderCancelRequested}
+    assert reactions.handles == {StockDecremented, OrderTimedOut, OrderCancelRequested}
     assert frozenset({PaymentState.INTENT, PaymentState.REFUNDING}) == UNSETTLED
 
 
@@ -99,11 +99,11 @@ def test_a_payment_is_refused(balance: int | None, reason: FailReason) -> None:
 
 def test_the_last_won_is_enough_and_nothing_costs_nothing() -> None:
     at = wallets(60)
-    said = [
+    emitted = [
         *tell(reactions, decremented(), at),
         *tell(reactions, decremented(ORDERS[1], "c", 0), at),
     ]
-    assert [type(event) for event in said] == [PaymentCompleted, PaymentCompleted]
+    assert [type(event) for event in emitted] == [PaymentCompleted, PaymentCompleted]
     assert at.wallets["c"].balance == 0
     assert len(list(at.ledger)) == 1
 
@@ -112,13 +112,13 @@ def test_the_last_won_is_enough_and_nothing_costs_nothing() -> None:
 def test_an_order_that_timed_out_before_it_came_here_is_never_paid(method: PaymentMethod) -> None:
     at = wallets(100)
     reason = FailReason.ORDER_TIMED_OUT
-    said = tell(reactions, timed_out(method=method), at)
-    assert said == (PaymentFailed(order_id=ORDER, reason=reason),)
+    emitted = tell(reactions, timed_out(method=method), at)
+    assert emitted == (PaymentFailed(order_id=ORDER, reason=reason),)
     (tombstone,) = at.payments.inserted
     assert (tombstone.state, tombstone.fail_reason) == (PaymentState.FAILED, reason)
     assert (tombstone.method, tombstone.amount) == (method, 0)
     assert tell(reactions, decremented(method=method), at) == ()
-    assert [*at.ledger, *at.errands] == []
+    assert [*at.ledger, *at.external_calls] == []
 
 
 # ---------------------------------------------------------------- giving back
@@ -133,7 +133,7 @@ def test_a_refund_is_booked_and_said_with_its_attempt() -> None:
     assert (entry.order_id, entry.created_at) == (ORDER, LATER)
 
 
-@pytest.mark.parametrize("balance", [None, LARGEST_BALANCE - 59])
+@pytest.mark.parametrize("balance", [None, MAX_BALANCE - 59])
 def test_a_refund_that_no_wallet_can_take_is_refused_and_may_be_tried_again(
     balance: int | None,
 ) -> None:

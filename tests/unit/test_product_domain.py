@@ -15,7 +15,7 @@ from events.contract import (
     StockUnavailable,
 )
 from product.domain import (
-    LARGEST_STOCK,
+    MAX_STOCK,
     SEED,
     UNSETTLED,
     BookStock,
@@ -101,14 +101,14 @@ MOVES: dict[tuple[HoldState | None, str], tuple[HoldState, type[Event] | None, l
 def test_every_event_in_every_state(state: HoldState | None, name: str) -> None:
     at = in_state(state)
     before = amounts(at)
-    said = tell(reactions, EVENTS[name], at)
+    emitted = tell(reactions, EVENTS[name], at)
     if (state, name) not in MOVES:
-        assert said == ()
+        assert emitted == ()
         assert is_untouched(at)
         return
-    after, says, left = MOVES[state, name]
+    after, emits, left = MOVES[state, name]
     assert at.holds["o"].state is after
-    assert [type(event) for event in said] == ([says] if says else [])
+    assert [type(event) for event in emitted] == ([emits] if emits else [])
     assert amounts(at) == left
     booked = {entry.product_id: entry for entry in at.ledger}
     changed = [now[0] - then[0] for now, then in zip(left, before, strict=True)]
@@ -118,7 +118,7 @@ def test_every_event_in_every_state(state: HoldState | None, name: str) -> None:
 
 
 def test_the_states_and_events_are_all_of_them() -> None:
-    assert {event.__name__ for event in reactions.hears} == set(EVENTS)
+    assert {event.__name__ for event in reactions.handles} == set(EVENTS)
     assert frozenset({HoldState.WAITING, HoldState.HELD}) == UNSETTLED
 
 
@@ -130,8 +130,8 @@ def test_an_order_that_died_before_holds_nothing_and_a_late_comer_is_told(
     at = in_state(None)
     tell(reactions, EVENTS[death], at)
     tombstone = at.holds["o"]
-    said = tell(reactions, EVENTS[name], at)
-    assert said == ((StockRestored(order_id="o", items=()),) if name == "CouponUsed" else ())
+    emitted = tell(reactions, EVENTS[name], at)
+    assert emitted == ((StockRestored(order_id="o", items=()),) if name == "CouponUsed" else ())
     assert at.holds.inserted == [tombstone]
     assert tombstone.is_tombstone
     assert [*at.products.updated, *at.ledger] == []
@@ -179,14 +179,14 @@ def test_all_lines_or_none(
     lines: tuple[tuple[str, int], ...], reason: FailReason, blamed: str
 ) -> None:
     at = in_state(None)
-    reactions.carry_out(CreateProduct(product_id="off", name="off", price=1, stock=5), at)
+    reactions.execute(CreateProduct(product_id="off", name="off", price=1, stock=5), at)
     off = ChangeProduct(product_id="off", status=ProductStatus.DISCONTINUED)
-    reactions.carry_out(off, at)
+    reactions.execute(off, at)
     before = amounts(at)
     wanted = tuple(Line(product_id=each, quantity=count, price=1) for each, count in lines)
-    said = reactions.react(used(lines=wanted), at)
-    assert said == (StockUnavailable(order_id="o", reason=reason, product_id=blamed),)
-    at.keep()
+    emitted = reactions.react(used(lines=wanted), at)
+    assert emitted == (StockUnavailable(order_id="o", reason=reason, product_id=blamed),)
+    at.release()
     assert at.holds["o"].state is HoldState.REFUSED
     assert amounts(at) == before
     assert {entry.request_id for entry in at.ledger} == {"INITIAL"}
@@ -195,27 +195,27 @@ def test_all_lines_or_none(
 def test_the_last_unit_can_be_had_once() -> None:
     at = shelves(product("a", 1))
     one = (Line(product_id="a", quantity=1, price=30),)
-    said = [reactions.react(used(order_id, one), at)[0] for order_id in ("o1", "o2")]
-    assert [type(event) for event in said] == [StockDecremented, StockUnavailable]
+    emitted = [reactions.react(used(order_id, one), at)[0] for order_id in ("o1", "o2")]
+    assert [type(event) for event in emitted] == [StockDecremented, StockUnavailable]
 
 
 # ---------------------------------------------------------------- commands
 
 
 def test_the_stock_of_a_product_has_a_limit() -> None:
-    at = shelves(product("a", LARGEST_STOCK - 1))
+    at = shelves(product("a", MAX_STOCK - 1))
     one = BookStock(product_id="a", request_id="k", delta=1, reason="r", order_id=None)
-    assert reactions.carry_out(one, at).value.balance_after == LARGEST_STOCK
+    assert reactions.execute(one, at).value.balance_after == MAX_STOCK
     more = BookStock(product_id="a", request_id="l", delta=1, reason="r", order_id=None)
     with pytest.raises(Refused) as refused:
-        reactions.carry_out(more, at)
+        reactions.execute(more, at)
     assert refused.value.code == "VALIDATION_ERROR"
 
 
 def test_each_change_is_told_once_with_the_next_version() -> None:
     at = shelves(product("a", 3))
     for version, price, is_new in ((2, 40, True), (2, 40, False), (3, 41, True)):
-        answer = reactions.carry_out(ChangeProduct(product_id="a", price=price), at)
+        answer = reactions.execute(ChangeProduct(product_id="a", price=price), at)
         changed = answer.value
         assert (changed.version, changed.price, changed.available) == (version, price, 3)
         told = ProductChanged(
@@ -230,12 +230,12 @@ def test_each_change_is_told_once_with_the_next_version() -> None:
 
 def test_seeding_twice_changes_nothing() -> None:
     at = shelves()
-    first = [reactions.carry_out(command, at) for command in SEED]
-    at.keep()
+    first = [reactions.execute(command, at) for command in SEED]
+    at.release()
     assert [len(answer.events) for answer in first] == [1] * len(SEED)
     rows, entries = at.products.inserted, list(at.ledger)
-    again = [reactions.carry_out(command, at) for command in SEED]
-    at.keep()
+    again = [reactions.execute(command, at) for command in SEED]
+    at.release()
     assert [answer.value for answer in again] == [answer.value for answer in first]
     assert [answer.events for answer in again] == [()] * len(SEED)
     assert (at.products.inserted, list(at.ledger)) == (rows, entries)

@@ -13,7 +13,7 @@ from events.contract import (
     StockRestored,
     StockUnavailable,
 )
-from saga.reactions import Answer, OfOthers, Reactions, Undeclared, WrongHints
+from saga.reactions import OfOthers, Reactions, Result, UndeclaredEvent, WrongHints
 
 ORDER = "11111111-1111-4111-8111-111111111111"
 
@@ -40,8 +40,8 @@ def test_hints_say_what_is_heard_and_said(reactions: Reactions) -> None:
     def undo(event: PaymentFailed | StockUnavailable, things: Things) -> list[CouponRestored]:
         return [CouponRestored(order_id=event.order_id)]
 
-    assert reactions.hears == {OrderCreated, PaymentFailed, StockUnavailable}
-    assert reactions.says == {CouponUsed, CouponRejected, CouponRestored}
+    assert reactions.handles == {OrderCreated, PaymentFailed, StockUnavailable}
+    assert reactions.emits == {CouponUsed, CouponRejected, CouponRestored}
     assert reactions.reactions[OrderCreated].purpose == "Use it."
     assert not reactions.reactions[OrderCreated].compensates
     assert reactions.reactions[PaymentFailed].compensates
@@ -53,20 +53,20 @@ def test_what_a_reaction_returns_is_said(reactions: Reactions) -> None:
         wanted = event.reason is FailReason.SYSTEM_ERROR
         return CouponRestored(order_id=event.order_id) if wanted else None
 
-    said = PaymentFailed(order_id=ORDER, reason=FailReason.SYSTEM_ERROR)
+    emitted = PaymentFailed(order_id=ORDER, reason=FailReason.SYSTEM_ERROR)
     silent = PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED)
-    assert reactions.react(said, Things()) == (CouponRestored(order_id=ORDER),)
+    assert reactions.react(emitted, Things()) == (CouponRestored(order_id=ORDER),)
     assert reactions.react(silent, Things()) == ()
 
 
 def test_an_undeclared_event_can_not_be_said(reactions: Reactions) -> None:
     @reactions.on
-    def lie(event: PaymentFailed, things: Things) -> CouponRestored | None:
+    def corruption(event: PaymentFailed, things: Things) -> CouponRestored | None:
         return StockUnavailable(  # type: ignore[return-value]
             order_id=event.order_id, reason=event.reason, product_id=ORDER
         )
 
-    with pytest.raises(Undeclared, match="lie said StockUnavailable"):
+    with pytest.raises(UndeclaredEvent, match="lie said StockUnavailable"):
         reactions.react(PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED), Things())
 
 
@@ -82,67 +82,67 @@ def test_what_is_said_of_other_orders_is_kept_apart(reactions: Reactions) -> Non
         return restored, CouponRestored(order_id=OTHER)
 
     reaction = reactions.reactions[PaymentFailed]
-    assert reaction.says == {StockRestored}
-    assert reaction.says_of_others == {CouponRestored}
-    assert reactions.says == {StockRestored, CouponRestored}
+    assert reaction.emits == {StockRestored}
+    assert reaction.emits_of_others == {CouponRestored}
+    assert reactions.emits == {StockRestored, CouponRestored}
     failed = PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED)
     assert [event.key for event in reactions.react(failed, Things())] == [ORDER, OTHER]
 
 
 @pytest.mark.parametrize(
-    "said", [CouponRestored(order_id=ORDER), StockRestored(order_id=OTHER, items=())]
+    "emitted", [CouponRestored(order_id=ORDER), StockRestored(order_id=OTHER, items=())]
 )
 def test_what_was_declared_of_others_alone_or_of_this_order_alone_is_held_to(
-    reactions: Reactions, said: Event
+    reactions: Reactions, emitted: Event
 ) -> None:
     @reactions.on
     def mix_up(
         event: PaymentFailed, things: Things
     ) -> tuple[StockRestored | OfOthers[CouponRestored], ...]:
-        return (said,)  # type: ignore[return-value]
+        return (emitted,)  # type: ignore[return-value]
 
-    with pytest.raises(Undeclared, match="mix_up said"):
+    with pytest.raises(UndeclaredEvent, match="mix_up said"):
         reactions.react(PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED), Things())
 
 
 def test_a_command_has_an_answer_and_may_say_events(reactions: Reactions) -> None:
     @reactions.command
-    def carry_out(command: Ask, things: Things) -> Answer[int, CouponRestored]:
-        return Answer(42, CouponRestored(order_id=ORDER))
+    def execute(command: Ask, things: Things) -> Result[int, CouponRestored]:
+        return Result(42, CouponRestored(order_id=ORDER))
 
-    assert reactions.answer_type(Ask()) is int
-    assert reactions.says == {CouponRestored}
-    answer = reactions.carry_out(Ask(), Things())
+    assert reactions.result_type(Ask()) is int
+    assert reactions.emits == {CouponRestored}
+    answer = reactions.execute(Ask(), Things())
     assert (answer.value, answer.events) == (42, (CouponRestored(order_id=ORDER),))
     assert answer.cause_id is None
 
 
 def test_a_command_without_events_is_just_its_answer(reactions: Reactions) -> None:
     @reactions.command
-    def carry_out(command: Ask, things: Things) -> str:
+    def execute(command: Ask, things: Things) -> str:
         return "done"
 
-    assert reactions.says == frozenset()
-    answer = reactions.carry_out(Ask(), Things())
+    assert reactions.emits == frozenset()
+    answer = reactions.execute(Ask(), Things())
     assert (answer.value, answer.events, answer.cause_id) == ("done", (), None)
 
 
 def test_an_answer_that_was_long_in_coming_names_its_cause(reactions: Reactions) -> None:
     @reactions.command
-    def carry_out(command: Ask, things: Things) -> Answer[None, CouponRestored]:
-        return Answer(None, CouponRestored(order_id=ORDER), cause_id="cause")
+    def execute(command: Ask, things: Things) -> Result[None, CouponRestored]:
+        return Result(None, CouponRestored(order_id=ORDER), cause_id="cause")
 
-    answer = reactions.carry_out(Ask(), Things())
+    answer = reactions.execute(Ask(), Things())
     assert (answer.events, answer.cause_id) == ((CouponRestored(order_id=ORDER),), "cause")
 
 
 def test_a_command_can_not_say_what_its_hints_do_not_allow(reactions: Reactions) -> None:
     @reactions.command
-    def lie(command: Ask, things: Things) -> Answer[None, CouponRestored]:
-        return Answer(None, StockRestored(order_id=ORDER, items=()))  # type: ignore[arg-type]
+    def corruption(command: Ask, things: Things) -> Result[None, CouponRestored]:
+        return Result(None, StockRestored(order_id=ORDER, items=()))  # type: ignore[arg-type]
 
-    with pytest.raises(Undeclared, match="lie said StockRestored"):
-        reactions.carry_out(Ask(), Things())
+    with pytest.raises(UndeclaredEvent, match="lie said StockRestored"):
+        reactions.execute(Ask(), Things())
 
 
 def test_two_reactions_to_one_event_are_refused(reactions: Reactions) -> None:

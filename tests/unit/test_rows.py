@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from saga.unit_of_work import Ledger, Rows, WorkingSet, values_of
+from saga.unit_of_work import Ledger, Rows, UnitOfWork, values_of
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -17,7 +17,7 @@ def test_what_a_message_put_is_gone_when_it_is_undone() -> None:
     rows = Rows({"a": Row("a", 1)})
     rows["a"] = Row("a", 2)
     rows["b"] = Row("b", 1)
-    rows.undo()
+    rows.roll_back()
     assert rows["a"].value == 1
     assert "b" not in rows
     assert (rows.inserted, rows.updated) == ([], [])
@@ -26,10 +26,10 @@ def test_what_a_message_put_is_gone_when_it_is_undone() -> None:
 def test_what_an_earlier_message_kept_survives_a_later_one_that_is_undone() -> None:
     rows = Rows({"a": Row("a", 1)})
     rows["a"] = Row("a", 2)
-    rows.keep()
+    rows.release()
     rows["a"] = Row("a", 3)
     assert rows["a"].value == 3
-    rows.undo()
+    rows.roll_back()
     assert rows["a"].value == 2
 
 
@@ -39,7 +39,7 @@ def test_new_rows_are_inserted_and_changed_ones_updated_once() -> None:
         rows["a"] = Row("a", value)
         rows["new"] = Row("new", value)
         rows["same"] = Row("same", 1)
-        rows.keep()
+        rows.release()
     assert rows.inserted == [Row("new", 3)]
     assert rows.updated == [Row("a", 3)]
 
@@ -54,21 +54,21 @@ def test_a_missing_row_is_a_key_error() -> None:
 def test_a_working_set_keeps_and_undoes_all_its_parts() -> None:
     rows: Rows[str, Row] = Rows()
     ledger: Ledger[Row] = Ledger()
-    working_set = WorkingSet(datetime(2026, 1, 1, tzinfo=UTC), rows, ledger)
-    for value, ending in ((1, working_set.undo), (2, working_set.keep)):
+    uow = UnitOfWork(datetime(2026, 1, 1, tzinfo=UTC), rows, ledger)
+    for value, ending in ((1, uow.roll_back), (2, uow.release)):
         rows["a"] = Row("a", value)
         ledger.add(Row("entry", value))
-        working_set.errands.add(Row("errand", value))
+        uow.external_calls.add(Row("errand", value))
         ending()
     assert rows.inserted == [Row("a", 2)]
     assert list(ledger) == [Row("entry", 2)]
-    assert list(working_set.errands) == [Row("errand", 2)]
+    assert list(uow.external_calls) == [Row("errand", 2)]
 
 
 def test_an_errand_of_a_message_that_is_not_kept_yet_is_not_carried_out() -> None:
-    working_set = WorkingSet(datetime(2026, 1, 1, tzinfo=UTC))
-    working_set.errands.add(Row("errand", 1))
-    assert list(working_set.errands) == []
+    uow = UnitOfWork(datetime(2026, 1, 1, tzinfo=UTC))
+    uow.external_calls.add(Row("errand", 1))
+    assert list(uow.external_calls) == []
 
 
 def test_values_are_distinct_and_in_the_order_in_which_rows_are_locked() -> None:

@@ -61,13 +61,13 @@ def test_a_cancel_takes_off_what_was_counted_in_whatever_order_they_are_heard() 
 def test_sales_say_nothing_and_touch_no_stock() -> None:
     at = shelves()
     tell(reactions, completed(AT), at)
-    assert not [*at.holds.kept, *at.products.kept, *at.ledger]
+    assert not [*at.holds.changed_keys, *at.products.changed_keys, *at.ledger]
 
 
 def test_a_message_that_fails_leaves_no_sale() -> None:
     at = shelves()
     reactions.react(completed(AT), at)
-    at.undo()
+    at.roll_back()
     assert summed(at.sales) == []
 
 

@@ -76,21 +76,21 @@ def test_stock_adds_up_whatever_comes(
     """A text stands for the order's CouponUsed: its lines are the same each time."""
     at = shelves(*(product(each, count) for each, count in initial.items()))
     states: dict[str, HoldState | None] = {}
-    said: list[Event] = []
+    emitted: list[Event] = []
     for each in happened:
         if isinstance(each, BookStock):
             book_or_refuse(at, each)
         else:
             event = used(each, lines_of(wanted[each])) if isinstance(each, str) else each
             words = tell(reactions, event, at)
-            said += [word for word in words if word != nothing_to_restore(event.key)]
+            emitted += [word for word in words if word != nothing_to_restore(event.key)]
             order_id = event.key
             hold = at.holds.get(order_id)
             now, before = hold.state if hold else None, states.get(order_id)
             assert now == before or (before, now) in FORWARD
             states[order_id] = now
         check_sums(at, initial)
-    assert is_distinct(said)
+    assert is_distinct(emitted)
 
 
 def nothing_to_restore(order_id: str) -> Event:
@@ -117,15 +117,15 @@ def book_or_refuse(at: Shelves, command: BookStock) -> None:
     elif known is None and available + command.delta < 0:
         code = "INSUFFICIENT_STOCK"
     else:
-        answer = reactions.carry_out(command, at)
-        at.keep()
+        answer = reactions.execute(command, at)
+        at.release()
         turned = (available == 0) != (available + command.delta == 0) and known is None
         assert [type(event) for event in answer.events] == [ProductChanged] * turned
         assert answer.value.delta == command.delta
         assert known is None or answer.value == known
         return
     with pytest.raises(Refused) as refused:
-        reactions.carry_out(command, at)
-    at.undo()
+        reactions.execute(command, at)
+    at.roll_back()
     assert refused.value.code == code
     assert at.products[command.product_id].available == available

@@ -27,8 +27,8 @@ WAIT, REJECT = OnShortage.WAIT, OnShortage.REJECT
 
 def tell(registry: Reactions, message: object, at: Shelves) -> tuple[Event, ...]:
     """What is said of orders; what carts are told of products is left out."""
-    said = telling.tell(registry, message, at)
-    return tuple(event for event in said if not isinstance(event, ProductChanged))
+    emitted = telling.tell(registry, message, at)
+    return tuple(event for event in emitted if not isinstance(event, ProductChanged))
 
 
 def lines(**quantities: int) -> tuple[Line, ...]:
@@ -39,8 +39,8 @@ def lines(**quantities: int) -> tuple[Line, ...]:
 
 
 def wants(at: Shelves, order_id: str, on_shortage: OnShortage = WAIT, **wanted: int) -> Event:
-    (said,) = tell(reactions, used(order_id, lines(**wanted), on_shortage), at)
-    return said
+    (emitted,) = tell(reactions, used(order_id, lines(**wanted), on_shortage), at)
+    return emitted
 
 
 def brings(at: Shelves, delta: int, product_id: str = "a") -> list[str]:
@@ -52,8 +52,8 @@ def brings(at: Shelves, delta: int, product_id: str = "a") -> list[str]:
     return served(tell(reactions, book, at))
 
 
-def served(said: tuple[Event, ...]) -> list[str]:
-    return [event.key for event in said if isinstance(event, StockDecremented)]
+def served(emitted: tuple[Event, ...]) -> list[str]:
+    return [event.key for event in emitted if isinstance(event, StockDecremented)]
 
 
 def test_an_order_takes_its_place_and_is_served_by_the_next_arrival() -> None:
@@ -115,9 +115,9 @@ def test_stock_that_comes_back_is_an_arrival() -> None:
     at = shelves(product("a", 2))
     wants(at, "poor", a=2)
     wants(at, "next", a=1)
-    said = tell(reactions, failed("poor"), at)
-    assert [type(event).__name__ for event in said] == ["StockRestored", "StockDecremented"]
-    assert served(said) == ["next"]
+    emitted = tell(reactions, failed("poor"), at)
+    assert [type(event).__name__ for event in emitted] == ["StockRestored", "StockDecremented"]
+    assert served(emitted) == ["next"]
 
 
 def test_who_gives_up_makes_room() -> None:
@@ -166,11 +166,11 @@ def test_an_order_for_what_nobody_can_have_does_not_wait() -> None:
 def test_a_message_that_was_undone_has_never_stood_in_a_queue() -> None:
     at = shelves(product("a", 0))
     reactions.react(used("undone", lines(a=1), WAIT), at)
-    at.undo()
+    at.roll_back()
     wants(at, "o", a=1)
     book = BookStock(product_id="a", request_id="in", delta=1, reason="", order_id=None)
-    assert served(reactions.carry_out(book, at).events) == ["o"]
-    at.undo()
+    assert served(reactions.execute(book, at).events) == ["o"]
+    at.roll_back()
     assert at.queues.first("a") == at.queues["a", "o"]
     assert brings(at, 1) == ["o"]
 
@@ -179,8 +179,8 @@ def test_carts_are_told_when_a_product_is_sold_out_and_when_it_is_back() -> None
     at = shelves(product("a", 2), product("b", 5))
 
     def told(message: object) -> list[tuple[str, bool, int]]:
-        said = telling.tell(reactions, message, at)
-        changes = [event for event in said if isinstance(event, ProductChanged)]
+        emitted = telling.tell(reactions, message, at)
+        changes = [event for event in emitted if isinstance(event, ProductChanged)]
         return [(each.product_id, each.sold_out, each.version) for each in changes]
 
     assert told(used("o", lines(a=2, b=1))) == [("a", True, 2)]
@@ -288,7 +288,7 @@ def test_queues_serve_whom_the_rule_serves(happened: list[tuple[str, object, obj
 
 def check(at: Shelves, rule: Rule) -> None:
     assert {each: at.products[each].available for each in PRODUCTS} == rule.available
-    states = {order_id: at.holds[order_id].state for order_id in at.holds.kept}
+    states = {order_id: at.holds[order_id].state for order_id in at.holds.changed_keys}
     waiting = [order_id for order_id, state in states.items() if state is HoldState.WAITING]
     assert sorted(waiting) == sorted(order_id for order_id, _ in rule.waiting)
     held = [each for each, state in states.items() if state in (HoldState.HELD, HoldState.SOLD)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from events.contract import Event, PaymentCompleted, PaymentFailed, PaymentRefunded
 from payment.domain import (
-    LARGEST_BALANCE,
+    MAX_BALANCE,
     SEED,
     ChargeWallet,
     EntryKind,
@@ -50,17 +50,17 @@ def test_balances_add_up_whatever_comes(
 ) -> None:
     """A number stands for that order's StockDecremented, the same each time."""
     at = wallets(None)
-    said: list[Event] = []
+    emitted: list[Event] = []
     states = dict.fromkeys(ORDERS, "NONE")
     for each in happened:
         message = decremented(ORDERS[each], *orders[each]) if isinstance(each, int) else each
-        said += tell(reactions, message, at)
+        emitted += tell(reactions, message, at)
         for order_id, before in states.items():
             states[order_id] = now = name_of(at.payments.get(order_id))
             assert now == before or (before, now) in FORWARD
         check_sums(at)
-    assert is_distinct(said)
-    check_words(at, said)
+    assert is_distinct(emitted)
+    check_words(at, emitted)
 
 
 def check_sums(at: Wallets) -> None:
@@ -80,54 +80,54 @@ def check_sums(at: Wallets) -> None:
         assert len(taken) <= 2
 
 
-def check_words(at: Wallets, said: list[Event]) -> None:
+def check_words(at: Wallets, emitted: list[Event]) -> None:
     """What was said of each order is what its row holds."""
     words = {
-        order_id: {type(event) for event in said if event.key == order_id} for order_id in ORDERS
+        order_id: {type(event) for event in emitted if event.key == order_id} for order_id in ORDERS
     }
-    for order_id, heard in words.items():
+    for order_id, received in words.items():
         ended = {
             "NONE": set(),
             "CAPTURED": {PaymentCompleted},
             "FAILED": {PaymentFailed},
             "REFUNDED": {PaymentCompleted, PaymentRefunded},
         }
-        assert heard == ended[name_of(at.payments.get(order_id))]
+        assert received == ended[name_of(at.payments.get(order_id))]
 
 
 @settings(deadline=None)
-@given(st.integers(0, LARGEST_BALANCE), st.integers(-LARGEST_BALANCE, LARGEST_BALANCE))
+@given(st.integers(0, MAX_BALANCE), st.integers(-MAX_BALANCE, MAX_BALANCE))
 def test_a_balance_never_leaves_its_bounds(balance: int, delta: int) -> None:
     at = wallets(balance)
     wallet = at.wallets["c"]
-    if 0 <= balance + delta <= LARGEST_BALANCE:
+    if 0 <= balance + delta <= MAX_BALANCE:
         assert at.book(wallet, EntryKind.CHARGE, delta).balance == balance + delta
     else:
         with pytest.raises(Conflict) as refused:
             at.book(wallet, EntryKind.CHARGE, delta)
         assert refused.value.code == "BALANCE_OUT_OF_RANGE"
-        at.keep()
+        at.release()
         assert [*at.wallets.updated, *at.ledger] == []
 
 
 def test_a_wallet_is_opened_once() -> None:
     at = wallets(None)
-    first, again = (reactions.carry_out(OpenWallet(customer_id="c"), at).value for _ in range(2))
+    first, again = (reactions.execute(OpenWallet(customer_id="c"), at).value for _ in range(2))
     assert (first.new, again.new) == (True, False)
     assert first.wallet == again.wallet == at.wallets["c"]
 
 
 def test_nobody_puts_money_into_a_wallet_that_is_not_there() -> None:
     with pytest.raises(NotFound) as refused:
-        reactions.carry_out(ChargeWallet(customer_id="nobody", amount=1), wallets(1))
+        reactions.execute(ChargeWallet(customer_id="nobody", amount=1), wallets(1))
     assert refused.value.code == "WALLET_NOT_FOUND"
 
 
 def test_seeding_twice_changes_nothing() -> None:
     at = wallets(None)
-    first = [reactions.carry_out(command, at).value for command in SEED]
-    again = [reactions.carry_out(command, at).value for command in SEED]
-    at.keep()
+    first = [reactions.execute(command, at).value for command in SEED]
+    again = [reactions.execute(command, at).value for command in SEED]
+    at.release()
     assert first == again
     assert [wallet.balance for wallet in first] == [1_000_000, 500_000, 250_000]
     assert [entry.kind for entry in at.ledger] == [EntryKind.OPENING] * len(SEED)

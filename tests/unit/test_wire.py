@@ -64,83 +64,91 @@ def test_ids_tell_events_keys_and_occurrences_apart() -> None:
 
 
 def test_the_body_is_the_events_json_and_nothing_else() -> None:
-    sealed = envelope.seal(failed, NOON)
-    assert sealed.subject == f"saga.{ORDER}.PaymentFailed"
-    assert msgspec.json.decode(sealed.body) == {
+    outbound = envelope.encode(failed, NOON)
+    assert outbound.subject == f"saga.{ORDER}.PaymentFailed"
+    assert msgspec.json.decode(outbound.body) == {
         "orderId": ORDER,
         "reason": "INSUFFICIENT_BALANCE",
     }
 
 
 def test_headers_are_cloudevents_with_cause_and_trace() -> None:
-    cause = envelope.read(f"saga.{ORDER}.CouponRestored", _body(), {"traceparent": PARENT})
-    sealed = envelope.seal(failed, NOON, cause_id=cause.event_id, parent_trace=cause.traceparent)
-    headers = envelope.headers(sealed, "payment")
+    cause = envelope.decode(f"saga.{ORDER}.CouponRestored", _body(), {"traceparent": PARENT})
+    outbound = envelope.encode(
+        failed, NOON, cause_id=cause.event_id, parent_trace=cause.traceparent
+    )
+    headers = envelope.headers(outbound, "payment")
     assert headers == {
-        "Nats-Msg-Id": sealed.event_id,
-        "ce-id": sealed.event_id,
+        "Nats-Msg-Id": outbound.event_id,
+        "ce-id": outbound.event_id,
         "ce-specversion": "1.0",
         "ce-type": "PaymentFailed",
         "ce-source": "payment",
         "ce-subject": ORDER,
         "ce-time": "2026-01-31T12:00:00.000000Z",
         "ce-causationid": cause.event_id,
-        "traceparent": sealed.traceparent,
+        "traceparent": outbound.traceparent,
     }
     assert all(value.isascii() for value in headers.values())
-    assert sealed.traceparent[3:35] == PARENT[3:35]
-    assert sealed.traceparent != PARENT
+    assert outbound.traceparent[3:35] == PARENT[3:35]
+    assert outbound.traceparent != PARENT
 
 
 def test_a_trace_starts_with_the_order_where_nobody_handed_one_in() -> None:
-    assert envelope.seal(failed, NOON).traceparent[3:35] == ORDER.replace("-", "")
+    assert envelope.encode(failed, NOON).traceparent[3:35] == ORDER.replace("-", "")
 
 
 @pytest.mark.parametrize("parent", ["", "nonsense", "00-" + "0" * 32 + "-00f067aa0ba902b7-01"])
 def test_a_broken_trace_context_is_passed_over(parent: str) -> None:
-    sealed = envelope.seal(failed, NOON, parent_trace=parent)
-    assert sealed.traceparent == envelope.seal(failed, NOON).traceparent
+    outbound = envelope.encode(failed, NOON, parent_trace=parent)
+    assert outbound.traceparent == envelope.encode(failed, NOON).traceparent
 
 
 def test_reading_gives_back_what_was_sealed_with_or_without_headers() -> None:
-    sealed = envelope.seal(failed, NOON)
-    bare = envelope.read(sealed.subject, sealed.body, None)
-    full = envelope.read(sealed.subject, sealed.body, envelope.headers(sealed, "payment"))
+    outbound = envelope.encode(failed, NOON)
+    bare = envelope.decode(outbound.subject, outbound.body, None)
+    full = envelope.decode(outbound.subject, outbound.body, envelope.headers(outbound, "payment"))
     assert bare.event == full.event == failed
-    assert bare.event_id == full.event_id == sealed.event_id
+    assert bare.event_id == full.event_id == outbound.event_id
 
 
 def test_the_first_of_a_chain_names_no_cause() -> None:
-    assert envelope.CAUSE not in envelope.headers(envelope.seal(failed, NOON), "payment")
+    assert envelope.CAUSE not in envelope.headers(envelope.encode(failed, NOON), "payment")
 
 
 @pytest.mark.parametrize("token", ["asked-1", "answer-0123456789abcdef"])
 def test_a_repeat_is_a_new_message_to_the_broker_and_the_same_event_to_all(token: str) -> None:
-    sealed = envelope.seal(failed, NOON, cause_id=ORDER)
-    first, again = (envelope.headers(sealed, "payment", repeat=each) for each in (None, token))
-    assert again == first | {envelope.MESSAGE_ID: f"{sealed.event_id}/{token}"}
+    outbound = envelope.encode(failed, NOON, cause_id=ORDER)
+    first, again = (envelope.headers(outbound, "payment", repeat=each) for each in (None, token))
+    assert again == first | {envelope.MESSAGE_ID: f"{outbound.event_id}/{token}"}
 
 
 @pytest.mark.parametrize(
-    ("repeat", "is_repeat"), [(None, False), ("", False), ("asked-1", True), ("asked-2", True)]
+    ("repeat", "is_retransmission"),
+    [(None, False), ("", False), ("asked-1", True), ("asked-2", True)],
 )
-def test_who_hears_a_repeat_sees_that_it_is_one(repeat: str | None, is_repeat: bool) -> None:
-    sealed = envelope.seal(failed, NOON)
-    headers = envelope.headers(sealed, "payment", repeat=repeat)
-    opened = envelope.read(sealed.subject, sealed.body, headers)
-    assert (opened.event, opened.event_id) == (failed, sealed.event_id)
-    assert (opened.message_id, opened.is_repeat) == (headers[envelope.MESSAGE_ID], is_repeat)
+def test_who_hears_a_repeat_sees_that_it_is_one(
+    repeat: str | None, is_retransmission: bool
+) -> None:
+    outbound = envelope.encode(failed, NOON)
+    headers = envelope.headers(outbound, "payment", repeat=repeat)
+    inbound = envelope.decode(outbound.subject, outbound.body, headers)
+    assert (inbound.event, inbound.event_id) == (failed, outbound.event_id)
+    assert (inbound.message_id, inbound.is_retransmission) == (
+        headers[envelope.MESSAGE_ID],
+        is_retransmission,
+    )
 
 
 def test_a_message_without_an_id_of_its_own_is_no_repeat() -> None:
-    sealed = envelope.seal(failed, NOON)
-    opened = envelope.read(sealed.subject, sealed.body, None)
-    assert (opened.message_id, opened.is_repeat) == (sealed.event_id, False)
+    outbound = envelope.encode(failed, NOON)
+    inbound = envelope.decode(outbound.subject, outbound.body, None)
+    assert (inbound.message_id, inbound.is_retransmission) == (outbound.event_id, False)
 
 
 def test_readers_ignore_fields_that_they_do_not_know() -> None:
     body = b'{"orderId":"%s","newField":[1,2]}' % ORDER.encode()
-    assert envelope.read(f"saga.{ORDER}.CouponRestored", body, None).event == CouponRestored(
+    assert envelope.decode(f"saga.{ORDER}.CouponRestored", body, None).event == CouponRestored(
         order_id=ORDER
     )
 
@@ -162,26 +170,26 @@ def test_readers_ignore_fields_that_they_do_not_know() -> None:
 def test_what_is_no_event_is_unreadable_and_says_why(
     subject: str, body: bytes | None, headers: dict[str, str] | None, complaint: str
 ) -> None:
-    with pytest.raises(envelope.Unreadable, match=complaint):
-        envelope.read(subject, _body() if body is None else body, headers)
+    with pytest.raises(envelope.MalformedMessage, match=complaint):
+        envelope.decode(subject, _body() if body is None else body, headers)
 
 
 @pytest.mark.parametrize("quantity", ["0", "-1", "1.5", '"1"', "null", "true"])
 def test_a_line_can_not_have_a_quantity_that_is_no_positive_whole_number(quantity: str) -> None:
     line = f'{{"productId":"{ORDER}","quantity":{quantity},"price":1}}'
     body = f'{{"orderId":"{ORDER}","items":[{line}]}}'
-    with pytest.raises(envelope.Unreadable, match="quantity"):
-        envelope.read(f"saga.{ORDER}.StockRestored", body.encode(), None)
+    with pytest.raises(envelope.MalformedMessage, match="quantity"):
+        envelope.decode(f"saga.{ORDER}.StockRestored", body.encode(), None)
 
 
 @given(st.binary(max_size=200), st.sampled_from(sorted(EVENTS)))
 def test_any_bytes_are_either_an_event_or_unreadable(body: bytes, name: str) -> None:
     try:
-        opened = envelope.read(f"saga.{ORDER}.{name}", body, None)
-    except envelope.Unreadable as error:
+        inbound = envelope.decode(f"saga.{ORDER}.{name}", body, None)
+    except envelope.MalformedMessage as error:
         assert str(error)  # noqa: PT017 - either ending is right
     else:
-        assert type(opened.event).__name__ == name
+        assert type(inbound.event).__name__ == name
 
 
 def test_a_products_events_are_told_apart_by_version() -> None:
@@ -192,7 +200,7 @@ def test_a_products_events_are_told_apart_by_version() -> None:
         for v in (1, 2)
     )
     assert envelope.event_id(first) != envelope.event_id(second)
-    assert envelope.seal(first, NOON).subject == f"catalog.{ORDER}.ProductChanged"
+    assert envelope.encode(first, NOON).subject == f"catalog.{ORDER}.ProductChanged"
 
 
 def _body() -> bytes:

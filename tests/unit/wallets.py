@@ -11,16 +11,16 @@ from events.contract import (
     StockDecremented,
 )
 from payment.domain import (
+    OrphanedCapture,
     Payment,
     PaymentState,
-    Stray,
     TopUp,
     TopUpState,
     Wallet,
     Wallets,
     payment_id,
 )
-from payment.external_calls import GatewayDecided, Outcome
+from payment.external_calls import GatewayDecided, GatewayOutcome
 from saga.unit_of_work import Ledger, Rows
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -61,7 +61,7 @@ def cancel(attempt: int, order_id: str = ORDER) -> OrderCancelRequested:
     return OrderCancelRequested(order_id=order_id, attempt=attempt)
 
 
-def decided(outcome: Outcome, attempt: int = 0) -> GatewayDecided:
+def decided(outcome: GatewayOutcome, attempt: int = 0) -> GatewayDecided:
     return GatewayDecided(order_id=ORDER, outcome=outcome, attempt=attempt)
 
 
@@ -92,8 +92,8 @@ def payments(method: PaymentMethod) -> dict[str, Payment | None]:
         "CAPTURED": captured,
         "KEPT": captured.moved(NOW, attempt=1),
         "FAILED": failed,
-        "STRAY": failed.moved(NOW, stray=Stray.RETURNING, retry_at=DUE),
-        "STRAYED": failed.moved(NOW, stray=Stray.RETURNED),
+        "STRAY": failed.moved(NOW, stray=OrphanedCapture.RETURNING, retry_at=DUE),
+        "STRAYED": failed.moved(NOW, stray=OrphanedCapture.RETURNED),
         "REFUNDING": intent.moved(NOW, state=PaymentState.REFUNDING, attempt=1),
         "REFUNDED": captured.moved(NOW, state=PaymentState.REFUNDED, attempt=1),
     }
@@ -104,7 +104,7 @@ def name_of(payment: Payment | None) -> str:
     if payment is None:
         return "NONE"
     if payment.stray is not None:
-        return "STRAY" if payment.stray is Stray.RETURNING else "STRAYED"
+        return "STRAY" if payment.stray is OrphanedCapture.RETURNING else "STRAYED"
     is_intent = payment.state is PaymentState.INTENT
     return "VOIDING" if is_intent and payment.voiding else payment.state
 
@@ -134,4 +134,4 @@ def wallets(balance: int | None, *rows: Payment | TopUp | None) -> Wallets:
 def is_untouched(at: Wallets) -> bool:
     tables = (at.wallets, at.payments, at.top_ups)
     changed = [row for rows in tables for row in (*rows.inserted, *rows.updated)]
-    return not [*changed, *at.ledger, *at.errands]
+    return not [*changed, *at.ledger, *at.external_calls]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec import inspect
 
-from events.contract import LARGEST, Event
+from events.contract import MAX_AMOUNT, Event
 
 Ids = SearchStrategy[str]
 
@@ -33,7 +33,7 @@ def _values(kind: inspect.Type, ids: Ids) -> SearchStrategy[Any]:  # noqa: C901,
         case inspect.StrType():
             return ids  # the only pattern in the contract
         case inspect.IntType(ge=least):
-            return st.integers(least or 0, LARGEST)
+            return st.integers(least or 0, MAX_AMOUNT)
         case inspect.BoolType():
             return st.booleans()
         case inspect.EnumType(cls=names):

@@ -15,8 +15,8 @@ def refusals_have_one_form(_: CheckContext, response: Response, case: Case[Any])
     if response.status_code >= 400 and case.method != "HEAD":
         headers = {"Content-Type": response.headers["content-type"][0]}
         answer = Answer(response.status_code, headers, response.json())
-        said = complaint(answer, response.status_code)
-        assert not said, said
+        emitted = complaint(answer, response.status_code)
+        assert not emitted, emitted
 
 
 @schemathesis.check

@@ -88,7 +88,7 @@ async def _consumers(shop: Shop) -> list[ConsumerInfo]:
         return [
             await jetstream.consumer_info(stream, service)
             for service, registry in FLOW.registries.items()
-            for stream in {event.stream for event in registry.hears}
+            for stream in {event.stream for event in registry.handles}
         ]
 
 
@@ -109,7 +109,7 @@ def _next_of(info: ConsumerInfo, sent: Sent) -> Message | str:
 
 def _hears(service: str, message: Message) -> bool:
     event = EVENTS.get(message.event_name)
-    return event is not None and service in FLOW.hearers(event)
+    return event is not None and service in FLOW.consumers(event)
 
 
 def _fitting(service: str, message: Message) -> tuple[str | None, ...]:

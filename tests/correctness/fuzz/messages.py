@@ -15,7 +15,7 @@ from saga.envelope import COPIED_FROM, EVENT_TYPE, MESSAGE_ID, subject_of
 from tests.correctness.fuzz.bodies import FRESH_IDS, Ids, events, json_of
 
 DEEP = 10_000
-LARGEST_HEADER_BYTES = 60_000
+MAX_HEADER_BYTES = 60_000
 
 
 class Message(NamedTuple):
@@ -143,7 +143,7 @@ def with_other_headers(draw: DrawFn, event: Event) -> Message:
     return message(event, headers=headers, letter=False)
 
 
-def as_if_said_again(draw: DrawFn, event: Event) -> Message:
+def as_a_retransmission(draw: DrawFn, event: Event) -> Message:
     """Under another id of the broker's: by somebody who misses an answer, it seems."""
     mark = f"{draw(FRESH_IDS)}/{draw(_HEADER_VALUES)}"
     return message(event, headers={MESSAGE_ID: mark}, letter=False)
@@ -151,7 +151,7 @@ def as_if_said_again(draw: DrawFn, event: Event) -> Message:
 
 def with_a_long_header(draw: DrawFn, event: Event) -> Message:
     name = draw(st.sampled_from(_COURTESIES))
-    return message(event, headers={name: "x" * LARGEST_HEADER_BYTES}, letter=False)
+    return message(event, headers={name: "x" * MAX_HEADER_BYTES}, letter=False)
 
 
 def under_a_name_that_nobody_hears(draw: DrawFn, event: Event) -> Message:
@@ -238,8 +238,8 @@ def about_another(draw: DrawFn, event: Event) -> Message:
 
 def of_another_type(draw: DrawFn, event: Event) -> Message:
     names = st.sampled_from(sorted(EVENTS)) | _HEADER_VALUES
-    said = draw(names.filter(lambda name: name.strip() != type(event).__name__))
-    return message(event, headers={EVENT_TYPE: said}, letter=True)
+    emitted = draw(names.filter(lambda name: name.strip() != type(event).__name__))
+    return message(event, headers={EVENT_TYPE: emitted}, letter=True)
 
 
 def sent_on(draw: DrawFn, event: Event) -> Message:
@@ -250,7 +250,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     as_it_should_be,
     with_unknown_fields,
     with_other_headers,
-    as_if_said_again,
+    as_a_retransmission,
     with_a_long_header,
     under_a_name_that_nobody_hears,
     with_huge_numbers,
@@ -287,9 +287,9 @@ def under_any_subject(draw: DrawFn, event: Event) -> Message:
     """The broker takes any bytes between two dots, but those that end a word or a line."""
     prefix, key, name = subject_of(type(event), event.key).encode().split(b".")
     odd = draw(_ODD_BYTES.filter(lambda each: not set(each) & set(b" \t\r\n.*>")))
-    heard = draw(st.booleans())
-    subject = b".".join([prefix, odd, name] if heard else [prefix, key, odd])
-    return message(event, letter=heard)._replace(subject=subject)
+    received = draw(st.booleans())
+    subject = b".".join([prefix, odd, name] if received else [prefix, key, odd])
+    return message(event, letter=received)._replace(subject=subject)
 
 
 def with_any_headers(draw: DrawFn, event: Event) -> Message:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from events.contract import EVENTS, CouponUsed, Event, Line
 from saga import envelope
-from saga.envelope import Unreadable
+from saga.envelope import MalformedMessage
 from tests.correctness.fuzz.bodies import FRESH_IDS, Ids
 from tests.correctness.fuzz.examples import drawn, making
 from tests.correctness.fuzz.judging import (
@@ -39,8 +39,8 @@ from tests.correctness.fuzz.messages import (
 from tests.e2e.saga.stream import written_by_hand
 from tests.kit.client import SERVICES, Opened, Shop, order, until
 
-HEARD = [event for event in EVENTS.values() if FLOW.hearers(event)]
-EACH_EVENT = pytest.mark.parametrize("event_type", HEARD, ids=lambda event: event.__name__)
+RECEIVED = [event for event in EVENTS.values() if FLOW.consumers(event)]
+EACH_EVENT = pytest.mark.parametrize("event_type", RECEIVED, ids=lambda event: event.__name__)
 
 A_FEW = 4
 """Examples of each mutation of each event."""
@@ -129,7 +129,7 @@ async def test_events_that_were_tampered_with(
 async def test_what_no_client_library_would_send(doomed_shop: Shop, mutation: Mutation) -> None:
     real = await something_real(doomed_shop)
     ids = st.sampled_from(real) | FRESH_IDS
-    await endured(doomed_shop, examples([mutation], HEARD, ids))
+    await endured(doomed_shop, examples([mutation], RECEIVED, ids))
     await shown(doomed_shop, real)
 
 
@@ -175,7 +175,7 @@ def of_many_products() -> Message:
 
 @making(200)
 @given(
-    st.sampled_from(HEARD).flatmap(
+    st.sampled_from(RECEIVED).flatmap(
         lambda event: st.one_of(*(mutated(each, event, FRESH_IDS) for each in MUTATIONS))
     )
 )
@@ -183,8 +183,8 @@ def test_reading_gives_an_event_or_says_why_not(sent: Message) -> None:
     """The same without any server: here Hypothesis finds the smallest message that is misread."""
     complaint = ""
     try:
-        envelope.read(sent.subject.decode(), sent.body, headers_of(sent))
-    except Unreadable as problem:
+        envelope.decode(sent.subject.decode(), sent.body, headers_of(sent))
+    except MalformedMessage as problem:
         complaint = str(problem)
     if sent.letter is not None and sent.event_name in EVENTS:
         assert bool(complaint) == sent.letter

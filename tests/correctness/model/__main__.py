@@ -58,8 +58,8 @@ def _show(results: list[Result], console: Console) -> None:
     walked = frozenset().union(*(each.edges for each in results))
     edges = all_edges()
     console.print(f"{len(walked & edges)} of {len(edges)} edges of the choreography walked")
-    for heard, service, said in sorted(edges - walked):
-        console.print(f"  not walked: {heard} -> {service} -> {said}", highlight=False)
+    for received, service, emitted in sorted(edges - walked):
+        console.print(f"  not walked: {received} -> {service} -> {emitted}", highlight=False)
     console.print("[bold green]no violation; from every state every order can end[/]")
 
 

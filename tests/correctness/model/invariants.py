@@ -7,7 +7,7 @@ from typing import Any
 from coupon.domain import HoldState as CouponState
 from order.domain import Order, OrderState, OrderStatus
 from payment.domain import PaymentState
-from payment.external_calls import Outcome
+from payment.external_calls import GatewayOutcome
 from product.domain import HoldState as StockState
 from tests.correctness.model.locals import Local
 from tests.correctness.model.outside import ChargeState, Outside
@@ -182,7 +182,7 @@ def _captured(outside: Outside, payment: Any) -> int:
     if dict(outside.charges).get(payment.payment_id) is not ChargeState.CAPTURED:
         return 0
     refunds = sum(
-        key.startswith(payment.payment_id) and outcome is Outcome.REFUNDED
+        key.startswith(payment.payment_id) and outcome is GatewayOutcome.REFUNDED
         for key, outcome in outside.refunds
     )
     return int(payment.amount * (1 - refunds))

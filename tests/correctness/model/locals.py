@@ -1,7 +1,7 @@
 """One service in the model: its rows, its inbox and its outbox, moved by the production reactions.
 
 A local state is a value. What a service does with a message depends on its local state and the
-message alone, so each such step is worked out once, by the service's own `react` or `carry_out` on
+message alone, so each such step is worked out once, by the service's own `react` or `execute` on
 a working set made from the rows, and remembered.
 
 The catalogue is left out: no order's way depends on it. Time stands still: it would only multiply
@@ -23,7 +23,7 @@ from product.domain import Product, Shelves
 from product.queues import Queues
 from saga import envelope
 from saga.reactions import Reactions
-from saga.unit_of_work import Ledger, Rows, WorkingSet
+from saga.unit_of_work import Ledger, Rows, UnitOfWork
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -41,11 +41,11 @@ class Local(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What a message brought about. `said` are the events that had not been said before."""
+    """What a message brought about. `emitted` are the events that had not been said before."""
 
     local: Local
-    said: tuple[Event, ...] = ()
-    errands: tuple[Any, ...] = ()
+    emitted: tuple[Event, ...] = ()
+    external_calls: tuple[Any, ...] = ()
     is_new: bool = True
 
 
@@ -53,7 +53,7 @@ class Kind(msgspec.Struct, frozen=True):
     """How a service's rows become its working set. `tables` names its `Rows`, in their order."""
 
     tables: tuple[str, ...]
-    working_set: Callable[..., WorkingSet]
+    uow: Callable[..., UnitOfWork]
 
 
 def _coupons(now: datetime, holds: Any, issued: Any) -> Coupons:
@@ -99,52 +99,56 @@ class Service:
             return Step(local, is_new=False)
         inbox = None if local.inbox is None else local.inbox | {identity}
         react = self.registry.react
-        return self._do(local, inbox, lambda working_set: react(event, working_set))
+        return self._do(local, inbox, lambda uow: react(event, uow))
 
-    def carry_out(self, local: Local, command: object) -> Step:
-        def events(working_set: WorkingSet) -> tuple[Event, ...]:
-            return self.registry.carry_out(command, working_set).events
+    def execute(self, local: Local, command: object) -> Step:
+        def events(uow: UnitOfWork) -> tuple[Event, ...]:
+            return self.registry.execute(command, uow).events
 
         return self._do(local, local.inbox, events)
 
     def answers_to(self, local: Local, event: Event) -> tuple[Event, ...]:
-        """What it says again when a repeat brought nothing new (`chassis.outbox.retransmission`)."""
+        """What it retransmits when a repeat brought nothing new."""
         reaction = self.registry.reactions.get(type(event))
-        says = reaction.says if reaction else frozenset()
-        return tuple(said for said in local.outbox if said.key == event.key and type(said) in says)
+        emits = reaction.emits if reaction else frozenset()
+        return tuple(
+            emitted
+            for emitted in local.outbox
+            if emitted.key == event.key and type(emitted) in emits
+        )
 
     def last_word(self, local: Local, key: str) -> Event | None:
-        return next((said for said in reversed(local.outbox) if said.key == key), None)
+        return next((emitted for emitted in reversed(local.outbox) if emitted.key == key), None)
 
     def _do(
         self,
         local: Local,
         inbox: frozenset[str] | None,
-        work: Callable[[WorkingSet], tuple[Event, ...]],
+        work: Callable[[UnitOfWork], tuple[Event, ...]],
     ) -> Step:
-        working_set = self._kind.working_set(NOW, *(Rows(dict(each)) for each in local.tables))
-        said = tuple(event for event in work(working_set) if event.stream == SAGA)
-        working_set.keep()
+        uow = self._kind.uow(NOW, *(Rows(dict(each)) for each in local.tables))
+        emitted = tuple(event for event in work(uow) if event.stream == SAGA)
+        uow.release()
         known = {envelope.event_id(event) for event in local.outbox}
-        new = tuple(event for event in said if envelope.event_id(event) not in known)
+        new = tuple(event for event in emitted if envelope.event_id(event) not in known)
         after = Local(
-            tables=tuple(self._after(local, working_set, name) for name in self._kind.tables),
-            ledger=self._ledger_after(local, working_set),
+            tables=tuple(self._after(local, uow, name) for name in self._kind.tables),
+            ledger=self._ledger_after(local, uow),
             inbox=inbox,
             outbox=(*local.outbox, *new),
         )
-        return Step(after, new, tuple(working_set.errands))
+        return Step(after, new, tuple(uow.external_calls))
 
-    def _after(self, local: Local, working_set: WorkingSet, name: str) -> Table:
-        rows: Rows[str, Any] = getattr(working_set, name)
-        changed = {key: rows.get(key) for key in rows.kept}
+    def _after(self, local: Local, uow: UnitOfWork, name: str) -> Table:
+        rows: Rows[str, Any] = getattr(uow, name)
+        changed = {key: rows.get(key) for key in rows.changed_keys}
         return table(self.rows(local, name) | {key: _timeless(row) for key, row in changed.items()})
 
     def _ledger_after(
-        self, local: Local, working_set: WorkingSet
+        self, local: Local, uow: UnitOfWork
     ) -> tuple[tuple[str, str | None, int], ...]:
         """Who booked what for which order. (Which row came first is told by the balance.)"""
-        entries = getattr(working_set, "ledger", ())
+        entries = getattr(uow, "ledger", ())
         new = [(_owner(entry), entry.order_id, entry.delta) for entry in entries]
         return tuple(sorted([*local.ledger, *new], key=str))
 

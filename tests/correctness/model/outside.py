@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from payment.external_calls import Action, Errand, GatewayDecided, Outcome
+from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome
 
 
 class ChargeState(StrEnum):
@@ -21,21 +21,23 @@ class ChargeState(StrEnum):
 
 
 class Outside(msgspec.Struct, frozen=True):
-    """`errands` are asked for and not carried out yet, `answers` are on their way back."""
+    """`external_calls` are asked for and not carried out yet, `answers` are on their way back."""
 
     charges: tuple[tuple[str, ChargeState], ...] = ()
-    refunds: tuple[tuple[str, Outcome], ...] = ()
-    errands: frozenset[Errand] = frozenset()
+    refunds: tuple[tuple[str, GatewayOutcome], ...] = ()
+    external_calls: frozenset[GatewayCall] = frozenset()
     answers: frozenset[GatewayDecided] = frozenset()
     refusals_left: int = 0
 
     @property
     def is_quiet(self) -> bool:
         in_flight = any(state is ChargeState.IN_FLIGHT for _, state in self.charges)
-        return not self.errands and not self.answers and not in_flight
+        return not self.external_calls and not self.answers and not in_flight
 
-    def asked(self, *errands: Errand) -> "Outside":
-        return msgspec.structs.replace(self, errands=self.errands | set(errands))
+    def asked(self, *external_calls: GatewayCall) -> "Outside":
+        return msgspec.structs.replace(
+            self, external_calls=self.external_calls | set(external_calls)
+        )
 
     def without(self, answer: GatewayDecided) -> "Outside":
         return msgspec.structs.replace(self, answers=self.answers - {answer})
@@ -45,31 +47,34 @@ class Outside(msgspec.Struct, frozen=True):
         for key, state in self.charges:
             if state is ChargeState.IN_FLIGHT:
                 yield "the charge in flight lands", self._charged(key, ChargeState.CAPTURED)
-        for errand in self.errands:
-            yield f"{errand.action} is lost", self._dropped(errand)
-            yield from self._carried_out(errand)
+        for call in self.external_calls:
+            yield f"{call.action} is lost", self._dropped(call)
+            yield from self._carried_out(call)
 
-    def _carried_out(self, errand: Errand) -> Iterator[tuple[str, "Outside"]]:
-        known = dict(self.charges).get(errand.key)
-        if errand.action is Action.REFUND:
-            yield from self._refunded(errand)
-        elif known is None and errand.action is Action.CHARGE:
+    def _carried_out(self, call: GatewayCall) -> Iterator[tuple[str, "Outside"]]:
+        known = dict(self.charges).get(call.key)
+        if call.action is Action.REFUND:
+            yield from self._refunded(call)
+        elif known is None and call.action is Action.CHARGE:
             for state in (ChargeState.CAPTURED, ChargeState.DECLINED, ChargeState.IN_FLIGHT):
-                yield f"the charge is {state}", self._charged(errand.key, state)
-        elif errand.action is Action.VOID and known in (None, ChargeState.IN_FLIGHT):
-            yield "the key is voided", self._charged(errand.key, ChargeState.VOIDED)
+                yield f"the charge is {state}", self._charged(call.key, state)
+        elif call.action is Action.VOID and known in (None, ChargeState.IN_FLIGHT):
+            yield "the key is voided", self._charged(call.key, ChargeState.VOIDED)
         elif known is not None and known is not ChargeState.IN_FLIGHT:
-            yield f"{errand.action} is answered {known}", self._answered(errand, Outcome[known])
+            yield (
+                f"{call.action} is answered {known}",
+                self._answered(call, GatewayOutcome[known]),
+            )
 
-    def _refunded(self, errand: Errand) -> Iterator[tuple[str, "Outside"]]:
-        known = dict(self.refunds).get(errand.refund_key)
+    def _refunded(self, call: GatewayCall) -> Iterator[tuple[str, "Outside"]]:
+        known = dict(self.refunds).get(call.refund_key)
         if known is not None:
-            yield f"REFUND is answered {known}", self._answered(errand, known)
+            yield f"REFUND is answered {known}", self._answered(call, known)
             return
-        if dict(self.charges).get(errand.key) is ChargeState.CAPTURED:
-            yield "the money is given back", self._decided(errand.refund_key, Outcome.REFUNDED)
+        if dict(self.charges).get(call.key) is ChargeState.CAPTURED:
+            yield "the money is given back", self._decided(call.refund_key, GatewayOutcome.REFUNDED)
         if self.refusals_left:
-            refused = self._decided(errand.refund_key, Outcome.REFUND_REFUSED)
+            refused = self._decided(call.refund_key, GatewayOutcome.REFUND_REFUSED)
             left = self.refusals_left - 1
             yield "the refund is refused", msgspec.structs.replace(refused, refusals_left=left)
 
@@ -77,15 +82,15 @@ class Outside(msgspec.Struct, frozen=True):
         charges = tuple(sorted((dict(self.charges) | {key: state}).items()))
         return msgspec.structs.replace(self, charges=charges)
 
-    def _decided(self, refund_key: str, outcome: Outcome) -> "Outside":
+    def _decided(self, refund_key: str, outcome: GatewayOutcome) -> "Outside":
         refunds = tuple(sorted((dict(self.refunds) | {refund_key: outcome}).items()))
         return msgspec.structs.replace(self, refunds=refunds)
 
-    def _dropped(self, errand: Errand) -> "Outside":
-        return msgspec.structs.replace(self, errands=self.errands - {errand})
+    def _dropped(self, call: GatewayCall) -> "Outside":
+        return msgspec.structs.replace(self, external_calls=self.external_calls - {call})
 
-    def _answered(self, errand: Errand, outcome: Outcome) -> "Outside":
+    def _answered(self, call: GatewayCall, outcome: GatewayOutcome) -> "Outside":
         """The answer is on its way; that it is lost is the errand's being lost."""
-        command = errand.decided(outcome)
+        command = call.decided(outcome)
         assert isinstance(command, GatewayDecided)
-        return msgspec.structs.replace(self._dropped(errand), answers=self.answers | {command})
+        return msgspec.structs.replace(self._dropped(call), answers=self.answers | {command})

@@ -7,7 +7,7 @@ import pytest
 from events.contract import FailReason, OrderFailed
 from order.domain import ExpireOrder, Orders
 from order.reactions import reactions
-from saga.reactions import Answer, Reactions
+from saga.reactions import Reactions, Result
 from tests.correctness.model.checker import check
 from tests.correctness.model.scenarios import SMALL, Scenario
 from tests.correctness.model.world import all_edges, production
@@ -50,12 +50,12 @@ def test_the_shortest_way_to_a_violation_is_told() -> None:
     del hasty.commands[ExpireOrder]
 
     @hasty.command
-    def fail_at_once(command: ExpireOrder, orders: Orders) -> Answer[None, OrderFailed]:
+    def fail_at_once(command: ExpireOrder, orders: Orders) -> Result[None, OrderFailed]:
         order = orders.orders[command.order_id]
         reason = FailReason.ORDER_TIMED_OUT
         orders.orders[order.order_id] = order.failed(reason, orders.now)
         failed = OrderFailed(order_id=order.order_id, customer_id="", reason=reason)
-        return Answer(None, failed)
+        return Result(None, failed)
 
     scenario = Scenario(name="hasty", duplicates=0, asks=False)
     violation = check(scenario, production() | {"order": hasty}).violation

@@ -34,12 +34,12 @@ Registries = Mapping[str, Reactions]
 class Delivery(msgspec.Struct, frozen=True):
     """An event on its way to a service. `again`: somebody who misses an answer has repeated it."""
 
-    hearer: int
+    consumer: int
     event: Event
     again: bool
 
     def __str__(self) -> str:
-        words = f"{SERVICES[self.hearer]} hears {type(self.event).__name__}"
+        words = f"{SERVICES[self.consumer]} hears {type(self.event).__name__}"
         repeated = " (said again)" if self.again else ""
         return f"{words} of order {self.event.key[-1]}{repeated}"
 
@@ -81,10 +81,10 @@ def production() -> dict[str, Reactions]:
 def all_edges() -> frozenset[tuple[str, str, str]]:
     """Who may say what on hearing what, in the whole choreography."""
     return frozenset(
-        (heard.__name__, service, said.__name__)
+        (received.__name__, service, emitted.__name__)
         for service, registry in production().items()
-        for heard, reaction in registry.reactions.items()
-        for said in reaction.says
+        for received, reaction in registry.reactions.items()
+        for emitted in reaction.emits
     )
 
 
@@ -109,10 +109,10 @@ class World:
         self._answers = answers
         self._services = [Service(known[name]) for name in SERVICES]
         # Nobody says anything to a final event: what it is counted for would multiply the states.
-        self._hearers = {
-            event: [i for i, name in enumerate(SERVICES) if event in known[name].hears]
+        self._consumers = {
+            event: [i for i, name in enumerate(SERVICES) if event in known[name].handles]
             for registry in known.values()
-            for event in registry.says
+            for event in registry.emits
             if not event.final
         }
         self.locals = [Interned[Local]() for _ in SERVICES]
@@ -159,35 +159,35 @@ class World:
             bit = waiting & -waiting
             waiting ^= bit
             number = bit.bit_length() - 1
-            hearer = self.deliveries.values[number].hearer
-            local, adds, errands = self._delivered(hearer, state[hearer], number)
-            outside = self._asked(state[5], errands)
-            yield number, self._moved(state, hearer, local, (flight ^ bit) | adds, outside)
+            consumer = self.deliveries.values[number].consumer
+            local, adds, external_calls = self._delivered(consumer, state[consumer], number)
+            outside = self._asked(state[5], external_calls)
+            yield number, self._moved(state, consumer, local, (flight ^ bit) | adds, outside)
             if budget.duplicates:
                 fewer = msgspec.structs.replace(budget, duplicates=budget.duplicates - 1)
-                again = self._moved(state, hearer, local, flight | adds, outside)
+                again = self._moved(state, consumer, local, flight | adds, outside)
                 yield number, (*again[:6], self.budgets.number(fewer))
 
-    def _delivered(self, hearer: int, local: int, number: int) -> tuple[int, int, Any]:
+    def _delivered(self, consumer: int, local: int, number: int) -> tuple[int, int, Any]:
         def work() -> tuple[int, int, Any]:
             delivery = self.deliveries.values[number]
-            service, before = self._services[hearer], self.locals[hearer].values[local]
+            service, before = self._services[consumer], self.locals[consumer].values[local]
             step = service.hear(before, delivery.event)
-            self._check(hearer, before, step)
-            adds = self._on_the_way(step.said, again=False)
-            if delivery.again and self._answers and not step.said:
+            self._check(consumer, before, step)
+            adds = self._on_the_way(step.emitted, again=False)
+            if delivery.again and self._answers and not step.emitted:
                 answers = service.answers_to(step.local, delivery.event)
                 adds |= self._on_the_way(answers, again=True)
                 self._walk(delivery, answers)
-            self._walk(delivery, step.said)
-            return self.locals[hearer].number(step.local), adds, step.errands
+            self._walk(delivery, step.emitted)
+            return self.locals[consumer].number(step.local), adds, step.external_calls
 
-        known: tuple[int, int, Any] = self._remember((hearer, local, number), work)
+        known: tuple[int, int, Any] = self._remember((consumer, local, number), work)
         return known
 
-    def _walk(self, delivery: Delivery, said: tuple[Event, ...]) -> None:
-        heard, hearer = type(delivery.event).__name__, SERVICES[delivery.hearer]
-        self.edges.update((heard, hearer, type(event).__name__) for event in said)
+    def _walk(self, delivery: Delivery, emitted: tuple[Event, ...]) -> None:
+        received, consumer = type(delivery.event).__name__, SERVICES[delivery.consumer]
+        self.edges.update((received, consumer, type(event).__name__) for event in emitted)
 
     def _asking(self, state: State) -> Iterator[tuple[str | int, State]]:
         """One question at a time: until it has come to rest, nobody asks another."""
@@ -279,28 +279,28 @@ class World:
         for i in budget.may_republish:
             rest = tuple(each for each in budget.may_republish if each != i)
             number = self.budgets.number(msgspec.structs.replace(budget, may_republish=rest))
-            all_said = self._on_the_way(self.locals[i].values[state[i]].outbox, again=False)
+            all_emitted = self._on_the_way(self.locals[i].values[state[i]].outbox, again=False)
             words = f"{SERVICES[i]} publishes all again"
-            yield words, (*state[:4], state[4] | all_said, state[5], number)
+            yield words, (*state[:4], state[4] | all_emitted, state[5], number)
 
     # ------------------------------------------------------------ how a state changes
 
     def _obeyed(self, state: State, service: int, command: object) -> State:
         def work() -> tuple[int, int, Any]:
             before = self.locals[service].values[state[service]]
-            step = self._services[service].carry_out(before, command)
+            step = self._services[service].execute(before, command)
             self._check(service, before, step)
-            adds = self._on_the_way(step.said, again=False)
-            return self.locals[service].number(step.local), adds, step.errands
+            adds = self._on_the_way(step.emitted, again=False)
+            return self.locals[service].number(step.local), adds, step.external_calls
 
-        local, adds, errands = self._remember((service, state[service], command), work)
-        outside = self._asked(state[5], errands)
+        local, adds, external_calls = self._remember((service, state[service], command), work)
+        outside = self._asked(state[5], external_calls)
         return self._moved(state, service, local, state[4] | adds, outside)
 
-    def _asked(self, outside: int, errands: Any) -> int:
-        if not errands:
+    def _asked(self, outside: int, external_calls: Any) -> int:
+        if not external_calls:
             return outside
-        return self.outsides.number(self.outsides.values[outside].asked(*errands))
+        return self.outsides.number(self.outsides.values[outside].asked(*external_calls))
 
     @staticmethod
     def _moved(state: State, service: int, local: int, flight: int, outside: int) -> State:
@@ -310,8 +310,8 @@ class World:
     def _on_the_way(self, events: tuple[Event, ...], *, again: bool) -> int:
         bits = 0
         for event in events:
-            for hearer in self._hearers.get(type(event), ()):
-                bits |= 1 << self.deliveries.number(Delivery(hearer, event, again))
+            for consumer in self._consumers.get(type(event), ()):
+                bits |= 1 << self.deliveries.number(Delivery(consumer, event, again))
         if again:
             self._repeats |= bits
         return bits

@@ -20,7 +20,7 @@ from rich.table import Table
 from tests.correctness.mutants.table import MUTANTS, Mutant
 from tests.kit.stack import copy_project
 
-_LONGEST_SECONDS = 300
+_MAX_SECONDS = 300
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ def _run(mutant: Mutant, copy: Path) -> str:
             cwd=copy,
             env=environment,
             capture_output=True,
-            timeout=_LONGEST_SECONDS,
+            timeout=_MAX_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:

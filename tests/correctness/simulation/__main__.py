@@ -22,7 +22,7 @@ from tests.correctness.model.world import all_edges
 from tests.correctness.simulation.awaits import all_awaits
 from tests.correctness.simulation.faults import PHASES
 from tests.correctness.simulation.machines import PARTICIPANTS
-from tests.correctness.simulation.schedule import Outcome, run, silence
+from tests.correctness.simulation.schedule import GatewayOutcome, run, silence
 
 _CHUNK = 10
 _TELL_AFTER = 10_000
@@ -84,13 +84,13 @@ def _many(arguments: argparse.Namespace, console: Console) -> int:
     return 1 if total.failed else 0
 
 
-def _chunk(seeds: range) -> list[Outcome]:
+def _chunk(seeds: range) -> list[GatewayOutcome]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's business
     with silence():
         return [run(seed) for seed in seeds]
 
 
-def _show_failure(outcome: Outcome, console: Console) -> None:
+def _show_failure(outcome: GatewayOutcome, console: Console) -> None:
     console.print(f"[bold red]seed {outcome.seed}[/]: {outcome.violations[0]}", highlight=False)
     with silence():
         shrunk = shrink(outcome)
@@ -99,7 +99,7 @@ def _show_failure(outcome: Outcome, console: Console) -> None:
     console.print(f"    make simulate SEED={outcome.seed}", highlight=False)
 
 
-def shrink(outcome: Outcome) -> Outcome:
+def shrink(outcome: GatewayOutcome) -> GatewayOutcome:
     """The fewest faults with which the schedule still fails: each is left out if it can be."""
     smallest = outcome
     for fault in outcome.faults:
@@ -120,10 +120,10 @@ class Total:
         self.places = Counter[str]()
         self.phases = Counter[str]()
         self.edges: set[tuple[str, str, str]] = set()
-        self.failed: list[Outcome] = []
+        self.failed: list[GatewayOutcome] = []
         self._settled: list[float] = []
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: GatewayOutcome) -> None:
         self.schedules += 1
         self.orders += outcome.orders
         self.kills += outcome.kills

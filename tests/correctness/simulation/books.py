@@ -13,7 +13,7 @@ from tests.correctness.simulation.machines import PARTICIPANTS, Cluster
 
 _STATUS = {state: status.value for status, states in STATES.items() for state in states}
 _HEARERS = {
-    event.__name__: flow.hearers(event)
+    event.__name__: flow.consumers(event)
     for flow in [load(PARTICIPANTS)]
     for event in flow.contract.values()
 }
@@ -262,23 +262,23 @@ def _events(cluster: Cluster) -> Iterator[str]:
                 not there or messages[sequence - 1].headers["ce-id"] != event_id
             ):
                 yield f"{name} of {key} is not in the stream at {sequence}"
-            for hearer in _HEARERS[name] if stream == "SAGA" else ():
-                if event_id not in inboxes[hearer]:
-                    yield f"{name} of {key} has not reached {hearer}"
+            for consumer in _HEARERS[name] if stream == "SAGA" else ():
+                if event_id not in inboxes[consumer]:
+                    yield f"{name} of {key} has not reached {consumer}"
 
 
 def history(cluster: Cluster) -> tuple[str, set[tuple[str, str, str]]]:
     """All that was said, in order, and the edges of the choreography that were walked."""
-    said: list[Any] = []
+    emitted: list[Any] = []
     names: dict[str, str] = {}
     causes: list[tuple[str, str, str]] = []
     query = "SELECT event_id, name, cause_id, created_at, stream_sequence FROM outbox ORDER BY id"
     for service in PARTICIPANTS:
         for row in rows(cluster, service, query):
             event_id, name, cause_id, *_ = row
-            said.append(row)
+            emitted.append(row)
             names[event_id] = name
             if cause_id:
                 causes.append((cause_id, service, name))
     edges = {(names[cause], service, name) for cause, service, name in causes if cause in names}
-    return repr(said), edges
+    return repr(emitted), edges

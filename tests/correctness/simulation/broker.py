@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from chassis.broker.jetstream import ACK_WAIT_SECONDS, DUPLICATE_WINDOW_SECONDS
-from chassis.ports import Outgoing, Place, Receiver
+from chassis.ports import OutgoingMessage, Receiver, StreamPosition
 from saga.envelope import EVENT_ID, MESSAGE_ID
 from saga.errors import BrokerAway, Outage
 from saga.reactions import Reactions
@@ -26,14 +26,14 @@ LOOK_SECONDS = 1.0
 class Durable:
     """`pending` are the sequences that are delivered and not acknowledged, with their deadline."""
 
-    hears: frozenset[str]
+    handles: frozenset[str]
     next_sequence: int = 1
     pending: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass
 class Stream:
-    messages: list[Outgoing] = field(default_factory=list)
+    messages: list[OutgoingMessage] = field(default_factory=list)
     known: dict[str, tuple[float, int]] = field(default_factory=dict)
     durables: dict[str, Durable] = field(default_factory=dict)
 
@@ -78,7 +78,7 @@ class Hub:
         self.faults[name] = self.faults.get(name, 0) + 1
         return True
 
-    def store(self, stream: Stream, message: Outgoing, now: float) -> int:
+    def store(self, stream: Stream, message: OutgoingMessage, now: float) -> int:
         """The message's sequence; one that is known is not stored again."""
         message_id = message.headers[MESSAGE_ID]
         known = stream.known.get(message_id)
@@ -89,13 +89,15 @@ class Hub:
         stream.known[message_id] = (now, sequence)
         name = _name_of(message.subject)
         for service, durable in stream.durables.items():
-            if name in durable.hears:
+            if name in durable.handles:
                 self.grown[service].set()
         return sequence
 
 
 class SimulatedDelivery:
-    def __init__(self, hub: Hub, durable: Durable, stream: str, sequence: int, message: Outgoing):
+    def __init__(
+        self, hub: Hub, durable: Durable, stream: str, sequence: int, message: OutgoingMessage
+    ):
         self._hub = hub
         self._durable = durable
         self.stream = stream
@@ -150,7 +152,7 @@ class SimulatedBroker:
         if life is not None:
             life.tasks.append(self._task)
 
-    async def publish(self, messages: Sequence[Outgoing]) -> list[int | None]:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> list[int | None]:
         await self._pause()
         loop, streams = asyncio.get_running_loop(), self._hub.streams
         found: list[int | None] = []
@@ -168,7 +170,7 @@ class SimulatedBroker:
     async def wait_connected(self) -> None:
         await self._ready.wait()
 
-    def room_again(self) -> None:
+    def resume(self) -> None:
         self._hub.grown[self._service].set()
 
     async def first_sequence(self, stream: str) -> int:
@@ -185,14 +187,16 @@ class SimulatedBroker:
             return None
         return held.messages[sequence - 1].headers.get(EVENT_ID)
 
-    async def history(self, subject: str) -> list[Outgoing]:
+    async def history(self, subject: str) -> list[OutgoingMessage]:
         raise NotImplementedError
 
-    async def history_since(self, subject: str, place: Place) -> tuple[list[Outgoing], Place]:
+    async def history_since(
+        self, subject: str, place: StreamPosition
+    ) -> tuple[list[OutgoingMessage], StreamPosition]:
         raise NotImplementedError
 
     @asynccontextmanager
-    async def listening(self, *_: str) -> AsyncIterator[asyncio.Event]:
+    async def notifications(self, *_: str) -> AsyncIterator[asyncio.Event]:
         yield asyncio.Event()
 
     async def stop_delivering(self) -> None:
@@ -225,14 +229,14 @@ class SimulatedBroker:
             self._ready.clear()
 
     def _declare(self) -> None:
-        for name in {event.stream for event in self._registry.says | self._registry.hears}:
+        for name in {event.stream for event in self._registry.emits | self._registry.handles}:
             self._hub.streams.setdefault(name, Stream())
-        for name in {event.stream for event in self._registry.hears}:
+        for name in {event.stream for event in self._registry.handles}:
             stream = self._hub.streams[name]
-            hears = {each.__name__ for each in self._registry.hears if each.stream == name}
-            durable = stream.durables.setdefault(self._service, Durable(frozenset(hears)))
+            handles = {each.__name__ for each in self._registry.handles if each.stream == name}
+            durable = stream.durables.setdefault(self._service, Durable(frozenset(handles)))
             if durable.next_sequence > len(stream.messages) + 1:
-                stream.durables[self._service] = Durable(frozenset(hears))
+                stream.durables[self._service] = Durable(frozenset(handles))
 
     async def _deliver_while_connected(self, receive: Receiver, room: Callable[[], int]) -> None:
         streams = self._hub.streams
@@ -270,7 +274,7 @@ class SimulatedBroker:
         while durable.next_sequence <= len(stream.messages) and len(new) < room:
             sequence = durable.next_sequence
             durable.next_sequence += 1
-            if _name_of(stream.messages[sequence - 1].subject) in durable.hears:
+            if _name_of(stream.messages[sequence - 1].subject) in durable.handles:
                 new.append(sequence)
         for sequence in (*again, *new):
             durable.pending[sequence] = now + ACK_WAIT_SECONDS

@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from enum import StrEnum
 
-from payment.external_calls import Action, Errand, GatewayDecided, Outcome, TopUpDecided
+from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome, TopUpDecided
 from saga.errors import Outage
 
 LATENCY_SECONDS = 0.05
@@ -31,20 +31,20 @@ class Gateway:
         self.trouble = 0.0
         self.refuses = 0.0
         self.declines = 0.1
-        self.charges: dict[str, tuple[Outcome, int]] = {}
+        self.charges: dict[str, tuple[GatewayOutcome, int]] = {}
         self.landing: dict[str, tuple[float, int]] = {}
-        self.refunds: dict[str, tuple[Outcome, str, int]] = {}
+        self.refunds: dict[str, tuple[GatewayOutcome, str, int]] = {}
         self.faults = Counter[str]()
 
     def captured(self, key: str) -> int:
         """What it has taken under this key and not given back."""
         outcome, amount = self.charges.get(key, (None, 0))
-        if outcome is not Outcome.CAPTURED:
+        if outcome is not GatewayOutcome.CAPTURED:
             return 0
         back = sum(
             each
             for done, charge, each in self.refunds.values()
-            if charge == key and done is Outcome.REFUNDED
+            if charge == key and done is GatewayOutcome.REFUNDED
         )
         return amount - back
 
@@ -52,56 +52,56 @@ class Gateway:
         for key, (due, amount) in list(self.landing.items()):
             if due <= now:
                 del self.landing[key]
-                self.charges[key] = (Outcome.CAPTURED, amount)
+                self.charges[key] = (GatewayOutcome.CAPTURED, amount)
 
-    def charge(self, errand: Errand, behaviour: Behaviour, now: float) -> Outcome | None:
+    def charge(self, call: GatewayCall, behaviour: Behaviour, now: float) -> GatewayOutcome | None:
         """The decision, or None where nobody is told."""
-        if errand.key in self.charges:
-            return self.charges[errand.key][0]
-        if errand.key in self.landing or behaviour in (Behaviour.ERROR, Behaviour.HANG):
+        if call.key in self.charges:
+            return self.charges[call.key][0]
+        if call.key in self.landing or behaviour in (Behaviour.ERROR, Behaviour.HANG):
             return None
         if behaviour is Behaviour.LAND_LATE:
             due = now + self.chance.random() * LANDING_SECONDS
-            self.landing[errand.key] = (due, errand.amount)
+            self.landing[call.key] = (due, call.amount)
             return None
         declined = behaviour is Behaviour.DECLINE or self.chance.random() < self.declines
-        outcome = Outcome.DECLINED if declined else Outcome.CAPTURED
-        self.charges[errand.key] = (outcome, errand.amount)
+        outcome = GatewayOutcome.DECLINED if declined else GatewayOutcome.CAPTURED
+        self.charges[call.key] = (outcome, call.amount)
         return None if behaviour is Behaviour.CAPTURE_AND_LOSE else outcome
 
-    def void(self, key: str) -> Outcome:
+    def void(self, key: str) -> GatewayOutcome:
         if key not in self.charges:
             self.landing.pop(key, None)
-            self.charges[key] = (Outcome.VOIDED, 0)
+            self.charges[key] = (GatewayOutcome.VOIDED, 0)
         return self.charges[key][0]
 
-    def refund(self, errand: Errand) -> Outcome:
-        key = errand.refund_key
+    def refund(self, call: GatewayCall) -> GatewayOutcome:
+        key = call.refund_key
         if key not in self.refunds:
-            possible = self.captured(errand.key) >= errand.amount
+            possible = self.captured(call.key) >= call.amount
             refused = not possible or self.chance.random() < self.refuses
-            outcome = Outcome.REFUND_REFUSED if refused else Outcome.REFUNDED
-            self.refunds[key] = (outcome, errand.key, errand.amount)
+            outcome = GatewayOutcome.REFUND_REFUSED if refused else GatewayOutcome.REFUNDED
+            self.refunds[key] = (outcome, call.key, call.amount)
         return self.refunds[key][0]
 
 
 class SimulatedGateway:
-    """One instance's way to the gateway: a `CarryOut`."""
+    """One instance's way to the gateway: a `ExternalSystem`."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def __call__(self, errand: Errand) -> GatewayDecided | TopUpDecided:
+    async def __call__(self, call: GatewayCall) -> GatewayDecided | TopUpDecided:
         gateway, loop = self._gateway, asyncio.get_running_loop()
         await asyncio.sleep(gateway.chance.random() * LATENCY_SECONDS)
         behaviour = self._behaviour()
         gateway.land(loop.time())
-        outcome: Outcome | None = None
-        if errand.action is Action.CHARGE:
-            outcome = gateway.charge(errand, behaviour, loop.time())
+        outcome: GatewayOutcome | None = None
+        if call.action is Action.CHARGE:
+            outcome = gateway.charge(call, behaviour, loop.time())
         elif behaviour not in (Behaviour.ERROR, Behaviour.HANG):
-            done = gateway.void(errand.key) if errand.action is Action.VOID else None
-            outcome = done or gateway.refund(errand)
+            done = gateway.void(call.key) if call.action is Action.VOID else None
+            outcome = done or gateway.refund(call)
             if behaviour is Behaviour.CAPTURE_AND_LOSE:
                 outcome = None
         if outcome is None:
@@ -109,7 +109,7 @@ class SimulatedGateway:
             await asyncio.sleep(HANGING_SECONDS if hangs else LATENCY_SECONDS)
             raise Outage(behaviour)
         await asyncio.sleep(gateway.chance.random() * LATENCY_SECONDS)
-        return errand.decided(outcome)
+        return call.decided(outcome)
 
     def told(self, answer: object) -> None:
         """Nobody watches for alarms here."""

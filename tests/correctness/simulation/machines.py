@@ -36,10 +36,10 @@ PARTICIPANTS: dict[str, Participant[Any]] = {
     "coupon": coupon,
     "payment": payment,
 }
-ERRANDS_AT_ONCE = 2
+EXTERNAL_CALLS_AT_ONCE = 2
 """Fewer than in production, to see them wait for each other."""
 
-PATIENCE_SECONDS = 8.0
+COMMAND_TIMEOUT_SECONDS = 8.0
 """After so long a client sends a request again."""
 
 T = TypeVar("T")
@@ -90,10 +90,10 @@ class Machine:
         assert self.service is not None
         return await self._within(self.service.ask(command, key))
 
-    async def join(self, errand: object) -> Done | None:
+    async def join(self, call: object) -> Done | None:
         """Wait for an errand. Raises TimeoutError."""
         assert self.service is not None
-        return await self._within(self.service.errands.join(errand))
+        return await self._within(self.service.external_calls.join(call))
 
     async def redrive(self, letter_id: int) -> None:
         """As the operators' route does. Raises TimeoutError."""
@@ -105,7 +105,7 @@ class Machine:
         task = self._cluster.loop.create_task(work, context=self._context)
         answer: asyncio.Future[T] = self._cluster.loop.create_future()
         task.add_done_callback(lambda _: _pass_on(task, answer), context=Context())
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
             return await answer
 
     def stop(self) -> None:
@@ -150,7 +150,7 @@ class Machine:
         service = Service(
             self._with_bugs(participant), settings, ports, SimulatedGateway(cluster.gateway)
         )
-        service.errands._room = asyncio.Semaphore(ERRANDS_AT_ONCE)
+        service.external_calls._room = asyncio.Semaphore(EXTERNAL_CALLS_AT_ONCE)
         return service
 
     def _with_bugs(self, participant: Participant[Any]) -> Participant[Any]:
@@ -244,10 +244,10 @@ def keep_tasks(loop: asyncio.AbstractEventLoop, coroutine: Any, **more: Any) -> 
     context = more.get("context")
     life = context.get(LIFE) if context is not None else LIFE.get()
     if life is not None:
-        if len(life.tasks) > MOST_TASKS:
+        if len(life.tasks) > MAX_TASKS:
             life.tasks = [each for each in life.tasks if not each.done()]
         life.tasks.append(task)
     return task
 
 
-MOST_TASKS = 200
+MAX_TASKS = 200

@@ -32,8 +32,8 @@ ORDERS = 20
 BUSY_SECONDS = (0.5, 1.0, 2.0, 4.0)
 """Within so long all orders are placed: at once, so that batches are large, or one by one."""
 
-MOST_FAULTS = 14
-LONGEST_SECONDS = 900.0
+MAX_FAULTS = 14
+MAX_INTERVAL_SECONDS = 900.0
 LOOK_SECONDS = 1.0
 RICH, POOR, PLENTY, SCARCE = (str(UUID(int=n)) for n in (1, 2, 3, 4))
 SETTINGS = {
@@ -44,7 +44,7 @@ SETTINGS = {
 }
 
 
-class Outcome(msgspec.Struct, kw_only=True):
+class GatewayOutcome(msgspec.Struct, kw_only=True):
     """What a schedule came to. `settled_seconds`: from the last fault to the last end."""
 
     seed: int
@@ -79,7 +79,7 @@ def silence() -> Iterator[None]:
         sys.unraisablehook = complain
 
 
-def run(seed: int, *, faults: list[Fault] | None = None, orders: int = ORDERS) -> Outcome:
+def run(seed: int, *, faults: list[Fault] | None = None, orders: int = ORDERS) -> GatewayOutcome:
     """Run one schedule from its seed. `faults` replaces the drawn ones, to shrink a failure."""
     chance = random.Random(seed)
     random.seed(seed)  # production's jitter
@@ -107,7 +107,7 @@ class _Schedule:
         self._chance = chance
         self._orders = orders
         self._busy_seconds = chance.choice(BUSY_SECONDS)
-        drawn_faults = drawn(chance, chance.randint(0, MOST_FAULTS), self._busy_seconds * 1.5)
+        drawn_faults = drawn(chance, chance.randint(0, MAX_FAULTS), self._busy_seconds * 1.5)
         self._faults = drawn_faults if faults is None else faults
         twice = Counter({chance.choice(("order", "product", "coupon", "payment")): 2})
         self._cluster = Cluster(loop, chance, twice, SETTINGS)
@@ -115,7 +115,7 @@ class _Schedule:
         self._seen: dict[str, str] = {}
         self._violations: list[str] = []
 
-    async def run(self) -> Outcome:
+    async def run(self) -> GatewayOutcome:
         with patch("chassis.service._stop_if_broken", self._broken):
             return await self._run()
 
@@ -124,7 +124,7 @@ class _Schedule:
         if not loop.cancelled():
             self._violations.append(f"a loop has ended: {loop.exception()!r}")
 
-    async def _run(self) -> Outcome:
+    async def _run(self) -> GatewayOutcome:
         self._cluster.start()
         await self._stock_up()
         work = [self._later(self._client(i)) for i in range(self._orders)]
@@ -171,7 +171,7 @@ class _Schedule:
         self._cluster.start()
 
     async def _settled(self) -> bool:
-        deadline = self._loop.time() + LONGEST_SECONDS
+        deadline = self._loop.time() + MAX_INTERVAL_SECONDS
         while self._loop.time() < deadline:
             self._cluster.gateway.land(self._loop.time())
             await self._cluster.redrive()
@@ -243,9 +243,9 @@ class _Schedule:
         begin = BeginTopUp(top_up_id=self._cluster.new_id(), customer_id=POOR, amount=7)
         done = await self._insist("payment", begin, IdempotencyKey("charge", "k", "f"))
         machine = self._cluster.one("payment")
-        if done is not None and machine is not None and done.answer.errand is not None:
+        if done is not None and machine is not None and done.answer.call is not None:
             with suppress(TimeoutError):
-                await machine.join(done.answer.errand)
+                await machine.join(done.answer.call)
 
     async def _insist(
         self, service: str, command: object, key: IdempotencyKey | None = None
@@ -279,11 +279,11 @@ class _Schedule:
         with suppress(RetryLater):
             await KINDS[fault.kind](self._cluster, fault)
 
-    def _outcome(self, settled_seconds: float) -> Outcome:
+    def _outcome(self, settled_seconds: float) -> GatewayOutcome:
         cluster = self._cluster
         history, edges = books.history(cluster)
         digest = hashlib.sha256(f"{history}{self._loop.time()}".encode()).hexdigest()
-        return Outcome(
+        return GatewayOutcome(
             seed=self._seed,
             faults=self._faults,
             orders=len(set(self._placed.values())),

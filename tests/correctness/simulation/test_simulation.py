@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from chassis.outbox.retransmission import Repeater
+from chassis.outbox.retransmission import Retransmitter
 from chassis.processing.batch import Batch
-from chassis.processing.messages import Heard
+from chassis.processing.messages import EventMessage
 from chassis.service import Service
 from tests.correctness.simulation import schedule
-from tests.correctness.simulation.schedule import Outcome, run, silence
+from tests.correctness.simulation.schedule import GatewayOutcome, run, silence
 
 SEEDS = range(40)
-MOST_SEEDS = 60
+MAX_SEEDS = 60
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +24,8 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def first_failure() -> Outcome | None:
-    return next((each for each in map(run, range(MOST_SEEDS)) if each.violations), None)
+def first_failure() -> GatewayOutcome | None:
+    return next((each for each in map(run, range(MAX_SEEDS)) if each.violations), None)
 
 
 def test_every_order_ends_and_everything_adds_up_whatever_breaks() -> None:
@@ -43,7 +43,7 @@ def test_a_seed_replays_exactly() -> None:
 
 
 def test_without_repeats_an_order_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Repeater, "_overdue", lambda *_: [])
+    monkeypatch.setattr(Retransmitter, "_overdue", lambda *_: [])
     monkeypatch.setattr(Service, "_verify", _nothing)
     monkeypatch.setattr("chassis.outbox.reconciliation.Reconciler.check_all", _nothing)
     assert first_failure() is not None
@@ -56,12 +56,12 @@ def test_an_acknowledgement_before_the_commit_loses_events(
 
     async def acknowledge_first(self: Service[Any], messages: Any) -> Any:
         for message in messages:
-            if isinstance(message, Heard):
+            if isinstance(message, EventMessage):
                 await message.delivery.ack()
         return await transact(self, messages)
 
     monkeypatch.setattr(Service, "_transact", acknowledge_first)
-    monkeypatch.setattr(Repeater, "_overdue", lambda *_: [])
+    monkeypatch.setattr(Retransmitter, "_overdue", lambda *_: [])
     assert first_failure() is not None
 
 

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from tests.kit.stack import SERVICES
 
-LARGEST = 10**9
+MAX_AMOUNT = 10**9
 UUID_EXAMPLE = "7b0e3a52-6f0c-4c64-9a39-2f1d5f9f8a11"
 NOBODY = "c5f2f0d4-8a43-4f0e-8f5b-0d2f4c1b9e77"
 """An id that no test gives to anything."""
@@ -66,7 +66,7 @@ class Route(NamedTuple):
 
 _NO_STRING: tuple[Any, ...] = (1, 0, 1.5, True, False, [], ["x"], {}, {"a": 1})
 _NO_NUMBER: tuple[Any, ...] = ("3", "", "x", True, False, 3.5, [], [3], {}, {"a": 3})
-_HUGE = (LARGEST + 1, 10**30, -LARGEST - 1, -(10**30), 1e300)
+_HUGE = (MAX_AMOUNT + 1, 10**30, -MAX_AMOUNT - 1, -(10**30), 1e300)
 
 _BAD_UUIDS = (*_NO_STRING, "", "x", "null", f"{UUID_EXAMPLE}0", UUID_EXAMPLE[:-1], "x" * 10_000)
 _BAD_TIMES: tuple[Any, ...] = (

@@ -35,8 +35,8 @@ async def complaints(
     before = await stored_at_rest(wire.shop)
     for what, body in bodies:
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-        if said := complaint(await send(wire, route, sent), 400, code):
-            wrong[what] = said
+        if emitted := complaint(await send(wire, route, sent), 400, code):
+            wrong[what] = emitted
     return wrong | new_rows(before, await stored_at_rest(wire.shop))
 
 
@@ -207,8 +207,8 @@ async def test_a_body_over_the_limit(wire: Wire, route: Route) -> None:
             ("much at once", whole.ljust(LIMIT_BYTES * 16)),
             ("in chunks", in_chunks()),
         ):
-            if said := complaint(await send(wire, route, body), 413):
-                wrong[what] = said
+            if emitted := complaint(await send(wire, route, body), 413):
+                wrong[what] = emitted
     assert wrong == {}
 
 
@@ -231,11 +231,11 @@ async def test_another_content_type(wire: Wire, route: Route) -> None:
             *("multipart/form-data; boundary=x", "application/msgpack", "nonsense"),
         ):
             answer = await send(wire, route, whole, **{"Content-Type": content_type})
-            said = complaint(answer)
-            if not said and answer.body["error"].endswith(OF_NOBODY):
-                said = "it was read as JSON, and its id looked for"
-            if said:
-                wrong[content_type] = said
+            emitted = complaint(answer)
+            if not emitted and answer.body["error"].endswith(OF_NOBODY):
+                emitted = "it was read as JSON, and its id looked for"
+            if emitted:
+                wrong[content_type] = emitted
     assert wrong == {}
 
 

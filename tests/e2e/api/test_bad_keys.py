@@ -17,8 +17,8 @@ async def test_a_bad_key_is_refused(wire: Wire, route: Route) -> None:
             answer = await wire.send_json(
                 route.service, route.method, route.address, good(route.body), idempotency_key=key
             )
-            if said := complaint(answer, 400, "VALIDATION_ERROR"):
-                wrong[key[:20]] = said
+            if emitted := complaint(answer, 400, "VALIDATION_ERROR"):
+                wrong[key[:20]] = emitted
     assert wrong == {}
 
 

@@ -148,8 +148,8 @@ async def test_ids_that_can_not_be_one(wire: Wire, method: str, path: str, body:
     async with nothing_stored(wire.shop):
         for bad in BAD_IDS:
             answer = await wire.send_json("order", method, path.replace("{}", bad), body)
-            if said := complaint(answer, 400, "VALIDATION_ERROR"):
-                wrong[bad] = said
+            if emitted := complaint(answer, 400, "VALIDATION_ERROR"):
+                wrong[bad] = emitted
     assert wrong == {}
 
 
@@ -203,11 +203,11 @@ async def test_it_follows_the_price_and_the_end_of_a_product(wire: Wire) -> None
     await shop.call("product", "PATCH", f"/api/v1/products/{cake}", {"price": 50})
     await shop.call("product", "DELETE", f"/api/v1/products/{tart}")
 
-    async def heard() -> bool:
+    async def received() -> bool:
         shown = await shop.get("order", cart(customer))
         return bool(shown["totalAmount"] == 100)
 
-    await until(heard, "the cart has the new price and knows of the end")
+    await until(received, "the cart has the new price and knows of the end")
     shown = (await shop.get("order", cart(customer)))["items"]
     assert [(item["available"], item["problem"]) for item in shown] == [
         (True, None),

@@ -54,8 +54,8 @@ async def test_an_id_that_can_not_be_one(wire: Wire, route: Route) -> None:
             answer = await wire.send_json(
                 route.service, route.method, path, body, idempotency_key="bad-id"
             )
-            if said := complaint(answer, 404 if is_number else 400):
-                wrong[bad] = said
+            if emitted := complaint(answer, 404 if is_number else 400):
+                wrong[bad] = emitted
     assert wrong == {}
 
 
@@ -65,12 +65,12 @@ async def test_bad_query_parameters(wire: Wire, route: Route) -> None:
     for name, query in route.query.items():
         for bad in query.bad:
             answer = await wire.send(route.service, route.method, route.asking(name, bad))
-            if said := complaint(answer, 400, "VALIDATION_ERROR"):
-                wrong[f"{name}={bad[:40]}"] = said
+            if emitted := complaint(answer, 400, "VALIDATION_ERROR"):
+                wrong[f"{name}={bad[:40]}"] = emitted
         if query.required:
             answer = await wire.send(route.service, route.method, route.address)
-            if said := complaint(answer, 400, "VALIDATION_ERROR"):
-                wrong[f"without {name}"] = said
+            if emitted := complaint(answer, 400, "VALIDATION_ERROR"):
+                wrong[f"without {name}"] = emitted
     assert wrong == {}
 
 
@@ -83,7 +83,9 @@ async def test_the_message_names_the_parameter_as_the_client_wrote_it(
         path = route.asking(name, query.bad[0])
         messages[name] = (await wire.send(route.service, route.method, path)).body["message"]
     misnamed = {
-        name: said for name, said in messages.items() if not re.search(rf"\b{name}\b", said)
+        name: emitted
+        for name, emitted in messages.items()
+        if not re.search(rf"\b{name}\b", emitted)
     }
     assert misnamed == {}
 
@@ -97,11 +99,11 @@ async def test_a_method_that_the_path_does_not_take(wire: Wire, service: str, pa
         for method in set(METHODS) - taken:
             answer = await wire.send_json(service, method, address, {})
             allowed = set(answer.headers.get("Allow", "").replace(" ", "").split(","))
-            said = complaint(answer, 405, "METHOD_NOT_ALLOWED")
+            emitted = complaint(answer, 405, "METHOD_NOT_ALLOWED")
             if allowed - {"OPTIONS", "HEAD"} != taken:
-                said += f" Allow: {sorted(allowed)} instead of {sorted(taken)}"
-            if said:
-                wrong[method] = said
+                emitted += f" Allow: {sorted(allowed)} instead of {sorted(taken)}"
+            if emitted:
+                wrong[method] = emitted
     assert wrong == {}
 
 
@@ -129,8 +131,8 @@ async def test_an_unknown_route(wire: Wire, service: str, method: str) -> None:
     for path in paths:
         answer = await wire.send_json(service, method, path, {})
         static = path.startswith(("/schema", "/health"))
-        if said := complaint(answer, None if static else 404, None if static else "NOT_FOUND"):
-            wrong[path] = said
+        if emitted := complaint(answer, None if static else 404, None if static else "NOT_FOUND"):
+            wrong[path] = emitted
     assert wrong == {}
 
 

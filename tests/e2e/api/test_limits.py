@@ -9,7 +9,7 @@ import pytest
 from tests.kit.client import Opened, Shop, order, running_stack, until
 
 ORDERS_PER_SECOND = 10
-MOST_BODY_BYTES = 2048
+MAX_BODY_BYTES = 2048
 ORDERS = "/api/v1/orders"
 
 
@@ -17,7 +17,7 @@ ORDERS = "/api/v1/orders"
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     limits = {
         "ORDERS_PER_SECOND": str(ORDERS_PER_SECOND),
-        "MOST_BODY_BYTES": str(MOST_BODY_BYTES),
+        "MOST_BODY_BYTES": str(MAX_BODY_BYTES),
     }
     with running_stack(tmp_path_factory.mktemp("limits"), **limits) as environment:
         yield environment
@@ -62,7 +62,7 @@ async def test_other_routes_are_not_limited_with_it(limited: Shop) -> None:
 
 
 async def test_a_longer_body_than_the_limit_is_refused(limited: Shop) -> None:
-    body = {"customerId": "x" * MOST_BODY_BYTES}
+    body = {"customerId": "x" * MAX_BODY_BYTES}
     answer = await limited.call("payment", "POST", "/api/v1/wallets", body)
     assert answer.status == 413, answer
     assert answer.body["error"] == "BODY_TOO_LARGE"

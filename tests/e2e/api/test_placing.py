@@ -190,7 +190,7 @@ async def test_a_discontinued_product_can_not_be_ordered(wire: Wire) -> None:
 async def test_the_trace_of_an_order(shop: Shop) -> None:
     customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
     order_id = await shop.place(order(customer, (cake, 1)))
-    await shop.said(order_id, "OrderCompleted")
+    await shop.emitted(order_id, "OrderCompleted")
     trace = await shop.get("order", f"{ORDERS}/{order_id}/trace")
     assert set(trace) == {"orderId", "events"}
     assert trace["orderId"] == order_id

@@ -1,8 +1,13 @@
 """What the audit must find: for every check, something false that a database might say."""
 
 from tests.e2e.audit_corruptions import of_events, of_money, of_orders, of_shelves
-from tests.e2e.audit_corruptions.lie import Lie
+from tests.e2e.audit_corruptions.corruption import Corruption
 
-__all__ = ["LIES", "Lie"]
+__all__ = ["CORRUPTIONS", "Corruption"]
 
-LIES = (*of_money.LIES, *of_shelves.LIES, *of_orders.LIES, *of_events.LIES)
+CORRUPTIONS = (
+    *of_money.CORRUPTIONS,
+    *of_shelves.CORRUPTIONS,
+    *of_orders.CORRUPTIONS,
+    *of_events.CORRUPTIONS,
+)

@@ -1,10 +1,10 @@
 """Lies about what was said, heard and sent."""
 
 from ops.audit import delivery, platform_deliveries
-from tests.e2e.audit_corruptions.lie import Lie
+from tests.e2e.audit_corruptions.corruption import Corruption
 
-LIES = (
-    Lie(
+CORRUPTIONS = (
+    Corruption(
         "product",
         delivery.PUBLISHED,
         (
@@ -14,7 +14,7 @@ LIES = (
         order="plain",
         event="StockDecremented",
     ),
-    Lie(
+    Corruption(
         "product",
         delivery.IN_STREAM,
         (
@@ -24,7 +24,7 @@ LIES = (
         order="plain",
         event="StockDecremented",
     ),
-    Lie(
+    Corruption(
         "payment",
         delivery.IN_STREAM,
         (
@@ -35,7 +35,7 @@ LIES = (
         event="PaymentCompleted",
     ),
     *(
-        Lie(
+        Corruption(
             service,
             delivery.REACHED,
             f"DELETE FROM inbox WHERE key = :{about} AND name = '{event}'",  # noqa: S608
@@ -60,33 +60,33 @@ LIES = (
             ("dataplatform", "plain", "OrderCompleted"),
         )
     ),
-    Lie(
+    Corruption(
         "dataplatform",
-        platform_deliveries.OWED,
+        platform_deliveries.UNSETTLED_ROUTE,
         "DELETE FROM deliveries WHERE order_id = :plain",
         order="plain",
         event="OrderCompleted",
     ),
-    Lie(
+    Corruption(
         "dataplatform",
-        platform_deliveries.OWED,
+        platform_deliveries.UNSETTLED_ROUTE,
         "DELETE FROM deliveries WHERE order_id = :cancelled",
         order="cancelled",
         event="OrderCompleted",
     ),
-    Lie(
+    Corruption(
         "dataplatform",
-        platform_deliveries.OWED,
+        platform_deliveries.UNSETTLED_ROUTE,
         "UPDATE deliveries SET order_id = :poor WHERE order_id = :plain",
         order="poor",
     ),
-    Lie(
+    Corruption(
         "dataplatform",
         platform_deliveries.ACCEPTED,
         "UPDATE deliveries SET order_id = :poor WHERE order_id = :plain",
         order="poor",
     ),
-    Lie(
+    Corruption(
         "dataplatform",
         platform_deliveries.ACCEPTED,
         "DELETE FROM deliveries WHERE order_id = :plain",

@@ -1,31 +1,31 @@
 """Lies about money: wallets, top-ups, cards."""
 
 from ops.audit import card_payments, wallets
-from tests.e2e.audit_corruptions.lie import Lie
+from tests.e2e.audit_corruptions.corruption import Corruption
 
-LIES = (
-    Lie(
+CORRUPTIONS = (
+    Corruption(
         "payment",
         wallets.SUM,
         "UPDATE wallets SET balance = balance + 7 WHERE customer_id = :customer",
     ),
-    Lie("payment", wallets.SUM, "DELETE FROM wallets WHERE customer_id = :customer"),
-    Lie(
+    Corruption("payment", wallets.SUM, "DELETE FROM wallets WHERE customer_id = :customer"),
+    Corruption(
         "payment", wallets.NEGATIVE, "UPDATE wallets SET balance = -1 WHERE customer_id = :customer"
     ),
-    Lie(
+    Corruption(
         "payment",
         wallets.NEGATIVE,
         "UPDATE wallet_ledger SET balance_after = -1 WHERE order_id = :plain",
         order="plain",
     ),
-    Lie(
+    Corruption(
         "payment",
         wallets.RUNNING,
         "UPDATE wallet_ledger SET balance_after = balance_after + 1 WHERE order_id = :plain",
         order="plain",
     ),
-    Lie(
+    Corruption(
         "payment",
         wallets.ONE_CAPTURE,
         (
@@ -36,13 +36,13 @@ LIES = (
         ),
         order="plain",
     ),
-    Lie(
+    Corruption(
         "payment",
         wallets.BOOKED,
         "DELETE FROM wallet_ledger WHERE order_id = :plain",
         order="plain",
     ),
-    Lie(
+    Corruption(
         "payment",
         wallets.BOOKED,
         (
@@ -52,35 +52,35 @@ LIES = (
         ),
         order="poor",
     ),
-    Lie(
+    Corruption(
         "payment",
         wallets.TOP_UPS,
         "UPDATE wallet_ledger SET top_up_id = NULL WHERE customer_id = :customer "
         "AND top_up_id IS NOT NULL",
     ),
-    Lie("payment", wallets.TOP_UPS, "DELETE FROM top_ups WHERE customer_id = :customer"),
-    Lie(
+    Corruption("payment", wallets.TOP_UPS, "DELETE FROM top_ups WHERE customer_id = :customer"),
+    Corruption(
         "payment",
         card_payments.CAPTURED,
         "UPDATE payments SET amount = amount + 1 WHERE order_id = :card",
         order="card",
     ),
-    Lie(
+    Corruption(
         "payment",
         card_payments.CAPTURED,
         "UPDATE payments SET state = 'FAILED' WHERE order_id = :card",
         order="card",
     ),
-    Lie(
+    Corruption(
         "payment",
         card_payments.CAPTURED,
         "UPDATE payments SET state = 'CAPTURED' WHERE order_id = :refunded",
         order="refunded",
     ),
-    Lie(
+    Corruption(
         "payment",
         card_payments.CAPTURED,
         "UPDATE top_ups SET state = 'FAILED' WHERE customer_id = :customer",
     ),
-    Lie("payment", card_payments.NOBODYS, "DELETE FROM payments WHERE order_id = :card"),
+    Corruption("payment", card_payments.ORPHANS, "DELETE FROM payments WHERE order_id = :card"),
 )

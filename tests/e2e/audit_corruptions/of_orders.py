@@ -1,24 +1,24 @@
 """Lies about orders and their coupons."""
 
 from ops.audit import coupons, orders
-from tests.e2e.audit_corruptions.lie import Lie
+from tests.e2e.audit_corruptions.corruption import Corruption
 
-LIES = (
-    Lie(
+CORRUPTIONS = (
+    Corruption(
         "product",
         orders.TIMELY,
         "UPDATE holds SET updated_at = :long_ago WHERE order_id = :waiting",
         order="waiting",
         event="StockDecremented or StockUnavailable",
     ),
-    Lie(
+    Corruption(
         "order",
         orders.ENDED,
         "UPDATE orders SET state = 'FAILED' WHERE order_id = :waiting",
         order="waiting",
         event="PaymentFailed",
     ),
-    Lie(
+    Corruption(
         "coupon",
         coupons.ISSUED,
         (
@@ -26,57 +26,57 @@ LIES = (
             "issued_coupons WHERE issued_coupon_id = :coupon)"
         ),
     ),
-    Lie(
+    Corruption(
         "coupon",
         coupons.ONE_ORDER,
         "UPDATE holds SET issued_coupon_id = :coupon WHERE order_id = :plain",
         order="plain",
     ),
-    Lie(
+    Corruption(
         "coupon",
         coupons.BOTH_SIDES,
         "UPDATE issued_coupons SET order_id = NULL WHERE order_id = :paid",
         order="paid",
     ),
-    Lie(
+    Corruption(
         "coupon",
         coupons.BOTH_SIDES,
         "UPDATE issued_coupons SET order_id = :short WHERE issued_coupon_id = :spare",
         order="short",
     ),
-    Lie(
+    Corruption(
         "payment",
         orders.PAID,
         "UPDATE payments SET amount = amount - 100 WHERE order_id = :plain",
         order="plain",
         event="PaymentCompleted",
     ),
-    Lie(
+    Corruption(
         "payment",
         orders.PAID,
         "UPDATE payments SET state = 'CAPTURED' WHERE order_id = :poor",
         order="poor",
         event="PaymentCompleted",
     ),
-    Lie(
+    Corruption(
         "payment",
         orders.PAID,
         "UPDATE payments SET customer_id = :pauper WHERE order_id = :plain",
         order="plain",
     ),
-    Lie(
+    Corruption(
         "order",
         orders.SAME,
         "UPDATE orders SET discount_amount = 1 WHERE order_id = :paid",
         order="paid",
     ),
-    Lie(
+    Corruption(
         "order",
         orders.SAME,
         "UPDATE orders SET coupon_id = NULL WHERE order_id = :paid",
         order="paid",
     ),
-    Lie(
+    Corruption(
         "product",
         orders.SAME,
         (
@@ -85,49 +85,49 @@ LIES = (
         ),
         order="plain",
     ),
-    Lie(
+    Corruption(
         "coupon",
         orders.ENDED,
         "UPDATE holds SET state = 'HELD' WHERE order_id = :plain",
         order="plain",
         event="PaymentCompleted",
     ),
-    Lie(
+    Corruption(
         "product",
         orders.ENDED,
         "UPDATE holds SET state = 'HELD' WHERE order_id = :plain",
         order="plain",
         event="PaymentCompleted",
     ),
-    Lie(
+    Corruption(
         "payment",
         orders.ENDED,
         "DELETE FROM payments WHERE order_id = :plain",
         order="plain",
         event="PaymentCompleted",
     ),
-    Lie(
+    Corruption(
         "product",
         orders.ENDED,
         "UPDATE holds SET state = 'HELD' WHERE order_id = :poor",
         order="poor",
         event="PaymentFailed",
     ),
-    Lie(
+    Corruption(
         "coupon",
         orders.ENDED,
         "UPDATE holds SET state = 'HELD' WHERE order_id = :short",
         order="short",
         event="StockUnavailable",
     ),
-    Lie(
+    Corruption(
         "order",
         orders.ENDED,
         "DELETE FROM orders WHERE order_id = :plain",
         order="plain",
         event="OrderCreated",
     ),
-    Lie(
+    Corruption(
         "order",
         orders.TIMELY,
         (
@@ -137,42 +137,42 @@ LIES = (
         order="plain",
         event="OrderCompleted",
     ),
-    Lie(
+    Corruption(
         "coupon",
         orders.TIMELY,
         "UPDATE holds SET state = 'HELD', updated_at = :long_ago WHERE order_id = :plain",
         order="plain",
         event="PaymentCompleted",
     ),
-    Lie(
+    Corruption(
         "order",
         orders.PAID,
         "UPDATE orders SET state = 'COMPLETED' WHERE order_id = :cancelled",
         order="cancelled",
         event=None,
     ),
-    Lie(
+    Corruption(
         "order",
         orders.PAID,
         "UPDATE orders SET state = 'CANCELLED' WHERE order_id = :plain",
         order="plain",
         event="PaymentCompleted",
     ),
-    Lie(
+    Corruption(
         "product",
         orders.ENDED,
         "UPDATE holds SET state = 'SOLD' WHERE order_id = :cancelled",
         order="cancelled",
         event="PaymentRefunded",
     ),
-    Lie(
+    Corruption(
         "coupon",
         orders.ENDED,
         "UPDATE holds SET state = 'SETTLED' WHERE order_id = :cancelled",
         order="cancelled",
         event="StockRestored",
     ),
-    Lie(
+    Corruption(
         "order",
         orders.TIMELY,
         "UPDATE orders SET state = 'CANCELLING', updated_at = :long_ago "
@@ -180,7 +180,7 @@ LIES = (
         order="cancelled",
         event="OrderCancelled",
     ),
-    Lie(
+    Corruption(
         "payment",
         orders.TIMELY,
         "UPDATE payments SET state = 'INTENT', updated_at = :long_ago WHERE order_id = :card",

@@ -1,19 +1,21 @@
 """Lies about stock, sales and queues."""
 
 from ops.audit import sales, stock, waiting
-from tests.e2e.audit_corruptions.lie import Lie
+from tests.e2e.audit_corruptions.corruption import Corruption
 
-LIES = (
-    Lie(
+CORRUPTIONS = (
+    Corruption(
         "product",
         stock.SUM,
         "UPDATE products SET available = available + 1 WHERE product_id = :product",
     ),
-    Lie(
+    Corruption(
         "product", stock.NEGATIVE, "UPDATE products SET available = -1 WHERE product_id = :product"
     ),
-    Lie("product", stock.NEGATIVE, "UPDATE products SET reserved = -1 WHERE product_id = :product"),
-    Lie(
+    Corruption(
+        "product", stock.NEGATIVE, "UPDATE products SET reserved = -1 WHERE product_id = :product"
+    ),
+    Corruption(
         "product",
         stock.RUNNING,
         (
@@ -22,12 +24,12 @@ LIES = (
         ),
         order="plain",
     ),
-    Lie(
+    Corruption(
         "product",
         stock.RESERVED,
         "UPDATE products SET reserved = reserved + 2 WHERE product_id = :product",
     ),
-    Lie(
+    Corruption(
         "product",
         stock.CONSERVED,
         (
@@ -35,43 +37,45 @@ LIES = (
             "request_id = 'INITIAL'"
         ),
     ),
-    Lie(
+    Corruption(
         "product",
         stock.BOOKED,
         "DELETE FROM stock_ledger WHERE request_id = 'DEC-' || :plain",
         order="plain",
     ),
-    Lie(
+    Corruption(
         "product",
         stock.BOOKED,
         "DELETE FROM stock_ledger WHERE request_id = 'INC-' || :poor",
         order="poor",
     ),
-    Lie("product", sales.COUNTED, "DELETE FROM sales WHERE product_id = :product"),
-    Lie(
+    Corruption("product", sales.COUNTED, "DELETE FROM sales WHERE product_id = :product"),
+    Corruption(
         "product",
         sales.COUNTED,
         "UPDATE sales SET units = units - 1, h07 = h07 - 1 WHERE product_id = :other",
     ),
-    Lie("product", sales.BY_HOUR, "UPDATE sales SET h07 = h07 + 1 WHERE product_id = :product"),
-    Lie(
+    Corruption(
+        "product", sales.BY_HOUR, "UPDATE sales SET h07 = h07 + 1 WHERE product_id = :product"
+    ),
+    Corruption(
         "product",
         waiting.PLACED,
         "DELETE FROM places WHERE order_id = :waiting AND product_id = :product",
         order="waiting",
     ),
-    Lie(
+    Corruption(
         "product",
         waiting.PLACED,
         "UPDATE holds SET state = 'REFUSED' WHERE order_id = :waiting",
         order="waiting",
     ),
-    Lie(
+    Corruption(
         "product",
         waiting.PLACED,
         "UPDATE products SET waiting = 7 WHERE product_id = :product",
     ),
-    Lie(
+    Corruption(
         "product",
         waiting.SERVED,
         "UPDATE places SET quantity = 1 WHERE order_id = :waiting",

@@ -105,7 +105,7 @@ async def listeners(shop: Shop) -> int:
     return int(float(line.split()[1]))
 
 
-async def said_again(shop: Shop, order_id: str) -> int:
+async def retransmitted(shop: Shop, order_id: str) -> int:
     """Put everything that the stream holds of an order into it once more. Gives how much."""
     async with shop.nats() as client:
         found = await messages(shop, order_id)

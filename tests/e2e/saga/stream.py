@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
-from chassis.broker.nats_client import SturdyClient
+from chassis.broker.nats_client import NatsClient
 from infra.stack import passwords
 from saga.choreography.permissions import inbox_prefix
 from tests.kit.client import SERVICES, Json, Shop, until
@@ -110,7 +110,7 @@ async def connected_as(
     is_service = user in SERVICES
     url = service_url(shop, user) if is_service else shop.environment[f"NATS_URL_{user.upper()}"]
     prefix = inbox_prefix(user) if is_service else "_INBOX"
-    client = SturdyClient()
+    client = NatsClient()
     await client.connect(url, connect_timeout=5, inbox_prefix=prefix, error_cb=note)
     try:
         yield client

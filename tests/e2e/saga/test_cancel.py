@@ -42,7 +42,7 @@ async def test_a_cancel_unwinds_payment_product_coupon_and_order(shop: Shop) -> 
     assert (payment["status"], payment["amount"]) == ("REFUNDED", 3_000)
     kinds = [entry["kind"] for entry in await shop.entries(customer)]
     assert kinds[:2] == ["REFUND", "PAYMENT"]
-    await shop.said(bought["orderId"], *UNWOUND)
+    await shop.emitted(bought["orderId"], *UNWOUND)
     trace = await shop.trace(bought["orderId"])
     assert [event["name"] for event in trace] == [*BOUGHT, *UNWOUND]
     causes = {event["id"]: event["name"] for event in trace}
@@ -144,11 +144,11 @@ async def test_a_crash_in_the_middle_of_cancels_loses_none(shaken_shop: Shop, cr
 async def patiently(shop: Shop, order_id: str) -> None:
     """Ask until the answer says that the cancel is done or on its way."""
 
-    async def heard() -> bool:
+    async def received() -> bool:
         try:
             answer = await cancel(shop, order_id)
         except aiohttp.ClientError:
             return False
         return answer.status in (200, 202, 400)
 
-    await until(heard, f"a cancel of {order_id} is heard", 60)
+    await until(received, f"a cancel of {order_id} is heard", 60)

@@ -10,7 +10,7 @@ from tests.kit.waiting import brings, finished, waits
 HOT = "/api/v1/admin/products/{}/hot"
 
 
-async def heat(shop: Shop, product: str) -> None:
+async def enable(shop: Shop, product: str) -> None:
     """Load the gate, and wait for product's word."""
     answer = await shop.call("order", "POST", HOT.format(product))
     assert answer.status == 200, answer
@@ -51,7 +51,7 @@ async def placed(shop: Shop) -> float:
 
 async def test_a_crowd_buys_what_there_is_and_the_others_cost_nothing(shop: Shop) -> None:
     product, customer = await shop.product(price=10, stock=50), await shop.wallet(100_000)
-    await heat(shop, product)
+    await enable(shop, product)
     before = await placed(shop)
 
     answers = await asyncio.gather(*(place(shop, customer, product) for _ in range(1_000)))
@@ -67,7 +67,7 @@ async def test_a_crowd_buys_what_there_is_and_the_others_cost_nothing(shop: Shop
 async def test_what_comes_back_can_be_sold_again(shop: Shop) -> None:
     product, poor = await shop.product(price=10, stock=1), await shop.wallet(0)
     rich = await shop.wallet(100)
-    await heat(shop, product)
+    await enable(shop, product)
     failed = await shop.buy(order(poor, (product, 1)))
     assert failed["failReason"] == "INSUFFICIENT_BALANCE"
 
@@ -82,7 +82,7 @@ async def test_what_comes_back_can_be_sold_again(shop: Shop) -> None:
 
 async def test_an_order_that_is_refused_gives_its_lease_back(shop: Shop) -> None:
     product, customer = await shop.product(price=10, stock=1), await shop.wallet(100)
-    await heat(shop, product)
+    await enable(shop, product)
     for _ in range(3):
         body = order(customer, (product, 1), price=11)
         wrong = await shop.call("order", "POST", "/api/v1/orders", body, idempotency_key="k")
@@ -93,7 +93,7 @@ async def test_an_order_that_is_refused_gives_its_lease_back(shop: Shop) -> None
 
 async def test_an_order_that_fails_before_product_gives_its_lease_back(shop: Shop) -> None:
     product, customer = await shop.product(price=10, stock=1), await shop.wallet(100)
-    await heat(shop, product)
+    await enable(shop, product)
     failed = await shop.buy(order(customer, (product, 1), couponId=str(uuid4())))
     assert failed["failReason"] == "COUPON_NOT_FOUND"
 
@@ -105,7 +105,7 @@ async def test_an_order_that_fails_before_product_gives_its_lease_back(shop: Sho
 
 async def test_an_order_that_would_wait_is_not_refused_at_the_gate(shop: Shop) -> None:
     product, customer = await shop.product(price=10, stock=1), await shop.wallet(100)
-    await heat(shop, product)
+    await enable(shop, product)
     assert means([await place(shop, customer, product)]) == {"accepted": 1}
     assert means([await place(shop, customer, product)]) == {"sold out": 1}
     waiting = await waits(shop, customer, (product, 2))
@@ -117,7 +117,7 @@ async def test_an_order_that_would_wait_is_not_refused_at_the_gate(shop: Shop) -
 
 async def test_a_winners_replay_is_answered_as_the_winners(shop: Shop) -> None:
     product, customer = await shop.product(price=10, stock=1), await shop.wallet(100)
-    await heat(shop, product)
+    await enable(shop, product)
     first = await place(shop, customer, product, idempotency_key="mine")
     assert first.status == 202
     assert means([await place(shop, customer, product)]) == {"sold out": 1}
@@ -130,7 +130,7 @@ async def test_a_winners_replay_is_answered_as_the_winners(shop: Shop) -> None:
 
 async def test_more_than_is_left_is_said(shop: Shop) -> None:
     product, customer = await shop.product(price=10, stock=3), await shop.wallet(100)
-    await heat(shop, product)
+    await enable(shop, product)
     answer = await place(shop, customer, product, 5)
     assert answer.body["details"] == {
         "reason": "SOLD_OUT",
@@ -142,7 +142,7 @@ async def test_more_than_is_left_is_said(shop: Shop) -> None:
 
 async def test_redis_goes_and_comes_back_in_the_middle_of_a_sale(shop: Shop) -> None:
     product, customer = await shop.product(price=10, stock=30), await shop.wallet(100_000)
-    await heat(shop, product)
+    await enable(shop, product)
     winner = await place(shop, customer, product, idempotency_key="mine")
     await asyncio.to_thread(shop.command, "kill", "redis")
     answers = await asyncio.gather(*(place(shop, customer, product) for _ in range(100)))
@@ -166,7 +166,7 @@ async def test_redis_goes_and_comes_back_in_the_middle_of_a_sale(shop: Shop) -> 
 
 async def test_without_the_gate_the_database_decides(shop: Shop) -> None:
     product, customer = await shop.product(price=10, stock=1), await shop.wallet(100)
-    await heat(shop, product)
+    await enable(shop, product)
     unloaded = await shop.call("order", "DELETE", HOT.format(product))
     assert unloaded.status == 204
     answers = [await place(shop, customer, product) for _ in range(3)]

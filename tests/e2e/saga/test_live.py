@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from chassis.run import GRACE_SECONDS
-from tests.e2e.saga.live import followed, following, listeners, said_again, subscriptions
+from tests.e2e.saga.live import followed, following, listeners, retransmitted, subscriptions
 from tests.e2e.saga.stream import publish, written_by_hand
 from tests.e2e.saga.test_cards import gateway
 from tests.kit.client import COFFEE, Json, Opened, Shop, order, until
@@ -56,7 +56,7 @@ async def basket(shop: Shop, balance: int = 1_000, **more: str) -> Json:
 
 async def bought(shop: Shop, method: str = "WALLET") -> str:
     order_id = await shop.place(await basket(shop, paymentMethod=method))
-    await shop.said(order_id, "OrderCompleted")
+    await shop.emitted(order_id, "OrderCompleted")
     return order_id
 
 
@@ -73,7 +73,7 @@ async def test_past_events_and_then_each_new_one_up_to_the_end(shaken_shop: Shop
     body = await basket(shop)
     async with without(shop, "payment") as back:
         order_id = await shop.place(body)
-        await shop.said(order_id, "StockDecremented")
+        await shop.emitted(order_id, "StockDecremented")
         async with following(shop, order_id) as client:
             await client.until("StockDecremented")
             await back()
@@ -95,7 +95,7 @@ async def test_an_order_that_fails(shaken_shop: Shop) -> None:
     assert "PaymentFailed" in names
     assert "OrderFailed" in names
     # Who asks again gets what was undone after the end.
-    await shop.said(order_id, "OrderFailed", "StockRestored", "CouponRestored")
+    await shop.emitted(order_id, "OrderFailed", "StockRestored", "CouponRestored")
     whole = await followed(shop, order_id)
     assert [each.data for each in whole] == await shop.trace(order_id)
     [failed] = [each for each in whole if each.event == "OrderFailed"]
@@ -138,11 +138,11 @@ async def test_what_was_said_again_is_told_once(shaken_shop: Shop) -> None:
     body = await basket(shop)
     async with without(shop, "payment") as back:
         order_id = await shop.place(body)
-        await shop.said(order_id, "StockDecremented")
-        assert await said_again(shop, order_id) == 3
+        await shop.emitted(order_id, "StockDecremented")
+        assert await retransmitted(shop, order_id) == 3
         async with following(shop, order_id) as client:
             await client.until("StockDecremented")
-            await said_again(shop, order_id)
+            await retransmitted(shop, order_id)
             await back()
             assert await client.to_the_end() == BOUGHT
 
@@ -254,7 +254,7 @@ async def test_the_broker_has_lost_its_store(shaken_shop: Shop) -> None:
     async with without(shop, "payment") as payment_back:
         others = [await shop.place(body) for _ in range(5)]
         order_id = await shop.place(body)
-        await shop.said(order_id, "StockDecremented")
+        await shop.emitted(order_id, "StockDecremented")
         async with following(shop, order_id) as client:
             await client.until("StockDecremented")
             async with without(shop, "nats"):
@@ -297,7 +297,7 @@ async def test_who_goes_away_leaves_nothing_behind(shaken_shop: Shop) -> None:
     await until(nobody_is_left, "those of other tests are gone")
     async with without(shop, "payment"):
         order_id = await shop.place(body)
-        await shop.said(order_id, "StockDecremented")
+        await shop.emitted(order_id, "StockDecremented")
 
         async def come_and_go() -> None:
             async with following(shop, order_id) as client:

@@ -77,11 +77,11 @@ async def a_refusal_is_counted_with_its_code(fresh_shop: Shop) -> None:
     answer = await fresh_shop.call("product", "DELETE", f"/api/v1/products/{COFFEE}")
     assert answer.status == 204
 
-    async def heard() -> bool:
+    async def received() -> bool:
         answer = await fresh_shop.call("order", "POST", "/api/v1/orders", order(RICH, (COFFEE, 1)))
         return answer.status == 400
 
-    await until(heard, "the order service has heard that coffee is not sold any more")
+    await until(received, "the order service has heard that coffee is not sold any more")
     ended = await asyncio.to_thread(run_load, fresh_shop.environment, "--orders", "5")
     assert ended.returncode == 1
     assert "0 accepted" in ended.stdout
@@ -114,7 +114,7 @@ async def test_an_end_that_comes_before_the_answer_counts() -> None:
     run.ended("somebody else's", "COMPLETED")
     run.accepted("early", run.first_sent_at)
     run.accepted("late", run.first_sent_at)
-    run.not_accepted("503 RETRY_LATER")
+    run.delivery_failed("503 RETRY_LATER")
     assert run.not_ended == ["late"]
     waiting = asyncio.create_task(run.all_ended(timeout_seconds=20))
     run.ended("late", "FAILED INSUFFICIENT_BALANCE")

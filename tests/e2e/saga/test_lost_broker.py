@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.audit_fixtures import found_wrong
-from tests.e2e.saga.crowd import SOLD, UNPAID, crowd
+from tests.e2e.saga.overload import SOLD, UNPAID, overload
 from tests.e2e.saga.stream import subjects
 from tests.kit.client import Shop, until
 
@@ -28,7 +28,7 @@ async def test_every_order_ends_although_the_broker_lost_its_store(
 ) -> None:
     shop, copy = shaken_shop, tmp_path / "copy"
     store = Path(shop.environment["STATE_DIR"]) / "nats"
-    orders = await crowd(shop)
+    orders = await overload(shop)
     async with orders.streaming():
         await orders.more(30)
         await asyncio.to_thread(shop.command, "stop", "nats")

@@ -171,7 +171,7 @@ async def test_the_headers_of_an_orders_events(shop: Shop, sent: bool) -> None:
     headers = {"traceparent": f"00-{trace_id}-{span_id}-01"} if sent else {}
 
     order_id = await shop.place(order(customer, (product, 1)), **headers)
-    await shop.said(order_id, "OrderCompleted")
+    await shop.emitted(order_id, "OrderCompleted")
 
     found = await messages(shop, order_id)
     events = [headers_of(message) for message in found]
@@ -206,7 +206,7 @@ async def test_a_broken_traceparent_is_passed_over(shop: Shop) -> None:
     broken = f"00-{'0' * 32}-{uuid4().hex[:16]}-01"  # a trace id of zeroes is none
 
     order_id = await shop.place(order(customer, (product, 1)), traceparent=broken)
-    await shop.said(order_id, "OrderCompleted")
+    await shop.emitted(order_id, "OrderCompleted")
 
     traces = {
         headers_of(message)["traceparent"][3:35] for message in await messages(shop, order_id)

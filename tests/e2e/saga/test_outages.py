@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from infra.stack import pids
-from tests.e2e.saga.crowd import crowd
+from tests.e2e.saga.overload import overload
 from tests.e2e.saga.stream import database_file
 from tests.kit.client import SERVICES, Answer, Json, Shop, order, until
 
@@ -41,7 +41,7 @@ async def all_ready(shop: Shop) -> None:
 
 async def test_the_broker_is_stopped(shaken_shop: Shop) -> None:
     shop = shaken_shop
-    orders = await crowd(shop)
+    orders = await overload(shop)
     before = await shop.buy(order(orders.rich, (orders.product, 1)))
     orders.accepted["ffff"] = before["orderId"]
     await shop.quiet()
@@ -90,7 +90,7 @@ async def test_the_broker_is_stopped(shaken_shop: Shop) -> None:
 async def test_a_service_is_stopped_for_a_while(shaken_shop: Shop, service: str) -> None:
     """Orders wait for it. (The order service is the door itself: nothing can come in.)"""
     shop = shaken_shop
-    orders = await crowd(shop)
+    orders = await overload(shop)
     await shop.quiet()
     await command(shop, "stop", service)
     await orders.place(20)
@@ -105,7 +105,7 @@ async def test_a_service_is_stopped_for_a_while(shaken_shop: Shop, service: str)
 
 async def test_each_service_is_killed_in_the_middle(shaken_shop: Shop) -> None:
     shop = shaken_shop
-    orders = await crowd(shop)
+    orders = await overload(shop)
 
     async with orders.streaming():
         for service in SERVICES:
@@ -119,7 +119,7 @@ async def test_each_service_is_killed_in_the_middle(shaken_shop: Shop) -> None:
 
 async def test_the_broker_is_killed_in_the_middle(shaken_shop: Shop) -> None:
     shop = shaken_shop
-    orders = await crowd(shop)
+    orders = await overload(shop)
 
     async with orders.streaming():
         for _ in range(2):
@@ -145,7 +145,7 @@ def hanging(shop: Shop, part: str) -> Iterator[None]:
 
 async def test_the_broker_hangs(shaken_shop: Shop) -> None:
     shop = shaken_shop
-    orders = await crowd(shop)
+    orders = await overload(shop)
     body = order(orders.rich, (orders.product, 1))
     with hanging(shop, "nats"):
         for headers in ({}, {"prefer": "wait=1"}):
@@ -162,7 +162,7 @@ async def test_the_broker_hangs(shaken_shop: Shop) -> None:
 async def test_databases_are_locked_for_a_while(shaken_shop: Shop) -> None:
     """Held by somebody who knows nothing of the services, such as a backup by hand."""
     shop = shaken_shop
-    orders = await crowd(shop)
+    orders = await overload(shop)
     product, customer = orders.product, orders.rich
     coupon = {"name": "x", "discountType": "FIXED", "discountValue": 1, "quantity": 1}
     body = order(customer, (product, 1))

@@ -18,12 +18,12 @@ from tests.e2e.saga.stream import connected_as, name_of, names, publish, service
 from tests.kit.client import SERVICES, Json, Shop, order, until
 
 CHAIN = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
-SAYS = {name: registry.says for name, registry in load().registries.items()}
+EMITS = {name: registry.emits for name, registry in load().registries.items()}
 
 
 def foreign(service: str) -> list[type[Event]]:
     """Every event of the contract that is not the service's own, those of later work too."""
-    return [event for event in EVENTS.values() if event not in SAYS.get(service, ())]
+    return [event for event in EVENTS.values() if event not in EMITS.get(service, ())]
 
 
 def changing(service: str) -> list[str]:
@@ -105,7 +105,7 @@ async def test_a_service_can_say_what_is_its_own(rough_shop: Shop, service: str)
     """Nobody can read these bodies: on this stack it does not matter."""
     shop = rough_shop
     key = str(uuid4())
-    own = sorted(SAYS[service], key=lambda event: event.__name__)
+    own = sorted(EMITS[service], key=lambda event: event.__name__)
     async with connected_as(shop, service) as client:
         for event in own:
             assert await publish(client, subject_of(event, key), b"{}") > 0
@@ -152,10 +152,10 @@ async def test_nobody_can_listen_to_what_is_not_for_him(rough_shop: Shop, user: 
 
 async def test_the_observer_sees_orders_go_by(shop: Shop) -> None:
     product, customer = await shop.product(100, 5), await shop.wallet(100)
-    heard: list[str] = []
+    received: list[str] = []
 
     async def note(message: Any) -> None:
-        heard.append(message.subject)
+        received.append(message.subject)
 
     async with connected_as(shop, "observer") as client:
         await client.subscribe("saga.>", cb=note)
@@ -164,7 +164,7 @@ async def test_the_observer_sees_orders_go_by(shop: Shop) -> None:
         expected = [f"saga.{ended['orderId']}.{name}" for name in CHAIN]
 
         async def all_heard() -> bool:
-            return heard == expected
+            return received == expected
 
         await until(all_heard, "the observer has heard the order's events")
 
@@ -218,7 +218,7 @@ async def test_an_answer_that_the_observer_had_sent_into_the_stream_acts_nowhere
     product, customer = await shop.product(100, 5), await shop.wallet(1_000)
     await asyncio.to_thread(shop.command, "stop", "payment")
     order_id = await shop.place(order(customer, (product, 1)))
-    await shop.said(order_id, "StockDecremented")
+    await shop.emitted(order_id, "StockDecremented")
     subject = f"saga.{order_id}.PaymentFailed"
 
     async with connected_as(shop, "observer") as client:
@@ -240,7 +240,7 @@ async def test_a_payment_can_not_be_forged_by_an_answer(rough_shop: Shop) -> Non
     product, customer = await shop.product(100, 5), await shop.wallet(0)
     await asyncio.to_thread(shop.command, "stop", "payment")
     order_id = await shop.place(order(customer, (product, 1)))
-    await shop.said(order_id, "StockDecremented")
+    await shop.emitted(order_id, "StockDecremented")
     forged = {
         "orderId": order_id,
         "paymentId": str(uuid4()),

@@ -78,7 +78,7 @@ async def failed_payment(shop: Shop) -> Ended:
 
 
 async def used_by_another(shop: Shop, customer: str, coupon: str, first: str) -> None:
-    await shop.said(first, "CouponRestored")
+    await shop.emitted(first, "CouponRestored")
     other = await shop.product(3_000, 1)
     again = await shop.buy(order(customer, (other, 1), couponId=coupon))
     assert (again["status"], again["discountAmount"]) == ("COMPLETED", 1_000)
@@ -100,7 +100,7 @@ def shuffled(events: list[RawStreamMsg]) -> list[RawStreamMsg]:
     return random.Random(20).sample(events * 2, 2 * len(events))  # each one comes twice
 
 
-def as_said(event: RawStreamMsg) -> dict[str, str]:
+def as_emitted(event: RawStreamMsg) -> dict[str, str]:
     return headers_of(event)
 
 
@@ -108,7 +108,7 @@ def bare(event: RawStreamMsg) -> dict[str, str]:
     return {}
 
 
-@pytest.mark.parametrize("headers", [as_said, bare])
+@pytest.mark.parametrize("headers", [as_emitted, bare])
 @pytest.mark.parametrize("arrange", [backwards, shuffled])
 async def test_republished_events_change_nothing(
     rough_shop: Shop,
@@ -129,9 +129,9 @@ async def test_republished_events_change_nothing(
     await shop.quiet()
 
     assert [await ended.state(shop) for ended in orders] == before
-    for ended, said in zip(orders, events, strict=True):
+    for ended, emitted in zip(orders, events, strict=True):
         # A copy under an id of its own asks for an answer, which is what was said before.
-        assert set(await names(shop, ended.order_id)) == set(map(name_of, said))
+        assert set(await names(shop, ended.order_id)) == set(map(name_of, emitted))
     assert letters == {service: len(await shop.dead_letters(service)) for service in SERVICES}
 
 

@@ -27,10 +27,10 @@ async def asking(asking_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
         yield shop
 
 
-SAID_AGAIN = "saga_events_said_again_total "
+RETRANSMITTED = "saga_events_said_again_total "
 
 
-async def nothing_owed(shop: Shop) -> None:
+async def nothing_unsettled(shop: Shop) -> None:
     async def settled() -> bool:
         owed = [(await shop.get(each, "/api/v1/ops/owed"))["items"] for each in SERVICES]
         return not any(owed)
@@ -60,14 +60,14 @@ async def test_a_lost_event_is_asked_for(
     order_id = await lost_on_its_way(shop, body, cause, event, deaf)
 
     assert (await shop.ended(order_id, 60))["status"] == "COMPLETED"
-    await nothing_owed(shop)
+    await nothing_unsettled(shop)
     assert await shop.balance(customer) == 9_000
     assert await shop.stock(product) == (49, 0)
     assert await shop.coupon_status(coupon) == ("USED", order_id)
     assert len(await shop.payments(order_id)) == 1
 
 
-SAYER = {"CouponUsed": "coupon", "StockDecremented": "product", "PaymentCompleted": "payment"}
+PRODUCER = {"CouponUsed": "coupon", "StockDecremented": "product", "PaymentCompleted": "payment"}
 
 
 async def lost_on_its_way(
@@ -78,12 +78,12 @@ async def lost_on_its_way(
         await asyncio.to_thread(shop.command, "stop", *deaf)
         order_id = await shop.place(body)
     else:
-        await asyncio.to_thread(shop.command, "stop", SAYER[event])
+        await asyncio.to_thread(shop.command, "stop", PRODUCER[event])
         order_id = await shop.place(body)
         await until_in_stream(shop, order_id, cause)
         for service in deaf:
             await asyncio.to_thread(shop.command, "stop", service)
-        await asyncio.to_thread(shop.command, "start", SAYER[event])
+        await asyncio.to_thread(shop.command, "start", PRODUCER[event])
     await until_in_stream(shop, order_id, event)
     await lose(shop, order_id, event)
     for service in deaf:
@@ -115,14 +115,14 @@ async def test_a_cancel_whose_answer_was_lost_is_asked_for(asking: Shop) -> None
 
 async def test_nobody_asks_while_nothing_is_missing(shop: Shop) -> None:
     product, customer = await shop.product(2_000, 50), await shop.wallet(100_000)
-    before = [await said_again(shop, service) for service in SERVICES]
+    before = [await retransmitted(shop, service) for service in SERVICES]
     for order_id in [await shop.place(order(customer, (product, 1))) for _ in range(20)]:
         await shop.ended(order_id)
     await shop.quiet()
-    assert [await said_again(shop, service) for service in SERVICES] == before
+    assert [await retransmitted(shop, service) for service in SERVICES] == before
 
 
-async def said_again(shop: Shop, service: str) -> str:
+async def retransmitted(shop: Shop, service: str) -> str:
     metrics: str = (await shop.call(service, "GET", "/metrics")).body
-    [line] = [each for each in metrics.splitlines() if each.startswith(SAID_AGAIN)]
+    [line] = [each for each in metrics.splitlines() if each.startswith(RETRANSMITTED)]
     return line

@@ -10,9 +10,9 @@ from enum import StrEnum
 
 import msgspec
 
-from saga.unit_of_work import Rows, WorkingSet
+from saga.unit_of_work import Rows, UnitOfWork
 
-WON_FOR_A_POINT = 100
+KRW_PER_POINT = 100
 
 
 class RewardState(StrEnum):
@@ -34,7 +34,7 @@ class Reward(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class Rewards(WorkingSet):
+class Rewards(UnitOfWork):
     """What a batch works on."""
 
     def __init__(self, now: datetime, rows: Rows[str, Reward]) -> None:

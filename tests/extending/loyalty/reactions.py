@@ -1,7 +1,7 @@
 """What the loyalty service does when it hears an event. It says nothing."""
 
 from events.contract import OrderCancelled, OrderCompleted
-from loyalty.domain import WON_FOR_A_POINT, Rewards, RewardState
+from loyalty.domain import KRW_PER_POINT, Rewards, RewardState
 from saga.reactions import Reactions
 
 reactions = Reactions("loyalty")
@@ -11,7 +11,7 @@ reactions = Reactions("loyalty")
 def reward(event: OrderCompleted, rewards: Rewards) -> None:
     """Give the customer points for what was paid."""
     if event.order_id not in rewards.rows:
-        points = event.payable_amount // WON_FOR_A_POINT
+        points = event.payable_amount // KRW_PER_POINT
         rewards.record(event.order_id, event.customer_id, RewardState.EARNED, points)
 
 

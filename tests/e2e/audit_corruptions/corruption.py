@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Lie(msgspec.Struct, frozen=True):
+class Corruption(msgspec.Struct, frozen=True):
     """A change of one service's database, and what the audit must say to it.
 
     `sql` are statements with semicolons between them. It calls things by the names of

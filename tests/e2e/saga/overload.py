@@ -20,7 +20,7 @@ def is_poor(key: str) -> bool:
     return key < "4"
 
 
-class Crowd:
+class Overload:
     """Orders that can be paid and orders that can't, placed as a patient client would."""
 
     def __init__(self, shop: Shop, rich: str, poor: str, product: str) -> None:
@@ -103,6 +103,6 @@ class Crowd:
             assert (await shop.get(service, "/api/v1/ops/owed"))["items"] == []
 
 
-async def crowd(shop: Shop) -> Crowd:
+async def overload(shop: Shop) -> Overload:
     product = await shop.product(price=100, stock=10_000)
-    return Crowd(shop, await shop.wallet(10_000_000), await shop.wallet(0), product)
+    return Overload(shop, await shop.wallet(10_000_000), await shop.wallet(0), product)

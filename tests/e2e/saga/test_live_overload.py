@@ -14,32 +14,32 @@ from tests.e2e.saga.live import following, listeners, subscriptions
 from tests.kit.client import Opened, Shop, order, running_stack, until
 
 BOUGHT = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
-CROWD = 2_000
+OVERLOAD = 2_000
 AT_ONCE = 100
-MOST_KILOBYTES = 100
+MAX_KILOBYTES = 100
 """So much memory of the service a listener may take, all told."""
 
 
 @pytest.fixture(scope="module")
-def crowded_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+def overloaded_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     """With connections for all of them: half of what a process may open is for listeners."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4 * CROWD), hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4 * OVERLOAD), hard))
     with running_stack(tmp_path_factory.mktemp("live"), LATE_SECONDS="0") as environment:
         yield environment
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture
-async def crowded_shop(crowded_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with Opened(crowded_stack) as shop:
+async def overloaded_shop(overloaded_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    async with Opened(overloaded_stack) as shop:
         yield shop
 
 
-async def test_a_crowd_follows_its_orders(crowded_shop: Shop) -> None:
+async def test_a_crowd_follows_its_orders(overloaded_shop: Shop) -> None:
     """One of them reads nothing at all, which is nobody else's trouble."""
-    shop = crowded_shop
-    customer, product = await shop.wallet(10 * CROWD), await shop.product(10, CROWD + 1)
+    shop = overloaded_shop
+    customer, product = await shop.wallet(10 * OVERLOAD), await shop.product(10, OVERLOAD + 1)
     idle = await subscriptions(shop)
     await asyncio.to_thread(shop.command, "stop", "payment")
     try:
@@ -49,9 +49,9 @@ async def test_a_crowd_follows_its_orders(crowded_shop: Shop) -> None:
             async with turn:
                 return await shop.place(order(customer, (product, 1)))
 
-        order_ids = await asyncio.gather(*(place() for _ in range(CROWD)))
+        order_ids = await asyncio.gather(*(place() for _ in range(OVERLOAD)))
         await asyncio.gather(
-            *(shop.said(each, "StockDecremented") for each in order_ids[-AT_ONCE:])
+            *(shop.emitted(each, "StockDecremented") for each in order_ids[-AT_ONCE:])
         )
         before = kilobytes(shop)
         sleeper = deaf_client(shop, order_ids[0])
@@ -64,22 +64,22 @@ async def test_a_crowd_follows_its_orders(crowded_shop: Shop) -> None:
                 waiting += 1
                 return await client.to_the_end()
 
-        crowd = [asyncio.create_task(follow(each)) for each in order_ids]
+        overload = [asyncio.create_task(follow(each)) for each in order_ids]
 
         async def all_wait() -> bool:
-            return waiting == CROWD or any(each.done() for each in crowd)
+            return waiting == OVERLOAD or any(each.done() for each in overload)
 
         await until(all_wait, "everybody waits", 120)
-        assert waiting == CROWD
-        assert await listeners(shop) == CROWD + 1
-        assert await subscriptions(shop) == idle + CROWD + 1
-        each_takes = (kilobytes(shop) - before) / CROWD
+        assert waiting == OVERLOAD
+        assert await listeners(shop) == OVERLOAD + 1
+        assert await subscriptions(shop) == idle + OVERLOAD + 1
+        each_takes = (kilobytes(shop) - before) / OVERLOAD
         print(f"\na listener takes {each_takes:.1f} kB")
-        assert each_takes < MOST_KILOBYTES
+        assert each_takes < MAX_KILOBYTES
     finally:
         await asyncio.to_thread(shop.command, "start", "payment")
 
-    assert await asyncio.gather(*crowd) == [BOUGHT] * CROWD
+    assert await asyncio.gather(*overload) == [BOUGHT] * OVERLOAD
     sleeper.close()
 
     async def all_are_gone() -> bool:
