@@ -80,15 +80,15 @@ load: $(VENV)/.installed-runtime ## place many orders at once [ORDERS=100 CONCUR
 
 trace: $(VENV)/.installed-runtime ## one order's events: ORDER=...
 	@test -n "$(ORDER)" || { echo "Say which order: make trace ORDER=<order id>" >&2; exit 2; }
-	@$(STACK) trace "$(ORDER)"
+	@$(PY) -m ops trace "$(ORDER)"
 
 dlq: $(VENV)/.installed-runtime ## the dead letters: what the services have set aside, and why
-	@$(STACK) dlq
+	@$(PY) -m ops dlq
 
 redrive: $(VENV)/.installed-runtime ## send dead letters again: SERVICE=... ID=<id of make dlq, or all>
 	@test -n "$(SERVICE)" && test -n "$(ID)" || { \
 		echo "Say which: make redrive SERVICE=order ID=7 (make dlq lists them), or ID=all" >&2; exit 2; }
-	@$(STACK) redrive $(SERVICE) $(ID)
+	@$(PY) -m ops redrive $(SERVICE) $(ID)
 
 audit: $(VENV)/.installed-runtime ## check that money, stock and coupons add up
 	@$(PY) -m ops.audit

@@ -33,6 +33,7 @@ from chassis.broker.nats_client import NatsClient
 from chassis.broker.publisher import Publisher
 from chassis.ports import DeliveredMessage, OutgoingMessage
 from infra.stack import config
+from saga.event import Contract
 from saga.ids import timed
 from tests.kit.stack import free_port
 
@@ -83,7 +84,7 @@ class Step:
         self._number = number
         self._client = client
         self._books = books
-        self._publisher = Publisher(client)
+        self._publisher = Publisher(client, Contract())
         self._heard: list[DeliveredMessage] = []
         self._arrived = asyncio.Event()
         self._published: list[str] = []
@@ -119,7 +120,7 @@ class Step:
         emits = self._number > 0
         await asyncio.to_thread(self._books.step, ids, published, emits)
         for each in batch:
-            await each.ack()
+            each.ack()
         if emits:
             await self._publish(ids)
         else:
@@ -145,7 +146,7 @@ class Step:
             sys.exit("the broker refused a message")
         self._published += ids
 
-    async def _receive(self, delivery: DeliveredMessage) -> None:
+    def _receive(self, delivery: DeliveredMessage) -> None:
         self._heard.append(delivery)
         self._arrived.set()
 

@@ -1,7 +1,7 @@
-"""Everything that is not a pure function of its input comes in through here.
+"""The ports of a service: all that is not a pure function of its input comes in through here.
 
-A service gets its clock, ids and broker from `create_app`; a test or a simulation hands in its own
-and can replay a run exactly.
+A service gets its clock, ids, broker and database from `create_app`; a test or a simulation hands
+in its own and can replay a run exactly.
 """
 
 import asyncio
@@ -29,12 +29,12 @@ def system_clock() -> datetime:
 
 
 def new_id() -> str:
-    """Ids made one after another lie side by side."""
+    """Ids that are made one after another lie side by side in an index."""
     return ids.timed(time_ns() // 1_000_000, int.from_bytes(urandom(10)))
 
 
 class Ports(msgspec.Struct, frozen=True):
-    """What a service takes from outside. The defaults are the real world's."""
+    """What a service gets from its environment. The defaults are the real ones."""
 
     clock: Clock = system_clock
     new_id: NewId = new_id
@@ -42,30 +42,35 @@ class Ports(msgspec.Struct, frozen=True):
     """None: JetStream, at the settings' NATS_URL."""
     database: Callable[[str], Database] = Database
     """Opens the database at a URL."""
-    outside: "ExternalSystem | None" = None
-    """Carries out errands. None: over HTTP, at the address that the settings name."""
+    external_system: "ExternalSystem | None" = None
+    """Executes external calls. None: over HTTP, at the address that the settings name."""
 
 
 REAL = Ports()
 
 
 class ExternalSystem(Protocol):
-    """The way to an outside system."""
+    """Executes calls to an external system."""
 
     async def __call__(self, call: Any, /) -> object:
-        """Make the call. Gives the command that brings its outcome back.
+        """Execute a call. Returns the command that brings its outcome back.
 
-        Raises Outage when the outcome is not known: then the errand will be sent for again.
+        Raises Outage when the outcome is unknown: then the call is begun again later.
         """
-
-    def told(self, answer: Any) -> None:
-        """What the service answered to that command: a chance to raise an alarm."""
 
     async def close(self) -> None: ...
 
 
 class OutgoingMessage(msgspec.Struct, frozen=True):
-    """A message for the broker. `headers` carry the id by which the broker knows a repeat."""
+    """A message to publish. `headers` carry the id by which the broker recognises a duplicate."""
+
+    subject: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class StoredMessage(msgspec.Struct, frozen=True):
+    """A message that was read back from a stream."""
 
     subject: str
     body: bytes
@@ -73,7 +78,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True):
 
 
 class StreamPosition(msgspec.Struct, frozen=True):
-    """How far somebody has read in a stream.
+    """How far a stream has been read.
 
     It holds for one `generation`: after an outage the stream may be another one, and is read from
     its start.
@@ -87,7 +92,7 @@ START = StreamPosition()
 
 
 class DeliveredMessage(Protocol):
-    """A message from the broker that waits to be acknowledged."""
+    """A message from the broker that is not acknowledged yet."""
 
     @property
     def stream(self) -> str: ...
@@ -99,19 +104,22 @@ class DeliveredMessage(Protocol):
     def body(self) -> bytes: ...
     @property
     def headers(self) -> Mapping[str, str] | None: ...
+    @property
+    def letter_id(self) -> int | None:
+        """The dead letter that is redriven; None for a message that the broker delivered."""
 
-    async def ack(self) -> None:
-        """Done, and committed."""
+    def ack(self) -> None:
+        """Acknowledge: it is committed. Sent with what is sent next; never waits."""
 
     async def in_progress(self) -> None:
-        """Not done, but not forgotten either: don't deliver it to anybody else yet."""
+        """Extend the acknowledgement deadline."""
 
 
-Receiver = Callable[[DeliveredMessage], Awaitable[None]]
+Receiver = Callable[[DeliveredMessage], None]
 
 
 class Broker(Protocol):
-    """The event bus, as far as a service needs it."""
+    """The event bus, as far as a participant needs it."""
 
     @property
     def connected(self) -> bool: ...
@@ -121,21 +129,20 @@ class Broker(Protocol):
     ) -> None:
         """Begin to connect and to deliver, never more than `room()` messages ahead.
 
-        Returns at once: a broker that is away is waited for in the background. `verify` runs on
-        each new connection before anything is published on it; while it raises BrokerAway or
-        Outage, it is tried again.
+        Returns at once and connects in the background. `verify` runs on each new connection before
+        anything is published on it; while it raises BrokerAway or Outage, it is tried again.
         """
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> list[int | None]:
-        """Store messages in their streams, in order. Gives each one's sequence in its stream.
+        """Store messages in their streams, in order. Returns each one's sequence in its stream.
 
-        None: not stored, or nobody knows. Publishing it again is safe.
+        None: not stored, or unknown. Publishing it again is safe.
         """
 
     async def wait_connected(self) -> None: ...
 
     def resume(self) -> None:
-        """Messages were worked off: more may be delivered."""
+        """Messages were settled: more may be delivered."""
 
     async def first_sequence(self, stream: str) -> int:
         """The lowest sequence that the stream still holds, or would give. Raises BrokerAway."""
@@ -143,22 +150,22 @@ class Broker(Protocol):
     async def event_at(self, stream: str, sequence: int) -> str | None:
         """The id of the event that the stream holds there, if any. Raises BrokerAway."""
 
-    async def history(self, subject: str) -> list[OutgoingMessage]:
+    async def history(self, subject: str) -> list[StoredMessage]:
         """What the stream holds under a subject filter, in order. Raises RetryLater."""
 
     async def history_since(
         self, subject: str, place: StreamPosition
-    ) -> tuple[list[OutgoingMessage], StreamPosition]:
-        """What it holds behind a place, and the place behind that. Raises RetryLater."""
+    ) -> tuple[list[StoredMessage], StreamPosition]:
+        """What it holds after a position, and the position after that. Raises RetryLater."""
 
     def notifications(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
-        """Set whenever it is time to look again: listening has begun, one of them went by, or the
-        stream may have been made anew.
+        """An Event that is set whenever to read the stream again: the subscription has begun, a
+        message passed, or the stream may have been recreated.
 
-        One that goes by may be in the stream a moment later only.
+        A message that passes may be in the stream a moment later only.
         """
 
     async def stop_delivering(self) -> None:
-        """Deliver nothing new; publishing and acknowledging still work."""
+        """Deliver no new message; publishing and acknowledging still work."""
 
     async def stop(self) -> None: ...

@@ -9,9 +9,8 @@ from contextlib import suppress
 import uvicorn
 from litestar import Litestar
 
-from chassis import settings
 from chassis.observability import logs
-from chassis.settings import Settings
+from chassis.settings import S, load
 from chassis.web.fast_path import FastPath
 from saga.errors import ConfigurationError
 
@@ -38,10 +37,10 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def main(service: str, create_app: Callable[[Settings], Litestar]) -> None:
-    """Run one instance of a service until it is told to stop."""
+def main(service: str, port: int, settings: type[S], create_app: Callable[[S], Litestar]) -> None:
+    """Run one instance of a service until it is told to stop. `port` is the default one."""
     try:
-        chosen = settings.from_environment(service)
+        chosen = load(settings, service, port)
         logs.configure(service, chosen.log_level)
         app = create_app(chosen)
     except ConfigurationError as error:
@@ -62,7 +61,7 @@ def main(service: str, create_app: Callable[[Settings], Litestar]) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = Server(config, app.state["service"].leave)
+    server = Server(config, app.state["service"].leaving.set)
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

@@ -1,108 +1,233 @@
-"""What a service can be told from outside: environment variables, with defaults for one machine."""
+"""Settings: environment variables, each declared beside the code that it is for.
+
+A service's own settings are a subclass in its `settings.py`. The annotation of a field names the
+variable, its default, its bounds and its purpose; `docs/configuration.md` is written from them.
+"""
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
 from saga.errors import ConfigurationError
 
-SERVICE_PORTS = {
-    "order": 8181,
-    "product": 8182,
-    "payment": 8183,
-    "coupon": 8184,
-    "dataplatform": 8185,
-}
+S = TypeVar("S", bound="Settings")
+
+
+class Variable:
+    """An environment variable. `{SERVICE}` in its name is the service's: `ORDER_PORT`.
+
+    `shown_default` is what the document says where the default depends on something.
+    """
+
+    def __init__(self, name: str, purpose: str, *, shown_default: str = "none") -> None:
+        self.name = name
+        self.purpose = purpose
+        self.shown_default = shown_default
+
+    def of(self, service: str) -> str:
+        return self.name.replace("{SERVICE}", service.upper())
+
+    def read(self, name: str, env: Mapping[str, str]) -> Any:
+        """The value. Raises ConfigurationError that names the variable and the bounds."""
+        return env.get(name) or None
+
+
+class Text(Variable):
+    def __init__(self, name: str, default: str, purpose: str) -> None:
+        super().__init__(name, purpose, shown_default=default)
+        self._default = default
+
+    def read(self, name: str, env: Mapping[str, str]) -> str:
+        return env.get(name) or self._default
+
+
+class Whole(Variable):
+    """A whole number between two bounds."""
+
+    def __init__(self, name: str, default: int, least: int, most: int, purpose: str) -> None:
+        super().__init__(name, purpose, shown_default=str(default))
+        self._default, self._least, self._most = default, least, most
+
+    def read(self, name: str, env: Mapping[str, str]) -> int:
+        text = env.get(name) or str(self._default)
+        if not text.isascii() or not text.isdigit() or not self._least <= int(text) <= self._most:
+            bounds = f"from {self._least} to {self._most}"
+            raise ConfigurationError(f"{name}={text}: use a whole number {bounds}")
+        return int(text)
+
+
+class Flag(Whole):
+    """0 or 1."""
+
+    def __init__(self, name: str, purpose: str) -> None:
+        super().__init__(name, 0, 0, 1, purpose)
+
+
+class Address(Variable):
+    """The URL of another system. `is_base`: paths are added to it, so it ends without a slash."""
+
+    def __init__(
+        self, name: str, purpose: str, *schemes: str, is_base: bool = True, shown: str = "none"
+    ) -> None:
+        super().__init__(name, purpose, shown_default=shown)
+        self._schemes, self._is_base = schemes, is_base
+
+    def read(self, name: str, env: Mapping[str, str]) -> str | None:
+        text = env.get(name)
+        if text and text.partition("://")[0] not in self._schemes:
+            known = " or ".join(f"{scheme}://" for scheme in self._schemes)
+            raise ConfigurationError(f"{name}={text}: use an address that begins with {known}")
+        return text.rstrip("/") if text and self._is_base else text or None
+
+
+class LogLevel(Text):
+    def read(self, name: str, env: Mapping[str, str]) -> str:
+        level = super().read(name, env).upper()
+        if level not in logging.getLevelNamesMapping():
+            raise ConfigurationError(f"{name}={level}: use DEBUG, INFO, WARNING or ERROR")
+        return level
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """One instance of one service. `instance` names it: the same again after a restart."""
+    """What every service can be told. `instance` is the same again after a restart."""
 
     service: str
-    host: str
-    port: int
-    instance: str
-    database_url: str
-    nats_url: str
-    nats_replicas: int
-    ops_token: str | None
-    log_level: str
-    max_body_bytes: int
-    orders_per_second: float
-    overload_latency_seconds: float
-    mailbox_capacity: int
-    max_listeners: int
-    command_timeout_seconds: float
-    retention_seconds: float
-    retransmit_after_seconds: float
-    order_timeout_seconds: float
-    wait_timeout_seconds: float
-    payment_gateway_url: str | None
-    data_platform_url: str | None
-    redis_url: str | None
-    recovery_mode: bool
+    host: Annotated[str, Text("HOST", "127.0.0.1", "The address that the HTTP server listens on.")]
+    port: Annotated[
+        int, Whole("{SERVICE}_PORT", 0, 1, 65_535, "The port that the HTTP server listens on.")
+    ]
+    instance: Annotated[
+        str,
+        Variable(
+            "INSTANCE",
+            "The name of the instance; keep it the same over restarts.",
+            shown_default="service and port",
+        ),
+    ]
+    database_url: Annotated[
+        str,
+        Variable(
+            "{SERVICE}_DATABASE_URL",
+            "`sqlite+aiosqlite:///...` or `postgresql+psycopg://...`.",
+            shown_default="SQLite in `STATE_DIR/db`",
+        ),
+    ]
+    nats_url: Annotated[
+        str,
+        Text(
+            "NATS_URL",
+            "nats://127.0.0.1:4222",
+            "The broker, with user and password; several servers by commas.",
+        ),
+    ]
+    nats_replicas: Annotated[
+        int, Whole("NATS_REPLICAS", 1, 1, 5, "Copies of each stream in a cluster.")
+    ]
+    redis_url: Annotated[
+        str | None,
+        Address(
+            "REDIS_URL",
+            "Redis, for hot products and cached reads. Without one, or while it is away, the "
+            "databases do all that.",
+            "redis",
+            "rediss",
+            "unix",
+            shown="the local stack's",
+        ),
+    ]
+    ops_token: Annotated[
+        str | None,
+        Variable("OPS_TOKEN", "Where set, operators' routes ask for it as a bearer token."),
+    ]
+    log_level: Annotated[
+        str,
+        LogLevel("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR. Logs are JSON lines."),
+    ]
+    max_body_bytes: Annotated[
+        int,
+        Whole("MOST_BODY_BYTES", 64 * 1024, 1024, 16 * 1024**2, "A longer body gets 413."),
+    ]
+    mailbox_capacity: Annotated[
+        int,
+        Whole(
+            "MAILBOX_CAPACITY",
+            5_000,
+            1,
+            1_000_000,
+            "Commands that may wait in an instance; beyond it 503 with Retry-After.",
+        ),
+    ]
+    command_timeout_seconds: Annotated[
+        int,
+        Whole(
+            "PATIENCE_SECONDS",
+            5,
+            1,
+            60,
+            "How long a command waits for the database before its client gets 503.",
+        ),
+    ]
+    retention_seconds: Annotated[
+        int,
+        Whole(
+            "RETENTION_SECONDS",
+            8 * 24 * 3600,
+            60,
+            10 * 366 * 24 * 3600,
+            "How long inbox, outbox and idempotency keys are kept; longer than the stream's week. "
+            "Rows of unsettled sagas stay.",
+        ),
+    ]
+    retransmit_after_seconds: Annotated[
+        int,
+        Whole(
+            "REPEAT_AFTER_SECONDS",
+            30,
+            1,
+            24 * 3600,
+            "How long a row waits for an event before the service retransmits its last one.",
+        ),
+    ]
+    recovery_mode: Annotated[
+        bool,
+        Flag(
+            "QUARANTINE",
+            "1: recovery mode. The service replays the streams from their start, takes no commands "
+            "and publishes nothing.",
+        ),
+    ]
 
 
-def from_environment(service: str, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings of a service. Raises ConfigurationError naming the variable at fault.
+def variables(settings: type[Settings]) -> Iterator[tuple[str, Variable]]:
+    """Each field that an environment variable sets, with the variable."""
+    for field, hint in get_type_hints(settings, include_extras=True).items():
+        for mark in get_args(hint)[1:]:
+            if isinstance(mark, Variable):
+                yield field, mark
 
-    A variable with the service's name in front (`ORDER_PORT`) is the service's own.
+
+def load(
+    settings: type[S], service: str, port: int, environment: Mapping[str, str] | None = None
+) -> S:
+    """Read a service's settings. `port` is the default of its HTTP server.
+
+    Raises ConfigurationError that names the variable at fault.
     """
     env = os.environ if environment is None else environment
-    prefix = service.upper()
     state = Path(env.get("STATE_DIR") or ".run").absolute()
-    host = env.get("HOST") or "127.0.0.1"
-    port = _whole(env, f"{prefix}_PORT", SERVICE_PORTS.get(service, 8180), 1, 65_535)
-    level = (env.get("LOG_LEVEL") or "INFO").upper()
-    if level not in logging.getLevelNamesMapping():
-        raise ConfigurationError(f"LOG_LEVEL={level}: use DEBUG, INFO, WARNING or ERROR")
-    return Settings(
-        service=service,
-        host=host,
-        port=port,
-        instance=env.get("INSTANCE") or f"{service}-{port}",
-        database_url=env.get(f"{prefix}_DATABASE_URL")
-        or f"sqlite+aiosqlite:///{state}/db/{service}.db",
-        nats_url=env.get("NATS_URL") or "nats://127.0.0.1:4222",
-        nats_replicas=_whole(env, "NATS_REPLICAS", 1, 1, 5),
-        ops_token=env.get("OPS_TOKEN") or None,
-        log_level=level,
-        max_body_bytes=_whole(env, "MOST_BODY_BYTES", 64 * 1024, 1024, 16 * 1024 * 1024),
-        orders_per_second=_whole(env, "ORDERS_PER_SECOND", 0, 0, 1_000_000),
-        overload_latency_seconds=_whole(env, "LATE_SECONDS", 2, 0, 3600),
-        mailbox_capacity=_whole(env, "MAILBOX_CAPACITY", 5_000, 1, 1_000_000),
-        max_listeners=_whole(env, "MOST_LISTENERS", 10_000, 0, 1_000_000),
-        command_timeout_seconds=_whole(env, "PATIENCE_SECONDS", 5, 1, 60),
-        retention_seconds=_whole(env, "RETENTION_SECONDS", 8 * 24 * 3600, 60, 10 * 366 * 24 * 3600),
-        retransmit_after_seconds=_whole(env, "REPEAT_AFTER_SECONDS", 30, 1, 24 * 3600),
-        order_timeout_seconds=_whole(env, "ORDER_TIMEOUT_SECONDS", 600, 1, 30 * 24 * 3600),
-        wait_timeout_seconds=_whole(env, "WAIT_TIMEOUT_SECONDS", 3600, 1, 30 * 24 * 3600),
-        payment_gateway_url=_base_url(env, "PAYMENT_GATEWAY_URL", "http", "https"),
-        data_platform_url=_url(env, "DATA_PLATFORM_URL", "http", "https"),
-        redis_url=_base_url(env, "REDIS_URL", "redis", "rediss", "unix"),
-        recovery_mode=bool(_whole(env, "QUARANTINE", 0, 0, 1)),
+    prefix = service.upper()
+    with_port = {f"{prefix}_PORT": env.get(f"{prefix}_PORT") or str(port)}
+    values = {
+        field: variable.read(variable.of(service), {**env, **with_port})
+        for field, variable in variables(settings)
+    }
+    values["recovery_mode"] = bool(values["recovery_mode"])
+    values["instance"] = values["instance"] or f"{service}-{values['port']}"
+    values["database_url"] = (
+        values["database_url"] or f"sqlite+aiosqlite:///{state}/db/{service}.db"
     )
-
-
-def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    text = env.get(name) or str(default)
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-        raise ConfigurationError(f"{name}={text}: use a whole number from {least} to {most}")
-    return int(text)
-
-
-def _url(env: Mapping[str, str], name: str, *schemes: str) -> str | None:
-    text = env.get(name)
-    if text and text.partition("://")[0] not in schemes:
-        known = " or ".join(f"{scheme}://" for scheme in schemes)
-        raise ConfigurationError(f"{name}={text}: use an address that begins with {known}")
-    return text or None
-
-
-def _base_url(env: Mapping[str, str], name: str, *schemes: str) -> str | None:
-    """An address to which paths are added."""
-    text = _url(env, name, *schemes)
-    return text and text.rstrip("/")
+    return settings(service=service, **values)

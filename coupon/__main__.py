@@ -2,5 +2,7 @@
 
 from chassis.run import main
 from coupon.app import create_app
+from coupon.settings import Settings
+from events.participants import PARTICIPANTS
 
-main("coupon", create_app)
+main("coupon", PARTICIPANTS["coupon"], Settings, create_app)

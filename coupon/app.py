@@ -2,22 +2,22 @@
 
 from litestar import Litestar
 
+from chassis.participant import Participant
 from chassis.ports import REAL, Ports
-from chassis.processing.batch import Participant
 from chassis.service import Service
-from chassis.settings import Settings
 from chassis.web import app
 from coupon import store
 from coupon.domain import UNSETTLED, Coupons
 from coupon.reactions import reactions
 from coupon.routes import ROUTES
+from coupon.settings import Settings
 
 participant: Participant[Coupons] = Participant(
     reactions=reactions,
     load=store.load,
     save=store.save,
     schema=store.schema,
-    order_rows=store.holds_table,
+    saga_rows=store.holds_table,
     unsettled=UNSETTLED,
 )
 

@@ -10,6 +10,7 @@ from coupon.domain import (
     no_coupon,
 )
 from events.contract import (
+    CONTRACT,
     CouponRejected,
     CouponRestored,
     CouponUsed,
@@ -23,7 +24,7 @@ from events.contract import (
 from saga.errors import Conflict
 from saga.reactions import Reactions
 
-reactions = Reactions("coupon")
+reactions = Reactions("coupon", CONTRACT)
 
 
 @reactions.on

@@ -10,18 +10,7 @@ from litestar.params import PathParameter, QueryParameter
 
 from chassis.service import Service
 from chassis.web.app import idempotency
-from chassis.web.schemas import (
-    Amount,
-    Body,
-    Instant,
-    OptionalKey,
-    Page,
-    Size,
-    Text,
-    View,
-    refusals,
-    utc,
-)
+from chassis.web.schemas import Body, Instant, OptionalKey, Page, Size, Text, View, refusals, utc
 from coupon import store
 from coupon.domain import (
     Coupon,
@@ -33,7 +22,7 @@ from coupon.domain import (
     IssuedCoupon,
     no_coupon,
 )
-from events.contract import MAX_AMOUNT
+from events.contract import MAX_AMOUNT, RequestAmount
 from saga.errors import NotFound
 
 CouponId = Annotated[UUID, PathParameter(name="couponId")]
@@ -45,8 +34,8 @@ class NewCoupon(Body):
 
     name: Text
     discount_type: DiscountType
-    discount_value: Amount
-    quantity: Amount
+    discount_value: RequestAmount
+    quantity: RequestAmount
     min_order_amount: Annotated[int, msgspec.Meta(ge=0, le=MAX_AMOUNT)] = 0
     valid_from: Instant | None = None
     valid_until: Instant | None = None
@@ -58,7 +47,7 @@ class ForCustomer(Body):
 
 class Trial(Body):
     customer_id: UUID
-    order_amount: Amount
+    order_amount: RequestAmount
 
 
 class CouponView(View):
@@ -126,8 +115,8 @@ class CouponController(Controller):
             valid_until=utc(data.valid_until),
         )
         done = await service.ask(command, idempotency("coupons", idempotency_key, data))
-        headers = {"Location": f"/api/v1/coupons/{done.answer.coupon_id}"}
-        return Response(_coupon(done.answer), status_code=201, headers=headers)
+        headers = {"Location": f"/api/v1/coupons/{done.result.coupon_id}"}
+        return Response(_coupon(done.result), status_code=201, headers=headers)
 
     @get("/{couponId:str}", summary="One coupon's definition", responses=refusals(404))
     async def read(self, coupon_id: CouponId, service: Service[Coupons]) -> CouponView:
@@ -150,7 +139,7 @@ class CouponController(Controller):
             coupon_id=str(coupon_id),
             customer_id=str(data.customer_id),
         )
-        issued: IssuedCoupon = (await service.ask(command)).answer
+        issued: IssuedCoupon = (await service.ask(command)).result
         headers = {"Location": f"/api/v1/issued-coupons/{issued.issued_coupon_id}"}
         return Response(_issued(issued, service.clock()), status_code=201, headers=headers)
 

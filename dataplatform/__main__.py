@@ -1,11 +1,8 @@
-"""`python -m dataplatform`: run one instance of the data platform's sender."""
-
-import os
+"""`python -m dataplatform`: run one instance of the dataplatform service."""
 
 from chassis.run import main
 from dataplatform.app import create_app
+from dataplatform.settings import Settings
+from events.participants import PARTICIPANTS
 
-NICENESS = 5
-
-os.nice(NICENESS)  # nobody waits for what it does: on a busy machine the orders go first
-main("dataplatform", create_app)
+main("dataplatform", PARTICIPANTS["dataplatform"], Settings, create_app)

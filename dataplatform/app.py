@@ -3,17 +3,17 @@
 from litestar import Litestar
 from msgspec.structs import replace
 
+from chassis.participant import Participant
 from chassis.ports import REAL, Ports
-from chassis.processing.batch import Participant
 from chassis.processing.timers import Timer
 from chassis.service import Service
-from chassis.settings import Settings
 from chassis.web import app
 from dataplatform import store
 from dataplatform.domain import UNSETTLED, Deliveries
 from dataplatform.reactions import reactions
 from dataplatform.routes import ROUTES
 from dataplatform.sender import Sender
+from dataplatform.settings import Settings
 
 LOOK_SECONDS = 0.25
 
@@ -22,7 +22,7 @@ participant: Participant[Deliveries] = Participant(
     load=store.load,
     save=store.save,
     schema=store.schema,
-    order_rows=store.deliveries_table,
+    saga_rows=store.deliveries_table,
     unsettled=UNSETTLED,
 )
 
@@ -30,7 +30,7 @@ participant: Participant[Deliveries] = Participant(
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     sender = Sender(settings.data_platform_url, ports.clock)
     sending = replace(participant, timers=(Timer(sender.due, LOOK_SECONDS),))
-    service = Service(sending, settings, ports, sender, parts=(sender,))
+    service = Service(sending, settings, ports, sender, components=(sender,))
     return app.build(
         service,
         ROUTES,

@@ -12,7 +12,8 @@ from enum import StrEnum
 
 import msgspec
 
-from events.contract import AmountKrw, Id, Line, OrderCompleted
+from events.contract import AmountKrw, Line, OrderCompleted
+from saga.event import Id
 from saga.unit_of_work import Rows, UnitOfWork
 
 LEASE_SECONDS = 30

@@ -9,10 +9,10 @@ from dataplatform.domain import (
     DeliveryState,
     Send,
 )
-from events.contract import OrderCompleted
+from events.contract import CONTRACT, OrderCompleted
 from saga.reactions import Reactions
 
-reactions = Reactions("dataplatform")
+reactions = Reactions("dataplatform", CONTRACT)
 
 
 @reactions.on

@@ -18,9 +18,9 @@ import msgspec
 from circuitbreaker import CircuitBreaker
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.components import Component
 from chassis.observability import metrics
 from chassis.ports import Clock
-from chassis.settings import Settings
 from dataplatform import store
 from dataplatform.domain import (
     LEASE_SECONDS,
@@ -30,6 +30,7 @@ from dataplatform.domain import (
     DeliveryFailed,
     Send,
 )
+from dataplatform.settings import Settings
 from events.contract import OrderCompleted
 from saga import envelope
 
@@ -65,7 +66,7 @@ class DeliveryRefused(Exception):
     """The platform refuses this very request. Somebody has to look at it; it is not given up."""
 
 
-class Sender:
+class Sender(Component[Deliveries]):
     """Carries out the errands, and says how many more there may be.
 
     `url` is where orders are posted to; None: nowhere yet, and they wait.
@@ -103,9 +104,6 @@ class Sender:
             return 0
         return MAX_IN_FLIGHT if self._breaker.closed else 1
 
-    async def start(self, _: object) -> None:
-        """Nothing has to be made ready."""
-
     def committed(self, deliveries: Deliveries) -> None:
         """Count what was taken in hand: another instance may have been first with some of it.
 
@@ -126,9 +124,6 @@ class Sender:
             about = {"orderId": command.order_id, "error": command.error}
             log.log(_LEVELS[outcome], "the data platform has not accepted an order", extra=about)
         return command
-
-    def told(self, answer: object) -> None:
-        """Whatever was wrong was said when it happened."""
 
     async def close(self) -> None:
         if self._session is not None:

@@ -1,4 +1,1 @@
-"""The language that the services share: events, reactions and the choreography they form.
-
-Nothing here knows a database, a broker or a web framework.
-"""
+"""This shop's contract: every event that its services exchange, and the services themselves."""

@@ -1,13 +1,13 @@
 """Every event of the saga, in the order in which an order meets them.
 
 An event is a fact that its owner has already committed. It carries what the next service needs, so
-that nobody looks anything up at somebody else's. Amounts are whole won, times are UTC, ids are
-UUIDs in their canonical text form. On the wire the names are camelCase; readers ignore fields that
-they do not know, so a field may be added but never taken away or given another meaning. A change
-that old readers would misunderstand is a new event.
+that no service looks anything up in another one. Amounts are whole KRW, times are UTC, ids are
+UUIDs in their canonical text form. On the wire the names are camelCase. Readers ignore fields that
+they do not know, so a field may be added but never removed or given another meaning. A change that
+old readers would misunderstand is a new event.
 
-Who says and who hears an event is not written here: it follows from the services' reactions
-(`saga.choreography.graph`) and is drawn in `docs/CHOREOGRAPHY.md`.
+Producers and consumers are not listed here: they follow from the services' reactions
+(`saga.choreography`), and `docs/CHOREOGRAPHY.md` shows them.
 """
 
 from datetime import datetime
@@ -16,17 +16,17 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-SAGA = "SAGA"
-CATALOG = "CATALOG"
+from saga.event import Contract, Event, Id, Part, Stream
 
-NEWEST_ONLY = frozenset({CATALOG})
-"""The streams that keep the newest message of each subject alone."""
+SAGA = Stream(name="SAGA", prefix="saga", key="orderId")
+CATALOG = Stream(name="CATALOG", prefix="catalog", key="productId", newest_only=True)
 
 MAX_AMOUNT = 10**9
-"""The largest quantity, and the largest amount in won, that a client may send for one thing."""
+"""The largest quantity, and the largest amount in KRW, that a client may send for one item."""
 
-ID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
+RequestAmount = Annotated[int, msgspec.Meta(ge=1, le=MAX_AMOUNT)]
+"""A quantity or an amount in KRW, as a client may send it."""
+
 Quantity = Annotated[int, msgspec.Meta(ge=1)]
 AmountKrw = Annotated[int, msgspec.Meta(ge=0)]
 Counter = Annotated[int, msgspec.Meta(ge=1)]
@@ -57,7 +57,7 @@ class PaymentMethod(StrEnum):
 
 
 class OnShortage(StrEnum):
-    """What an order wants when there is too little stock: an end, or a place in the queue."""
+    """What happens to an order when stock is short: it fails, or it waits in the queue."""
 
     REJECT = "REJECT"
     WAIT = "WAIT"
@@ -82,41 +82,10 @@ class Address(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     city: str
 
 
-class Part(StrEnum):
-    """The part of the flow to which an event belongs, for the drawing."""
-
-    FORWARD = "FORWARD"
-    FAILURE = "FAILURE"
-    REQUEST = "REQUEST"
-    UNDONE = "UNDONE"
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What all events have in common.
-
-    `failure`: services that had done their part before it must undo it.
-    `part`: where it belongs in the flow.
-    `final`: nobody has to hear it; it tells the outside how an order ended.
-    """
-
-    stream: ClassVar[str] = SAGA
-    part: ClassVar[Part] = Part.FORWARD
-    failure: ClassVar[bool] = False
-    final: ClassVar[bool] = False
-
-    @property
-    def key(self) -> str:
-        """What the event is about: the second token of its subject."""
-        raise NotImplementedError
-
-    @property
-    def occurrence(self) -> int:
-        """Tells apart decisions that one key may see more than once, such as a second cancel."""
-        return 0
-
-
 class SagaEvent(Event, frozen=True, kw_only=True):
     """A step of one order."""
+
+    stream: ClassVar[Stream] = SAGA
 
     order_id: Id
 
@@ -141,7 +110,7 @@ class OrderCreated(SagaEvent, frozen=True, kw_only=True):
 
 
 class CouponUsed(SagaEvent, frozen=True, kw_only=True):
-    """The order holds its coupon. Said also when it has none: then the discount is 0."""
+    """The order holds its coupon. Emitted for an order without one too, with a discount of 0."""
 
     customer_id: Id
     items: tuple[Line, ...]
@@ -165,13 +134,13 @@ class StockDecremented(SagaEvent, frozen=True, kw_only=True):
 
 
 class StockWaitlisted(SagaEvent, frozen=True, kw_only=True):
-    """The order stands in the queue for stock. `position` counts from 1."""
+    """The order waits in the queue for stock. `position` counts from 1."""
 
     position: Counter
 
 
 class PaymentCompleted(SagaEvent, frozen=True, kw_only=True):
-    """The money was taken: from here on the order is sold. `amount` may be 0."""
+    """The money was captured: from here on the order is sold. `amount` may be 0."""
 
     payment_id: Id
     customer_id: Id
@@ -191,7 +160,7 @@ class OrderCompleted(SagaEvent, frozen=True, kw_only=True):
     completed_at: datetime
 
 
-# ---------------------------------------------------------------- a step that can't be done
+# ---------------------------------------------------------------- a step that fails
 
 
 class CouponRejected(SagaEvent, frozen=True, kw_only=True):
@@ -230,7 +199,7 @@ class OrderFailed(SagaEvent, frozen=True, kw_only=True):
 
 
 class OrderTimedOut(SagaEvent, frozen=True, kw_only=True):
-    """A request to payment to decide now. Payment may already have been made: then that holds."""
+    """Asks payment to decide now. A payment that was made already stands."""
 
     part: ClassVar[Part] = Part.REQUEST
 
@@ -239,7 +208,7 @@ class OrderTimedOut(SagaEvent, frozen=True, kw_only=True):
 
 
 class OrderCancelRequested(SagaEvent, frozen=True, kw_only=True):
-    """The customer wants the money back. `attempt` counts from 1."""
+    """The customer cancels a completed order. `attempt` counts from 1."""
 
     part: ClassVar[Part] = Part.REQUEST
 
@@ -284,7 +253,7 @@ class OrderCancelled(SagaEvent, frozen=True, kw_only=True):
 
 
 class StockRestored(SagaEvent, frozen=True, kw_only=True):
-    """What the order held is on the shelf again."""
+    """What the order held is available again."""
 
     part: ClassVar[Part] = Part.UNDONE
 
@@ -292,7 +261,7 @@ class StockRestored(SagaEvent, frozen=True, kw_only=True):
 
 
 class CouponRestored(SagaEvent, frozen=True, kw_only=True):
-    """The coupon can be used again. Said also for an order without one. It ends the undoing."""
+    """The coupon can be used again. Emitted without a coupon too: it ends the compensation."""
 
     part: ClassVar[Part] = Part.UNDONE
 
@@ -305,10 +274,10 @@ class CouponRestored(SagaEvent, frozen=True, kw_only=True):
 class ProductChanged(Event, frozen=True, kw_only=True):
     """The whole product as it is now. `version` grows by one with each change.
 
-    How much there is of it is product's own affair; whether there is any, others may show.
+    The amount in stock stays inside the product service; others may show whether there is any.
     """
 
-    stream: ClassVar[str] = CATALOG
+    stream: ClassVar[Stream] = CATALOG
 
     product_id: Id
     version: Counter
@@ -326,29 +295,24 @@ class ProductChanged(Event, frozen=True, kw_only=True):
         return self.version
 
 
-EVENTS: dict[str, type[Event]] = {
-    event.__name__: event
-    for event in (
-        OrderCreated,
-        CouponUsed,
-        CouponRejected,
-        StockDecremented,
-        StockWaitlisted,
-        StockUnavailable,
-        PaymentCompleted,
-        PaymentFailed,
-        OrderTimedOut,
-        OrderCancelRequested,
-        PaymentRefunded,
-        PaymentRefundFailed,
-        StockRestored,
-        CouponRestored,
-        OrderCompleted,
-        OrderFailed,
-        OrderCancelled,
-        ProductChanged,
-    )
-}
+CONTRACT = Contract(
+    OrderCreated,
+    CouponUsed,
+    CouponRejected,
+    StockDecremented,
+    StockWaitlisted,
+    StockUnavailable,
+    PaymentCompleted,
+    PaymentFailed,
+    OrderTimedOut,
+    OrderCancelRequested,
+    PaymentRefunded,
+    PaymentRefundFailed,
+    StockRestored,
+    CouponRestored,
+    OrderCompleted,
+    OrderFailed,
+    OrderCancelled,
+    ProductChanged,
+)
 """Every event by its name, which is also the last token of its subject."""
-
-SUBJECT_PREFIX = {SAGA: "saga", CATALOG: "catalog"}

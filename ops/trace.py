@@ -10,9 +10,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from infra.stack import passwords
+from infra.stack import nats_cli, passwords
 from infra.stack.config import Stack, StackError
-from ops import nats_cli
 
 _TIMEOUT_SECONDS = 10.0
 _MAX_EVENTS = 1000

@@ -1,6 +1,8 @@
 """`python -m order`: run one instance of the order service."""
 
 from chassis.run import main
+from events.participants import PARTICIPANTS
 from order.app import create_app
+from order.settings import Settings
 
-main("order", create_app)
+main("order", PARTICIPANTS["order"], Settings, create_app)

@@ -2,11 +2,10 @@
 
 from litestar import Litestar
 
+from chassis.participant import Participant
 from chassis.ports import REAL, Ports
-from chassis.processing.batch import Participant
 from chassis.processing.timers import Timer
 from chassis.service import Service
-from chassis.settings import Settings
 from chassis.web import app
 from order import store
 from order.domain import UNSETTLED, Orders
@@ -16,22 +15,23 @@ from order.load_shedding import OrderLoadShedding
 from order.reactions import reactions
 from order.routes import carts, hot_products, live
 from order.routes.orders import ROUTES
+from order.settings import Settings
 
 participant: Participant[Orders] = Participant(
     reactions=reactions,
     load=store.load,
     save=store.save,
     schema=store.schema,
-    order_rows=store.orders_table,
+    saga_rows=store.orders_table,
     unsettled=UNSETTLED,
     timers=(Timer(store.overdue),),
 )
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    parts = (HotProductAdmission(settings), OrderLoadShedding(settings), Live(settings))
+    components = (HotProductAdmission(settings), OrderLoadShedding(settings), Live(settings))
     return app.build(
-        Service(participant, settings, ports, parts=parts),
+        Service(participant, settings, ports, components=components),
         [*ROUTES, *carts.ROUTES, *live.ROUTES, *hot_products.ROUTES],
         title="order",
         description="Orders: placing, following, listing and cancelling them; and carts.",

@@ -10,14 +10,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
+from chassis.components import Component
 from chassis.observability import metrics
 from chassis.processing.messages import Done, IdempotencyKey
 from chassis.redis.leases import CountedLeases, LeaseResult, LeaseStatus
 from chassis.service import Service
-from chassis.settings import Settings
 from events.contract import OnShortage
 from order import store
 from order.domain import OPEN, Orders, PlaceOrder, sold_out
+from order.settings import Settings
 from saga.errors import Refused, RetryLater
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ LOOK_SECONDS = 0.5
 Ask = Callable[[], Awaitable[Done]]
 
 
-class HotProductAdmission:
+class HotProductAdmission(Component[Orders]):
     """One per instance. Without REDIS_URL everybody passes."""
 
     def __init__(self, settings: Settings) -> None:
@@ -115,7 +116,7 @@ class HotProductAdmission:
             if leased:
                 await leases.end([command.order_id], marker)
             raise
-        if leased and done.answer.order_id != command.order_id:  # the key's first order stands
+        if leased and done.result.order_id != command.order_id:  # the key's first order stands
             await leases.end([command.order_id])
         return done
 

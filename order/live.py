@@ -10,15 +10,22 @@ import resource
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 
-from chassis.broker.jetstream import STREAM_MAX_AGE_SECONDS
+from chassis.components import Component
 from chassis.observability import metrics
-from chassis.ports import START, OutgoingMessage
+from chassis.ports import START, StoredMessage
 from chassis.service import Service
-from chassis.settings import Settings
-from events.contract import OrderCancelled, OrderCompleted, OrderFailed, PaymentRefundFailed
+from events.contract import (
+    CONTRACT,
+    SAGA,
+    OrderCancelled,
+    OrderCompleted,
+    OrderFailed,
+    PaymentRefundFailed,
+)
 from order import store
 from order.domain import Order, Orders, OrderState
 from order.routes.steps import Step, step_of
+from order.settings import Settings
 from saga import envelope
 from saga.errors import RetryLater
 
@@ -35,7 +42,7 @@ _LAST_WORDS = frozenset(
 )
 
 
-class Live:
+class Live(Component[Orders]):
     """The listeners of one instance."""
 
     def __init__(self, settings: Settings) -> None:
@@ -61,8 +68,6 @@ class Live:
     async def start(self, service: Service[Orders]) -> None:
         self._letting_go = asyncio.create_task(self._let_go(service))
 
-    def committed(self, _: Orders) -> None: ...
-
     async def close(self) -> None:
         if self._letting_go is not None:
             self._letting_go.cancel()
@@ -81,7 +86,7 @@ class Listener:
 
     def __init__(self, service: Service[Orders], order: Order, after: str | None) -> None:
         self._service = service
-        self._live = service.part(Live)
+        self._live = service.components.of_type(Live)
         self._order = order
         self._after = after
         self._subject = f"saga.{order.order_id}.*"
@@ -132,11 +137,11 @@ class Listener:
             await self._see_whether_over()
         return found
 
-    def _new(self, messages: list[OutgoingMessage]) -> list[Step]:
+    def _new(self, messages: list[StoredMessage]) -> list[Step]:
         steps: dict[str, Step] = {}
         for message in messages:
             with suppress(envelope.MalformedMessage):  # not an event, so no step either
-                opened = envelope.decode(message.subject, message.body, message.headers)
+                opened = envelope.decode(CONTRACT, message.subject, message.body, message.headers)
                 if opened.event_id not in self._told:
                     steps.setdefault(opened.event_id, step_of(message, opened.event_id))
         self._told |= steps.keys()
@@ -163,7 +168,7 @@ class Listener:
         if last_word is None:
             return False
         age = self._service.clock() - self._order.updated_at
-        return last_word in self._told or age.total_seconds() > STREAM_MAX_AGE_SECONDS
+        return last_word in self._told or age.total_seconds() > SAGA.max_age_seconds
 
 
 def _causes_first(steps: list[Step]) -> list[Step]:

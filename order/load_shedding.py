@@ -4,18 +4,19 @@ import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
+from chassis.components import Component
 from chassis.observability import metrics
 from chassis.service import Service
-from chassis.settings import Settings
 from chassis.web.load_shedding import LoadShedder
 from chassis.web.schemas import Error
 from order.domain import Orders, OrderState
+from order.settings import Settings
 from saga.errors import RetryLater
 
 _ENDS = frozenset({OrderState.COMPLETED, OrderState.FAILED})
 
 
-class OrderLoadShedding:
+class OrderLoadShedding(Component[Orders]):
     """One per instance: what it sees ending is its share, and so is what it lets in."""
 
     def __init__(self, settings: Settings) -> None:
@@ -26,8 +27,6 @@ class OrderLoadShedding:
 
     def admits(self) -> bool:
         return self._admission.admits()
-
-    async def start(self, _: Service[Orders]) -> None: ...
 
     def committed(self, uow: Orders) -> None:
         """A batch is done: look at the orders that it has brought to an end.
@@ -42,8 +41,6 @@ class OrderLoadShedding:
         if ages:
             self._admission.ended(ages)
 
-    async def close(self) -> None: ...
-
 
 class ShedLoad:
     """ASGI middleware of the routes that place orders."""
@@ -53,7 +50,7 @@ class ShedLoad:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service: Service[Orders] = scope["litestar_app"].state["service"]
-        if not service.part(OrderLoadShedding).admits():
+        if not service.components.of_type(OrderLoadShedding).admits():
             metrics.rejected.inc()
             await send(_START)
             await send(_BODY)

@@ -3,6 +3,7 @@
 import msgspec
 
 from events.contract import (
+    CONTRACT,
     SAGA,
     CouponRejected,
     CouponRestored,
@@ -51,7 +52,7 @@ from order.domain import (
 )
 from saga.reactions import Reactions, Result
 
-reactions = Reactions("order", follows={SAGA})
+reactions = Reactions("order", CONTRACT, follows={SAGA})
 
 
 @reactions.command

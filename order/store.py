@@ -25,7 +25,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.settings import Settings
 from chassis.storage.mapping import Mapped
 from chassis.storage.tables import (
     Json,
@@ -68,6 +67,7 @@ from order.domain import (
     PlaceOrder,
     SetHotProduct,
 )
+from order.settings import Settings
 from saga.unit_of_work import Rows, values_of
 
 MAX_DUE = 500

@@ -2,23 +2,24 @@
 
 from litestar import Litestar
 
+from chassis.participant import Participant
 from chassis.ports import REAL, Ports
-from chassis.processing.batch import Participant
 from chassis.processing.timers import Timer
 from chassis.service import Service
-from chassis.settings import Settings
 from chassis.web import app
 from payment import gateway, store
+from payment.alarms import OrphanedCaptureAlarm
 from payment.domain import SEED, UNSETTLED, Wallets
 from payment.reactions import reactions
 from payment.routes import ROUTES
+from payment.settings import Settings
 
 participant: Participant[Wallets] = Participant(
     reactions=reactions,
     load=store.load,
     save=store.save,
     schema=store.schema,
-    order_rows=store.payments_table,
+    saga_rows=store.payments_table,
     unsettled=UNSETTLED,
     seed=SEED,
     timers=(Timer(store.unanswered),),
@@ -26,8 +27,10 @@ participant: Participant[Wallets] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    outside = ports.outside or gateway.connect(settings, ports.clock)
-    service = Service(participant, settings, ports, outside)
+    external_system = ports.external_system or gateway.connect(settings, ports.clock)
+    service = Service(
+        participant, settings, ports, external_system, components=(OrphanedCaptureAlarm(),)
+    )
     return app.build(
         service,
         ROUTES,

@@ -196,7 +196,8 @@ class Wallets(UnitOfWork):
         top_ups: Rows[str, TopUp],
         ledger: Ledger[Entry],
     ) -> None:
-        super().__init__(now, wallets, payments, top_ups, ledger)
+        self.orphaned_captures: Ledger[Payment] = Ledger()
+        super().__init__(now, wallets, payments, top_ups, ledger, self.orphaned_captures)
         self.wallets = wallets
         self.payments = payments
         self.top_ups = top_ups

@@ -24,9 +24,9 @@ from tenacity import (
 )
 
 from chassis.ports import Clock, ExternalSystem
-from chassis.settings import Settings
-from payment.domain import EXTERNAL_CALL_SECONDS, OrphanedCapture, Payment
+from payment.domain import EXTERNAL_CALL_SECONDS
 from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome, TopUpDecided
+from payment.settings import Settings
 from saga.errors import Outage
 
 log = logging.getLogger(__name__)
@@ -81,9 +81,6 @@ class NoGateway:
         )
         return call.decided(GatewayOutcome.DECLINED if charge else void)
 
-    def told(self, answer: object) -> None:
-        """Nothing can be wrong with it."""
-
     async def close(self) -> None:
         """There is nothing to close."""
 
@@ -124,13 +121,6 @@ class HttpGateway:
         except RetryError as error:
             cause = error.last_attempt.exception()
             raise Outage(f"{call.action} {call.key}: {cause}") from cause
-
-    def told(self, answer: object) -> None:
-        if isinstance(answer, Payment) and answer.stray is OrphanedCapture.RETURNING:
-            log.error(
-                "money was captured for a payment that had failed; it goes back",
-                extra={"orderId": answer.order_id, "amount": answer.amount},
-            )
 
     async def close(self) -> None:
         if self._session is not None:

@@ -1,6 +1,7 @@
 """What the payment service does when it hears an event or is asked for something."""
 
 from events.contract import (
+    CONTRACT,
     FailReason,
     OrderCancelRequested,
     OrderTimedOut,
@@ -35,7 +36,7 @@ from payment.external_calls import GatewayDecided, GatewayOutcome, TopUpDecided
 from saga.envelope import id_of
 from saga.reactions import Reactions, Result
 
-reactions = Reactions("payment")
+reactions = Reactions("payment", CONTRACT)
 
 
 # ---------------------------------------------------------------- paying
@@ -175,8 +176,9 @@ def _refund_decided(
 def _return_orphaned_capture(
     payment: Payment, outcome: GatewayOutcome, wallets: Wallets
 ) -> Payment:
-    """Money was captured after all for a payment that had failed: it goes back by itself."""
+    """Money was captured after all for a payment that had failed: it is refunded."""
     if outcome is GatewayOutcome.CAPTURED and payment.stray is None:
+        wallets.orphaned_captures.add(payment)
         return wallets.move(payment, stray=OrphanedCapture.RETURNING)
     if outcome is GatewayOutcome.REFUNDED and payment.stray is OrphanedCapture.RETURNING:
         return wallets.move(payment, stray=OrphanedCapture.RETURNED)

@@ -12,8 +12,8 @@ from litestar.params import PathParameter, QueryParameter
 
 from chassis.service import Service
 from chassis.web.app import idempotency
-from chassis.web.schemas import Amount, Body, OptionalKey, Page, Size, View, answered, refusals
-from events.contract import FailReason, PaymentMethod
+from chassis.web.schemas import Body, OptionalKey, Page, Size, View, answered, refusals
+from events.contract import FailReason, PaymentMethod, RequestAmount
 from payment import store
 from payment.domain import (
     BeginTopUp,
@@ -30,7 +30,8 @@ from payment.domain import (
     Wallets,
     no_wallet,
 )
-from saga.errors import GatewayFailed, NotFound
+from payment.settings import has_gateway
+from saga.errors import ExternalSystemFailed, NotFound
 
 CustomerId = Annotated[UUID, PathParameter(name="customerId")]
 PaymentId = Annotated[UUID, PathParameter(name="paymentId")]
@@ -62,7 +63,7 @@ class NewWallet(Body):
 
 
 class Charge(Body):
-    amount: Amount
+    amount: RequestAmount
 
 
 class WalletView(View):
@@ -117,7 +118,7 @@ class WalletController(Controller):
     async def open(self, data: NewWallet, service: Service[Wallets]) -> Response[WalletView]:
         """201 for a new wallet; 200 with the one there is, unchanged, for a second call."""
         command = OpenWallet(customer_id=str(data.customer_id))
-        opened: OpenedWallet = (await service.ask(command)).answer
+        opened: OpenedWallet = (await service.ask(command)).result
         headers = {"Location": f"/api/v1/wallets/{data.customer_id}"}
         status = 201 if opened.new else 200
         return Response(WalletView.of(opened.wallet), status_code=status, headers=headers)
@@ -146,16 +147,16 @@ class WalletController(Controller):
         answer; one that has failed needs a new key.
         """
         key = idempotency(f"charge/{customer_id}", idempotency_key, data)
-        if service.settings.payment_gateway_url is None:
+        if not has_gateway(service.settings):
             at_once = ChargeWallet(customer_id=str(customer_id), amount=data.amount)
             done = await service.ask(at_once, key)
-            wallet = WalletView.of(done.answer)
+            wallet = WalletView.of(done.result)
         else:
             begin = BeginTopUp(
                 top_up_id=service.new_id(), customer_id=str(customer_id), amount=data.amount
             )
             done = await service.ask(begin, key)
-            wallet = await _topped_up(service, done.answer)
+            wallet = await _topped_up(service, done.result)
         headers = {"Idempotency-Replayed": "true"} if done.replayed else {}
         return Response(wallet, headers=headers)
 
@@ -206,15 +207,15 @@ async def _find(service: Service[Wallets], customer_id: UUID) -> Wallet:
 
 
 async def _topped_up(service: Service[Wallets], begun: TopUp) -> WalletView:
-    """The wallet as it was once this top-up was booked. Raises GatewayFailed."""
+    """The wallet as it was once this top-up was booked. Raises ExternalSystemFailed."""
     async with service.reading() as connection:
         top_up = await store.find_top_up(connection, begun.top_up_id) or begun
     if top_up.state is TopUpState.INTENT:
         await _wait_for_gateway(service, top_up)
         given_up = GiveUpTopUp(top_up_id=top_up.top_up_id)
-        top_up = (await service.ask(given_up)).answer  # one that was booked stays booked
+        top_up = (await service.ask(given_up)).result  # one that was booked stays booked
     if top_up.state is not TopUpState.BOOKED:
-        raise GatewayFailed("the payment gateway did not take the money; nothing was booked")
+        raise ExternalSystemFailed("the payment gateway did not take the money; nothing was booked")
     async with service.reading() as connection:
         balance = await store.balance_after(connection, top_up.top_up_id)
     return WalletView(customer_id=top_up.customer_id, balance=balance)

@@ -19,7 +19,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.settings import Settings
 from chassis.storage.mapping import Appended, Mapped
 from chassis.storage.tables import Krw64, Sequence64, Time, Uuid, index_unsettled, one_of
 from events.contract import FailReason, PaymentMethod
@@ -37,6 +36,7 @@ from payment.domain import (
     Wallet,
     Wallets,
 )
+from payment.settings import Settings
 from saga.unit_of_work import Ledger, values_of
 
 MAX_DUE = 200

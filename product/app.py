@@ -2,11 +2,10 @@
 
 from litestar import Litestar
 
+from chassis.participant import Participant
 from chassis.ports import REAL, Ports
-from chassis.processing.batch import Participant
 from chassis.processing.timers import Timer
 from chassis.service import Service
-from chassis.settings import Settings
 from chassis.web import app
 from product import store, tables
 from product.domain import SEED, UNSETTLED, Shelves
@@ -15,13 +14,14 @@ from product.ranking import Rankings
 from product.reactions import reactions
 from product.routes import popular, stock_history, waitlist
 from product.routes.products import ROUTES, StockCache
+from product.settings import Settings
 
 participant: Participant[Shelves] = Participant(
     reactions=reactions,
     load=store.load,
     save=store.save,
     schema=tables.schema,
-    order_rows=tables.holds_table,
+    saga_rows=tables.holds_table,
     unsettled=UNSETTLED,
     seed=SEED,
     timers=(Timer(store.waited_out),),
@@ -29,9 +29,9 @@ participant: Participant[Shelves] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    parts = (StockCache(settings.redis_url), StockPublisher(settings), Rankings())
+    components = (StockCache(settings.redis_url), StockPublisher(settings), Rankings())
     return app.build(
-        Service(participant, settings, ports, parts=parts),
+        Service(participant, settings, ports, components=components),
         [*ROUTES, *popular.ROUTES, *stock_history.ROUTES, *waitlist.ROUTES],
         title="product",
         description="Products and prices, their stock, and its ledger.",

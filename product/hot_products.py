@@ -8,12 +8,13 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+from chassis.components import Component
 from chassis.observability import metrics
 from chassis.redis.leases import CountedLeases
 from chassis.service import Service
-from chassis.settings import Settings
 from product import store
 from product.domain import Shelves
+from product.settings import Settings
 from saga.errors import RetryLater
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 TELL_SECONDS = 0.5
 
 
-class StockPublisher:
+class StockPublisher(Component[Shelves]):
     """One per instance. Without REDIS_URL there is nobody to tell."""
 
     def __init__(self, settings: Settings) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy import Select, bindparam, func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.components import Component
 from events.contract import ProductStatus
 from product.domain import Shelves
 from product.sales import HOURS, window_start
@@ -48,7 +49,7 @@ class Ranking(msgspec.Struct, frozen=True):
 Read = Callable[[], Awaitable[Ranking]]
 
 
-class Rankings:
+class Rankings(Component[Shelves]):
     """Those that were asked for, by the days that they go back. Each instance has its own."""
 
     def __init__(self, clock_seconds: Callable[[], float] = monotonic) -> None:
@@ -61,20 +62,14 @@ class Rankings:
 
         Raises what `read` raises, to those who had to wait for it.
         """
-        read_at, changed_keys = self._kept.get(days, (0.0, None))
+        read_at, kept = self._kept.get(days, (0.0, None))
         age_seconds = self._clock_seconds() - read_at
-        if changed_keys is not None and age_seconds < NEW_SECONDS:
-            return changed_keys
+        if kept is not None and age_seconds < NEW_SECONDS:
+            return kept
         reading = self._readings.get(days) or self._start(days, read)
-        if changed_keys is not None and age_seconds < OLDEST_SECONDS:
-            return changed_keys
+        if kept is not None and age_seconds < OLDEST_SECONDS:
+            return kept
         return await asyncio.shield(reading)
-
-    async def start(self, _: object) -> None:
-        """There is nothing to begin."""
-
-    def committed(self, _: Shelves) -> None:
-        """What is kept grows old by itself."""
 
     async def close(self) -> None:
         readings = list(self._readings.values())

@@ -3,6 +3,7 @@
 import msgspec
 
 from events.contract import (
+    CONTRACT,
     CouponUsed,
     FailReason,
     OnShortage,
@@ -34,7 +35,7 @@ from product.domain import (
 from product.sales import sold, taken_off
 from saga.reactions import OfOthers, Reactions, Result
 
-reactions = Reactions("product")
+reactions = Reactions("product", CONTRACT)
 
 
 @reactions.on
@@ -211,7 +212,7 @@ def _turned(shelves: Shelves) -> list[ProductChanged]:
     """The products that this message has sold out, or brought back: carts show it."""
     return [
         _changed(shelves.change(after))
-        for before, after in shelves.products.changes
+        for before, after in shelves.products.open_changes
         if before is not None and (before.available > 0) != (after.available > 0)
     ]
 

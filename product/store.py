@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.settings import Settings
 from chassis.storage.statements import Statement, among
 from chassis.storage.tables import in_states
 from events.contract import (
@@ -33,6 +32,7 @@ from product.domain import (
 )
 from product.queues import Place, Queues
 from product.sales import summed
+from product.settings import Settings
 from saga.unit_of_work import Ledger, Rows, values_of
 
 MAX_DUE = 500

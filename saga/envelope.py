@@ -1,4 +1,4 @@
-"""How an event looks on the wire: its subject, its id, its headers, and its JSON as the body.
+"""The envelope of an event on the wire: subject, id, headers, and the JSON body.
 
 Headers follow the CloudEvents binding for NATS (binary mode) with the causation extension, and W3C
 Trace Context. All of it is derived from the event and its cause, so the same decision made twice
@@ -12,8 +12,8 @@ from functools import cache
 
 import msgspec
 
-from events.contract import EVENTS, SUBJECT_PREFIX, Event
 from saga import ids
+from saga.event import Contract, Event
 
 _TRACE = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _encode = msgspec.json.Encoder().encode
@@ -26,18 +26,18 @@ TIME = "ce-time"
 CAUSE = "ce-causationid"
 TRACE = "traceparent"
 COPIED_FROM = "Nats-Stream"
-"""The broker marks with it what it reads out of a stream for a client. A client chooses where the
-answer goes, so a service could have its own event delivered under the name of another's."""
+"""The broker adds it to what it reads out of a stream for a client. The client chooses the subject
+of that answer, so a service could have its own event delivered under another service's subject."""
 
 
 class MalformedMessage(Exception):
-    """A message that is no event of the contract. Trying again can't help: it is set aside."""
+    """A message that is no event of the contract. A retry can't help: it becomes a dead letter."""
 
 
 class OutboundEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event ready to go out, as the outbox keeps it.
+    """An encoded event, as the outbox keeps it.
 
-    `cause_id` is the id of the event that made its owner decide so; None for the first of a chain.
+    `cause_id` is the id of the event that caused it; None for the first of a chain.
     """
 
     event_id: str
@@ -52,7 +52,7 @@ class OutboundEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InboundEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that came in. `message_id` is the broker's id of this message."""
+    """A decoded event. `message_id` is the broker's id of the message that carried it."""
 
     event_id: str
     event: Event
@@ -61,7 +61,7 @@ class InboundEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_retransmission(self) -> bool:
-        """It was said again, by somebody who misses an answer."""
+        """Its producer published it again, because an answer is missing."""
         return self.message_id != self.event_id
 
     @property
@@ -83,16 +83,16 @@ def id_of(event_type: type[Event], key: str, occurrence: int = 0) -> str:
 
 
 def subject_of(event_type: type[Event], key: str = "*") -> str:
-    """`saga.<orderId>.<EventName>`; without a key the filter for all of them."""
-    return f"{SUBJECT_PREFIX[event_type.stream]}.{key}.{event_type.__name__}"
+    """`<prefix>.<key>.<EventName>`; without a key the filter for all of them."""
+    return f"{event_type.stream.prefix}.{key}.{event_type.__name__}"
 
 
 def traceparent(key: str, span_source: str, parent: str | None = None) -> str:
-    """A W3C trace context: the trace goes on from `parent`, or starts anew from the key.
+    """A W3C trace context: it continues the trace of `parent`, or starts one from the key.
 
-    `key` and `span_source` are UUIDs: a trace id has as many bits as a UUID, a span id half (the
-    last ones, for what belongs to an order begins alike). A parent that is no trace context is
-    passed over, as the recommendation asks.
+    `key` and `span_source` are UUIDs. A trace id has as many bits as a UUID, a span id half: the
+    last ones, because ids that belong to one saga begin alike. A parent that is no trace context is
+    ignored, as the recommendation asks.
     """
     known = parent is not None and _TRACE.match(parent)
     trace_id = parent[3:35] if parent and known else key.replace("-", "")
@@ -102,13 +102,13 @@ def traceparent(key: str, span_source: str, parent: str | None = None) -> str:
 def encode(
     event: Event, time: datetime, *, cause_id: str | None = None, parent_trace: str | None = None
 ) -> OutboundEvent:
-    """Make a decision ready to go out. Its trace goes on from the parent, where there is one."""
+    """Encode a decision. Its trace continues the parent's, where there is one."""
     identity = event_id(event)
     return OutboundEvent(
         event_id=identity,
         name=type(event).__name__,
         key=event.key,
-        stream=event.stream,
+        stream=event.stream.name,
         subject=subject_of(type(event), event.key),
         body=_encode(event),
         cause_id=cause_id,
@@ -117,14 +117,16 @@ def encode(
     )
 
 
-def headers(outbound: OutboundEvent, source: str, *, repeat: str | None = None) -> dict[str, str]:
+def headers(
+    outbound: OutboundEvent, source: str, *, retransmission: str | None = None
+) -> dict[str, str]:
     """The message's headers: CloudEvents attributes, cause, trace, and the broker's message id.
 
-    With `repeat`, which tells it from other times, an event is said again: to the broker it is a
-    new message, to every inbox the same event.
+    `retransmission` names one retransmission of the event: to the broker it is a new message, to
+    every inbox the same event.
     """
     result = {
-        MESSAGE_ID: f"{outbound.event_id}/{repeat}" if repeat else outbound.event_id,
+        MESSAGE_ID: _message_id(outbound, retransmission),
         EVENT_ID: outbound.event_id,
         "ce-specversion": "1.0",
         EVENT_TYPE: outbound.name,
@@ -138,25 +140,32 @@ def headers(outbound: OutboundEvent, source: str, *, repeat: str | None = None) 
     return result
 
 
-def decode(subject: str, body: bytes, header: Mapping[str, str] | None) -> InboundEvent:
-    """Read a message. The headers are a courtesy: all that matters stands in subject and body.
+def _message_id(outbound: OutboundEvent, retransmission: str | None) -> str:
+    return f"{outbound.event_id}/{retransmission}" if retransmission else outbound.event_id
 
-    Raises Unreadable, with a sentence that says what is wrong, when it is no event of the contract.
+
+def decode(
+    contract: Contract, subject: str, body: bytes, header: Mapping[str, str] | None
+) -> InboundEvent:
+    """Decode a message. Headers are optional: subject and body hold all that is needed.
+
+    Raises MalformedMessage, with a sentence that says why, when it is no event of the contract.
     """
     header = header or {}
     name = subject.rpartition(".")[2]
     if COPIED_FROM in header:
         raise MalformedMessage("a stored message that was sent on to this subject, not an event")
-    said_type = header.get(EVENT_TYPE, name)
-    if said_type not in EVENTS:
-        raise MalformedMessage(f"unknown event type {said_type!r}")
-    if said_type != name:
-        raise MalformedMessage(f"the subject says {name!r} and the header ce-type {said_type!r}")
+    declared = header.get(EVENT_TYPE, name)
+    event_type = contract.named(declared)
+    if event_type is None:
+        raise MalformedMessage(f"unknown event type {declared!r}")
+    if declared != name:
+        raise MalformedMessage(f"the subject says {name!r} and the header ce-type {declared!r}")
     try:
-        event = _decoder(name).decode(body)
+        event = _decoder(event_type).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedMessage(f"{name}: {error}") from error
-    if subject != subject_of(type(event), event.key):
+    if subject != subject_of(event_type, event.key):
         raise MalformedMessage(f"the body is about {event.key!r}, the subject is {subject!r}")
     identity = event_id(event)
     return InboundEvent(
@@ -173,5 +182,5 @@ def rfc3339(time: datetime) -> str:
 
 
 @cache
-def _decoder(name: str) -> msgspec.json.Decoder[Event]:
-    return msgspec.json.Decoder(EVENTS[name])
+def _decoder(event_type: type[Event]) -> msgspec.json.Decoder[Event]:
+    return msgspec.json.Decoder(event_type)

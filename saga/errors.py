@@ -1,27 +1,32 @@
-"""The errors of this system, one small tree.
+"""The errors of a participant, one small tree.
 
-    ShopError
+    SagaError
     ├── Refused                    a rule says no: the client's answer, not a fault
-    │   ├── Invalid                400  what was sent can't be meant
+    │   ├── Invalid                400  the request can't be meant like this
     │   ├── Unauthorized           401  the operators' token is missing or wrong
     │   ├── NotFound               404
-    │   ├── Conflict               409  someone else was first
+    │   ├── Conflict               409  another request was first
     │   ├── UnsupportedMediaType   415  the body is not JSON
     │   ├── KeyReused              422  an Idempotency-Key came back with another request
-    │   ├── DependencyFailed       424  somebody whose consent is needed has refused
-    │   └── GatewayFailed          502  the payment gateway refused, or did not answer in time
-    ├── RetryLater                 503  an outage or too much work: the request itself is fine
-    └── ConfigurationError         the process can't start like this
+    │   ├── DependencyFailed       424  another participant refused
+    │   └── ExternalSystemFailed   502  an external system declined, or gave no answer in time
+    ├── RetryLater                 503  an outage or overload: the request itself is fine
+    ├── ConfigurationError         the process can't start like this
+    └── Outage                     503  something needed is away: the same work succeeds later
+        └── BrokerAway             503  the broker can't be asked now
 
-They are translated to HTTP at the edge (`chassis.web.app`) and nowhere else. `code` is stable and
-meant for programs, the message says what to do, `details` is None or an object.
+`chassis.web.errors` translates them to HTTP, and nothing else does. `code` is stable and meant for
+programs, the message says what to do, `details` is None or an object. The processor waits an Outage
+out; a client that waits too long gets RetryLater.
 """
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
-class ShopError(Exception):
+class SagaError(Exception):
+    """The root. `status_code` is the HTTP status that the edge answers with."""
+
     status_code: ClassVar[int] = 500
     code = "INTERNAL_ERROR"
 
@@ -34,7 +39,7 @@ class ShopError(Exception):
         self.details = details
 
 
-class Refused(ShopError):
+class Refused(SagaError):
     status_code = 400
     code = "INVALID_REQUEST"
 
@@ -73,12 +78,12 @@ class DependencyFailed(Refused):
     code = "DEPENDENCY_FAILED"
 
 
-class GatewayFailed(Refused):
+class ExternalSystemFailed(Refused):
     status_code = 502
-    code = "PAYMENT_GATEWAY_FAILED"
+    code = "EXTERNAL_SYSTEM_FAILED"
 
 
-class RetryLater(ShopError):
+class RetryLater(SagaError):
     """`retry_after_seconds` becomes the Retry-After header."""
 
     status_code = 503
@@ -89,16 +94,14 @@ class RetryLater(ShopError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class ConfigurationError(ShopError):
+class ConfigurationError(SagaError):
     code = "CONFIGURATION"
 
 
-class Outage(Exception):
-    """What is needed can't be reached or can't write now; the same work will do later.
-
-    It stays inside: it is waited out, and a client who waits too long gets RetryLater.
-    """
+class Outage(SagaError):
+    status_code = 503
+    code = "RETRY_LATER"
 
 
 class BrokerAway(Outage):
-    """The broker can't be asked now."""
+    """Raised where the broker is asked; publishing waits instead."""

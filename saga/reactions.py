@@ -1,23 +1,23 @@
-"""The registry in which a service writes down what it does when it hears an event.
+"""The registry of a participant: what it does when it handles an event.
 
 A reaction is a plain function whose type hints are the flow:
 
-    reactions = Reactions("coupon")
+    reactions = Reactions("coupon", CONTRACT)
 
     @reactions.on
-    def use_coupon(event: OrderCreated, coupons: Coupons) -> CouponUsed | CouponRejected:
+    def use_coupon(event: OrderCreated, uow: CouponUnitOfWork) -> CouponUsed | CouponRejected:
         '''Spend the coupon on this order, or refuse it.'''
 
-says that the coupon service hears OrderCreated and may say CouponUsed or CouponRejected. The second
-argument is the service's *working set*: the rows that the current batch needs, loaded beforehand
-and saved afterwards by somebody else. A reaction is synchronous and pure: no clock, no I/O.
+declares that the coupon service handles OrderCreated and may emit CouponUsed or CouponRejected. The
+second argument is the participant's unit of work: the rows that the current batch needs, loaded
+before the reaction runs and saved after it. A reaction is synchronous and pure: no clock, no I/O.
 
-What it may say of other orders than the one it heard of is marked, `OfOthers[StockDecremented]`:
-stock that one order gives back may serve another that waits for it. Such an event begins another
-order's next step and is no answer to this one's.
+Events about other sagas than the handled one are marked, `OfOthers[StockDecremented]`: stock that
+one order gives back may serve another order that waits. Such an event begins the other order's next
+step and is no answer to this one's.
 
-A command is what a client asks for over HTTP. It has an answer for the client, or refuses by
-raising; when it also says events, its hint is `Answer[TheAnswer, TheEvents]`.
+A command is what a client asks for over HTTP. It returns a result for the client, or refuses by
+raising; when it also emits events, its hint is `Result[TheResult, TheEvents]`.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -26,23 +26,23 @@ from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from events.contract import EVENTS, Event
+from saga.event import Contract, Event, Stream
 
 V_co = TypeVar("V_co", covariant=True)
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 E = TypeVar("E", bound=Event)
 F = TypeVar("F", bound=Callable[..., Any])
 
-_OF_OTHERS = "of other orders"
+_OF_OTHERS = "of other sagas"
 OfOthers = Annotated[E, _OF_OTHERS]
-"""An event, in a hint, that is said of other orders than the one that was heard of."""
+"""An event, in a hint, about another saga than the one whose event is handled."""
 
 
 class Result(Generic[V_co, E_co]):
-    """What a command tells its caller, together with the events that it says.
+    """What a command returns to its caller, together with the events that it emits.
 
-    `cause_id` is the id of the event that they follow from, where a command brings an answer that
-    was long in coming.
+    `cause_id` is the id of the event that they follow from, where the command brings the outcome of
+    an external call that a reaction began.
     """
 
     __slots__ = ("cause_id", "events", "value")
@@ -54,17 +54,18 @@ class Result(Generic[V_co, E_co]):
 
 
 class WrongHints(TypeError):
-    """A reaction whose type hints do not say what it hears and says. Raised at import."""
+    """A reaction whose type hints do not declare what it handles and emits. Raised at import."""
 
 
 class UndeclaredEvent(RuntimeError):
-    """A reaction said an event that its hints do not allow."""
+    """A reaction emitted an event that its hints do not declare."""
 
 
 class Reaction(msgspec.Struct, frozen=True):
-    """One edge bundle of the flow: `function` hears `handles` and may say `emits`.
+    """Edges of the flow: `function` handles `handles` and may emit `emits`.
 
-    `emits_of_others` is what it may say of other orders than the one that it hears of.
+    `emits_of_others` are the events that it may emit about other sagas. `result` is the type of a
+    command's result.
     """
 
     function: Callable[..., Any]
@@ -72,7 +73,7 @@ class Reaction(msgspec.Struct, frozen=True):
     emits: frozenset[type[Event]]
     emits_of_others: frozenset[type[Event]] = frozenset()
     compensates: bool = False
-    answer: Any = None
+    result: Any = None
 
     @property
     def name(self) -> str:
@@ -85,37 +86,39 @@ class Reaction(msgspec.Struct, frozen=True):
 
 
 class Reactions:
-    """All reactions and commands of one service.
+    """All reactions and commands of one participant. `contract` names the events there are.
 
-    `follows`: streams of which it shows clients every event as it goes by, also those that it does
-    not react to.
+    `follows`: streams whose events it shows to clients as they pass, reactions or not.
     """
 
-    def __init__(self, service: str, *, follows: Collection[str] = ()) -> None:
+    def __init__(
+        self, service: str, contract: Contract, *, follows: Collection[Stream] = ()
+    ) -> None:
         self.service = service
+        self.contract = contract
         self.follows = frozenset(follows)
         self.reactions: dict[type[Event], Reaction] = {}
         self.commands: dict[type, Reaction] = {}
 
     def on(self, function: F) -> F:
         """Register a step forward. The function itself is returned as it is."""
-        return self._hear(function, compensates=False)
+        return self._register(function, compensates=False)
 
     def compensation(self, function: F) -> F:
-        """Register a reaction that undoes what the service has done for the order."""
-        return self._hear(function, compensates=True)
+        """Register a reaction that undoes what the participant did for the saga."""
+        return self._register(function, compensates=True)
 
     def command(self, function: F) -> F:
         """Register what a client may ask for."""
         handled, returned = _hints(function)
-        answer, emitted = returned, NoneType
+        result, emitted = returned, NoneType
         if get_origin(returned) is Result:
-            answer, emitted = get_args(returned)
-        for command in _members(handled):
+            result, emitted = get_args(returned)
+        for command in _types(handled):
             if command in self.commands:
                 raise WrongHints(f"{self.service}: two functions for the command {command}")
             self.commands[command] = Reaction(
-                function, command, *_emitted(function, emitted), answer=answer
+                function, command, *self._declared(function, emitted), result=result
             )
         return function
 
@@ -130,12 +133,28 @@ class Reactions:
             event for reaction in everything for event in reaction.emits | reaction.emits_of_others
         )
 
+    @property
+    def streams(self) -> list[Stream]:
+        """The streams that it publishes to or consumes from."""
+        return _distinct(event.stream for event in self.emits | self.handles)
+
+    @property
+    def consumed_streams(self) -> list[Stream]:
+        return _distinct(event.stream for event in self.handles)
+
+    @property
+    def published_streams(self) -> list[Stream]:
+        return _distinct(event.stream for event in self.emits)
+
     def result_type(self, command: object) -> Any:
-        """What a command of this kind is answered with, to decode a stored answer."""
-        return self.commands[type(command)].answer
+        """The type of this command's result, to decode a stored one."""
+        return self.commands[type(command)].result
 
     def react(self, event: Event, uow: Any) -> tuple[Event, ...]:
-        """What the service says to an event. Raises Undeclared, and whatever a reaction raises."""
+        """Handle an event. Returns the events that the participant emits.
+
+        Raises UndeclaredEvent, and whatever the reaction raises.
+        """
         reaction = self.reactions[type(event)]
         emitted = reaction.function(event, uow)
         if emitted is None:
@@ -146,30 +165,53 @@ class Reactions:
         return events
 
     def execute(self, command: object, uow: Any) -> Result[Any, Event]:
-        """The answer to a command and what the service says with it."""
-        reaction = self.commands[type(command)]
-        result = reaction.function(command, uow)
-        answer = result if isinstance(result, Result) else Result(result)
-        for each in answer.events:
-            _check_declared(reaction, each, of_others=type(each) in reaction.emits_of_others)
-        return answer
+        """Execute a command. Returns its result, with the events that it emits.
 
-    def _hear(self, function: F, *, compensates: bool) -> F:
+        Raises UndeclaredEvent, and whatever the command raises.
+        """
+        reaction = self.commands[type(command)]
+        returned = reaction.function(command, uow)
+        result = returned if isinstance(returned, Result) else Result(returned)
+        for each in result.events:
+            _check_declared(reaction, each, of_others=type(each) in reaction.emits_of_others)
+        return result
+
+    def _register(self, function: F, *, compensates: bool) -> F:
         handled, returned = _hints(function)
-        for event in _events(function, _members(handled)):
+        for event in self._events(function, _types(handled)):
             if event in self.reactions:
                 raise WrongHints(f"{self.service}: two reactions to {event.__name__}")
             self.reactions[event] = Reaction(
-                function, event, *_emitted(function, returned), compensates
+                function, event, *self._declared(function, returned), compensates
             )
         return function
 
+    def _declared(
+        self, function: Callable[..., Any], hint: Any
+    ) -> tuple[frozenset[type[Event]], frozenset[type[Event]]]:
+        """The events in a hint about the handled saga, and those about others."""
+        members = list(_flattened(hint))
+        own = self._events(function, (member for member, of_others in members if not of_others))
+        others = self._events(function, (member for member, of_others in members if of_others))
+        return frozenset(own), frozenset(others)
+
+    def _events(
+        self, function: Callable[..., Any], members: Iterable[Any]
+    ) -> tuple[type[Event], ...]:
+        found = tuple(members)
+        for member in found:
+            if member not in self.contract:
+                raise WrongHints(f"{function.__name__}: {member} is no event of the contract")
+        return found
+
 
 def _check_declared(reaction: Reaction, event: Event, *, of_others: bool) -> None:
-    """Raises Undeclared for what its hints do not allow, or allow of other orders alone."""
+    """Raises UndeclaredEvent for an event that the hints do not declare for this saga."""
     declared = reaction.emits_of_others if of_others else reaction.emits
     if type(event) not in declared:
-        raise UndeclaredEvent(f"{reaction.name} said {type(event).__name__} without declaring it")
+        raise UndeclaredEvent(
+            f"{reaction.name} emitted {type(event).__name__} without declaring it"
+        )
 
 
 def _hints(function: Callable[..., Any]) -> tuple[Any, Any]:
@@ -180,40 +222,26 @@ def _hints(function: Callable[..., Any]) -> tuple[Any, Any]:
     return first, returned
 
 
-def _emitted(
-    function: Callable[..., Any], hint: Any
-) -> tuple[frozenset[type[Event]], frozenset[type[Event]]]:
-    """What a hint says of the order that was heard of, and what of others."""
-    members = list(_opened(hint))
-    own = _events(function, (member for member, of_others in members if not of_others))
-    others = _events(function, (member for member, of_others in members if of_others))
-    return frozenset(own), frozenset(others)
+def _types(hint: Any) -> Iterable[Any]:
+    return (member for member, _ in _flattened(hint))
 
 
-def _members(hint: Any) -> Iterable[Any]:
-    return (member for member, _ in _opened(hint))
-
-
-def _opened(hint: Any, *, of_others: bool = False) -> Iterable[tuple[Any, bool]]:
+def _flattened(hint: Any, *, of_others: bool = False) -> Iterable[tuple[Any, bool]]:
     """The types in a hint, and whether each is marked `OfOthers`.
 
-    Unions and sequences are opened, None is left out.
+    Unions and sequences are flattened, None is left out.
     """
     origin = get_origin(hint)
     if origin is Annotated:
         inner, *marks = get_args(hint)
-        yield from _opened(inner, of_others=of_others or _OF_OTHERS in marks)
+        yield from _flattened(inner, of_others=of_others or _OF_OTHERS in marks)
     elif origin in (Union, UnionType) or origin in (list, tuple):
         for argument in get_args(hint):
             if argument is not Ellipsis:
-                yield from _opened(argument, of_others=of_others)
+                yield from _flattened(argument, of_others=of_others)
     elif hint is not NoneType and hint is not None:
         yield hint, of_others
 
 
-def _events(function: Callable[..., Any], members: Iterable[Any]) -> tuple[type[Event], ...]:
-    found = tuple(members)
-    for member in found:
-        if EVENTS.get(getattr(member, "__name__", "")) is not member:
-            raise WrongHints(f"{function.__name__}: {member} is no event of events/contract.py")
-    return found
+def _distinct(streams: Iterable[Stream]) -> list[Stream]:
+    return sorted(set(streams), key=lambda stream: stream.name)

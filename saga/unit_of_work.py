@@ -1,12 +1,12 @@
-"""A batch's rows in memory: what was loaded, what changed, and a way back for each message.
+"""A batch's rows in memory: what was loaded, what changed, and a savepoint for each message.
 
-Rows are frozen structs; a change puts a new row in the old one's place. That makes undoing one
-message of a batch cheap: forget what it put. Nothing here knows a database.
+Rows are frozen structs: a change puts a new row in the place of the old one. So to roll back one
+message of a batch is cheap: forget what it put. Nothing here knows a database.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -14,8 +14,18 @@ K = TypeVar("K")
 R = TypeVar("R", bound=msgspec.Struct)
 
 
+class Savepoint(Protocol):
+    """Something whose changes since the last savepoint can be kept or forgotten."""
+
+    def release(self) -> None:
+        """The message succeeded: its changes stay."""
+
+    def roll_back(self) -> None:
+        """The message failed: its changes are forgotten."""
+
+
 class Rows(Generic[K, R]):
-    """The rows of one table that a batch works on, by key."""
+    """The rows of one table that a batch works on, by key (an identity map)."""
 
     def __init__(self, loaded: Mapping[K, R] | None = None) -> None:
         self._loaded = dict(loaded or {})
@@ -40,21 +50,24 @@ class Rows(Generic[K, R]):
         self._open[key] = row
 
     def __or__(self, others: "Rows[K, R]") -> "Rows[K, R]":
-        """These and others, as they were loaded."""
+        """These rows and others, as they were loaded."""
         return Rows(self._loaded | others._loaded)
 
     def release(self) -> None:
-        """The message went well: what it put stays."""
         self._released.update(self._open)
         self._open.clear()
 
     def roll_back(self) -> None:
-        """The message did not: it has never been here."""
         self._open.clear()
 
     @property
-    def changes(self) -> list[tuple[R | None, R]]:
-        """What this message has put, each with what was there before it."""
+    def has_open_changes(self) -> bool:
+        """Has the current message put any row?"""
+        return bool(self._open)
+
+    @property
+    def open_changes(self) -> list[tuple[R | None, R]]:
+        """The rows that the current message has put, each with the row before it."""
         return [
             (self._released.get(key) or self._loaded.get(key), row)
             for key, row in self._open.items()
@@ -66,8 +79,13 @@ class Rows(Generic[K, R]):
         return self._loaded.values()
 
     @property
+    def released(self) -> Iterable[R]:
+        """All rows as they are without the current message."""
+        return (self._loaded | self._released).values()
+
+    @property
     def changed_keys(self) -> Iterable[K]:
-        """The keys of the rows that messages of the batch have put."""
+        """The keys of the rows that the batch has put."""
         return self._released
 
     @property
@@ -105,13 +123,13 @@ class Ledger(Generic[R]):
 
 
 class UnitOfWork:
-    """What a service's reactions work on: its `Rows` and `Ledger`s, and the time of the batch.
+    """What a participant's reactions work on: its `Rows` and `Ledger`s, and the batch's time.
 
-    A service's own class names them and hands them on. `now` is the same for the whole batch.
+    A participant's own class names them and hands them on. `now` is the same for the whole batch.
     `external_calls` are the calls to external systems to make once the batch is committed.
     """
 
-    def __init__(self, now: datetime, *parts: "Rows[Any, Any] | Ledger[Any]") -> None:
+    def __init__(self, now: datetime, *parts: Savepoint) -> None:
         self.now = now
         self.external_calls: Ledger[Any] = Ledger()
         self._parts = (*parts, self.external_calls)
@@ -128,7 +146,7 @@ class UnitOfWork:
 def values_of(messages: Iterable[object], *names: str) -> list[str]:
     """The distinct values that the messages have under these names, sorted.
 
-    Sorted, because rows are locked in this order, so that two instances don't wait for each other.
+    Sorted, because rows are locked in this order, so that two instances don't deadlock.
     """
     found = {getattr(message, name, None) for message in messages for name in names}
     return sorted(found - {None})  # type: ignore[arg-type]

@@ -57,7 +57,11 @@ class JetStreamDelivery:
     def headers(self) -> Mapping[str, str] | None:
         return self._message.headers
 
-    async def ack(self) -> None:
+    @property
+    def letter_id(self) -> int | None:
+        return None
+
+    def ack(self) -> None:
         # Lost with the connection, the message is delivered again and found in the inbox.
         self._client.publish_along(self._message.reply, b"+ACK")
 
@@ -151,7 +155,7 @@ class Puller:
         status = (message.headers or {}).get("Status") if message.subject == self._inbox else None
         if message.subject != self._inbox:
             self._expected -= 1
-            await self._receive(JetStreamDelivery(self._client, message, self._stream))
+            self._receive(JetStreamDelivery(self._client, message, self._stream))
         elif status != _HEARTBEAT:
             self._expected = 0
             self._gone = status != _EXPIRED  # the durable or its stream was deleted, or moves

@@ -23,16 +23,16 @@ from chassis.broker.consumer import Puller
 from chassis.broker.nats_client import NatsClient
 from chassis.broker.publisher import Publisher
 from chassis.broker.wakeups import Wakeups
-from chassis.ports import START, OutgoingMessage, Receiver, StreamPosition
-from events.contract import NEWEST_ONLY, SAGA, SUBJECT_PREFIX, Event
+from chassis.ports import START, OutgoingMessage, Receiver, StoredMessage, StreamPosition
+from chassis.settings import Settings
 from saga.choreography.permissions import inbox_prefix
 from saga.envelope import EVENT_ID, subject_of
 from saga.errors import BrokerAway, Outage, RetryLater
+from saga.event import Event, Stream
 from saga.reactions import Reactions
 
 log = logging.getLogger(__name__)
 
-STREAM_MAX_AGE_SECONDS = 7 * 24 * 3600
 DUPLICATE_WINDOW_SECONDS = 120
 ACK_WAIT_SECONDS = 10
 MAX_ACK_PENDING = 10_000
@@ -43,32 +43,22 @@ _NOT_FOUND = 404
 
 
 class JetStream:
-    """A `Broker` for one service. `url` carries the service's user and password.
+    """A `Broker` for one participant. `settings.nats_url` carries its user and password.
 
-    `from_the_start`: hear everything that the streams hold once more.
+    In recovery mode everything that the streams hold is delivered once more.
     """
 
-    def __init__(
-        self,
-        url: str,
-        registry: Reactions,
-        *,
-        instance: str,
-        replicas: int = 1,
-        from_the_start: bool = False,
-    ) -> None:
-        self._url = url
+    def __init__(self, registry: Reactions, settings: Settings) -> None:
         self._registry = registry
-        self._instance = instance
-        self._replicas = replicas
-        self._from_the_start = from_the_start
+        self._settings = settings
+        self._from_the_start = settings.recovery_mode
         self._client = NatsClient()
         self._connected = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
         self._pullers: list[Puller] = []
         self._generation = 0
-        self._listeners = Wakeups(self._client, self._connected)
-        self._publisher = Publisher(self._client)
+        self._wakeups = Wakeups(self._client, self._connected)
+        self._publisher = Publisher(self._client, registry.contract)
 
     @property
     def connected(self) -> bool:
@@ -78,10 +68,9 @@ class JetStream:
         self, receive: Receiver, room: Callable[[], int], verify: Callable[[], Awaitable[None]]
     ) -> None:
         self._verify = verify
-        streams = sorted({event.stream for event in self._registry.handles})
         self._pullers = [
-            Puller(self._client, stream, self._registry.service, receive, room, self.declare)
-            for stream in streams
+            Puller(self._client, stream.name, self._registry.service, receive, room, self.declare)
+            for stream in self._registry.consumed_streams
         ]
         self._connecting = asyncio.create_task(self._connect())
 
@@ -111,17 +100,17 @@ class JetStream:
                 await self._client.flush(1)
         await self._client.close()
 
-    async def history(self, subject: str) -> list[OutgoingMessage]:
+    async def history(self, subject: str) -> list[StoredMessage]:
         found, _ = await self.history_since(subject, START)
         return found
 
     async def history_since(
         self, subject: str, place: StreamPosition
-    ) -> tuple[list[OutgoingMessage], StreamPosition]:
-        """Read a subject's messages one by one: no consumer is made for it."""
+    ) -> tuple[list[StoredMessage], StreamPosition]:
+        """Read a subject's messages one by one, without a consumer."""
         generation = self._generation
         sequence = place.sequence if place.generation == generation else 0
-        found: list[OutgoingMessage] = []
+        found: list[StoredMessage] = []
         try:
             if not self._client.is_connected:  # the client would keep the question for later
                 raise ConnectionReconnectingError
@@ -129,26 +118,31 @@ class JetStream:
                 block = base64.b64decode(stored.get("hdrs", ""))
                 headers = await self._client.read_headers(block)
                 body = base64.b64decode(stored.get("data", ""))
-                found.append(OutgoingMessage(stored["subject"], body, headers))
+                found.append(StoredMessage(stored["subject"], body, headers))
                 sequence = stored["seq"]
         except (NatsError, TimeoutError, OSError) as error:
             raise RetryLater("the event stream can't be read at the moment; try again") from error
         return found, StreamPosition(generation, sequence)
 
     async def _next_stored(self, subject: str, sequence: int) -> dict[str, Any] | None:
-        """The first message of a subject from this sequence on, as the broker's JSON tells it.
+        """The first message of a subject from this sequence on, in the broker's JSON.
 
-        A direct get would be shorter, but gives the sayer's headers as if they were the broker's:
-        one named Status could pass for an error.
+        A direct get would be shorter, but mixes the publisher's headers with the broker's: one
+        named Status could pass for an error.
         """
         request = json.dumps({"seq": sequence, "next_by_subj": subject}).encode()
-        address = f"$JS.API.STREAM.MSG.GET.{_stream_of(subject)}"
+        address = f"$JS.API.STREAM.MSG.GET.{self._stream_of(subject)}"
         reply = await self._client.request(address, request, timeout=API_TIMEOUT_SECONDS)
         answer: dict[str, Any] = json.loads(reply.data)
         error = answer.get("error")
         if error and error["code"] != _NOT_FOUND:
             raise NatsError(error["description"])
         return answer.get("message")
+
+    def _stream_of(self, subject: str) -> str:
+        prefix = subject.partition(".")[0]
+        streams = self._registry.contract.streams.values()
+        return next(stream.name for stream in streams if stream.prefix == prefix)
 
     async def first_sequence(self, stream: str) -> int:
         jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
@@ -171,14 +165,14 @@ class JetStream:
         return (message.headers or {}).get(EVENT_ID)
 
     def notifications(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
-        return self._listeners.notifications(*subjects)
+        return self._wakeups.notifications(*subjects)
 
     async def _connect(self) -> None:
         while True:
             try:
                 await self._client.connect(
-                    self._url,
-                    name=self._instance,
+                    self._settings.nats_url,
+                    name=self._settings.instance,
                     inbox_prefix=inbox_prefix(self._registry.service),
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # takes fractions
@@ -201,7 +195,7 @@ class JetStream:
         self._publisher.give_up()
 
     async def _on_connect(self) -> None:
-        """Make sure that streams and durables are there, then let the work begin."""
+        """Make sure that streams and durables are there, then begin to work."""
         while self._client.is_connected:
             try:
                 await self.declare()
@@ -218,70 +212,63 @@ class JetStream:
                 return
 
     async def declare(self) -> None:
-        """Make the streams and durables that are missing. Raises NatsError or TimeoutError."""
+        """Create the streams and durables that are missing. Raises NatsError or TimeoutError."""
         jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
-        used = {event.stream for event in self._registry.emits | self._registry.handles}
-        for name in sorted(used):
+        for stream in self._registry.streams:
             try:
-                await jetstream.add_stream(stream_config(name, self._replicas))
+                await jetstream.add_stream(stream_config(stream, self._settings.nats_replicas))
             except BadRequestError as error:
                 if error.err_code != _NAME_IN_USE:
                     raise
-                log.warning("a stream is configured otherwise", extra={"stream": name})
-        for name in sorted({event.stream for event in self._registry.handles}):
+                log.warning("a stream is configured otherwise", extra={"stream": stream.name})
+        for stream in self._registry.consumed_streams:
+            name = stream.name
             if self._from_the_start:
                 with suppress(NotFoundError):
                     await jetstream.delete_consumer(name, self._registry.service)
-            durable = await jetstream.add_consumer(name, durable_config(name, self._registry))
+            durable = await jetstream.add_consumer(name, durable_config(stream, self._registry))
             last = (await jetstream.stream_info(name)).state.last_seq
             if durable.delivered and durable.delivered.stream_seq > last:
-                log.error("a durable stands beyond its stream: made anew", extra={"stream": name})
+                log.error("a durable is beyond its stream: recreated", extra={"stream": name})
                 await jetstream.delete_consumer(name, self._registry.service)
-                await jetstream.add_consumer(name, durable_config(name, self._registry))
+                await jetstream.add_consumer(name, durable_config(stream, self._registry))
         self._from_the_start = False
         self._generation += 1
-        self._listeners.wake()
+        self._wakeups.wake()
 
 
-def stream_config(name: str, replicas: int) -> StreamConfig:
-    """`SAGA` keeps every event for a week; `CATALOG` the newest message of each product."""
+def stream_config(stream: Stream, replicas: int) -> StreamConfig:
     return StreamConfig(
-        name=name,
-        subjects=[f"{SUBJECT_PREFIX[name]}.*.*"],
+        name=stream.name,
+        subjects=[stream.subjects],
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
-        max_age=STREAM_MAX_AGE_SECONDS if name == SAGA else 0,
-        max_msgs_per_subject=1 if name in NEWEST_ONLY else -1,
+        max_age=0 if stream.newest_only else stream.max_age_seconds,
+        max_msgs_per_subject=1 if stream.newest_only else -1,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
         allow_direct=True,
         num_replicas=replicas,
     )
 
 
-def durable_config(stream: str, registry: Reactions) -> ConsumerConfig:
-    """The service's durable on a stream. Its metadata tell what the service hears and may say."""
-    handles = _names(event for event in registry.handles if event.stream == stream)
-    emits = _names(registry.emits)
+def durable_config(stream: Stream, registry: Reactions) -> ConsumerConfig:
+    """The participant's durable on a stream. Its metadata name what it handles and may emit."""
+    handled = [event for event in registry.handles if event.stream == stream]
     return ConsumerConfig(
         name=registry.service,
         durable_name=registry.service,
-        description=f"{registry.service}: hears {', '.join(handles)}",
+        description=f"{registry.service}: hears {', '.join(_names(handled))}",
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=ACK_WAIT_SECONDS,
         max_deliver=-1,
         max_ack_pending=MAX_ACK_PENDING,
-        filter_subjects=sorted(subject_of(e) for e in registry.handles if e.stream == stream),
-        metadata={"hears": json.dumps(handles), "says": json.dumps(emits)},
+        filter_subjects=sorted(map(subject_of, handled)),
+        metadata={"hears": json.dumps(_names(handled)), "says": json.dumps(_names(registry.emits))},
     )
 
 
 def _names(events: Iterable[type[Event]]) -> list[str]:
     return sorted(event.__name__ for event in events)
-
-
-def _stream_of(subject: str) -> str:
-    prefix = subject.partition(".")[0]
-    return next(stream for stream, known in SUBJECT_PREFIX.items() if known == prefix)
 
 
 async def _log_error(error: Exception) -> None:

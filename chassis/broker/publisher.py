@@ -14,8 +14,8 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from chassis.ports import OutgoingMessage
-from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
 from saga.envelope import MESSAGE_ID
+from saga.event import Contract
 
 log = logging.getLogger(__name__)
 
@@ -51,19 +51,18 @@ class _Window:
             self.complete.set_result(None)
 
 
-def _keeps_the_newest(subject: str) -> bool:
-    return any(subject.startswith(f"{SUBJECT_PREFIX[stream]}.") for stream in NEWEST_ONLY)
-
-
-def _unknown_to_the_broker(message: OutgoingMessage) -> OutgoingMessage:
-    """Inboxes know it all the same, by its own id."""
+def _without_message_id(message: OutgoingMessage) -> OutgoingMessage:
+    """A message that the broker does not drop as a duplicate. Inboxes recognise it by `ce-id`."""
     headers = {name: value for name, value in message.headers.items() if name != MESSAGE_ID}
     return OutgoingMessage(message.subject, message.body, headers)
 
 
 class Publisher:
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, contract: Contract) -> None:
         self._client = client
+        self._newest_only = tuple(
+            f"{stream.prefix}." for stream in contract.streams.values() if stream.newest_only
+        )
         self._inbox = ""
         self._sent = 0
         self._windows: dict[str, tuple[_Window, int]] = {}
@@ -76,22 +75,25 @@ class Publisher:
             self._inbox = inbox
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> list[int | None]:
-        """Send all, then wait for all. Gives the stream sequences; None where none is known.
+        """Send all, then wait for all. Returns the stream sequences; None where unknown.
 
-        What the broker has had before it does not store again: not even where an older message of
-        the same key, which another instance sent later, has taken its place. A stream that keeps
-        the newest alone is told a second time in a way that counts.
+        The broker drops a duplicate even where an older message of the same key, which another
+        instance published later, has replaced it. In a stream that keeps the newest message alone
+        it is published a second time, without the id by which the broker recognises it.
         """
         window = await self._send(messages)
-        if again := [at for at in window.duplicates if _keeps_the_newest(messages[at].subject)]:
-            anew = await self._send([_unknown_to_the_broker(messages[at]) for at in again])
-            for at, sequence in zip(again, anew.sequences, strict=True):
+        again = [
+            at for at in window.duplicates if messages[at].subject.startswith(self._newest_only)
+        ]
+        if again:
+            second = await self._send([_without_message_id(messages[at]) for at in again])
+            for at, sequence in zip(again, second.sequences, strict=True):
                 window.sequences[at] = sequence
         return window.sequences
 
     async def _send(self, messages: Sequence[OutgoingMessage]) -> _Window:
         window = _Window(len(messages))
-        if not self._client.is_connected:  # the client would keep them for later: so do we, better
+        if not self._client.is_connected:  # the client would buffer them; the relay does it better
             return window
         replies: list[str] = []
         try:
@@ -113,7 +115,7 @@ class Publisher:
         return window
 
     def give_up(self) -> None:
-        """The connection is gone, and with it the answers that were on their way."""
+        """The connection is lost, and with it the acknowledgements on their way."""
         for window, _ in self._windows.values():
             if not window.complete.done():
                 window.complete.set_result(None)
@@ -121,8 +123,8 @@ class Publisher:
     async def _on_answer(self, message: Msg) -> None:
         window, index = self._windows.pop(message.subject, (None, 0))
         if window is None:
-            return  # it came after its time: the message is sent again, under the same id
-        if not message.data:  # "no responders": no stream takes this subject now
+            return  # too late: the message is published again, under the same id
+        if not message.data:  # "no responders": no stream has this subject now
             window.answer(index, None)
             return
         ack = _decode(message.data)

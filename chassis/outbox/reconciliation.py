@@ -1,29 +1,30 @@
-"""Notices that the broker's store was lost or set back, and publishes again what it misses.
+"""Reconciliation: notices that the broker's store was lost or set back, and publishes what is gone.
 
 Every published outbox row remembers the sequence that the stream gave it. When the stream does not
-hold my event there any more, its store was deleted, made anew or replaced by an older copy.
-(Neither its creation time nor its last sequence can tell: the one does not change when the store is
-set back, the other grows again.) Then each row that does not stand where it stood counts as
-unpublished, and the relay's sweep sends it again, under its id: every inbox knows what it had.
+hold the event there any more, its store was deleted, recreated or replaced by an older copy.
+(Neither its creation time nor its last sequence can tell: the first does not change when the store
+is set back, the second grows again.) Then each row that is not stored where it was counts as
+unpublished, and the relay's sweep publishes it again, under its id: every inbox recognises it.
 
-It looks before anything is published on a new connection, and now and then. Each look asks for two
-witnesses: the row that stood last in the stream at the look before, and the one that does now. (Not
-the newest row: after a loss rows are sent again in any order, and a newer one may stand before an
-older one.) A stream that was lost in between fails the first, however fast it has grown since.
+It checks before anything is published on a new connection, and periodically. Each check uses two
+probes: the row that was last in the stream at the previous check, and the row that is last now.
+(Not the newest row: after a loss rows are published again in any order, and a newer one may come
+before an older one.) A stream that was lost in between fails the first probe, however fast it has
+grown since.
 
-Behind a new connection there may be another store, of before an earlier loss even, in which one row
-or the other stands in the same place by chance. So the look there asks for more, and so does the
-first one, which has no witness from before.
+Behind a new connection there may be another store, from before an earlier loss even, in which one
+row or the other has the same sequence by chance. So the check there uses more probes, and so does
+the first one, which has none from before.
 
-A stream that keeps the newest message of a subject alone has replaced the older ones by itself: of
-such a stream only the newest row of each key can be missed, and some of those are the witnesses.
+A stream that keeps the newest message of a subject alone has replaced the older ones by itself: in
+such a stream only the newest row of each key can be missing, and some of those are the probes.
 """
 
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 
 import msgspec
 from sqlalchemy import (
@@ -42,8 +43,8 @@ from chassis.ports import Broker, Clock
 from chassis.storage.database import Database
 from chassis.storage.statements import Statement
 from chassis.storage.tables import outbox
-from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
-from saga.errors import BrokerAway, Outage
+from saga.errors import Outage
+from saga.event import Stream
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +53,13 @@ PAGE = 500
 ASKED_AT_ONCE = 50
 PROBES = 20
 ENOUGH = 5_000
-"""So many rows in a row that stand, behind lost ones, are taken for the part that was not lost."""
-
+"""So many stored rows in a row, before lost ones, are taken for the part that was not lost."""
 
 _LAST = 2**63 - 1
 
 
 class Published(msgspec.Struct, frozen=True):
-    """An event of ours and where the stream holds it, as the outbox remembers it."""
+    """A published event and its sequence in the stream, as the outbox remembers it."""
 
     id: int
     event_id: str
@@ -67,111 +67,109 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class Reconciler:
-    """`streams` are those that the service publishes to."""
+    """`streams` are those that the participant publishes to."""
 
     def __init__(
-        self, database: Database, broker: Broker, clock: Clock, streams: Iterable[str]
+        self, database: Database, broker: Broker, clock: Clock, streams: Iterable[Stream]
     ) -> None:
         self._database = database
         self._broker = broker
         self._clock = clock
-        self._streams = sorted(streams)
+        self._streams = list(streams)
         self._probes: dict[str, Published] = {}
 
     async def run(self) -> None:
-        """Look now and then, for as long as the broker is there, until cancelled."""
+        """Check periodically while the broker is connected, until cancelled."""
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             await self._broker.wait_connected()
             try:
                 await self.check_all()
-            except (Outage, BrokerAway) as error:
+            except Outage as error:
                 log.warning("the streams can't be checked", extra={"error": str(error)})
 
-    async def check_all(self, *, anew: bool = False) -> None:
-        """Check every stream that the service publishes to. Raises Outage or BrokerAway."""
+    async def check_all(self, *, is_new_connection: bool = False) -> None:
+        """Check every stream that the participant publishes to. Raises Outage."""
         for stream in self._streams:
-            await self.check(stream, anew=anew)
+            await self.check(stream, is_new_connection=is_new_connection)
 
-    async def check(self, stream: str, *, anew: bool = False) -> int:
-        """Compare the outbox with the stream. Returns how many events have to be sent again.
+    async def check(self, stream: Stream, *, is_new_connection: bool = False) -> int:
+        """Compare the outbox with the stream. Returns how many events are published again.
 
-        `anew`: on a new connection, behind which there may be another store. Raises Outage or
-        BrokerAway when one of the two can't be asked now.
+        Raises Outage when one of the two can't be asked now.
         """
-        earlier = self._probes.get(stream)
-        newest = await self._page(stream, None, PROBES if anew or not earlier else 1)
+        earlier = self._probes.get(stream.name)
+        count = PROBES if is_new_connection or not earlier else 1
+        newest = await self._page(stream, None, count)
         probes = [*newest, *([earlier] if earlier else [])]
-        if all(await self._stand(stream, probes)):
-            if newest and stream not in NEWEST_ONLY:
-                self._probes[stream] = newest[0]
+        if all(await self._are_stored(stream, probes)):
+            if newest and not stream.newest_only:
+                self._probes[stream.name] = newest[0]
             return 0
         again = await self._unpublish_lost(stream)
-        self._probes.pop(stream, None)
+        self._probes.pop(stream.name, None)
         log.error(
-            "the broker has lost events; sending them again",
-            extra={"stream": stream, "events": again},
+            "the broker has lost events; publishing them again",
+            extra={"stream": stream.name, "events": again},
         )
         return again
 
-    async def _unpublish_lost(self, stream: str) -> int:
-        """Go back through the outbox to what was not lost, and free for the sweep what was."""
-        lost, run_of_standing = 0, 0
+    async def _unpublish_lost(self, stream: Stream) -> int:
+        """Walk back through the outbox to what was not lost; free what was for the sweep."""
+        lost, stored_in_a_row = 0, 0
         before: Published | None = None
         while page := await self._page(stream, before, PAGE):
-            stand = await self._stand(stream, page)
-            missing = [row.id for row, there in zip(page, stand, strict=True) if not there]
+            stored = await self._are_stored(stream, page)
+            missing = [row.id for row, there in zip(page, stored, strict=True) if not there]
             if missing:
                 await self._database.run(partial(_unpublish, missing, self._clock()))
             lost += len(missing)
-            run_of_standing = 0 if missing else run_of_standing + len(page)
-            if lost and run_of_standing >= ENOUGH:
+            stored_in_a_row = 0 if missing else stored_in_a_row + len(page)
+            if lost and stored_in_a_row >= ENOUGH:
                 break
             before = page[-1]
         return lost
 
-    async def _stand(self, stream: str, rows: Sequence[Published]) -> list[bool]:
+    async def _are_stored(self, stream: Stream, rows: Sequence[Published]) -> list[bool]:
         """Does the stream hold each of these events where the outbox says?"""
-        first = await self._broker.first_sequence(stream)
+        first = await self._broker.first_sequence(stream.name)
 
-        async def stands(row: Published) -> bool:
+        async def is_stored(row: Published) -> bool:
             if row.sequence < first:
                 return True  # it was there, and has grown too old since
-            return await self._broker.event_at(stream, row.sequence) == row.event_id
+            return await self._broker.event_at(stream.name, row.sequence) == row.event_id
 
         found: list[bool] = []
         for start in range(0, len(rows), ASKED_AT_ONCE):
             asked = rows[start : start + ASKED_AT_ONCE]
-            found += await asyncio.gather(*(stands(row) for row in asked))
+            found += await asyncio.gather(*(is_stored(row) for row in asked))
         return found
 
-    async def _page(self, stream: str, before: Published | None, size: int) -> list[Published]:
-        """Published rows, those that stand last in the stream first."""
+    async def _page(self, stream: Stream, before: Published | None, size: int) -> list[Published]:
+        """Published rows, the last ones of the stream first."""
         sequence, row_id = (before.sequence, before.id) if before else (_LAST, _LAST)
-        page = _pages[stream]
+        page = _page(stream)
         rows = await self._database.run(
             lambda connection: page.rows(connection, sequence, row_id, size)
         )
         return [Published(*row) for row in rows]
 
 
-def _page(stream: str) -> Statement:
+@cache
+def _page(stream: Stream) -> Statement:
     columns = (outbox.c.id, outbox.c.event_id, outbox.c.stream_sequence)
-    here = outbox.c.stream == literal_column(f"'{stream}'")  # as the indexes say it
+    here = outbox.c.stream == literal_column(f"'{stream.name}'")  # as the indexes say it
     place = tuple_(outbox.c.stream_sequence, outbox.c.id)
     query = select(*columns).where(
         here,
         outbox.c.stream_sequence.is_not(None),
         place < tuple_(bindparam("sequence", type_=BigInteger), bindparam("id", type_=BigInteger)),
     )
-    if stream in NEWEST_ONLY:
+    if stream.newest_only:
         newest = select(func.max(outbox.c.id)).where(here).group_by(outbox.c.key)
         query = query.where(outbox.c.id.in_(newest))
     query = query.order_by(outbox.c.stream_sequence.desc(), outbox.c.id.desc())
     return Statement(query.limit(bindparam("size", type_=Integer)), "sequence", "id", "size")
-
-
-_pages = {stream: _page(stream) for stream in SUBJECT_PREFIX}
 
 
 def _unpublish(ids: Sequence[int], now: datetime, connection: Connection) -> None:

@@ -1,9 +1,8 @@
 """The relay: publishes what was committed, for as long as it takes, and never skips a row.
 
-The outbox is a ledger: a row stays after it was published and remembers the sequence under which
-the stream holds it. What a batch has just committed is handed over in memory, so a lone event goes
-out at once. All else (after a crash, after a long outage, of an instance that died) is found by its
-state, `published_at IS NULL`, never by "id above the last one": ids become visible out of order.
+What a batch has just committed is handed over in memory, so a lone event is published at once. All
+else (after a crash, after a long outage, of an instance that died) is found by its state,
+`published_at IS NULL`, never by "id above the last one": ids become visible out of order.
 
 A claim says which instance publishes a row and until when. It only saves double work: a row that is
 published twice has the same `Nats-Msg-Id`, and the same `ce-id` for every inbox.
@@ -36,7 +35,9 @@ SWEEP_SECONDS = 1.0
 SWEPT_AT_ONCE = 1000
 MAX_BACKLOG = 10_000
 IN_FLIGHT = 2000
-MARK_SECONDS = 0.1
+MARK_SECONDS = 1.0
+"""How long a publication waits to be marked where no batch takes it along."""
+
 RETRY_SECONDS = 0.2
 
 _mark_rows = updating(outbox, ("published_at", "stream_sequence"), ("event_id",))
@@ -66,7 +67,7 @@ _free_mine = Statement(
 
 
 class Acknowledgements(msgspec.Struct, frozen=True):
-    """What the broker has acknowledged on one connection, to be noted in the outbox."""
+    """What the broker acknowledged on one connection, to be marked in the outbox."""
 
     connection: int
     marks: dict[str, tuple[datetime, int]]
@@ -95,7 +96,7 @@ class Relay:
         self._empty.set()
 
     def claim(self, now: datetime) -> tuple[str, datetime]:
-        """What a new row says about who publishes it. Nobody, when this instance is overloaded."""
+        """The claim of a new row. It has expired already when this instance is overloaded."""
         overloaded = len(self._backlog) >= MAX_BACKLOG
         return self._instance, now if overloaded else now + timedelta(seconds=CLAIM_SECONDS)
 
@@ -111,7 +112,7 @@ class Relay:
         await self._empty.wait()
 
     async def run(self) -> None:
-        """Publish, note what was published, and look for what was left behind, until cancelled."""
+        """Publish, mark what was published, and sweep up what was left, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._publish())
             group.create_task(self._mark_published())
@@ -119,7 +120,7 @@ class Relay:
 
     @contextmanager
     def acknowledgements(self) -> Iterator[Acknowledgements]:
-        """What was published since the last time, to be noted by the transaction inside."""
+        """What was acknowledged since the last time, to be marked by the transaction inside."""
         taken = Acknowledgements(self._connection, self._published)
         self._published = {}
         self._being_marked.append(taken)
@@ -136,9 +137,9 @@ class Relay:
     async def forget_acknowledgements(self) -> None:
         """The connection was lost, and with it perhaps the broker's store.
 
-        What was published on it and is not noted yet counts as not published: noted after the
-        streams were checked, it would pass for standing where it may be gone. What is being noted
-        at this moment is undone. Raises Outage: then call it again.
+        What was acknowledged on it and is not marked yet counts as unpublished: marked after the
+        streams were checked, it would count as stored where it may be gone. What is being marked
+        right now is unmarked. Raises Outage: then call it again.
         """
         self._connection += 1
         self._published = {}
@@ -149,7 +150,7 @@ class Relay:
             del self._uncertain[: len(uncertain)]
 
     async def _publish(self) -> None:
-        """Send whatever is not on its way yet; several batches may be under way at once."""
+        """Send what is not in flight yet; several batches may be in flight at once."""
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._work.wait()
@@ -172,19 +173,19 @@ class Relay:
                 self._published[event_id] = (now, sequence)
                 self._unmarked.set()
         if None in sequences:
-            log.warning("the broker did not store all events; sending them again")
+            log.warning("the broker did not store all events; publishing them again")
             await asyncio.sleep(RETRY_SECONDS)
         self._in_flight.difference_update(event_ids)
         self._wake()
 
     def outgoing(self, outbound: OutboundEvent) -> OutgoingMessage:
-        """The message for an event of ours."""
+        """The message that carries an event."""
         return OutgoingMessage(
             outbound.subject, outbound.body, envelope.headers(outbound, self._service)
         )
 
     async def _mark_published(self) -> None:
-        """Note publications also when no batch comes by that would take them along."""
+        """Mark publications also where no batch takes them along."""
         while True:
             await self._unmarked.wait()
             self._unmarked.clear()
@@ -237,7 +238,7 @@ class Relay:
 
 
 def mark_published(acknowledgements: Acknowledgements, connection: Connection) -> None:
-    """Write down what was published, and where the stream holds it."""
+    """Mark what was published, and where the stream holds it."""
     _mark_rows.run(
         connection, ((*mark, event_id) for event_id, mark in acknowledgements.marks.items())
     )

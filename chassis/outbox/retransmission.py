@@ -1,13 +1,14 @@
-"""Repeat and answer: brings every order to its end, whatever the broker has lost.
+"""Retransmission with back-off: brings every saga to its end, whatever the broker has lost.
 
-A service whose row has waited for too long says its last word about the order again, at growing
-intervals. A service that hears a repeat of something it has already decided says its own words
-again: those that its reaction to the event may say. So a question goes down the choreography until
-it meets whoever has not heard it, or the verdict comes back. The choreography has no cycle, so a
-repeat comes to rest.
+A participant whose row has waited too long publishes its last event about the saga again, at
+growing intervals. A participant that receives such a retransmission of an event it has handled
+publishes its own events again, those that its reaction to the event may emit. So a request travels
+down the choreography until it reaches a participant that missed the event, or until the decision
+comes back. The choreography has no cycle, so a retransmission comes to rest.
 
-A repeat has the event's own id, by which every inbox knows it, and another `Nats-Msg-Id`, so that
-the broker does not take it for a duplicate. It is said once: if it is lost too, the next one comes.
+A retransmission has the event's own id, by which every inbox knows it, and another `Nats-Msg-Id`,
+so that the broker does not drop it as a duplicate. Nothing waits for it: if it is lost too, the
+next one follows.
 """
 
 import asyncio
@@ -20,11 +21,11 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, bindparam, func, or_, select
+from sqlalchemy import Column, Connection, Table, bindparam, func, or_, select
 
 from chassis.observability import metrics
+from chassis.participant import Participant
 from chassis.ports import Broker, Clock, OutgoingMessage
-from chassis.processing.batch import Participant
 from chassis.storage.database import Database
 from chassis.storage.statements import Statement, among, inserting_new, updating
 from chassis.storage.tables import in_states, outbox, repeats
@@ -47,22 +48,24 @@ _of_keys = among(outbox.c.key, "keys")
 _last = select(func.max(outbox.c.id)).where(_of_keys).group_by(outbox.c.key)
 _last_events = Statement(_events.where(outbox.c.id.in_(_last)), "keys")
 _all_events = Statement(_events.where(_of_keys), "keys")
-# Two instances may find the same order: the one's lock may end, and its note be committed, between
-# the other's look at the notes and at the locks. Both ask then, with the same words.
+# Two instances may find the same saga: the one's lock may end, and its row be committed, between
+# the other's reads of these rows and of the locks. Both retransmit then, the same events.
 _asked_first = inserting_new(repeats, ("times", "next_at", "order_id"))
 _asked_again = updating(repeats, ("times", "next_at"), ("order_id",))
 
 
 class Retransmission(msgspec.Struct, frozen=True):
-    """An event of ours that is said again. `token` tells this time from the others."""
+    """An event to publish again. `token` tells this retransmission from the others."""
 
     outbound: OutboundEvent
     token: str
 
 
 class Retransmitter:
-    """`after_seconds` is how long a row waits before it asks. `idle` says that little is in hand:
-    while much is, orders wait for a good reason."""
+    """`after_seconds`: how long a row waits before its first retransmission.
+
+    `is_idle`: little waits in the mailbox. Under load, rows wait for a good reason.
+    """
 
     def __init__(
         self,
@@ -72,24 +75,24 @@ class Retransmitter:
         clock: Clock,
         *,
         after_seconds: float,
-        idle: Callable[[], bool],
+        is_idle: Callable[[], bool],
     ) -> None:
         self._participant = participant
         self._database = database
         self._broker = broker
         self._clock = clock
         self._after_seconds = after_seconds
-        self._idle = idle
-        self._waiting = _waiting(participant.order_rows, participant.unsettled)
+        self._is_idle = is_idle
+        self._waiting = _waiting(participant.saga_rows, participant.saga_key, participant.unsettled)
         self._requests: asyncio.Queue[InboundEvent] = asyncio.Queue(MAX_PENDING_ANSWERS)
 
     def answer_later(self, request: InboundEvent) -> None:
-        """A repeat was heard that brought nothing new. Beyond what can be answered it is left."""
+        """A retransmission brought nothing new. Beyond what can be answered it is dropped."""
         if not self._requests.full():
             self._requests.put_nowait(request)
 
     async def run(self) -> None:
-        """Ask and answer until cancelled."""
+        """Retransmit what is overdue, and answer retransmissions, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._retransmit_overdue())
             group.create_task(self._answer_requests())
@@ -98,7 +101,7 @@ class Retransmitter:
         while True:
             await asyncio.sleep(min(LOOK_SECONDS, self._after_seconds / 2))
             await self._broker.wait_connected()
-            if self._idle():
+            if self._is_idle():
                 await self._publish(self._overdue)
 
     async def _answer_requests(self) -> None:
@@ -112,27 +115,27 @@ class Retransmitter:
         try:
             retransmissions = await self._database.run(find)
         except Outage as outage:
-            log.warning("nothing can be said again now", extra={"error": str(outage)})
+            log.warning("nothing can be retransmitted now", extra={"error": str(outage)})
             return
         if retransmissions:
             metrics.retransmitted.inc(len(retransmissions))
-            log.info("saying again", extra={"events": len(retransmissions)})
+            log.info("retransmitting", extra={"events": len(retransmissions)})
             await self._broker.publish(
                 [self._outgoing(retransmission) for retransmission in retransmissions]
             )
 
     def _outgoing(self, retransmission: Retransmission) -> OutgoingMessage:
         headers = envelope.headers(
-            retransmission.outbound, self._participant.name, repeat=retransmission.token
+            retransmission.outbound, self._participant.name, retransmission=retransmission.token
         )
         return OutgoingMessage(
             retransmission.outbound.subject, retransmission.outbound.body, headers
         )
 
-    # ------------------------------------------------------------ asking
+    # ------------------------------------------------------------ what is overdue
 
     def _overdue(self, connection: Connection) -> list[Retransmission]:
-        """The last words about the orders that have waited for too long, and are due again."""
+        """The last events about the sagas that have waited too long and are due again."""
         now = self._clock()
         times = self._due(connection, now)
         if not times:
@@ -143,7 +146,7 @@ class Retransmitter:
         ]
 
     def _due(self, connection: Connection, now: datetime) -> dict[str, int]:
-        """The orders that ask now, with how often each has asked, this time included."""
+        """The sagas that are due, with how often each was retransmitted, this time included."""
         waited_since = now - timedelta(seconds=self._after_seconds)
         found = self._waiting.rows(connection, waited_since, now)
         asks = [((times or 0) + 1, self._next_at(now, times or 0), each) for each, times in found]
@@ -153,15 +156,15 @@ class Retransmitter:
 
     def _next_at(self, now: datetime, times: int) -> datetime:
         pause_seconds = min(self._after_seconds * 2.0 ** min(times, 20), MAX_INTERVAL_SECONDS)
-        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - spreads the repeats, guards nothing
+        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - spreads the load, guards nothing
         return now + timedelta(seconds=pause_seconds * jitter)
 
-    # ------------------------------------------------------------ answering
+    # ------------------------------------------------------------ answers
 
     def _answers_on(
         self, requests: Sequence[InboundEvent], connection: Connection
     ) -> list[Retransmission]:
-        """What we have said about these orders that answers what was asked."""
+        """Our events about these sagas that answer the requests."""
         wanted = {
             (request.event.key, name): _token(request)
             for request in requests
@@ -181,7 +184,7 @@ class Retransmitter:
 
 
 def _token(request: InboundEvent) -> str:
-    """The same for a repeat that is delivered twice: it is answered once."""
+    """The same for a request that is delivered twice: it is answered once."""
     return f"answer-{sha256(request.message_id.encode()).hexdigest()[:16]}"
 
 
@@ -193,11 +196,11 @@ def _outbound(rows: Iterable[Sequence[Any]]) -> list[OutboundEvent]:
 
 
 @cache
-def _waiting(rows: Table, states: frozenset[str]) -> Statement:
-    """The orders that have waited since `waited_since` and are due `now`, with their `times`."""
+def _waiting(rows: Table, key: Column[str], states: frozenset[str]) -> Statement:
+    """The sagas that have waited since `waited_since` and are due `now`, with their `times`."""
     query = (
-        select(rows.c.order_id, repeats.c.times)
-        .outerjoin_from(rows, repeats, repeats.c.order_id == rows.c.order_id)
+        select(key, repeats.c.times)
+        .outerjoin_from(rows, repeats, repeats.c.order_id == key)
         .where(
             in_states(rows, states),
             rows.c.updated_at <= bindparam("waited_since"),

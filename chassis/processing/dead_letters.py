@@ -1,11 +1,10 @@
-"""Messages that can't be worked on, stored with the reason before they are acknowledged.
+"""Messages that can't be handled, stored with the reason before they are acknowledged.
 
-Only two things make a dead letter: a message that nobody can read, and one on which our code keeps
-raising. A refusal is an event, an outage is waited for: neither ever comes here.
+Only two things make a dead letter: a malformed message, and one on which the code keeps raising. A
+refusal is an event, an outage is waited out: neither ever becomes one.
 """
 
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -15,17 +14,14 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.ports import DeliveredMessage
-from chassis.processing.messages import DeadLetterReason, EventMessage
+from chassis.processing.messages import EventMessage
 from chassis.storage.tables import dead_letters
-from saga.errors import Outage
-
-log = logging.getLogger(__name__)
 
 MAX_ID = 2**63 - 1
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What was set aside and why. `body` is shown as text, whatever it is."""
+    """A dead letter and its reason. `body` is shown as text, whatever it is."""
 
     id: int
     stream: str
@@ -40,40 +36,36 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Redelivery:
-    """A dead letter that goes through the mailbox once more.
+    """A dead letter on its way through the mailbox once more.
 
-    Only when that is committed it counts as redriven (`note`): one that a crash cut short can be
-    seen, and redriven again.
+    It counts as redriven by the transaction that handles it: after a crash it can be redriven
+    again.
     """
 
-    def __init__(self, row: RowMapping, note: Callable[[], Awaitable[None]]) -> None:
-        self._note = note
+    def __init__(self, row: RowMapping) -> None:
+        self.letter_id: int = row["id"]
         self.stream: str = row["stream"]
         self.sequence: int = row["sequence"]
         self.subject: str = row["subject"]
         self.body: bytes = row["body"]
         self.headers: dict[str, str] = row["headers"]
 
-    async def ack(self) -> None:
-        """The broker was told when the letter was stored."""
-        try:
-            await self._note()
-        except Outage as outage:
-            log.warning("a redrive could not be noted", extra={"error": str(outage)})
+    def ack(self) -> None:
+        """The broker's message was acknowledged when the letter was stored."""
 
     async def in_progress(self) -> None:
-        """Nothing to do: the broker does not wait for it."""
+        """The broker does not wait for it."""
 
 
 def digest(delivery: DeliveredMessage) -> str:
-    """Names a delivery, to set it aside once. A new stream counts from 1 again: hence the body."""
+    """Identifies a delivery, to store it once. A new stream counts from 1 again: hence the body."""
     subject = _storable(delivery.subject)  # as it will be when it is redriven
     place = f"{delivery.stream}/{delivery.sequence}/{subject}/".encode()
     return sha256(place + delivery.body).hexdigest()
 
 
 def store(connection: Connection, dead_lettered: Sequence[EventMessage], now: datetime) -> None:
-    """Set messages aside. One that already is gets its reason anew."""
+    """Store dead letters. One that is stored already gets its newest reason."""
     rows = {digest(message.delivery): _row(message, now) for message in dead_lettered}
     known = select(dead_letters.c.digest).where(dead_letters.c.digest.in_(rows))
     for again in list(connection.scalars(known)):
@@ -87,10 +79,8 @@ def store(connection: Connection, dead_lettered: Sequence[EventMessage], now: da
 
 
 def _row(message: EventMessage, now: datetime) -> dict[str, Any]:
-    delivery, dead_letter_reason = (
-        message.delivery,
-        message.dead_letter_reason or DeadLetterReason("UNKNOWN", ""),
-    )
+    delivery, reason = message.delivery, message.dead_letter_reason
+    assert reason is not None
     return {
         "digest": digest(delivery),
         "stream": delivery.stream,
@@ -98,8 +88,8 @@ def _row(message: EventMessage, now: datetime) -> dict[str, Any]:
         "subject": _storable(delivery.subject),
         "headers": dict(delivery.headers or {}),
         "body": delivery.body,
-        "reason": dead_letter_reason.reason,
-        "error": _storable(dead_letter_reason.error),
+        "reason": reason.code,
+        "error": _storable(reason.error),
         "created_at": now,
     }
 
@@ -119,16 +109,18 @@ async def page(
     return [_view(row) for row in rows], total or 0
 
 
-async def find(connection: AsyncConnection, letter_id: int) -> RowMapping | None:
+async def find(connection: AsyncConnection, letter_id: int) -> Redelivery | None:
+    """A dead letter to be redriven."""
     if not 0 < letter_id <= MAX_ID:
         return None
     found = await connection.execute(select(dead_letters).where(dead_letters.c.id == letter_id))
-    return found.mappings().one_or_none()
+    row = found.mappings().one_or_none()
+    return Redelivery(row) if row else None
 
 
-def mark_redriven(connection: Connection, letter_id: int, now: datetime) -> None:
+def mark_redriven(connection: Connection, letter_ids: Sequence[int], now: datetime) -> None:
     connection.execute(
-        update(dead_letters).where(dead_letters.c.id == letter_id).values(redriven_at=now)
+        update(dead_letters).where(dead_letters.c.id.in_(letter_ids)).values(redriven_at=now)
     )
 
 

@@ -1,4 +1,4 @@
-"""What a mailbox holds: events that were delivered and commands that clients wait for."""
+"""The messages in a mailbox: events that were delivered, and commands that clients wait for."""
 
 import asyncio
 from typing import Any
@@ -9,6 +9,7 @@ from chassis.ports import DeliveredMessage
 from saga import envelope
 from saga.envelope import InboundEvent, MalformedMessage, OutboundEvent
 from saga.errors import Refused
+from saga.event import Contract
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -20,24 +21,26 @@ class IdempotencyKey(msgspec.Struct, frozen=True):
 
 
 class DeadLetterReason(msgspec.Struct, frozen=True):
-    """Why a message is set aside as a dead letter. `reason` is for programs, `error` for people."""
+    """Why a message becomes a dead letter. `code` is for programs, `error` for people."""
 
-    reason: str
+    code: str
     error: str
 
 
 class EventMessage:
-    """An event from the broker. `dead_letter_reason` is set when it can't be worked on."""
+    """A delivered event. `dead_letter_reason` is set when it can't be handled."""
 
     __slots__ = ("attempts", "dead_letter_reason", "delivery", "inbound")
 
-    def __init__(self, delivery: DeliveredMessage) -> None:
+    def __init__(self, delivery: DeliveredMessage, contract: Contract) -> None:
         self.delivery = delivery
         self.attempts = 0
         self.inbound: InboundEvent | None = None
         self.dead_letter_reason: DeadLetterReason | None = None
         try:
-            self.inbound = envelope.decode(delivery.subject, delivery.body, delivery.headers)
+            self.inbound = envelope.decode(
+                contract, delivery.subject, delivery.body, delivery.headers
+            )
         except MalformedMessage as error:
             self.dead_letter_reason = DeadLetterReason("UNREADABLE", str(error))
 
@@ -49,7 +52,7 @@ class EventMessage:
 class CommandMessage:
     """A command and the future that its caller waits for.
 
-    `abandoned`: the caller was told to try again later, so the command must not be begun.
+    `abandoned`: the caller was told to retry later, so the command must not be executed any more.
     """
 
     __slots__ = ("abandoned", "attempts", "command", "future", "idempotency", "trace")
@@ -72,28 +75,40 @@ class CommandMessage:
     def content(self) -> object:
         return self.command
 
+    def succeed(self, done: "Done") -> None:
+        if not self.future.done():
+            self.future.set_result(done)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
 
 Message = EventMessage | CommandMessage
 
 
 class Done(msgspec.Struct, frozen=True):
-    """A message was worked on and committed. `replayed`: it had been before."""
+    """A message was handled and committed. `replayed`: it had been before."""
 
-    answer: Any = None
+    result: Any = None
     emitted: tuple[OutboundEvent, ...] = ()
     replayed: bool = False
 
 
 class Declined(msgspec.Struct, frozen=True):
-    """A command was refused by a rule; nothing of it was kept."""
+    """A rule refused a command; nothing of it was kept."""
 
     error: Refused
 
 
 class Raised(msgspec.Struct, frozen=True):
-    """The code raised; nothing of the message was kept."""
+    """The code raised; nothing of the message was kept.
+
+    `is_blamed`: the message was the only one that can have been the reason.
+    """
 
     error: Exception
+    is_blamed: bool = True
 
 
 Outcome = Done | Declined | Raised

@@ -100,9 +100,6 @@ class ReadCache(Generic[V]):
             self._forgetting.add(task)
             task.add_done_callback(self._forgetting.discard)
 
-    async def start(self, _: object) -> None:
-        """There is nothing to begin."""
-
     async def close(self) -> None:
         await asyncio.gather(*self._forgetting, return_exceptions=True)
         if self._redis is not None:

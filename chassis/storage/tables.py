@@ -1,6 +1,6 @@
 """The tables that the chassis keeps in every service's database, and the types of columns."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -25,7 +25,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-from events.contract import NEWEST_ONLY
+from saga.event import Stream
 
 Uuid = String(36)
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only INTEGER keys
@@ -64,7 +64,7 @@ def _sqlite_text(value: datetime) -> str:
 
 
 class Json(TypeDecorator[Any]):
-    """A value of a known type, kept as its JSON."""
+    """A value of a known type, stored as its JSON."""
 
     impl = Text
     cache_ok = True
@@ -118,7 +118,7 @@ outbox = Table(
 
 
 def _index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
-    """Of the outbox' rows those alone for which this holds: a row moves from one to the other."""
+    """An index of those rows of the outbox alone for which this holds."""
     Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
@@ -131,9 +131,6 @@ _index(
     outbox.c.id,
     where=outbox.c.stream_sequence.is_not(None),
 )
-for _stream in sorted(NEWEST_ONLY):
-    _its_own = outbox.c.stream == literal_column(f"'{_stream}'")
-    _index(f"outbox_newest_{_stream.lower()}", outbox.c.key, outbox.c.id, where=_its_own)
 Index("outbox_of_key", outbox.c.key)
 
 repeats = Table(
@@ -169,6 +166,16 @@ idempotency_keys = Table(
     Column("answer", LargeBinary, nullable=False),
     Column("created_at", Time, nullable=False, index=True),
 )
+
+
+def newest_only_indexes(streams: Iterable[Stream]) -> list[str]:
+    """Statements for the outbox's index of each stream that keeps the newest event alone."""
+    return [
+        f"CREATE INDEX IF NOT EXISTS outbox_newest_{stream.name.lower()} "
+        f"ON outbox (key, id) WHERE stream = '{stream.name}'"
+        for stream in streams
+        if stream.newest_only
+    ]
 
 
 def in_states(rows: Table, states: Collection[str]) -> ColumnElement[bool]:

@@ -1,76 +1,109 @@
-"""The writing thread: takes one piece of work after another from the event loop.
+"""The writer: everything that changes a database runs here, one transaction after the other.
 
-`loop.run_in_executor` does the same, with two futures, three locks and a callback for each piece: a
-tenth of the interpreter's time for a lone event. Here it is a queue and one future.
+One synchronous connection, and one thread for it. A small transaction on a quick SQLite file runs
+right on the event loop, because the hop between threads would take longer than it does (decision
+2). `Writer.run` is the one place that decides.
 """
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
-from queue import SimpleQueue
-from threading import Thread
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine
 
 T = TypeVar("T")
 
-_Piece = tuple[Callable[[], Any], asyncio.Future[Any]]
+SMALL_BATCH = 32
+"""Up to so many messages are written sooner than handed to another thread."""
+
+QUICK_SECONDS = 0.05
+"""When a transaction took longer, the next one does not keep the event loop waiting."""
 
 
-class WritingThread:
-    """Runs until it is closed; it does not keep a process alive that is told to end."""
+class Lock(Protocol):
+    """Held by the one writer of a database, over all processes."""
 
-    def __init__(self) -> None:
-        self._pieces: SimpleQueue[_Piece | None] = SimpleQueue()
-        self._begun = self._ended = 0
-        self._thread = Thread(target=self._run, name="writer", daemon=True)
-        self._thread.start()
+    def acquire(self) -> None: ...
 
-    @property
-    def is_idle(self) -> bool:
-        """Has all that it was given come to its end?"""
-        return self._begun == self._ended
+    def try_acquire(self) -> bool: ...
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Do this in its turn. Gives and raises what the work does.
+    def release(self) -> None: ...
 
-        Work that is cancelled before its turn has come is not done.
+
+class Writer:
+    """`lock` is None where the database has several writers: then nothing runs on the loop."""
+
+    def __init__(self, engine: Engine, lock: Lock | None) -> None:
+        self._engine = engine
+        self._lock = lock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._connection: Connection | None = None
+        self._was_quick = False
+        self._waiting = 0
+
+    async def run(self, work: Callable[[Connection], T], *, messages: int | None = None) -> T:
+        """Run `work` in a transaction and commit. `messages`: the size of the batch, if it is one.
+
+        Raises what `work` raises and what the database does.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._begun += 1
-        self._pieces.put((work, future))
-        return await future
+        is_small = messages is not None and messages <= SMALL_BATCH
+        fits_the_loop = is_small and self._was_quick and not self._waiting
+        if fits_the_loop and self._lock is not None and self._lock.try_acquire():
+            try:
+                return self._transact(work)
+            finally:
+                self._lock.release()
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, self._transact_in_turn, work)
+        finally:
+            self._waiting -= 1
 
-    async def close(self, last: Callable[[], None]) -> None:
-        """Do what waits, and this last; then end."""
-        await self.run(last)
-        self._pieces.put(None)
-        self._thread.join()
+    async def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)
 
-    def _run(self) -> None:
-        while (piece := self._pieces.get()) is not None:
-            work, future = piece
-            settle = None if future.cancelled() else _settling(work, future)
-            # Each of the two is counted by one thread alone; and this one before anybody is told,
-            # for what he asks for next finds us idle then.
-            self._ended += 1
-            if settle is not None:
-                _tell(future, settle)
+    def _transact_in_turn(self, work: Callable[[Connection], T]) -> T:
+        if self._lock is None:
+            return self._transact(work)
+        self._lock.acquire()
+        try:
+            return self._transact(work)
+        finally:
+            self._lock.release()
 
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        began_at = perf_counter()
+        try:
+            with self._begun() as connection:
+                return work(connection)
+        finally:
+            self._was_quick = perf_counter() - began_at < QUICK_SECONDS
 
-def _settling(work: Callable[[], Any], future: asyncio.Future[Any]) -> Callable[[], None]:
-    """Do it. Returns what tells of its end."""
-    try:
-        result = work()
-    except BaseException as error:  # noqa: BLE001 - the one who asked is told
-        return partial(future.set_exception, error)
-    return partial(future.set_result, result)
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        """A transaction on the one connection: to ask the pool for it costs more than to begin.
 
+        After an error the connection is given up, whatever state it may be in.
+        """
+        connection = self._connection = self._connection or self._engine.connect()
+        try:
+            with connection.begin():
+                yield connection
+        except BaseException:
+            self._disconnect()
+            raise
 
-def _tell(future: asyncio.Future[Any], settle: Callable[[], None]) -> None:
-    def in_the_loop() -> None:
-        if not future.done():
-            settle()
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
-    loop = future.get_loop()
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(in_the_loop)
+    def _close(self) -> None:
+        self._disconnect()
+        self._engine.dispose()

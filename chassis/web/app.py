@@ -29,7 +29,7 @@ from chassis.web import examples, health, operations
 from chassis.web.reading import StrictRequest, refuse_null
 from chassis.web.request_metrics import RequestMetrics
 from chassis.web.schemas import Body, Error
-from saga.errors import Invalid, RetryLater, ShopError, Unauthorized
+from saga.errors import Invalid, RetryLater, SagaError, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[E
         case RetryLater():
             headers["Retry-After"] = str(error.retry_after_seconds)
             status, body = error.status_code, Error(error=error.code, message=error.message)
-        case ShopError():
+        case SagaError():
             if isinstance(error, Unauthorized):
                 headers["WWW-Authenticate"] = "Bearer"
             details = None if error.details is None else dict(error.details)

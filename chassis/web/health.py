@@ -32,7 +32,10 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 @get("/health/live", tags=["health"], summary="Is the process at work?")
 async def live(service: Service[Any]) -> Response[Health]:
     """200 while all of the service's loops run, else 503: then restart it."""
-    loops = Check(ok=service.alive, detail="all loops run" if service.alive else "a loop has ended")
+    loops = Check(
+        ok=service.loops.all_run,
+        detail="all loops run" if service.loops.all_run else "a loop has ended",
+    )
     return _response({"loops": loops}, "alive", "broken")
 
 

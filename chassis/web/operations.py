@@ -110,7 +110,7 @@ class Operations(Controller):
             int, QueryParameter(name="olderThanSeconds", ge=0, le=10**9)
         ] = 0,
     ) -> UnsettledOrders:
-        rows = service.participant.order_rows
+        rows = service.participant.saga_rows
         before = service.clock() - timedelta(seconds=older_than_seconds)
         query = (
             select(rows.c.order_id, rows.c.state, rows.c.updated_at)

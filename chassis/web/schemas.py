@@ -7,12 +7,10 @@ import msgspec
 from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
 
-from events.contract import MAX_AMOUNT
 from saga.errors import Invalid
 
 MAX_PAGE_SIZE = 100
 
-Amount = Annotated[int, msgspec.Meta(ge=1, le=MAX_AMOUNT)]
 NO_NUL = "^[^\\u0000]*$"  # PostgreSQL can't hold one in a text
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NO_NUL)]
 Label = Annotated[str, msgspec.Meta(max_length=200, pattern=NO_NUL)]

@@ -62,11 +62,6 @@ def _parser() -> argparse.ArgumentParser:
         command(name, run, explained).add_argument("part", choices=SERVICES)
     shown = command("logs", _logs, "the last lines of the logs; follows them in a terminal")
     shown.add_argument("--service", choices=PARTS)
-    command("trace", _trace, "one order's events").add_argument("order")
-    command("dlq", _dlq, "the dead letters of all services")
-    again = command("redrive", _redrive, "send dead letters again, once their cause is mended")
-    again.add_argument("service", choices=SERVICES)
-    again.add_argument("letter", help="a dead letter's id, or all")
     return parser
 
 
@@ -162,24 +157,6 @@ def _logs(arguments: argparse.Namespace) -> None:
     from infra.stack import logs
 
     logs.show(_recorded(), arguments.service)
-
-
-def _trace(arguments: argparse.Namespace) -> None:
-    from ops import trace
-
-    trace.show(_running(), arguments.order, _console)
-
-
-def _dlq(_: argparse.Namespace) -> None:
-    from ops import dead_letters
-
-    dead_letters.show(_running(), _console)
-
-
-def _redrive(arguments: argparse.Namespace) -> None:
-    from ops import dead_letters
-
-    dead_letters.redrive(_running(), arguments.service, arguments.letter, _console)
 
 
 def _recorded() -> Stack:

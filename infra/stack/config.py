@@ -13,16 +13,15 @@ from pathlib import Path
 
 import msgspec
 
-from chassis.settings import SERVICE_PORTS
-from saga.choreography.graph import PARTICIPANTS
+from events.participants import PARTICIPANTS
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = PARTICIPANTS
+SERVICES = tuple(PARTICIPANTS)
 SIMULATORS = ("gateway", "platform")
 PARTS = ("nats", "redis", *SIMULATORS, *SERVICES)
 NATS_USERS = (*SERVICES, "admin", "observer", "sys")
 
-DEFAULT_PORTS = SERVICE_PORTS | {
+DEFAULT_PORTS = PARTICIPANTS | {
     "nats": 4222,
     "nats_monitor": 8222,
     "redis": 6379,

@@ -16,11 +16,10 @@ from nats.errors import Error as NatsError
 from rich.console import Console
 from rich.rule import Rule
 
-from infra.stack import broker, config, processes
+from infra.stack import broker, config, nats_cli, processes
 from infra.stack.config import SERVICES, Stack, StackError
 from infra.stack.playing import Ending, Played, Stage, close
 from infra.stack.shopping import Shop
-from ops import nats_cli
 
 Scene = Callable[[Stage, Shop], Awaitable[Played]]
 

@@ -2,10 +2,19 @@
 
 from collections.abc import Callable
 
-from infra.stack import addresses, config, folder, health, logs, passwords, pids, processes
+from infra.stack import (
+    addresses,
+    config,
+    folder,
+    health,
+    logs,
+    nats_cli,
+    passwords,
+    pids,
+    processes,
+)
 from infra.stack.config import Stack, StackError
 from infra.stack.waiting import wait_until
-from ops import nats_cli
 
 _READY_SECONDS = 60.0
 # Longer than the supervisor gives all parts together (infra/supervisord.conf, stopwaitsecs).

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy import text
 
-from events.contract import NEWEST_ONLY, SUBJECT_PREFIX
+from events.contract import CONTRACT
 from ops.audit.findings import Discrepancy, Result, result
 from ops.audit.sources import Databases, moment
 from ops.audit.stream import Contents, Floors
@@ -16,7 +16,8 @@ PUBLISHED = "events: each committed event is published"
 IN_STREAM = "events: each is in the stream where its outbox says"
 REACHED = "events: each reached every inbox that listens for it"
 
-_STREAM_OF = {prefix: stream for stream, prefix in SUBJECT_PREFIX.items()}
+_STREAM_OF = {stream.prefix: stream.name for stream in CONTRACT.streams.values()}
+_NEWEST_ONLY = {stream.name for stream in CONTRACT.streams.values() if stream.newest_only}
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,8 +89,7 @@ class Deliveries:
         self, databases: Databases, choreography: Choreography, floors: Floors, patience: Patience
     ) -> None:
         self._consumers = {
-            event.__name__: choreography.consumers(event)
-            for event in choreography.contract.values()
+            event.__name__: choreography.consumers(event) for event in choreography.contract
         }
         self._floors = floors
         self._patience = patience
@@ -167,12 +167,12 @@ class Deliveries:
 
     def _replaced(self, row: Emitted) -> bool:
         """The catalogue's stream keeps a product's newest message only: others may be missed."""
-        return row.stream in NEWEST_ONLY and self._newest[row.subject] != row.event_id
+        return row.stream in _NEWEST_ONLY and self._newest[row.subject] != row.event_id
 
     def _may_be_put_right(self, row: Emitted) -> bool:
         """An older message, sent later by another instance, may have taken its place: the services
         look for that every few seconds."""
-        return row.stream in NEWEST_ONLY and not self._patience.is_over(row.created_at)
+        return row.stream in _NEWEST_ONLY and not self._patience.is_over(row.created_at)
 
 
 def _emitted(databases: Databases) -> Iterator[Emitted]:

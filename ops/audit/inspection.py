@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from chassis import settings
+from chassis.settings import load
+from events.participants import PARTICIPANTS
 from infra.stack import config
 from ops.audit import (
     card_payments,
@@ -22,6 +23,7 @@ from ops.audit.delivery import Deliveries, Patience
 from ops.audit.findings import CannotRead, Discrepancy, Report
 from ops.audit.orders import Orders
 from ops.audit.sources import databases
+from order.settings import Settings
 from saga.choreography import graph
 from saga.errors import ConfigurationError
 
@@ -85,8 +87,8 @@ def inspect(
     return Report(results=tuple(results), orders=len(orders.all), under_way=under_way)
 
 
-def _settings(environment: Mapping[str, str]) -> settings.Settings:
+def _settings(environment: Mapping[str, str]) -> Settings:
     try:
-        return settings.from_environment("order", environment)
+        return load(Settings, "order", PARTICIPANTS["order"], environment)
     except ConfigurationError as error:
         raise CannotRead(str(error)) from error

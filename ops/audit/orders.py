@@ -257,7 +257,7 @@ def _awaited(order: Order, choreography: Choreography) -> str:
         return "PaymentCompleted or PaymentFailed"
     if order.is_waiting:
         return "StockDecremented or StockUnavailable"
-    last = choreography.contract.get(order.last_event)
+    last = choreography.contract.named(order.last_event)
     following = choreography.following(last) if last else []
     if following:
         return " or ".join(event.__name__ for event in following)

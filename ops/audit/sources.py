@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from chassis import settings
+from chassis.settings import Settings, load
+from events.participants import PARTICIPANTS
 from infra.stack.config import SERVICES, Stack
 from ops.audit.findings import CannotRead
 from saga.errors import ConfigurationError
@@ -61,7 +62,7 @@ def moment(value: Any) -> datetime:
 
 def _url(service: str, stack: Stack, environment: Mapping[str, str]) -> URL:
     at = dict(environment) | {"STATE_DIR": str(stack.state_dir)}
-    return make_url(settings.from_environment(service, at).database_url)
+    return make_url(load(Settings, service, PARTICIPANTS[service], at).database_url)
 
 
 def _engine(url: URL) -> Engine:

@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from events.contract import SUBJECT_PREFIX
+from events.contract import CONTRACT
 from infra.stack import broker
 from infra.stack.config import Stack
 from ops.audit.findings import CannotRead
@@ -81,7 +81,8 @@ async def _one(client: Client, stream: str) -> Contents:
 async def _next_batch(client: Client, stream: str, messages: dict[int, Held]) -> bool:
     """Read on by one batched direct get, for which no consumer is made. False at the end."""
     after = max(messages, default=0)
-    wanted = {"seq": after + 1, "batch": _AT_ONCE, "next_by_subj": f"{SUBJECT_PREFIX[stream]}.>"}
+    subjects = CONTRACT.streams[stream].subjects
+    wanted = {"seq": after + 1, "batch": _AT_ONCE, "next_by_subj": subjects}
     before = len(messages)
     ended = asyncio.Event()
 

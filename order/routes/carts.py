@@ -9,7 +9,8 @@ from litestar.params import PathParameter
 from chassis.processing.messages import IdempotencyKey
 from chassis.service import Service
 from chassis.web.app import idempotency
-from chassis.web.schemas import Amount, Body, OptionalKey, TraceContext, View, answered, refusals
+from chassis.web.schemas import Body, OptionalKey, TraceContext, View, answered, refusals
+from events.contract import RequestAmount
 from order import store
 from order.cart import AddToCart, ChangeCartItem, PricedItem, TakeFromCart
 from order.domain import Orders, WantedLine
@@ -31,13 +32,13 @@ class NewCartItem(Body):
     """`quantity` in units, besides those that are in the cart."""
 
     product_id: UUID
-    quantity: Amount
+    quantity: RequestAmount
 
 
 class CartItemChange(Body):
     """`quantity` in units, instead of those that are in the cart."""
 
-    quantity: Amount
+    quantity: RequestAmount
 
 
 class CartView(View):
@@ -86,7 +87,7 @@ class CartController(Controller):
         key = idempotency(f"cart/{customer_id}", idempotency_key, data)
         done = await service.ask(command, key)
         headers = {"Idempotency-Replayed": "true"} if done.replayed else {}
-        return Response(CartView.of(done.answer), headers=headers)
+        return Response(CartView.of(done.result), headers=headers)
 
     @patch(
         "/items/{productId:str}",
@@ -103,7 +104,7 @@ class CartController(Controller):
         command = ChangeCartItem(
             customer_id=str(customer_id), product_id=str(product_id), quantity=data.quantity
         )
-        return CartView.of((await service.ask(command)).answer)
+        return CartView.of((await service.ask(command)).result)
 
     @delete(
         "/items/{productId:str}",

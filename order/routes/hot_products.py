@@ -47,7 +47,7 @@ class HotController(Controller):
         Waits up to 2 s for what product says is available. Twice changes nothing.
         """
         await service.ask(SetHotProduct(product_id=str(product_id), hot=True))
-        gate = service.part(HotProductAdmission)
+        gate = service.components.of_type(HotProductAdmission)
         await gate.set_hot(str(product_id), hot=True)
         return await _hot_state(gate, str(product_id))
 
@@ -58,7 +58,7 @@ class HotController(Controller):
     )
     async def unload(self, product_id: ProductId, service: Service[Orders]) -> None:
         await service.ask(SetHotProduct(product_id=str(product_id), hot=False))
-        await service.part(HotProductAdmission).set_hot(str(product_id), hot=False)
+        await service.components.of_type(HotProductAdmission).set_hot(str(product_id), hot=False)
 
 
 async def _hot_state(gate: HotProductAdmission, product_id: str) -> HotView:

@@ -13,12 +13,12 @@ from litestar.response import Stream
 
 from chassis.service import Service
 from chassis.web.schemas import View, refusals
-from events.contract import ID_PATTERN
 from order.domain import Orders
 from order.live import Listener, Live
 from order.routes.orders import OrderId
 from order.routes.placing import find
 from order.routes.steps import Step
+from saga.event import ID_PATTERN
 
 EVENT_STREAM = "text/event-stream"
 _HEADERS = {
@@ -84,7 +84,7 @@ class LiveController(Controller):
         """
         order = await find(service, str(order_id))
         listener = Listener(service, order, last_event_id)
-        live = service.part(Live)
+        live = service.components.of_type(Live)
         live.enter(listener)
         try:
             found = await listener.look()

@@ -11,7 +11,6 @@ from chassis.service import Service
 from chassis.web.app import idempotency
 from chassis.web.fast_path import FAST_PATH
 from chassis.web.schemas import (
-    Amount,
     Body,
     OptionalKey,
     Page,
@@ -21,7 +20,7 @@ from chassis.web.schemas import (
     answered,
     refusals,
 )
-from events.contract import OrderCancelled, PaymentRefundFailed
+from events.contract import OrderCancelled, PaymentRefundFailed, RequestAmount
 from order import store
 from order.domain import (
     MAX_LINES,
@@ -60,8 +59,8 @@ class OrderedItem(Body):
     """`price`, where it is sent, must be the product's price for one unit."""
 
     product_id: UUID
-    quantity: Amount
-    price: Amount | None = None
+    quantity: RequestAmount
+    price: RequestAmount | None = None
 
 
 class NewOrder(OrderOptions, kw_only=True):
@@ -154,7 +153,7 @@ class OrderController(Controller):
         order's `cancellation`. When the refund was refused, 424: the order stays COMPLETED. Several
         calls at once cancel the order once.
         """
-        asked: Order = (await service.ask(CancelOrder(order_id=str(order_id)))).answer
+        asked: Order = (await service.ask(CancelOrder(order_id=str(order_id)))).result
         order = await _cancelled(service, asked)
         if order is None:
             return Response(order_view(asked), status_code=202)

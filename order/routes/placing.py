@@ -13,16 +13,16 @@ from litestar.params import HeaderParameter
 
 from chassis.processing.messages import Done, IdempotencyKey
 from chassis.service import Service
-from chassis.web.schemas import Amount, Body, Text, View
+from chassis.web.schemas import Body, Text, View
 from events.contract import (
     Address,
-    Event,
     FailReason,
     Line,
     OnShortage,
     OrderCompleted,
     OrderFailed,
     PaymentMethod,
+    RequestAmount,
 )
 from order import store
 from order.domain import (
@@ -38,6 +38,7 @@ from order.domain import (
 )
 from order.hot_products import HotProductAdmission
 from saga.envelope import subject_of
+from saga.event import Event
 
 Prefer = Annotated[
     str | None, HeaderParameter(name="Prefer", description="wait=N: wait up to N seconds")
@@ -60,7 +61,7 @@ class OrderOptions(Body):
     `price`, where it is sent, must be the sum of all. `couponId` is an issued coupon's id.
     """
 
-    price: Amount | None = None
+    price: RequestAmount | None = None
     coupon_id: UUID | None = None
     address: ShippingAddress | None = None
     payment_method: PaymentMethod = PaymentMethod.WALLET
@@ -142,12 +143,12 @@ async def accept(
     Raises what the gate or the rules refuse it with.
     """
     wait_seconds = _wait_seconds(prefer)
-    done = await service.part(HotProductAdmission).through(
+    done = await service.components.of_type(HotProductAdmission).through(
         service, command, key, lambda: service.ask(command, key, trace)
     )
     if wait_seconds == 0:
         return _accepted(done)
-    response = _accepted(done, await _ended(service, done.answer.order_id, wait_seconds))
+    response = _accepted(done, await _ended(service, done.result.order_id, wait_seconds))
     response.headers["Preference-Applied"] = f"wait={wait_seconds}"
     return response
 
@@ -204,7 +205,7 @@ async def find(service: Service[Orders], order_id: str) -> Order:
 
 
 def _accepted(done: Done, ended: Order | None = None) -> Response[AcceptedView | OrderView]:
-    accepted: Accepted = done.answer
+    accepted: Accepted = done.result
     view = AcceptedView(
         order_id=accepted.order_id,
         order_tracking_id=accepted.order_id,

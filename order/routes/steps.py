@@ -1,6 +1,6 @@
 """How clients see an event of an order: the same in its trace and live."""
 
-from chassis.ports import OutgoingMessage
+from chassis.ports import StoredMessage
 from chassis.web.schemas import View
 from saga import envelope
 
@@ -15,7 +15,7 @@ class Step(View):
     cause: str | None
 
 
-def step_of(message: OutgoingMessage, event_id: str) -> Step:
+def step_of(message: StoredMessage, event_id: str) -> Step:
     headers = message.headers
     return Step(
         name=message.subject.rpartition(".")[2],

@@ -52,7 +52,7 @@ class PopularController(Controller):
             async with service.reading() as connection:
                 return await best_sold(connection, service.clock(), days)
 
-        ranking = await service.part(Rankings).get(days, read)
+        ranking = await service.components.of_type(Rankings).get(days, read)
         items = [PopularProduct.of(each) for each in ranking.products[:limit]]
         return PopularProducts(days=days, since=ranking.since, items=items)
 

@@ -7,12 +7,12 @@ import msgspec
 from litestar import Controller, Response, delete, get, patch, post
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
+from chassis.components import Component
 from chassis.redis.read_cache import ReadCache
 from chassis.service import Service
 from chassis.web.app import idempotency, required_key
 from chassis.web.schemas import (
     NO_NUL,
-    Amount,
     Body,
     Label,
     LongText,
@@ -23,7 +23,7 @@ from chassis.web.schemas import (
     View,
     refusals,
 )
-from events.contract import MAX_AMOUNT, ProductStatus
+from events.contract import MAX_AMOUNT, ProductStatus, RequestAmount
 from product import store
 from product.domain import (
     BookStock,
@@ -50,7 +50,7 @@ class NewProduct(Body):
     """`price` in won for one unit, `stock` in units."""
 
     name: Text
-    price: Amount
+    price: RequestAmount
     stock: Count = 0
     description: LongText = ""
     category: Label = ""
@@ -60,7 +60,7 @@ class ProductChanges(Body):
     """What is left out stays as it is."""
 
     name: Text | None = None
-    price: Amount | None = None
+    price: RequestAmount | None = None
     description: LongText | None = None
     category: Label | None = None
     status: ProductStatus | None = None
@@ -108,7 +108,7 @@ class Availability(View):
     reserved: int
 
 
-class StockCache(ReadCache[Availability]):
+class StockCache(ReadCache[Availability], Component[Shelves]):
     """What can be bought now, by product."""
 
     def __init__(self, redis_url: str | None) -> None:
@@ -135,8 +135,8 @@ class ProductController(Controller):
             category=data.category,
         )
         done = await service.ask(command, idempotency("products", idempotency_key, data))
-        headers = {"Location": f"/api/v1/products/{done.answer.product_id}"}
-        return Response(_product(done.answer), status_code=201, headers=headers)
+        headers = {"Location": f"/api/v1/products/{done.result.product_id}"}
+        return Response(_product(done.result), status_code=201, headers=headers)
 
     @get(summary="Search the products, oldest first", responses=refusals())
     async def search(
@@ -178,7 +178,7 @@ class ProductController(Controller):
             category=data.category,
             status=data.status,
         )
-        return _product((await service.ask(command)).answer)
+        return _product((await service.ask(command)).result)
 
     @delete(
         "/{productId:str}",
@@ -215,7 +215,7 @@ class ProductController(Controller):
             order_id=str(data.order_id) if data.order_id else None,
             booked_by=data.booked_by,
         )
-        entry: Entry = (await service.ask(command)).answer
+        entry: Entry = (await service.ask(command)).result
         return StockView(product_id=entry.product_id, stock=entry.balance_after)
 
     @get("/{productId:str}/stock", summary="What can be bought now", responses=refusals(404))
@@ -233,7 +233,7 @@ class ProductController(Controller):
         async def read() -> Availability:
             return Availability.of(await find(service, product_id))
 
-        cache = service.part(StockCache)
+        cache = service.components.of_type(StockCache)
         look_up = cache.fresh if "no-cache" in (cache_control or "") else cache.get
         availability, source = await look_up(str(product_id), read)
         return Response(availability, headers={"X-Cache": source.value})

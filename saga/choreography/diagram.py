@@ -1,29 +1,26 @@
-"""docs/CHOREOGRAPHY.md, written from the choreography so that it can't drift."""
+"""The document of a choreography, written from its graph so that it can't drift."""
 
-from typing import TYPE_CHECKING
-
-from events.contract import CATALOG, Event, Part
+from saga.choreography.graph import Choreography
 from saga.envelope import subject_of
+from saga.event import Event, Part
 from saga.reactions import Reaction, Reactions
-
-if TYPE_CHECKING:
-    from saga.choreography.graph import Choreography
 
 _HEAD = """\
 # The choreography
 
 Written by `make choreography` from the type hints of the services' `reactions.py`; don't edit it.
-Nobody conducts: each service hears events, does its part in its own database, and says what it
-decided. An arrow reads: *the service that says it* -> *the service that hears it*.
+There is no orchestrator: each service handles events, does its part in its own database, and emits
+what it decided. An arrow reads: *producer* -> *consumer*.
 """
+_OBSERVERS = "external observers"
 
 
-def document(flow: "Choreography") -> str:
+def document(flow: Choreography) -> str:
     parts = [
         _HEAD,
         "## The way forward\n",
         _diagram(flow, Part.FORWARD),
-        "## When a step can't be done\n",
+        "## When a step fails\n",
         _diagram(flow, Part.FAILURE, Part.UNDONE),
         "## Cancel and time-out\n",
         _diagram(flow, Part.REQUEST, Part.UNDONE),
@@ -31,42 +28,38 @@ def document(flow: "Choreography") -> str:
         _events_table(flow),
     ]
     for registry in flow.registries.values():
-        parts += [f"## What {registry.service} does\n", _reactions_table(registry)]
-    reserved = flow.reserved()
-    if reserved:
+        parts += [f"## Reactions of {registry.service}\n", _reactions_table(registry)]
+    if reserved := flow.reserved():
         names = ", ".join(f"`{event.__name__}`" for event in reserved)
-        parts += ["## Reserved\n", f"In the contract, but said and heard by nobody yet: {names}.\n"]
+        parts += ["## Reserved\n", f"In the contract, but not emitted or handled yet: {names}.\n"]
     return "\n".join(parts)
 
 
-def _emitted(flow: "Choreography") -> list[type[Event]]:
-    return [event for event in flow.contract.values() if flow.producers(event)]
-
-
-def _diagram(flow: "Choreography", *parts: Part) -> str:
+def _diagram(flow: Choreography, *parts: Part) -> str:
     lines = ["```mermaid", "flowchart LR"]
-    for event in _emitted(flow):
+    for event in flow.emitted():
         for producer in flow.producers(event) if event.part in parts else ():
-            consumers = flow.consumers(event) or [f"{producer}_watchers(((whoever watches)))"]
-            lines += [
-                f"    {producer} -- {event.__name__} --> {consumer}" for consumer in consumers
-            ]
+            consumers = flow.consumers(event) or [f"{producer}_observers((({_OBSERVERS})))"]
+            lines += [f"    {producer} -- {event.__name__} --> {each}" for each in consumers]
     return "\n".join([*lines, "```\n"])
 
 
-def _events_table(flow: "Choreography") -> str:
-    lines = ["| event | subject | said by | heard by | then |", "|---|---|---|---|---|"]
-    for event in _emitted(flow):
-        subject = subject_of(event, "<productId>" if event.stream == CATALOG else "<orderId>")
-        then = ", ".join(following.__name__ for following in flow.following(event)) or "-"
-        consumers = ", ".join(flow.consumers(event)) or "whoever watches"
-        producers = ", ".join(flow.producers(event))
-        lines.append(f"| {event.__name__} | `{subject}` | {producers} | {consumers} | {then} |")
+def _events_table(flow: Choreography) -> str:
+    lines = ["| event | subject | producer | consumers | then |", "|---|---|---|---|---|"]
+    lines += [_event_row(flow, event) for event in flow.emitted()]
     return "\n".join(lines) + "\n"
 
 
+def _event_row(flow: Choreography, event: type[Event]) -> str:
+    subject = subject_of(event, f"<{event.stream.key}>")
+    producers = ", ".join(flow.producers(event))
+    consumers = ", ".join(flow.consumers(event)) or _OBSERVERS
+    then = ", ".join(following.__name__ for following in flow.following(event)) or "-"
+    return f"| {event.__name__} | `{subject}` | {producers} | {consumers} | {then} |"
+
+
 def _reactions_table(registry: Reactions) -> str:
-    lines = ["| hears | does | says |", "|---|---|---|"]
+    lines = ["| handles | does | emits |", "|---|---|---|"]
     lines += [_row(event.__name__, reaction) for event, reaction in registry.reactions.items()]
     lines += [
         _row(f"*{command.__name__}* (a command)", reaction)
@@ -80,5 +73,5 @@ def _row(handled: str, reaction: Reaction) -> str:
         sorted(event.__name__ for event in reaction.emits)
         + sorted(f"{event.__name__} (of others)" for event in reaction.emits_of_others)
     )
-    undo = "**undo** " if reaction.compensates else ""
-    return f"| {handled} | {undo}`{reaction.name}`: {reaction.purpose} | {emits or '-'} |"
+    compensation = "**compensation** " if reaction.compensates else ""
+    return f"| {handled} | {compensation}`{reaction.name}`: {reaction.purpose} | {emits or '-'} |"

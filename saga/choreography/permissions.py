@@ -1,19 +1,19 @@
-"""The broker's users, derived from the choreography: each service may publish only what it says.
+"""The broker's users, derived from the choreography: each service may publish only its own events.
 
-Passwords are not here: nats-server reads them from the environment. What each line is for:
+Passwords are not here: nats-server reads them from the environment. The reason for each line:
 
-- a service says its own events, and nothing else can reach a stream under its name;
-- it makes the streams it uses (making one that exists changes nothing), and its own durable
-  consumers, but can neither change nor delete a stream, nor touch another service's consumer;
-- replies come to an inbox of its own, which no other user may subscribe to;
+- a service publishes its own events, and nothing else can reach a stream in its name;
+- it creates the streams that it uses (creating one that exists changes nothing), and its own
+  durable consumers, but can neither change nor delete a stream, nor touch another's consumer;
+- replies arrive at an inbox of its own, which no other user may subscribe to;
 - the observer reads everything and changes nothing: with all of `$JS.API.>` it could rewrite a
-  consumer's filter and make a service deaf.
+  consumer's filter and cut a service off from its events.
 """
 
 from collections.abc import Iterable
 
-from events.contract import SUBJECT_PREFIX, Event
 from saga.envelope import subject_of
+from saga.event import Event, Stream
 from saga.reactions import Reactions
 
 _OBSERVER_PUBLISHES = [
@@ -26,19 +26,21 @@ _OBSERVER_PUBLISHES = [
     "$JS.API.CONSUMER.NAMES.*",
     "$JS.API.DIRECT.GET.>",
 ]
-_OBSERVER_SUBSCRIBES = ["saga.>", "catalog.>", "_INBOX.>"]
 
 
 def inbox_prefix(user: str) -> str:
-    """Where a service's replies arrive. Not below `_INBOX.`, which the observer may read."""
+    """Where a user's replies arrive. Not below `_INBOX.`, which the observer may read."""
     return f"_INBOX_{user}"
 
 
 def users_conf(registries: Iterable[Reactions]) -> str:
     """The accounts block that infra/nats.conf includes."""
-    users = [_user(r.service, publishes(r), subscribes(r)) for r in registries]
+    known = list(registries)
+    streams = {stream.name: stream for r in known for stream in r.contract.streams.values()}
+    observed = [*(f"{stream.prefix}.>" for stream in streams.values()), "_INBOX.>"]
+    users = [_user(r.service, publishes(r), subscribes(r)) for r in known]
     users.append("      { user: admin, password: $NATS_PASSWORD_ADMIN }")
-    users.append(_user("observer", _OBSERVER_PUBLISHES, _OBSERVER_SUBSCRIBES))
+    users.append(_user("observer", _OBSERVER_PUBLISHES, observed))
     return "\n".join(
         [
             "# Written by `make choreography` from the services' type hints; don't edit it.",
@@ -63,11 +65,11 @@ def publishes(registry: Reactions) -> list[str]:
     """The subjects that a service may publish to."""
     service = registry.service
     subjects = [subject_of(event) for event in _ordered(registry.emits)]
-    for stream in sorted({event.stream for event in registry.emits | registry.handles}):
+    for stream in _names(registry.streams):
         subjects += [f"$JS.API.STREAM.CREATE.{stream}", f"$JS.API.STREAM.INFO.{stream}"]
         subjects += [f"$JS.API.DIRECT.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}.>"]
         subjects += [f"$JS.API.STREAM.MSG.GET.{stream}"]
-    for stream in sorted({event.stream for event in registry.handles}):
+    for stream in _names(registry.consumed_streams):
         subjects += [
             f"$JS.API.CONSUMER.CREATE.{stream}.{service}",
             f"$JS.API.CONSUMER.CREATE.{stream}.{service}.>",
@@ -80,10 +82,14 @@ def publishes(registry: Reactions) -> list[str]:
 
 
 def subscribes(registry: Reactions) -> list[str]:
-    """Its replies, and as it goes by what it says, hears or follows (an order, up to its end)."""
+    """Its replies, and the events that it emits, handles or follows, as they pass."""
     passing = [subject_of(event) for event in _ordered(registry.emits | registry.handles)]
-    followed = [f"{SUBJECT_PREFIX[stream]}.*.*" for stream in sorted(registry.follows)]
+    followed = [stream.subjects for stream in registry.follows]
     return [f"{inbox_prefix(registry.service)}.>", *passing, *followed]
+
+
+def _names(streams: Iterable[Stream]) -> list[str]:
+    return [stream.name for stream in streams]
 
 
 def _ordered(events: Iterable[type[Event]]) -> list[type[Event]]:

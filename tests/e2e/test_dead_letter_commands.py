@@ -67,7 +67,7 @@ async def test_what_is_wrong_is_said(shop: Shop) -> None:
 
 def refused(environment: Mapping[str, str], service: str, letter: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "infra.stack", "redrive", service, letter],
+        [sys.executable, "-m", "ops", "redrive", service, letter],
         cwd=ROOT,
         env=dict(environment),
         capture_output=True,

@@ -10,6 +10,7 @@ class Delivered:
 
     stream = "SAGA"
     sequence = 7
+    letter_id = None
 
     def __init__(self, outbound: envelope.OutboundEvent, body: bytes | None = None) -> None:
         self.subject = outbound.subject
@@ -18,7 +19,7 @@ class Delivered:
         self.acknowledged = 0
         self.heartbeats = 0
 
-    async def ack(self) -> None:
+    def ack(self) -> None:
         self.acknowledged += 1
 
     async def in_progress(self) -> None:

@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, func, select
 
-from chassis.processing.batch import Batch, Participant
+from chassis.participant import Participant
+from chassis.processing.batch import Batch
 from chassis.processing.messages import (
     CommandMessage,
     Declined,
@@ -20,7 +21,7 @@ from chassis.processing.messages import (
 )
 from chassis.storage import tables
 from chassis.storage.database import Database
-from events.contract import PaymentCompleted, PaymentFailed, StockDecremented
+from events.contract import CONTRACT, PaymentCompleted, PaymentFailed, StockDecremented
 from payment import reactions as payment
 from payment import store
 from payment.app import participant
@@ -38,15 +39,15 @@ def claim(now: datetime) -> tuple[str, datetime]:
     return "test", now + timedelta(seconds=10)
 
 
-def run(
+async def run(
     database: Database,
     *messages: Message,
     of: Participant[Wallets] = participant,
 ) -> list[Outcome]:
-    return database.write(lambda connection: Batch(of, claim, NOW).run(connection, messages))
+    return await database.run(lambda connection: Batch(of, claim, NOW).run(connection, messages))
 
 
-def count(database: Database, *names: str) -> list[int]:
+async def count(database: Database, *names: str) -> list[int]:
     """How many rows these tables have."""
     known = {**tables.metadata.tables, **store.schema.tables}
 
@@ -54,7 +55,7 @@ def count(database: Database, *names: str) -> list[int]:
         queries = [select(func.count()).select_from(known[name]) for name in names]
         return [connection.scalar(query) or 0 for query in queries]
 
-    return database.write(counts)
+    return await database.run(counts)
 
 
 def sold(customer: str, amount: int = 1000) -> StockDecremented:
@@ -69,34 +70,34 @@ def sold(customer: str, amount: int = 1000) -> StockDecremented:
 
 
 def received(event: StockDecremented) -> EventMessage:
-    return EventMessage(Delivered(envelope.encode(event, NOW)))
+    return EventMessage(Delivered(envelope.encode(event, NOW)), CONTRACT)
 
 
 def call(command: object, key: IdempotencyKey | None = None) -> CommandMessage:
     return CommandMessage(command, asyncio.get_running_loop().create_future(), key)
 
 
-def rich(database: Database, balance: int = 10_000) -> str:
+async def rich(database: Database, balance: int = 10_000) -> str:
     customer = str(uuid4())
-    run(database, call(OpenWallet(customer_id=customer)))
-    run(database, call(ChargeWallet(customer_id=customer, amount=balance)))
+    await run(database, call(OpenWallet(customer_id=customer)))
+    await run(database, call(ChargeWallet(customer_id=customer, amount=balance)))
     return customer
 
 
-def balance(database: Database, customer: str) -> int:
+async def balance(database: Database, customer: str) -> int:
     query = select(store.wallets_table.c.balance).where(
         store.wallets_table.c.customer_id == customer
     )
-    return database.write(lambda connection: connection.scalar(query) or 0)
+    return await database.run(lambda connection: connection.scalar(query) or 0)
 
 
 async def test_effect_ledger_inbox_and_outbox_are_written_together(database: Database) -> None:
-    customer = rich(database)
-    [done] = run(database, received(sold(customer)))
+    customer = await rich(database)
+    [done] = await run(database, received(sold(customer)))
     assert isinstance(done, Done)
     assert [outbound.name for outbound in done.emitted] == ["PaymentCompleted"]
-    assert balance(database, customer) == 9_000
-    assert count(database, "inbox", "outbox", "payments", "wallet_ledger") == [1, 1, 1, 2]
+    assert await balance(database, customer) == 9_000
+    assert await count(database, "inbox", "outbox", "payments", "wallet_ledger") == [1, 1, 1, 2]
 
 
 async def test_nothing_is_kept_when_saving_fails(database: Database) -> None:
@@ -109,34 +110,34 @@ async def test_nothing_is_kept_when_saving_fails(database: Database) -> None:
         load=store.load,
         save=save_and_fail,
         schema=store.schema,
-        order_rows=store.payments_table,
+        saga_rows=store.payments_table,
         unsettled=frozenset(),
     )
-    customer = rich(database)
+    customer = await rich(database)
     with pytest.raises(RuntimeError, match="power"):
-        run(database, received(sold(customer)), of=failing)
-    assert balance(database, customer) == 10_000
-    assert count(database, "inbox", "outbox", "payments") == [0, 0, 0]
+        await run(database, received(sold(customer)), of=failing)
+    assert await balance(database, customer) == 10_000
+    assert await count(database, "inbox", "outbox", "payments") == [0, 0, 0]
 
 
 async def test_the_same_event_acts_once_in_one_batch_and_in_two(database: Database) -> None:
-    customer = rich(database)
+    customer = await rich(database)
     event = sold(customer)
-    first, second = run(database, received(event), received(event))
-    [third] = run(database, received(event))
+    first, second = await run(database, received(event), received(event))
+    [third] = await run(database, received(event))
     assert [isinstance(each, Done) and each.replayed for each in (first, second, third)] == [
         False,
         True,
         True,
     ]
-    assert balance(database, customer) == 9_000
-    assert count(database, "inbox", "outbox") == [1, 1]
+    assert await balance(database, customer) == 9_000
+    assert await count(database, "inbox", "outbox") == [1, 1]
 
 
 async def test_a_message_that_raises_leaves_no_trace_and_hurts_nobody(database: Database) -> None:
-    customer = rich(database)
+    customer = await rich(database)
     before, after = sold(customer), sold(customer)
-    outcomes = run(
+    outcomes = await run(
         database,
         received(before),
         received(sold(UNLUCKY)),
@@ -144,50 +145,50 @@ async def test_a_message_that_raises_leaves_no_trace_and_hurts_nobody(database: 
         of=participant_that_trips(),
     )
     assert [type(each) for each in outcomes] == [Done, Raised, Done]
-    assert balance(database, customer) == 8_000
-    assert balance(database, UNLUCKY) == 0
-    assert count(database, "inbox", "outbox", "payments", "wallets") == [2, 2, 2, 1]
+    assert await balance(database, customer) == 8_000
+    assert await balance(database, UNLUCKY) == 0
+    assert await count(database, "inbox", "outbox", "payments", "wallets") == [2, 2, 2, 1]
 
 
 async def test_a_refused_command_leaves_no_trace_and_hurts_nobody(database: Database) -> None:
-    customer = rich(database)
+    customer = await rich(database)
     nobody = call(ChargeWallet(customer_id=str(uuid4()), amount=1))
     fine = call(ChargeWallet(customer_id=customer, amount=1))
-    declined, done = run(database, nobody, fine)
+    declined, done = await run(database, nobody, fine)
     assert isinstance(declined, Declined)
     assert isinstance(declined.error, NotFound)
     assert isinstance(done, Done)
-    assert isinstance(done.answer, Wallet)
-    assert done.answer.balance == 10_001
+    assert isinstance(done.result, Wallet)
+    assert done.result.balance == 10_001
 
 
 async def test_later_messages_of_a_batch_see_what_earlier_ones_did(database: Database) -> None:
-    customer = rich(database, balance=1_500)
-    outcomes = run(database, received(sold(customer)), received(sold(customer)))
+    customer = await rich(database, balance=1_500)
+    outcomes = await run(database, received(sold(customer)), received(sold(customer)))
     names = [each.emitted[0].name for each in outcomes if isinstance(each, Done)]
     assert names == [PaymentCompleted.__name__, PaymentFailed.__name__]
-    assert balance(database, customer) == 500
+    assert await balance(database, customer) == 500
 
 
 async def test_an_idempotency_key_gives_the_first_answer_again(database: Database) -> None:
-    customer = rich(database, balance=1)
+    customer = await rich(database, balance=1)
     key = IdempotencyKey("charge", "k1", "fingerprint")
     charge = ChargeWallet(customer_id=customer, amount=100)
-    first, second = run(database, call(charge, key), call(charge, key))
-    [third] = run(database, call(charge, key))
+    first, second = await run(database, call(charge, key), call(charge, key))
+    [third] = await run(database, call(charge, key))
     for again in (second, third):
         assert isinstance(again, Done)
         assert isinstance(first, Done)
         assert again.replayed
-        assert again.answer == first.answer
-    assert balance(database, customer) == 101
+        assert again.result == first.result
+    assert await balance(database, customer) == 101
 
 
 async def test_an_idempotency_key_belongs_to_one_request(database: Database) -> None:
-    customer = rich(database)
+    customer = await rich(database)
     charge = ChargeWallet(customer_id=customer, amount=100)
-    run(database, call(charge, IdempotencyKey("charge", "k1", "one")))
-    reused, other_scope = run(
+    await run(database, call(charge, IdempotencyKey("charge", "k1", "one")))
+    reused, other_scope = await run(
         database,
         call(charge, IdempotencyKey("charge", "k1", "two")),
         call(charge, IdempotencyKey("elsewhere", "k1", "two")),
@@ -195,23 +196,23 @@ async def test_an_idempotency_key_belongs_to_one_request(database: Database) -> 
     assert isinstance(reused, Declined)
     assert isinstance(reused.error, KeyReused)
     assert isinstance(other_scope, Done)
-    assert balance(database, customer) == 10_200
+    assert await balance(database, customer) == 10_200
 
 
 async def test_an_unreadable_message_is_stored_once_with_its_reason(database: Database) -> None:
     broken = Delivered(envelope.encode(sold(UNLUCKY), NOW), body=b"not json")
-    outcomes = run(database, EventMessage(broken), EventMessage(broken))
-    run(database, EventMessage(broken))
+    outcomes = await run(database, EventMessage(broken, CONTRACT), EventMessage(broken, CONTRACT))
+    await run(database, EventMessage(broken, CONTRACT))
     assert all(isinstance(each, Done) for each in outcomes)
-    assert count(database, "dead_letters", "inbox", "payments") == [1, 0, 0]
-    letter = database.write(lambda db: db.execute(select(tables.dead_letters)).mappings().one())
+    assert await count(database, "dead_letters", "inbox", "payments") == [1, 0, 0]
+    letter = await database.run(lambda db: db.execute(select(tables.dead_letters)).mappings().one())
     assert (letter["reason"], letter["body"]) == ("UNREADABLE", b"not json")
     assert "malformed" in letter["error"]
 
 
 def participant_that_trips() -> Participant[Wallets]:
     """The payment service with a bug: it raises on one customer, after it has changed things."""
-    reactions = Reactions("payment")
+    reactions = Reactions("payment", CONTRACT)
 
     @reactions.on
     def pay(event: StockDecremented, wallets: Wallets) -> PaymentCompleted | PaymentFailed | None:
@@ -225,6 +226,6 @@ def participant_that_trips() -> Participant[Wallets]:
         load=store.load,
         save=store.save,
         schema=store.schema,
-        order_rows=store.payments_table,
+        saga_rows=store.payments_table,
         unsettled=frozenset(),
     )

@@ -21,6 +21,7 @@ from payment.reactions import reactions
 from saga import envelope
 from tests.integration.conftest import NatsServer
 from tests.kit.client import until
+from tests.kit.settings import settings_of
 
 
 class Inbox:
@@ -31,19 +32,21 @@ class Inbox:
         self.held: list[DeliveredMessage] = []
         self.all: list[str] = []
 
-    async def receive(self, delivery: DeliveredMessage) -> None:
+    def receive(self, delivery: DeliveredMessage) -> None:
         self.held.append(delivery)
         self.all.append(delivery.subject)
 
     async def acknowledge(self) -> None:
         for delivery in self.held:
-            await delivery.ack()
+            delivery.ack()
         self.held.clear()
 
 
 @asynccontextmanager
 async def bus(url: str, inbox: Inbox) -> AsyncIterator[JetStream]:
-    broker = JetStream(url, reactions, instance="payment-1")
+    broker = JetStream(
+        reactions, settings_of("payment", {"NATS_URL": url, "INSTANCE": "payment-1"})
+    )
 
     async def trust() -> None: ...
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, text
 
-from chassis.storage import database as module
+from chassis.storage import sqlite, writer
 from chassis.storage.database import Database
 from saga.errors import ConfigurationError, Outage
 
@@ -40,8 +40,8 @@ async def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 async def things(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
-    monkeypatch.setattr(module, "BUSY_TIMEOUT_SECONDS", 0.05)
-    monkeypatch.setattr(module, "QUICK_SECONDS", 60)  # however slow the machine is
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(writer, "QUICK_SECONDS", 60)  # however slow the machine is
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/things.db")
     await database.create(schema("id"))
     yield database
@@ -92,9 +92,9 @@ HERE = threading.get_ident()
 
 async def test_a_small_transaction_is_done_where_it_is_asked_for(things: Database) -> None:
     assert await things.run(where) != HERE
-    assert await things.run(where, is_small=True) == HERE
+    assert await things.run(where, messages=1) == HERE
     assert await things.run(where) != HERE
-    assert await things.run(count, is_small=True) == 3
+    assert await things.run(count, messages=1) == 3
 
 
 async def test_a_small_transaction_waits_for_its_turn_elsewhere(things: Database) -> None:
@@ -105,7 +105,7 @@ async def test_a_small_transaction_waits_for_its_turn_elsewhere(things: Database
         return count(connection)
 
     first = asyncio.create_task(things.run(slow))
-    second = asyncio.create_task(things.run(where, is_small=True))
+    second = asyncio.create_task(things.run(where, messages=1))
     for _ in range(20):  # turns of the loop: more than it would take to overtake
         await asyncio.sleep(0)
     assert not second.done()
@@ -121,7 +121,7 @@ async def test_a_small_transaction_waits_elsewhere_for_another_process(
         fcntl.flock(other, fcntl.LOCK_EX)
         lets_go = threading.Timer(2, fcntl.flock, (other, fcntl.LOCK_UN))
         lets_go.start()  # for a loop that stands still would never get here again
-        waiting = asyncio.create_task(things.run(where, is_small=True))
+        waiting = asyncio.create_task(things.run(where, messages=1))
         for _ in range(20):  # the loop turns, though the other one keeps the lock
             await asyncio.sleep(0)
         assert not waiting.done()
@@ -133,12 +133,12 @@ async def test_a_small_transaction_waits_elsewhere_for_another_process(
 async def test_on_a_slow_disk_the_event_loop_does_not_wait(
     things: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "QUICK_SECONDS", 0)
-    assert await things.run(where, is_small=True) == HERE
-    assert await things.run(where, is_small=True) != HERE
-    monkeypatch.setattr(module, "QUICK_SECONDS", 60)
-    assert await things.run(where, is_small=True) != HERE, "the last one was slow"
-    assert await things.run(where, is_small=True) == HERE
+    monkeypatch.setattr(writer, "QUICK_SECONDS", 0)
+    assert await things.run(where, messages=1) == HERE
+    assert await things.run(where, messages=1) != HERE
+    monkeypatch.setattr(writer, "QUICK_SECONDS", 60)
+    assert await things.run(where, messages=1) != HERE, "the last one was slow"
+    assert await things.run(where, messages=1) == HERE
 
 
 async def test_of_a_small_transaction_that_raises_nothing_stays(things: Database) -> None:
@@ -147,5 +147,5 @@ async def test_of_a_small_transaction_that_raises_nothing_stays(things: Database
         raise ValueError("in the middle")
 
     with pytest.raises(ValueError, match="in the middle"):
-        await things.run(breaks, is_small=True)
+        await things.run(breaks, messages=1)
     assert await things.run(count) == 0

@@ -12,13 +12,13 @@ from litestar.di import Provide
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis import settings
 from chassis.web.app import to_response
 from chassis.web.fast_path import FAST_PATH, FastPath
 from chassis.web.reading import StrictRequest, refuse_null
 from chassis.web.schemas import Body, OptionalKey, View
 from order.app import create_app
 from saga.errors import NotFound, RetryLater
+from tests.kit.settings import settings_of
 
 MAX_BODY_BYTES = 10_000
 
@@ -241,5 +241,5 @@ def test_a_route_without_a_body_is_refused() -> None:
 
 def test_orders_are_placed_by_it(tmp_path: Path) -> None:
     environment = {"STATE_DIR": str(tmp_path), "NATS_URL": "nats://127.0.0.1:1"}
-    app = create_app(settings.from_environment("order", environment))
+    app = create_app(settings_of("order", environment))
     assert [*FastPath(app)._routes] == [("POST", "/api/v1/orders")]

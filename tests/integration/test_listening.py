@@ -17,6 +17,7 @@ from saga.errors import RetryLater
 from tests.integration.conftest import NatsServer
 from tests.integration.test_bus import Inbox, bus
 from tests.kit.client import connected, until
+from tests.kit.settings import settings_of
 
 SUBJECT = "passing.by"
 
@@ -100,7 +101,9 @@ async def test_a_stream_that_was_lost_is_read_from_its_start(nats_server: NatsSe
 
 async def test_who_listens_before_the_broker_is_there(nats_server: NatsServer) -> None:
     await nats_server.stop()
-    broker = JetStream(nats_server.url, reactions, instance="payment-1")
+    broker = JetStream(
+        reactions, settings_of("payment", {"NATS_URL": nats_server.url, "INSTANCE": "payment-1"})
+    )
 
     async def trust() -> None: ...
 

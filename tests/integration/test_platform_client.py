@@ -147,7 +147,7 @@ async def test_one_order_tries_whether_the_platform_is_back(
         return len(found)
 
     monkeypatch.setattr(store, "due", find)
-    monkeypatch.setattr(sender, "MOST_IN_HAND", 20)
+    monkeypatch.setattr(sender, "MAX_IN_FLIGHT", 20)
     await behave(url, "ERROR")
     assert await due() == 20
     assert await due() == 0  # there is no room for more

@@ -53,7 +53,7 @@ async def test_a_batch_finds_its_rows_by_index_from_the_first_one_on(server: str
     await database.create(tables.metadata)
 
     def plan(connection: Connection) -> str:
-        prepared = batch._known._for(connection.dialect)
+        prepared = batch._in_inbox._for(connection.dialect)
         cursor = connection.connection.cursor()
         cursor.execute(f"EXPLAIN {prepared.text}", prepared.bind([[str(n) for n in range(50)]]))
         return str(cursor.fetchall())

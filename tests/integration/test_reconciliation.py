@@ -140,9 +140,9 @@ async def test_another_store_is_noticed_although_the_last_event_stands_where_it_
         shutil.copytree(tmp_path / "copy", nats_server.folder)
         await nats_server.start()
         await asyncio.wait_for(running.broker.wait_connected(), 10)
-        assert await reconciler.check(SAGA, anew=True) == 2
+        assert await reconciler.check(SAGA, is_new_connection=True) == 2
         await all_published(database)
-        assert await reconciler.check(SAGA, anew=True) == 0
+        assert await reconciler.check(SAGA, is_new_connection=True) == 0
 
 
 async def test_what_the_stream_has_aged_out_is_not_lost(
@@ -206,7 +206,7 @@ async def test_an_older_message_that_came_later_is_replaced_again(
         await all_published(database)
         assert await reconciler.check(CATALOG) == 0
     async with nats_server.jetstream() as jetstream:
-        held = await jetstream.get_last_msg(CATALOG, newer.subject)
+        held = await jetstream.get_last_msg(CATALOG.name, newer.subject)
         assert (held.headers or {})[envelope.EVENT_ID] == newer.event_id
 
 

@@ -23,6 +23,7 @@ from saga import envelope
 from saga.errors import Outage
 from tests.integration.conftest import NatsServer
 from tests.kit.client import until
+from tests.kit.settings import settings_of
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -32,11 +33,11 @@ async def relay(
     database: Database, url: str, instance: str = "me", clock: Clock = system_clock
 ) -> AsyncIterator[Relay]:
     """A relay at work, as in an instance of a service."""
-    broker = JetStream(url, reactions, instance=instance)
+    broker = JetStream(reactions, settings_of("payment", {"NATS_URL": url, "INSTANCE": instance}))
     running = Relay(database, broker, clock, service="payment", instance=instance)
     await database.run(running.forget_claims)
 
-    async def ignore(_: DeliveredMessage) -> None: ...
+    def ignore(_: DeliveredMessage) -> None: ...
 
     async def trust() -> None: ...
 
@@ -202,7 +203,9 @@ async def test_two_instances_share_the_work_without_skipping_a_row(
 @pytest.fixture
 def idle(database: Database, nats_server: NatsServer) -> Relay:
     """A relay that does nothing by itself, and has published one event of two in the outbox."""
-    broker = JetStream(nats_server.url, reactions, instance="me")
+    broker = JetStream(
+        reactions, settings_of("payment", {"NATS_URL": nats_server.url, "INSTANCE": "me"})
+    )
     return Relay(database, broker, system_clock, service="payment", instance="me")
 
 

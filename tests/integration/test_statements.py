@@ -28,14 +28,15 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError, IntegrityError
 
 from chassis.outbox import reconciliation, relay, retransmission
+from chassis.participant import Participant
 from chassis.processing import batch
-from chassis.processing.batch import Participant
 from chassis.storage import tables
 from chassis.storage.database import Database
 from chassis.storage.mapping import Mapped
 from chassis.storage.statements import Statement, adding, among, inserting, inserting_new, updating
 from chassis.storage.tables import Json, Time, one_of
 from coupon.app import participant as coupon
+from events.contract import CONTRACT
 from order.app import participant as order
 from payment.app import participant as payment
 from product.app import participant as product
@@ -253,6 +254,8 @@ def test_no_statement_of_a_batch_scans_a_table(service: Participant[Any]) -> Non
     engine = create_engine("sqlite://")
     with engine.connect() as connection:
         tables.metadata.create_all(connection)
+        for index in tables.newest_only_indexes(CONTRACT.streams.values()):
+            connection.execute(text(index))
         service.schema.create_all(connection)
         statements = list(_statements(service))
         assert len(statements) > 15
@@ -280,8 +283,9 @@ def _statements(service: Participant[Any]) -> Iterator[Statement]:
         elif isinstance(found, Mapped):
             yield found._update
             yield found._loading_by(found._key[0])
-    yield from reconciliation._pages.values()
-    yield retransmission._waiting(service.order_rows, service.unsettled)
+    for stream in CONTRACT.streams.values():
+        yield reconciliation._page(stream)
+    yield retransmission._waiting(service.saga_rows, service.saga_key, service.unsettled)
 
 
 @given(st.datetimes(timezones=st.timezones()))

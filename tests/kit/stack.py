@@ -40,9 +40,14 @@ def running_stack(
         run_stack(environment, "down", root=root)
 
 
+OPERATORS_COMMANDS = ("trace", "dlq", "redrive")
+
+
 def run_stack(environment: Mapping[str, str], *words: str, root: Path | str = ROOT) -> str:
+    """Run a command of the local stack, or one of the operators'. Returns what it printed."""
+    module = "ops" if words[0] in OPERATORS_COMMANDS else "infra.stack"
     done = subprocess.run(
-        [sys.executable, "-m", "infra.stack", *words],
+        [sys.executable, "-m", module, *words],
         cwd=root,
         env=dict(environment),
         capture_output=True,

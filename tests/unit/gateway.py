@@ -4,10 +4,10 @@ from collections.abc import Collection
 
 import msgspec
 
-from events.contract import Event
 from payment.domain import Wallets
 from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome, TopUpDecided
 from payment.reactions import reactions
+from saga.event import Event
 from tests.unit.telling import tell
 
 

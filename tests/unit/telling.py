@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from events.contract import Event
 from saga.envelope import event_id
 from saga.errors import Refused
+from saga.event import Event
 from saga.reactions import Reactions
 from saga.unit_of_work import UnitOfWork
 

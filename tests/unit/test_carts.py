@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.contract import MAX_AMOUNT, Event, Line, ProductStatus
+from events.contract import MAX_AMOUNT, Line, ProductStatus
 from order.cart import (
     AddToCart,
     Cart,
@@ -18,6 +18,7 @@ from order.cart import (
 from order.domain import MAX_LINES, ListedProduct, Orders, OrderState, PlaceOrder, WantedLine
 from order.reactions import reactions
 from saga.errors import Refused
+from saga.event import Event
 from saga.unit_of_work import Rows
 from tests.unit.orders import CUSTOMER, FAILURES, LATER, NOW, ORDER, PAID, offer, orders
 

@@ -21,7 +21,6 @@ from events.contract import (
     CouponRejected,
     CouponRestored,
     CouponUsed,
-    Event,
     FailReason,
     Line,
     OrderCreated,
@@ -31,6 +30,7 @@ from events.contract import (
     StockRestored,
     StockUnavailable,
 )
+from saga.event import Event
 from saga.unit_of_work import Rows
 from tests.unit.telling import is_distinct, tell
 

@@ -11,10 +11,10 @@ import pytest
 from litestar import Litestar
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
 
-from chassis import settings
-from saga.choreography.graph import PARTICIPANTS
+from events.participants import PARTICIPANTS
 from tests.e2e.api.routes import ROUTES
 from tests.kit.client import ROOT
+from tests.kit.settings import settings_of
 
 README = (ROOT / "README.md").read_text()
 SIMULATED = "infra.simulators"
@@ -23,9 +23,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 def app_of(service: str, folder: Path) -> Litestar:
     environment = {"STATE_DIR": str(folder), "NATS_URL": "nats://127.0.0.1:1"}
-    made: Litestar = import_module(f"{service}.app").create_app(
-        settings.from_environment(service, environment)
-    )
+    made: Litestar = import_module(f"{service}.app").create_app(settings_of(service, environment))
     return made
 
 

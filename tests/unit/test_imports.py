@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from saga.choreography.graph import PARTICIPANTS as SERVICES
+from events.participants import PARTICIPANTS as SERVICES
 
 ROOT = Path(__file__).parent.parent.parent
 FORBIDDEN = ("sqlalchemy", "nats", "litestar", "redis", "asyncio")

@@ -116,7 +116,7 @@ async def test_lines_outlast_a_full_disk(
 async def test_what_a_full_disk_has_no_room_for_is_counted(
     full: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "MOST_WAITING_BYTES", 50_000)
+    monkeypatch.setattr(logs, "MAX_BUFFERED_BYTES", 50_000)
     for _ in range(5_000):
         LOG.info("said")
 

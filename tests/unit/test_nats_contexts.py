@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.stack import passwords
+from infra.stack import nats_cli, passwords
 from infra.stack.config import Stack
-from ops import nats_cli
 
 
 @pytest.fixture

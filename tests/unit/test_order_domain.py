@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from events.contract import (
     CouponRejected,
-    Event,
     OrderCancelled,
     OrderCancelRequested,
     OrderCompleted,
@@ -31,6 +30,7 @@ from order.domain import (
     SetHotProduct,
 )
 from order.reactions import reactions
+from saga.event import Event
 from tests.unit.orders import (
     CANCEL,
     CUSTOMER,

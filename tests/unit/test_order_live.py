@@ -8,11 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from chassis.broker.jetstream import STREAM_MAX_AGE_SECONDS
-from chassis.ports import START, OutgoingMessage, StreamPosition
-from chassis.settings import from_environment
+from chassis.components import Components
+from chassis.ports import START, StoredMessage, StreamPosition
 from events.contract import (
-    Event,
+    SAGA,
     OrderCancelled,
     OrderCancelRequested,
     OrderCompleted,
@@ -24,6 +23,8 @@ from order.domain import Order, OrderState
 from order.live import Listener, Live
 from saga import envelope
 from saga.errors import RetryLater
+from saga.event import Event
+from tests.kit.settings import settings_of
 from tests.unit.orders import IN_STATE, NOW
 
 ORDER = "01a1fe36-af29-7f5b-982c-ef6c81e6fce7"
@@ -61,11 +62,11 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, row: Order) -> None:
         self.row = row
         self.now = NOW
-        self.stream: list[OutgoingMessage] = []
+        self.stream: list[StoredMessage] = []
         self.generation = 1
         self.broker_is_away = self.database_is_away = False
         self.broker = self
-        self._live = Live(from_environment("order", {}))
+        self.components = Components([Live(settings_of("order", {}))])
 
         async def find_order(*_: object) -> Order:
             return self.row
@@ -81,11 +82,8 @@ class World:
         for event in events:
             outbound = envelope.encode(event, at, cause_id=cause_id)
             self.stream.append(
-                OutgoingMessage(outbound.subject, outbound.body, envelope.headers(outbound, "x"))
+                StoredMessage(outbound.subject, outbound.body, envelope.headers(outbound, "x"))
             )
-
-    def part(self, _: type[Live]) -> Live:
-        return self._live
 
     def clock(self) -> Any:
         return self.now
@@ -98,7 +96,7 @@ class World:
 
     async def history_since(
         self, _: str, place: StreamPosition
-    ) -> tuple[list[OutgoingMessage], StreamPosition]:
+    ) -> tuple[list[StoredMessage], StreamPosition]:
         if self.broker_is_away:
             raise RetryLater("away")
         sequence = place.sequence if place.generation == self.generation else START.sequence
@@ -202,7 +200,7 @@ async def test_what_the_stream_keeps_no_more_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(monkeypatch, in_state(OrderState.COMPLETED))
-    world.now += timedelta(seconds=STREAM_MAX_AGE_SECONDS - 1)
+    world.now += timedelta(seconds=SAGA.max_age_seconds - 1)
     assert not world.listener().over
     world.now += timedelta(seconds=2)
     assert world.listener().over
@@ -236,7 +234,7 @@ async def test_going_on_behind_an_event(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, in_state(OrderState.PENDING))
-    live = Live(from_environment("order", {"MOST_LISTENERS": "1"}))
+    live = Live(settings_of("order", {"MOST_LISTENERS": "1"}))
     first, second = world.listener(), world.listener()
     live.enter(first)
     with pytest.raises(RetryLater):

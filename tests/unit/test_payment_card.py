@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from events.contract import (
-    Event,
     FailReason,
     OrderCancelRequested,
     OrderTimedOut,
@@ -21,6 +20,7 @@ from payment.domain import EXTERNAL_CALL_SECONDS, Payment, ResumePayment, paymen
 from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome, Purpose
 from payment.reactions import reactions
 from saga.envelope import id_of
+from saga.event import Event
 from tests.unit.telling import tell
 from tests.unit.wallets import (
     BEGAN,

@@ -3,7 +3,6 @@
 import pytest
 
 from events.contract import (
-    Event,
     FailReason,
     OrderCancelRequested,
     OrderTimedOut,
@@ -16,6 +15,7 @@ from events.contract import (
 )
 from payment.domain import MAX_BALANCE, UNSETTLED, EntryKind, PaymentState, payment_id
 from payment.reactions import reactions
+from saga.event import Event
 from tests.unit.telling import tell
 from tests.unit.wallets import (
     LATER,

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import pytest
 
 from events.contract import (
-    Event,
     FailReason,
     Line,
     ProductChanged,
@@ -28,6 +27,7 @@ from product.domain import (
 )
 from product.reactions import reactions
 from saga.errors import Refused
+from saga.event import Event
 from tests.unit.shelves import (
     LATER,
     LINES,

@@ -3,16 +3,17 @@
 import pytest
 
 from events.contract import (
+    CONTRACT,
     CouponRejected,
     CouponRestored,
     CouponUsed,
-    Event,
     FailReason,
     OrderCreated,
     PaymentFailed,
     StockRestored,
     StockUnavailable,
 )
+from saga.event import Event
 from saga.reactions import OfOthers, Reactions, Result, UndeclaredEvent, WrongHints
 
 ORDER = "11111111-1111-4111-8111-111111111111"
@@ -28,7 +29,7 @@ class Ask:
 
 @pytest.fixture
 def reactions() -> Reactions:
-    return Reactions("thing")
+    return Reactions("thing", CONTRACT)
 
 
 def test_hints_say_what_is_heard_and_said(reactions: Reactions) -> None:
@@ -61,12 +62,12 @@ def test_what_a_reaction_returns_is_said(reactions: Reactions) -> None:
 
 def test_an_undeclared_event_can_not_be_said(reactions: Reactions) -> None:
     @reactions.on
-    def corruption(event: PaymentFailed, things: Things) -> CouponRestored | None:
+    def undeclared(event: PaymentFailed, things: Things) -> CouponRestored | None:
         return StockUnavailable(  # type: ignore[return-value]
             order_id=event.order_id, reason=event.reason, product_id=ORDER
         )
 
-    with pytest.raises(UndeclaredEvent, match="lie said StockUnavailable"):
+    with pytest.raises(UndeclaredEvent, match="undeclared emitted StockUnavailable"):
         reactions.react(PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED), Things())
 
 
@@ -101,7 +102,7 @@ def test_what_was_declared_of_others_alone_or_of_this_order_alone_is_held_to(
     ) -> tuple[StockRestored | OfOthers[CouponRestored], ...]:
         return (emitted,)  # type: ignore[return-value]
 
-    with pytest.raises(UndeclaredEvent, match="mix_up said"):
+    with pytest.raises(UndeclaredEvent, match="mix_up emitted"):
         reactions.react(PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED), Things())
 
 
@@ -138,10 +139,10 @@ def test_an_answer_that_was_long_in_coming_names_its_cause(reactions: Reactions)
 
 def test_a_command_can_not_say_what_its_hints_do_not_allow(reactions: Reactions) -> None:
     @reactions.command
-    def corruption(command: Ask, things: Things) -> Result[None, CouponRestored]:
+    def undeclared(command: Ask, things: Things) -> Result[None, CouponRestored]:
         return Result(None, StockRestored(order_id=ORDER, items=()))  # type: ignore[arg-type]
 
-    with pytest.raises(UndeclaredEvent, match="lie said StockRestored"):
+    with pytest.raises(UndeclaredEvent, match="undeclared emitted StockRestored"):
         reactions.execute(Ask(), Things())
 
 

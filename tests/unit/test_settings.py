@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from chassis.settings import from_environment
 from chassis.storage.database import Database
 from saga.errors import ConfigurationError
+from tests.kit.settings import settings_of
 
 
 def test_defaults_are_for_one_machine() -> None:
-    settings = from_environment("order", {})
+    settings = settings_of("order", {})
     assert (settings.host, settings.port) == ("127.0.0.1", 8181)
     assert settings.database_url == f"sqlite+aiosqlite:///{Path('.run').absolute()}/db/order.db"
     assert settings.instance == "order-8181"
@@ -19,7 +19,7 @@ def test_defaults_are_for_one_machine() -> None:
 
 def test_a_variable_with_the_services_name_is_its_own() -> None:
     environment = {"COUPON_PORT": "9000", "ORDER_PORT": "9001", "COUPON_DATABASE_URL": "x://y"}
-    settings = from_environment("coupon", environment)
+    settings = settings_of("coupon", environment)
     assert (settings.port, settings.database_url) == (9000, "x://y")
 
 
@@ -40,7 +40,7 @@ def test_a_variable_with_the_services_name_is_its_own() -> None:
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name}={value}"):
-        from_environment("order", {name: value})
+        settings_of("order", {name: value})
 
 
 def test_a_database_driver_without_a_synchronous_twin_is_refused() -> None:
@@ -50,8 +50,7 @@ def test_a_database_driver_without_a_synchronous_twin_is_refused() -> None:
 
 def test_an_address_to_which_nothing_is_added_stays_as_it_is() -> None:
     environment = {"DATA_PLATFORM_URL": "https://a/b/?c=d/", "PAYMENT_GATEWAY_URL": "http://e/f/"}
-    settings = from_environment("dataplatform", environment)
-    assert settings.data_platform_url == "https://a/b/?c=d/"
-    assert settings.payment_gateway_url == "http://e/f"
+    assert settings_of("dataplatform", environment).data_platform_url == "https://a/b/?c=d/"
+    assert settings_of("payment", environment).payment_gateway_url == "http://e/f"
     with pytest.raises(ConfigurationError, match="DATA_PLATFORM_URL=ftp://a"):
-        from_environment("dataplatform", {"DATA_PLATFORM_URL": "ftp://a"})
+        settings_of("dataplatform", {"DATA_PLATFORM_URL": "ftp://a"})

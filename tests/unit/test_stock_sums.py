@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.contract import Event, Line, ProductChanged, StockRestored
+from events.contract import Line, ProductChanged, StockRestored
 from product.domain import BookStock, HoldState, Shelves
 from product.reactions import reactions
 from saga.errors import Refused
+from saga.event import Event
 from tests.unit.shelves import failed, paid, product, refunded, shelves, used
 from tests.unit.telling import is_distinct, tell
 

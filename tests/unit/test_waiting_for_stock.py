@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.contract import (
-    Event,
     FailReason,
     Line,
     OnShortage,
@@ -18,6 +17,7 @@ from events.contract import (
 )
 from product.domain import BookStock, ChangeProduct, EndWait, HoldState, Shelves
 from product.reactions import reactions
+from saga.event import Event
 from saga.reactions import Reactions
 from tests.unit import telling
 from tests.unit.shelves import failed, paid, product, shelves, used

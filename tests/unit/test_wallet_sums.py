@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.contract import Event, PaymentCompleted, PaymentFailed, PaymentRefunded
+from events.contract import PaymentCompleted, PaymentFailed, PaymentRefunded
 from payment.domain import (
     MAX_BALANCE,
     SEED,
@@ -18,6 +18,7 @@ from payment.domain import (
 )
 from payment.reactions import reactions
 from saga.errors import Conflict, NotFound
+from saga.event import Event
 from tests.unit.telling import is_distinct, tell
 from tests.unit.wallets import ORDERS, cancel, decremented, name_of, timed_out, wallets
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec import inspect
 
-from events.contract import MAX_AMOUNT, Event
+from events.contract import MAX_AMOUNT
+from saga.event import Event
 
 Ids = SearchStrategy[str]
 

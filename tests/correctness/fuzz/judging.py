@@ -9,7 +9,7 @@ from nats.js.api import ConsumerInfo
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from events.contract import CATALOG, EVENTS
+from events.contract import CATALOG, CONTRACT
 from infra.stack import config, processes
 from saga.choreography import graph
 from tests.correctness.fuzz.messages import Message
@@ -86,9 +86,9 @@ async def _consumers(shop: Shop) -> list[ConsumerInfo]:
     async with shop.nats("observer") as client:
         jetstream = client.jetstream()
         return [
-            await jetstream.consumer_info(stream, service)
+            await jetstream.consumer_info(stream.name, service)
             for service, registry in FLOW.registries.items()
-            for stream in {event.stream for event in registry.handles}
+            for stream in registry.consumed_streams
         ]
 
 
@@ -108,7 +108,7 @@ def _next_of(info: ConsumerInfo, sent: Sent) -> Message | str:
 
 
 def _hears(service: str, message: Message) -> bool:
-    event = EVENTS.get(message.event_name)
+    event = CONTRACT.named(message.event_name)
     return event is not None and service in FLOW.consumers(event)
 
 
@@ -125,7 +125,7 @@ def _still_there(sent: Sent) -> Sent:
     return {
         place: message
         for place, message in sent.items()
-        if place.stream != CATALOG or newest[message.subject] == place
+        if place.stream != CATALOG.name or newest[message.subject] == place
     }
 
 

@@ -10,8 +10,9 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from events.contract import EVENTS, Event
+from events.contract import CONTRACT
 from saga.envelope import COPIED_FROM, EVENT_TYPE, MESSAGE_ID, subject_of
+from saga.event import Event
 from tests.correctness.fuzz.bodies import FRESH_IDS, Ids, events, json_of
 
 DEEP = 10_000
@@ -155,7 +156,9 @@ def with_a_long_header(draw: DrawFn, event: Event) -> Message:
 
 
 def under_a_name_that_nobody_hears(draw: DrawFn, event: Event) -> Message:
-    name = draw(st.from_regex(r"[A-Za-z]{1,30}", fullmatch=True).filter(lambda n: n not in EVENTS))
+    name = draw(
+        st.from_regex(r"[A-Za-z]{1,30}", fullmatch=True).filter(lambda n: n not in CONTRACT.names)
+    )
     subject = subject_of(type(event), event.key).rpartition(".")[0]
     return message(event, subject=f"{subject}.{name}", letter=False)
 
@@ -237,7 +240,7 @@ def about_another(draw: DrawFn, event: Event) -> Message:
 
 
 def of_another_type(draw: DrawFn, event: Event) -> Message:
-    names = st.sampled_from(sorted(EVENTS)) | _HEADER_VALUES
+    names = st.sampled_from(sorted(CONTRACT.names)) | _HEADER_VALUES
     emitted = draw(names.filter(lambda name: name.strip() != type(event).__name__))
     return message(event, headers={EVENT_TYPE: emitted}, letter=True)
 

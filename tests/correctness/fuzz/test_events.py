@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.contract import EVENTS, CouponUsed, Event, Line
+from events.contract import CONTRACT, CouponUsed, Line
 from saga import envelope
 from saga.envelope import MalformedMessage
+from saga.event import Event
 from tests.correctness.fuzz.bodies import FRESH_IDS, Ids
 from tests.correctness.fuzz.examples import drawn, making
 from tests.correctness.fuzz.judging import (
@@ -39,7 +40,7 @@ from tests.correctness.fuzz.messages import (
 from tests.e2e.saga.stream import written_by_hand
 from tests.kit.client import SERVICES, Opened, Shop, order, until
 
-RECEIVED = [event for event in EVENTS.values() if FLOW.consumers(event)]
+RECEIVED = [event for event in CONTRACT if FLOW.consumers(event)]
 EACH_EVENT = pytest.mark.parametrize("event_type", RECEIVED, ids=lambda event: event.__name__)
 
 A_FEW = 4
@@ -183,8 +184,8 @@ def test_reading_gives_an_event_or_says_why_not(sent: Message) -> None:
     """The same without any server: here Hypothesis finds the smallest message that is misread."""
     complaint = ""
     try:
-        envelope.decode(sent.subject.decode(), sent.body, headers_of(sent))
+        envelope.decode(CONTRACT, sent.subject.decode(), sent.body, headers_of(sent))
     except MalformedMessage as problem:
         complaint = str(problem)
-    if sent.letter is not None and sent.event_name in EVENTS:
+    if sent.letter is not None and sent.event_name in CONTRACT.names:
         assert bool(complaint) == sent.letter

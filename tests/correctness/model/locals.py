@@ -16,12 +16,13 @@ from typing import Any
 import msgspec
 
 from coupon.domain import Coupons
-from events.contract import SAGA, Event
+from events.contract import SAGA
 from order.domain import Orders
 from payment.domain import Wallets
 from product.domain import Product, Shelves
 from product.queues import Queues
 from saga import envelope
+from saga.event import Event
 from saga.reactions import Reactions
 from saga.unit_of_work import Ledger, Rows, UnitOfWork
 

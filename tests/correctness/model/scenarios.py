@@ -5,17 +5,11 @@ from uuid import UUID
 import msgspec
 
 from coupon.domain import DiscountType, IssuedCoupon
-from events.contract import (
-    Event,
-    Line,
-    OnShortage,
-    OrderCreated,
-    PaymentMethod,
-    ProductStatus,
-)
+from events.contract import Line, OnShortage, OrderCreated, PaymentMethod, ProductStatus
 from order.domain import Order, OrderState
 from payment.domain import Wallet
 from product.domain import Product
+from saga.event import Event
 from tests.correctness.model.locals import NOW, Local, table
 
 ORDERS = (str(UUID(int=1)), str(UUID(int=2)))

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from events.contract import FailReason, OrderFailed
+from events.contract import CONTRACT, FailReason, OrderFailed
 from order.domain import ExpireOrder, Orders
 from order.reactions import reactions
 from saga.reactions import Reactions, Result
@@ -44,7 +44,7 @@ def test_without_answers_a_repeat_is_not_enough() -> None:
 
 def test_the_shortest_way_to_a_violation_is_told() -> None:
     """An order that decides its expiry alone, while its payment is on its way."""
-    hasty = Reactions("order")
+    hasty = Reactions("order", CONTRACT)
     hasty.reactions |= reactions.reactions
     hasty.commands |= reactions.commands
     del hasty.commands[ExpireOrder]

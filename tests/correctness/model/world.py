@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from events.contract import Event
+from events.participants import PARTICIPANTS
 from order.domain import EXPIRES, CancelOrder, ExpireOrder, OrderState
 from payment.domain import ResumePayment
 from product.domain import BookStock, EndWait, HoldState
-from saga.choreography.graph import PARTICIPANTS
+from saga.event import Event
 from saga.reactions import Reactions
 from tests.correctness.model import invariants
 from tests.correctness.model.locals import Local, Service, Step

@@ -17,25 +17,30 @@ from tests.correctness.simulation.loop import Life
 
 _ROOT = Path(saga.__file__).parent.parent
 SIMULATED = (
+    "chassis/processing/ack_extension.py",
     "chassis/processing/external_calls.py",
     "chassis/processing/mailbox.py",
+    "chassis/processing/processor.py",
+    "chassis/processing/retention.py",
+    "chassis/processing/timers.py",
+    "chassis/processing/transaction.py",
+    "chassis/outbox/outbox.py",
     "chassis/outbox/relay.py",
     "chassis/outbox/reconciliation.py",
     "chassis/outbox/retransmission.py",
+    "chassis/loops.py",
     "chassis/service.py",
 )
 """The chassis. What is at its edges (HTTP, drivers) is real in `make chaos`, and not here."""
 
 NEVER_MET = {
-    "Service._receive": "puts a message into the mailbox and does not wait",
-    "Service._clean_up": "is first due after a minute",
+    "Retention.run": "is first due after a minute",
     "Relay._publish: asyncio.TaskGroup()": "is left only when the service stops",
-    "Service.start: part.start(self)": "what lives beside the mailbox is not simulated",
-    "Service.stop: part.close()": "likewise",
+    "Service.start: self.components.start(self)": "what lives beside the mailbox is not simulated",
+    "Service.stop: self.components.close()": "likewise",
     "Service.redrive: dead_letters.find(connection, letter_id)": "a read, done at once in memory",
-    "Service._watch: timer.find(connection, self.clock(), self.settings)": "likewise",
-    "Service.redrive: self._receive(dead_letters.Redelivery(row, note_it))": "does not wait",
-    "Errands.close: asyncio.gather(*under_way, return_exceptions=True)": "ends in the same step",
+    "watch: timer.find(connection, clock(), settings)": "likewise",
+    "ExternalCalls.close: asyncio.gather(*under_way, return_exceptions=True)": "ends at once",
     "backlog": "is for the health check",
 }
 """Awaits at which nothing can be killed in a schedule, and why."""

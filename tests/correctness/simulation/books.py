@@ -6,16 +6,17 @@ from typing import Any
 
 import msgspec
 
+from events.contract import CONTRACT
 from order.domain import STATES, OrderState
 from payment.domain import payment_id
-from saga.choreography.graph import load
+from saga.choreography.graph import Choreography
 from tests.correctness.simulation.machines import PARTICIPANTS, Cluster
 
 _STATUS = {state: status.value for status, states in STATES.items() for state in states}
 _HEARERS = {
     event.__name__: flow.consumers(event)
-    for flow in [load(PARTICIPANTS)]
-    for event in flow.contract.values()
+    for flow in [Choreography([each.reactions for each in PARTICIPANTS.values()], CONTRACT)]
+    for event in flow.contract
 }
 _DONE = {"coupon": "SETTLED", "product": "SOLD", "payment": "CAPTURED"}
 _UNDONE = {
@@ -31,7 +32,7 @@ def rows(cluster: Cluster, service: str, query: str) -> list[Any]:
 
 def states(cluster: Cluster, service: str) -> dict[str, str]:
     """The state of each order's row at this service."""
-    query = f"SELECT order_id, state FROM {PARTICIPANTS[service].order_rows.name}"  # noqa: S608
+    query = f"SELECT order_id, state FROM {PARTICIPANTS[service].saga_rows.name}"  # noqa: S608
     return {row[0]: row[1] for row in rows(cluster, service, query)}
 
 

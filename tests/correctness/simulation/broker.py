@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from chassis.broker.jetstream import ACK_WAIT_SECONDS, DUPLICATE_WINDOW_SECONDS
-from chassis.ports import OutgoingMessage, Receiver, StreamPosition
+from chassis.ports import OutgoingMessage, Receiver, StoredMessage, StreamPosition
 from saga.envelope import EVENT_ID, MESSAGE_ID
 from saga.errors import BrokerAway, Outage
 from saga.reactions import Reactions
@@ -43,6 +43,7 @@ class Hub:
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
+        self.on_their_way: set[asyncio.Task[None]] = set()
         self.streams: dict[str, Stream] = {}
         self.is_up = True
         self.cut_off: set[str] = set()
@@ -105,11 +106,18 @@ class SimulatedDelivery:
         self.subject = message.subject
         self.body = message.body
         self.headers: Mapping[str, str] = message.headers
+        self.letter_id = None
 
-    async def ack(self) -> None:
-        await self._pause()
+    def ack(self) -> None:
+        """On its way: it arrives after a while, unless it is lost or its process is killed."""
         if not self._hub.happens("ack_lost"):
-            self._durable.pending.pop(self.sequence, None)
+            task = asyncio.create_task(self._arrive())
+            self._hub.on_their_way.add(task)
+            task.add_done_callback(self._hub.on_their_way.discard)
+
+    async def _arrive(self) -> None:
+        await self._pause()
+        self._durable.pending.pop(self.sequence, None)
 
     async def in_progress(self) -> None:
         await self._pause()
@@ -181,18 +189,18 @@ class SimulatedBroker:
         if self._hub.chance.random() < 0.1:
             await self._pause()
         if not self._hub.reaches(self._service):
-            raise BrokerAway
+            raise BrokerAway("the broker is away")
         held = self._hub.streams.get(stream)
         if held is None or not 0 < sequence <= len(held.messages):
             return None
         return held.messages[sequence - 1].headers.get(EVENT_ID)
 
-    async def history(self, subject: str) -> list[OutgoingMessage]:
+    async def history(self, subject: str) -> list[StoredMessage]:
         raise NotImplementedError
 
     async def history_since(
         self, subject: str, place: StreamPosition
-    ) -> tuple[list[OutgoingMessage], StreamPosition]:
+    ) -> tuple[list[StoredMessage], StreamPosition]:
         raise NotImplementedError
 
     @asynccontextmanager
@@ -229,11 +237,11 @@ class SimulatedBroker:
             self._ready.clear()
 
     def _declare(self) -> None:
-        for name in {event.stream for event in self._registry.emits | self._registry.handles}:
-            self._hub.streams.setdefault(name, Stream())
-        for name in {event.stream for event in self._registry.handles}:
-            stream = self._hub.streams[name]
-            handles = {each.__name__ for each in self._registry.handles if each.stream == name}
+        for declared in self._registry.streams:
+            self._hub.streams.setdefault(declared.name, Stream())
+        for consumed in self._registry.consumed_streams:
+            stream = self._hub.streams[consumed.name]
+            handles = {each.__name__ for each in self._registry.handles if each.stream == consumed}
             durable = stream.durables.setdefault(self._service, Durable(frozenset(handles)))
             if durable.next_sequence > len(stream.messages) + 1:
                 stream.durables[self._service] = Durable(frozenset(handles))
@@ -243,7 +251,7 @@ class SimulatedBroker:
         while self._hub.reaches(self._service) and self._hub.streams is streams:
             due = self._due(room()) if self._delivers else []
             for delivery in due:
-                await receive(delivery)
+                receive(delivery)
             if not due:
                 await self._until_grown()
             await self._pause()
@@ -285,7 +293,7 @@ class SimulatedBroker:
     async def _ask(self) -> None:
         await self._pause()
         if not self._hub.reaches(self._service):
-            raise BrokerAway
+            raise BrokerAway("the broker is away")
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._hub.chance.random() * LATENCY_SECONDS)

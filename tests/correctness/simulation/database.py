@@ -7,7 +7,7 @@ before it, in its middle (nothing of it stays), or after the commit and before a
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -102,7 +102,7 @@ class SimulatedDatabase(Database):
         self._on_kill = on_kill
         self._turn_lock = asyncio.Lock()
 
-    async def run(self, work: Callable[[Connection], T], *, is_small: bool = False) -> T:  # noqa: ARG002
+    async def run(self, work: Callable[[Connection], T], *, messages: int | None = None) -> T:  # noqa: ARG002
         async with self._turn_lock:
             await self._pause()
             if self._disk.outage == LOCKED:
@@ -118,7 +118,7 @@ class SimulatedDatabase(Database):
             raise RetryLater(LOCKED)
         yield _Reader(self._disk.connection)
 
-    async def create(self, *_: MetaData) -> None:
+    async def create(self, *_: MetaData, statements: Iterable[str] = ()) -> None:  # noqa: ARG002
         """The tables are there already."""
         await self._pause()
 

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from chassis.participant import Participant
 from chassis.ports import Ports
-from chassis.processing.batch import Participant
 from chassis.processing.messages import Done, IdempotencyKey
 from chassis.service import Service
-from chassis.settings import Settings, from_environment
+from chassis.settings import Settings
 from coupon.app import participant as coupon
 from order.app import participant as order
 from payment.app import participant as payment
@@ -28,6 +28,7 @@ from tests.correctness.simulation.broker import Hub, SimulatedBroker
 from tests.correctness.simulation.database import Disk, SimulatedDatabase
 from tests.correctness.simulation.gateway import Gateway, SimulatedGateway
 from tests.correctness.simulation.loop import LIFE, Aim, Life, SimulatedLoop
+from tests.kit.settings import settings_of
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 PARTICIPANTS: dict[str, Participant[Any]] = {
@@ -225,7 +226,8 @@ class Cluster:
         return ids.timed(milliseconds, self.chance.getrandbits(80))
 
     def settings(self, service: str, instance: str) -> Settings:
-        return from_environment(service, {"INSTANCE": instance, **self._environment})
+        settings: Settings = settings_of(service, {"INSTANCE": instance, **self._environment})
+        return settings
 
 
 def _pass_on(task: asyncio.Task[T], answer: asyncio.Future[T]) -> None:

@@ -116,7 +116,7 @@ class _Schedule:
         self._violations: list[str] = []
 
     async def run(self) -> GatewayOutcome:
-        with patch("chassis.service._stop_if_broken", self._broken):
+        with patch("chassis.loops._stop_the_process", self._broken):
             return await self._run()
 
     def _broken(self, loop: asyncio.Task[None]) -> None:
@@ -197,7 +197,7 @@ class _Schedule:
         if self._chance.random() < 0.2:
             calls.append(self._insist("order", command, key))
         done = [each for each in await asyncio.gather(*calls) if each is not None]
-        ids = {each.answer.order_id for each in done}
+        ids = {each.result.order_id for each in done}
         if len(ids) > 1:
             self._violations.append(f"one key, several orders: {ids}")
         self._placed |= {f"{number}": order_id for order_id in ids}
@@ -243,9 +243,9 @@ class _Schedule:
         begin = BeginTopUp(top_up_id=self._cluster.new_id(), customer_id=POOR, amount=7)
         done = await self._insist("payment", begin, IdempotencyKey("charge", "k", "f"))
         machine = self._cluster.one("payment")
-        if done is not None and machine is not None and done.answer.call is not None:
+        if done is not None and machine is not None and done.result.call is not None:
             with suppress(TimeoutError):
-                await machine.join(done.answer.call)
+                await machine.join(done.result.call)
 
     async def _insist(
         self, service: str, command: object, key: IdempotencyKey | None = None

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from chassis.outbox.outbox import Outbox
 from chassis.outbox.retransmission import Retransmitter
 from chassis.processing.batch import Batch
 from chassis.processing.messages import EventMessage
-from chassis.service import Service
+from chassis.processing.transaction import Transaction
 from tests.correctness.simulation import schedule
 from tests.correctness.simulation.schedule import GatewayOutcome, run, silence
 
@@ -19,7 +20,7 @@ MAX_SEEDS = 60
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(schedule, "LONGEST_SECONDS", 120)
+    monkeypatch.setattr(schedule, "MAX_INTERVAL_SECONDS", 120)
     with silence():
         yield
 
@@ -44,7 +45,7 @@ def test_a_seed_replays_exactly() -> None:
 
 def test_without_repeats_an_order_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Retransmitter, "_overdue", lambda *_: [])
-    monkeypatch.setattr(Service, "_verify", _nothing)
+    monkeypatch.setattr(Outbox, "verify", _nothing)
     monkeypatch.setattr("chassis.outbox.reconciliation.Reconciler.check_all", _nothing)
     assert first_failure() is not None
 
@@ -52,15 +53,15 @@ def test_without_repeats_an_order_is_left_behind(monkeypatch: pytest.MonkeyPatch
 def test_an_acknowledgement_before_the_commit_loses_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    transact = Service._transact
+    transact = Transaction.__call__
 
-    async def acknowledge_first(self: Service[Any], messages: Any) -> Any:
+    async def acknowledge_first(self: Transaction[Any], messages: Any) -> Any:
         for message in messages:
             if isinstance(message, EventMessage):
-                await message.delivery.ack()
+                message.delivery.ack()
         return await transact(self, messages)
 
-    monkeypatch.setattr(Service, "_transact", acknowledge_first)
+    monkeypatch.setattr(Transaction, "__call__", acknowledge_first)
     monkeypatch.setattr(Retransmitter, "_overdue", lambda *_: [])
     assert first_failure() is not None
 

@@ -12,9 +12,9 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from sqlalchemy import event
 
-from chassis import settings
 from chassis.service import Service
 from chassis.settings import Settings
+from tests.kit.settings import settings_of
 from tests.kit.stack import SERVICES
 
 APPS: dict[str, Callable[[Settings], Litestar]] = {
@@ -75,7 +75,7 @@ async def test_a_ranking_looks_at_the_days_of_its_window_alone(tmp_path: Path) -
 async def _plans(service: str, path: str, folder: Path) -> list[tuple[str, list[str]]]:
     """What a route asks its database for, and how SQLite finds each of that."""
     environment = {"STATE_DIR": str(folder), "NATS_URL": "nats://127.0.0.1:1"}
-    app = APPS[service](settings.from_environment(service, environment))
+    app = APPS[service](settings_of(service, environment))
     asked: list[tuple[str, Any]] = []
 
     def note(_: object, __: object, statement: str, values: Any, *___: object) -> None:

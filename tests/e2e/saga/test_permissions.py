@@ -11,9 +11,10 @@ import pytest
 from nats.errors import Error as NatsError
 from nats.js.api import StreamInfo
 
-from events.contract import CATALOG, EVENTS, SAGA, Event
+from events.contract import CONTRACT, SAGA
 from saga.choreography.graph import load
 from saga.envelope import subject_of
+from saga.event import Event
 from tests.e2e.saga.stream import connected_as, name_of, names, publish, service_url, subjects
 from tests.kit.client import SERVICES, Json, Shop, order, until
 
@@ -23,7 +24,7 @@ EMITS = {name: registry.emits for name, registry in load().registries.items()}
 
 def foreign(service: str) -> list[type[Event]]:
     """Every event of the contract that is not the service's own, those of later work too."""
-    return [event for event in EVENTS.values() if event not in EMITS.get(service, ())]
+    return [event for event in CONTRACT if event not in EMITS.get(service, ())]
 
 
 def changing(service: str) -> list[str]:
@@ -31,7 +32,7 @@ def changing(service: str) -> list[str]:
     subjects = [
         f"STREAM.{verb}.{stream}"
         for verb in ("DELETE", "UPDATE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
-        for stream in (SAGA, CATALOG)
+        for stream in ("SAGA", "CATALOG")
     ]
     subjects += ["STREAM.CREATE.OTHER", "CONSUMER.CREATE.SAGA", "CONSUMER.CREATE.SAGA.spy"]
     subjects += ["CONSUMER.DURABLE.CREATE.SAGA.spy", "CONSUMER.CREATE.SAGA.spy.saga.>"]
@@ -88,7 +89,7 @@ async def until_told(refusals: list[str], expected: list[str]) -> None:
 async def test_a_service_can_not_say_what_another_one_says(rough_shop: Shop, service: str) -> None:
     shop = rough_shop
     victim = str(uuid4())
-    assert len(foreign(service)) > len(EVENTS) / 2
+    assert len(foreign(service)) > len(CONTRACT) / 2
 
     await all_refused(shop, service, [subject_of(each, victim) for each in foreign(service)])
 
@@ -127,7 +128,7 @@ async def test_a_service_can_not_make_its_stream_otherwise(rough_shop: Shop, ser
     """It may make its streams where there are none; where they are, it changes nothing."""
     shop = rough_shop
     before = await configuration(shop)
-    other: Json = {"name": SAGA, "subjects": ["saga.*.*"], "max_msgs": 1, "deny_delete": True}
+    other: Json = {"name": "SAGA", "subjects": ["saga.*.*"], "max_msgs": 1, "deny_delete": True}
     async with connected_as(shop, service) as client:
         answer = await client.request("$JS.API.STREAM.CREATE.SAGA", json.dumps(other).encode())
     assert json.loads(answer.data)["error"]["code"] == 400
@@ -175,16 +176,16 @@ async def test_the_observer_can_read_everything(shop: Shop) -> None:
     async with connected_as(shop, "observer") as client:
         jetstream = client.jetstream()
         assert (await jetstream.account_info()).streams == 2
-        assert {each.config.name for each in await jetstream.streams_info()} == {SAGA, CATALOG}
-        assert await jetstream.find_stream_name_by_subject("saga.*.*") == SAGA
-        assert (await jetstream.stream_info(SAGA)).state.messages > 0
-        assert {each.name for each in await jetstream.consumers_info(SAGA)} == set(SERVICES)
-        assert (await jetstream.consumer_info(CATALOG, "order")).name == "order"
+        assert {each.config.name for each in await jetstream.streams_info()} == {"SAGA", "CATALOG"}
+        assert await jetstream.find_stream_name_by_subject("saga.*.*") == "SAGA"
+        assert (await jetstream.stream_info("SAGA")).state.messages > 0
+        assert {each.name for each in await jetstream.consumers_info("SAGA")} == set(SERVICES)
+        assert (await jetstream.consumer_info("CATALOG", "order")).name == "order"
         subject = f"saga.{ended['orderId']}.OrderCreated"
-        first = await jetstream.get_msg(SAGA, seq=1, subject=subject, direct=True, next=True)
+        first = await jetstream.get_msg("SAGA", seq=1, subject=subject, direct=True, next=True)
         assert name_of(first) == "OrderCreated"
         last = await jetstream.get_msg(
-            CATALOG, subject=f"catalog.{product}.ProductChanged", direct=True
+            "CATALOG", subject=f"catalog.{product}.ProductChanged", direct=True
         )
         assert last.data
 
@@ -193,7 +194,7 @@ async def test_the_observer_changes_nothing(rough_shop: Shop) -> None:
     shop = rough_shop
     key = str(uuid4())
     before, held = await configuration(shop), await subjects(shop)
-    wanted = [subject_of(event, key) for event in EVENTS.values()]
+    wanted = [subject_of(event, key) for event in CONTRACT]
     wanted += [
         *changing("observer"),
         "$JS.API.STREAM.MSG.GET.SAGA",

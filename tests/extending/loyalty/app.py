@@ -2,8 +2,8 @@
 
 from litestar import Litestar
 
+from chassis.participant import Participant
 from chassis.ports import REAL, Ports
-from chassis.processing.batch import Participant
 from chassis.service import Service
 from chassis.settings import Settings
 from chassis.web import app
@@ -17,7 +17,7 @@ participant: Participant[Rewards] = Participant(
     load=store.load,
     save=store.save,
     schema=store.schema,
-    order_rows=store.rewards_table,
+    saga_rows=store.rewards_table,
     unsettled=UNSETTLED,
 )
 

@@ -1,4 +1,4 @@
-"""The mailbox: group commit, and the three ways in which a message can end."""
+"""The processor's loop: group commit, and the three ways in which a message can end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -9,10 +9,12 @@ from uuid import uuid4
 import pytest
 
 from chassis.processing import mailbox as mailbox_module
+from chassis.processing import processor
 from chassis.processing.linger import Linger
-from chassis.processing.mailbox import ATTEMPTS, WORTH_A_BATCH, Mailbox
+from chassis.processing.mailbox import WORTH_A_BATCH, Mailbox
 from chassis.processing.messages import Declined, Done, EventMessage, Message, Outcome, Raised
-from events.contract import FailReason, PaymentFailed
+from chassis.processing.processor import ATTEMPTS, Processor
+from events.contract import CONTRACT, FailReason, PaymentFailed
 from saga import envelope
 from saga.errors import NotFound, Outage, RetryLater
 from tests.integration.deliveries import Delivered
@@ -23,16 +25,14 @@ Work = Callable[[list[Message]], list[Outcome]]
 
 
 class Writer:
-    """Stands where the transaction does: notes its batches and does what the test says."""
+    """A scripted transaction: records its batches and returns what the test says."""
 
     def __init__(self) -> None:
         self.batches: list[list[Message]] = []
         self.settled: list[Message] = []
-        self.work: Work = lambda batch: [Done(answer="done") for _ in batch]
+        self.work: Work = lambda batch: [Done(result="done") for _ in batch]
         self.may_go = asyncio.Event()
         self.may_go.set()
-        self.may_tell = asyncio.Event()
-        self.may_tell.set()
 
     async def transact(self, messages: Sequence[Message]) -> list[Outcome]:
         batch = list(messages)
@@ -40,15 +40,14 @@ class Writer:
         await self.may_go.wait()
         return self.work(batch)
 
-    async def tell(self, done: Sequence[tuple[Message, Done]]) -> None:
-        await self.may_tell.wait()
+    def after_commit(self, done: Sequence[tuple[Message, Done]]) -> None:
         self.settled += [message for message, _ in done]
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mailbox_module, "FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(mailbox_module, "LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(processor, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(processor, "MAX_PAUSE_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -60,19 +59,13 @@ def writer() -> Writer:
 async def at_work(
     writer: Writer, *, capacity: int = 100, command_timeout_seconds: float = 5
 ) -> AsyncIterator[Mailbox]:
-    mailbox = Mailbox(
-        writer.transact,
-        writer.tell,
-        capacity=capacity,
-        command_timeout_seconds=command_timeout_seconds,
-    )
-    tasks = [asyncio.create_task(loop) for loop in (mailbox.run(), mailbox.tell())]
+    mailbox = Mailbox(capacity=capacity, command_timeout_seconds=command_timeout_seconds)
+    task = asyncio.create_task(Processor(mailbox, writer.transact, writer.after_commit).run())
     try:
         yield mailbox
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def outbound() -> envelope.OutboundEvent:
@@ -82,7 +75,7 @@ def outbound() -> envelope.OutboundEvent:
 
 
 def event() -> EventMessage:
-    return EventMessage(Delivered(outbound()))
+    return EventMessage(Delivered(outbound()), CONTRACT)
 
 
 async def test_what_arrives_during_a_commit_is_the_next_batch(writer: Writer) -> None:
@@ -101,34 +94,6 @@ async def test_what_arrives_during_a_commit_is_the_next_batch(writer: Writer) ->
     assert received in writer.settled
 
 
-async def test_the_next_batch_is_written_while_the_last_one_is_told(writer: Writer) -> None:
-    async with at_work(writer) as mailbox:
-        writer.may_tell.clear()
-        for number in range(3):
-            assert (await mailbox.ask(f"command {number}")).answer == "done"
-        assert len(writer.batches) == 3
-        assert not writer.settled
-        writer.may_tell.set()
-        await mailbox.drained()
-    assert writer.settled == [message for batch in writer.batches for message in batch]
-
-
-async def test_writing_does_not_run_far_ahead_of_telling(writer: Writer) -> None:
-    async with at_work(writer) as mailbox:
-        writer.may_tell.clear()
-        for number in range(3):
-            await mailbox.ask(f"command {number}")
-        mailbox.put(event())
-        ended = asyncio.create_task(mailbox.drained())
-        for _ in range(20):  # turns of the loop: more than a batch needs
-            await asyncio.sleep(0)
-        assert len(writer.batches) == 3, "one is being told, one waits, one may not be put yet"
-        assert not ended.done()
-        writer.may_tell.set()
-        await ended
-    assert len(writer.settled) == 4
-
-
 class Tired(Linger):
     """It has been very busy."""
 
@@ -141,7 +106,7 @@ class Tired(Linger):
 async def test_what_arrives_during_a_rest_is_one_batch(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mailbox_module, "Pace", Tired)
+    monkeypatch.setattr(mailbox_module, "Linger", Tired)
     async with at_work(writer) as mailbox:
         received = [event() for _ in range(3)]
         for each in received:
@@ -154,7 +119,7 @@ async def test_what_arrives_during_a_rest_is_one_batch(
 
 
 async def test_a_crowd_is_not_rested_for(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mailbox_module, "Pace", Tired)
+    monkeypatch.setattr(mailbox_module, "Linger", Tired)
     monkeypatch.setattr(Tired, "rests_seconds", 3600)
     async with at_work(writer) as mailbox:
         for _ in range(WORTH_A_BATCH):
@@ -166,7 +131,7 @@ async def test_a_crowd_is_not_rested_for(writer: Writer, monkeypatch: pytest.Mon
 async def test_a_lone_command_waits_for_nobody(writer: Writer) -> None:
     async with at_work(writer) as mailbox:
         done = await asyncio.wait_for(mailbox.ask("alone"), 1)
-    assert done.answer == "done"
+    assert done.result == "done"
     assert len(writer.batches) == 1
 
 
@@ -183,13 +148,13 @@ async def test_an_outage_is_waited_out_and_nothing_is_lost(writer: Writer) -> No
     def work(batch: list[Message]) -> list[Outcome]:
         for outage in outages:
             raise outage
-        return [Done(answer="done") for _ in batch]
+        return [Done(result="done") for _ in batch]
 
     writer.work = work
     async with at_work(writer) as mailbox:
         received = event()
         mailbox.put(received)
-        assert (await mailbox.ask("patient")).answer == "done"
+        assert (await mailbox.ask("patient")).result == "done"
         await mailbox.drained()
     assert received in writer.settled
     assert received.attempts == 0
@@ -226,8 +191,8 @@ async def test_a_batch_that_everybody_has_left_is_dropped(writer: Writer) -> Non
         await mailbox.drained()
         assert away.is_set()
         assert all(writer.batches)
-        writer.work = lambda batch: [Done(answer="done") for _ in batch]
-        assert (await mailbox.ask("next")).answer == "done"
+        writer.work = lambda batch: [Done(result="done") for _ in batch]
+        assert (await mailbox.ask("next")).result == "done"
 
 
 async def test_a_full_mailbox_refuses_commands_and_takes_events(writer: Writer) -> None:
@@ -242,7 +207,7 @@ async def test_a_full_mailbox_refuses_commands_and_takes_events(writer: Writer) 
         writer.may_go.set()
         await asyncio.gather(*waiting)
         await mailbox.drained()
-        assert (await mailbox.ask("room again")).answer == "done"
+        assert (await mailbox.ask("room again")).result == "done"
     assert received in writer.settled
 
 
@@ -264,7 +229,7 @@ async def test_an_event_that_keeps_raising_is_tried_alone_and_set_aside(writer: 
         await mailbox.drained()
     assert writer.batches == [[poison, healthy], *[[poison]] * ATTEMPTS]
     assert poison.dead_letter_reason is not None
-    assert (poison.dead_letter_reason.reason, poison.dead_letter_reason.error) == (
+    assert (poison.dead_letter_reason.code, poison.dead_letter_reason.error) == (
         "RAISED",
         "RuntimeError: bad",
     )
@@ -300,7 +265,7 @@ async def test_when_a_whole_batch_fails_each_message_is_tried_alone(writer: Writ
 
 
 async def test_a_dead_letter_that_can_not_be_stored_is_kept_until_it_can(writer: Writer) -> None:
-    malformed = EventMessage(Delivered(outbound(), body=b"broken"))
+    malformed = EventMessage(Delivered(outbound(), body=b"broken"), CONTRACT)
     failures = iter([ValueError("no"), ValueError("no"), ValueError("no"), ValueError("no")])
 
     def work(batch: list[Message]) -> list[Outcome]:

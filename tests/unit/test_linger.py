@@ -8,23 +8,29 @@ BATCH_SECONDS = 0.002
 BATCHES = 100
 
 
-def _busy(pace: Linger, now: float) -> float:
+def batch(linger: Linger, began_at: float, took_seconds: float) -> float:
+    """Returns when it ended."""
+    linger.batch_began(began_at)
+    linger.batch_ended(began_at + took_seconds)
+    return began_at + took_seconds
+
+
+def _busy(linger: Linger, now: float) -> float:
     """Batches, each as soon as it may begin. Returns when the last one has ended."""
     for _ in range(BATCHES):
-        now += pace.linger_seconds(now)
-        pace.worked(now, now + BATCH_SECONDS)
-        now += BATCH_SECONDS
+        now += linger.linger_seconds(now)
+        now = batch(linger, now, BATCH_SECONDS)
     return now
 
 
 def test_who_was_quiet_begins_at_once() -> None:
-    pace = Linger()
-    assert pace.linger_seconds(1000) == 0
-    ended_at = _busy(pace, 1000)
+    linger = Linger()
+    assert linger.linger_seconds(1000) == 0
+    ended_at = _busy(linger, 1000)
     quiet_until = ended_at + MAX_LINGER_SECONDS + BURST_SECONDS
     for seconds in (0, BATCH_SECONDS):  # one behind the other, as of a lone order
-        assert pace.linger_seconds(quiet_until + seconds) == 0
-        pace.worked(quiet_until + seconds, quiet_until + seconds + BATCH_SECONDS)
+        assert linger.linger_seconds(quiet_until + seconds) == 0
+        batch(linger, quiet_until + seconds, BATCH_SECONDS)
 
 
 def test_who_is_busy_works_for_its_share_of_the_time() -> None:
@@ -36,6 +42,6 @@ def test_who_is_busy_works_for_its_share_of_the_time() -> None:
 
 @pytest.mark.parametrize("took_seconds", [0.1, 60])
 def test_a_long_batch_is_not_paid_for_in_full(took_seconds: float) -> None:
-    pace = Linger()
-    pace.worked(1000, 1000 + took_seconds)
-    assert pace.linger_seconds(1000 + took_seconds) == pytest.approx(MAX_LINGER_SECONDS)
+    linger = Linger()
+    batch(linger, 1000, took_seconds)
+    assert linger.linger_seconds(1000 + took_seconds) == pytest.approx(MAX_LINGER_SECONDS)

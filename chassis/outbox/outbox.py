@@ -1,0 +1,68 @@
+"""The outbox of a service: relay, reconciliation and retransmission put together."""
+
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from chassis.outbox.reconciliation import Reconciler
+from chassis.outbox.relay import Relay, mark_published
+from chassis.outbox.retransmission import Retransmitter
+from chassis.participant import Participant
+from chassis.ports import Broker, Clock
+from chassis.settings import Settings
+from chassis.storage.database import Database
+from saga.errors import Outage
+
+
+class Outbox:
+    """One for each instance. `is_idle`: little waits in the mailbox, so nothing is late by load."""
+
+    def __init__(
+        self,
+        participant: Participant[Any],
+        database: Database,
+        broker: Broker,
+        clock: Clock,
+        settings: Settings,
+        *,
+        is_idle: Callable[[], bool],
+    ) -> None:
+        self._participant = participant
+        self._database = database
+        self._publishes = not settings.recovery_mode
+        self.relay = Relay(
+            database, broker, clock, service=participant.name, instance=settings.instance
+        )
+        self.reconciler = Reconciler(
+            database, broker, clock, participant.reactions.published_streams
+        )
+        self.retransmitter = Retransmitter(
+            participant,
+            database,
+            broker,
+            clock,
+            after_seconds=settings.retransmit_after_seconds,
+            is_idle=is_idle,
+        )
+
+    async def prepare(self) -> None:
+        """At the start: rows that this instance had claimed before it died are free again."""
+        await self._database.run(self.relay.forget_claims)
+
+    def loops(self) -> list[Coroutine[Any, Any, None]]:
+        """What it does all the time; nothing in recovery mode and for one that emits no event."""
+        if not self._publishes or not self._participant.reactions.emits:
+            return []
+        return [self.relay.run(), self.reconciler.run(), self.retransmitter.run()]
+
+    async def verify(self) -> None:
+        """On a new connection: do the streams hold what the outbox says? Raises Outage."""
+        await self.relay.forget_acknowledgements()
+        if self._publishes:
+            await self.reconciler.check_all(is_new_connection=True)
+
+    async def close(self) -> None:
+        """Mark what was acknowledged last; what can't be marked is published again."""
+        with suppress(Outage), self.relay.acknowledgements() as acknowledgements:
+            await self._database.run(partial(mark_published, acknowledgements))

@@ -1,0 +1,66 @@
+"""Removes, in small steps, what has been settled for longer than the retention time."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, tuple_
+
+from chassis.participant import Participant
+from chassis.ports import Clock
+from chassis.settings import Settings
+from chassis.storage.database import Database
+from chassis.storage.tables import idempotency_keys, in_states, inbox, outbox, repeats
+from saga.errors import Outage
+
+EVERY_SECONDS = 60
+ROWS_AT_ONCE = 500
+
+
+class Retention:
+    """`settings.retention_seconds`: how long what is settled is kept."""
+
+    def __init__(
+        self, participant: Participant[Any], database: Database, clock: Clock, settings: Settings
+    ) -> None:
+        self._participant = participant
+        self._database = database
+        self._clock = clock
+        self._retention_seconds = settings.retention_seconds
+        self._kept_by_saga = [
+            stream.name
+            for stream in participant.reactions.contract.streams.values()
+            if not stream.newest_only
+        ]
+
+    async def run(self) -> None:
+        """Until cancelled. Each step waits for its turn behind the batches."""
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            with suppress(Outage):
+                while await self._database.run(self._remove_some):
+                    pass
+
+    def _remove_some(self, connection: Connection) -> int:
+        before = self._clock() - timedelta(seconds=self._retention_seconds)
+        unsettled = select(self._participant.saga_key).where(
+            in_states(self._participant.saga_rows, self._participant.unsettled)
+        )
+        published = (
+            (outbox.c.published_at < before)
+            & outbox.c.stream.in_(self._kept_by_saga)
+            & outbox.c.key.not_in(unsettled)
+        )
+        keys = idempotency_keys
+        removed = 0
+        for condition, *key in (
+            (inbox.c.received_at < before, inbox.c.event_id),
+            (published, outbox.c.event_id),
+            (keys.c.created_at < before, keys.c.key, keys.c.scope),
+            (repeats.c.next_at < before, repeats.c.order_id),
+        ):
+            some = select(*key).where(condition).limit(ROWS_AT_ONCE)
+            gone = delete(key[0].table).where(tuple_(*key).in_(some))
+            removed += connection.execute(gone).rowcount
+        return removed

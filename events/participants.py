@@ -1,0 +1,10 @@
+"""The services that take part in the choreography. A new one is named here, and nowhere else."""
+
+PARTICIPANTS = {
+    "order": 8181,
+    "product": 8182,
+    "coupon": 8184,
+    "payment": 8183,
+    "dataplatform": 8185,
+}
+"""Each participant's package, and the port of its HTTP server where the environment names none."""

@@ -1,0 +1,19 @@
+"""What the product service can be told, beside what every service can."""
+
+from typing import Annotated
+
+from chassis.settings import Settings as ChassisSettings
+from chassis.settings import Whole
+
+
+class Settings(ChassisSettings, frozen=True, kw_only=True):
+    wait_timeout_seconds: Annotated[
+        int,
+        Whole(
+            "WAIT_TIMEOUT_SECONDS",
+            3600,
+            1,
+            30 * 24 * 3600,
+            "How long an order may wait for stock.",
+        ),
+    ]

@@ -1,0 +1,92 @@
+"""Events, the streams that carry them, and the contract that a choreography's participants share.
+
+An event is a fact that its owner has already committed. Every event belongs to one saga or one
+entity, its `key`, and travels under the subject `<prefix>.<key>.<EventName>`.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+import msgspec
+
+ID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
+"""A UUID in its canonical text form."""
+
+
+class Stream(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream of the broker.
+
+    `prefix` is the first token of its subjects. `key` says what an event's key is, for documents
+    and log lines: `orderId`. `newest_only`: it keeps the newest event of each subject alone, for
+    ever; otherwise it keeps every event for `max_age_seconds`.
+    """
+
+    name: str
+    prefix: str
+    key: str
+    newest_only: bool = False
+    max_age_seconds: int = 7 * 24 * 3600
+
+    @property
+    def subjects(self) -> str:
+        """The filter that all of its subjects match."""
+        return f"{self.prefix}.*.*"
+
+
+class Part(StrEnum):
+    """The part of the flow to which an event belongs, for the diagram."""
+
+    FORWARD = "FORWARD"
+    FAILURE = "FAILURE"
+    REQUEST = "REQUEST"
+    UNDONE = "UNDONE"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What all events have in common.
+
+    `failure`: participants that had done their part before it must undo it.
+    `part`: where it belongs in the flow.
+    `final`: no participant has to handle it; it tells external observers how a saga ended.
+    """
+
+    stream: ClassVar[Stream]
+    part: ClassVar[Part] = Part.FORWARD
+    failure: ClassVar[bool] = False
+    final: ClassVar[bool] = False
+
+    @property
+    def key(self) -> str:
+        """The saga or entity that the event is about, a UUID: the second token of its subject."""
+        raise NotImplementedError
+
+    @property
+    def occurrence(self) -> int:
+        """Tells decisions apart that one key may see more than once, such as a second cancel."""
+        return 0
+
+
+class Contract:
+    """Every event of one choreography by its name, in the order in which a saga meets them."""
+
+    def __init__(self, *events: type[Event]) -> None:
+        self._events = {event.__name__: event for event in events}
+        self.streams = {event.stream.name: event.stream for event in events}
+
+    def __iter__(self) -> Iterator[type[Event]]:
+        return iter(self._events.values())
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __contains__(self, event: object) -> bool:
+        return any(event is known for known in self)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._events)
+
+    def named(self, name: str) -> type[Event] | None:
+        return self._events.get(name)

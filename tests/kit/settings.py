@@ -1,0 +1,14 @@
+"""The settings of any service, from variables that a test names."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from chassis.settings import load
+from events.participants import PARTICIPANTS
+
+
+def settings_of(service: str, environment: Mapping[str, str] | None = None) -> Any:
+    """Defaults, where a variable is not named."""
+    kind = import_module(f"{service}.settings").Settings
+    return load(kind, service, PARTICIPANTS[service], environment or {})
