@@ -28,6 +28,11 @@ class Variable:
         self.purpose = purpose
         self.shown_default = shown_default
 
+    @property
+    def bounds(self) -> str:
+        """A sentence on the values that it takes, for the document; empty where it takes any."""
+        return ""
+
     def of(self, service: str) -> str:
         return self.name.replace("{SERVICE}", service.upper())
 
@@ -48,9 +53,15 @@ class Text(Variable):
 class Whole(Variable):
     """A whole number between two bounds."""
 
-    def __init__(self, name: str, default: int, least: int, most: int, purpose: str) -> None:
-        super().__init__(name, purpose, shown_default=str(default))
+    def __init__(
+        self, name: str, default: int, least: int, most: int, purpose: str, *, shown: str = ""
+    ) -> None:
+        super().__init__(name, purpose, shown_default=shown or str(default))
         self._default, self._least, self._most = default, least, most
+
+    @property
+    def bounds(self) -> str:
+        return f"A whole number from {self._least} to {self._most}."
 
     def read(self, name: str, env: Mapping[str, str]) -> int:
         text = env.get(name) or str(self._default)
@@ -62,6 +73,8 @@ class Whole(Variable):
 
 class Flag(Whole):
     """0 or 1."""
+
+    bounds = ""
 
     def __init__(self, name: str, purpose: str) -> None:
         super().__init__(name, 0, 0, 1, purpose)
@@ -98,7 +111,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     service: str
     host: Annotated[str, Text("HOST", "127.0.0.1", "The address that the HTTP server listens on.")]
     port: Annotated[
-        int, Whole("{SERVICE}_PORT", 0, 1, 65_535, "The port that the HTTP server listens on.")
+        int,
+        Whole(
+            "{SERVICE}_PORT",
+            0,
+            1,
+            65_535,
+            "The port that the HTTP server listens on.",
+            shown="see below",
+        ),
     ]
     instance: Annotated[
         str,
