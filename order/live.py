@@ -24,8 +24,8 @@ from events.contract import (
 )
 from order import store
 from order.domain import Order, Orders, OrderState
-from order.routes.steps import Step, step_of
 from order.settings import Settings
+from order.steps import Step, step_of
 from saga import envelope
 from saga.errors import RetryLater
 

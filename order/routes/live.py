@@ -17,7 +17,7 @@ from order.domain import Orders
 from order.live import Listener, Live
 from order.routes.orders import OrderId
 from order.routes.placing import find
-from order.routes.steps import Step
+from order.steps import Step
 from saga.event import ID_PATTERN
 
 EVENT_STREAM = "text/event-stream"

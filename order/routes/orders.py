@@ -44,7 +44,7 @@ from order.routes.placing import (
     once,
     order_view,
 )
-from order.routes.steps import Step, step_of
+from order.steps import Step, step_of
 from saga import envelope
 from saga.errors import DependencyFailed
 

@@ -20,7 +20,7 @@ from order.reactions import reactions
 from saga.errors import Refused
 from saga.event import Event
 from saga.unit_of_work import Rows
-from tests.unit.orders import CUSTOMER, FAILURES, LATER, NOW, ORDER, PAID, offer, orders
+from tests.unit.order_fixtures import CUSTOMER, FAILURES, LATER, NOW, ORDER, PAID, offer, orders
 
 PRICES = {"p0": 30, "p1": 7}
 

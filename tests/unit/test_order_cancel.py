@@ -9,7 +9,7 @@ from events.contract import OrderCancelled, OrderCancelRequested, OrderTimedOut,
 from order.domain import Cancellation, CancellationState, OrderState, OrderStatus
 from order.reactions import reactions
 from saga.errors import NotFound, Refused
-from tests.unit.orders import (
+from tests.unit.order_fixtures import (
     CANCEL,
     CUSTOMER,
     EXPIRE,

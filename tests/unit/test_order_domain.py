@@ -31,7 +31,7 @@ from order.domain import (
 )
 from order.reactions import reactions
 from saga.event import Event
-from tests.unit.orders import (
+from tests.unit.order_fixtures import (
     CANCEL,
     CUSTOMER,
     EXPIRE,

@@ -25,7 +25,7 @@ from saga import envelope
 from saga.errors import RetryLater
 from saga.event import Event
 from tests.kit.settings import settings_of
-from tests.unit.orders import IN_STATE, NOW
+from tests.unit.order_fixtures import IN_STATE, NOW
 
 ORDER = "01a1fe36-af29-7f5b-982c-ef6c81e6fce7"
 REQUESTED, REFUSED, REQUESTED_AGAIN, REFUSED_AGAIN = (

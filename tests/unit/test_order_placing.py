@@ -20,7 +20,7 @@ from order.domain import (
 from order.reactions import reactions
 from saga.errors import NotFound, Refused
 from saga.unit_of_work import Rows
-from tests.unit.orders import CUSTOMER, ORDER, offer, offers, orders
+from tests.unit.order_fixtures import CUSTOMER, ORDER, offer, offers, orders
 
 
 def wants(*lines: tuple[str, int], price: int | None = None) -> PlaceOrder:

@@ -9,7 +9,17 @@ from sqlalchemy import Connection, create_engine
 from order import store
 from order.cart import AddToCart, Cart, CartItem, ChangeCartItem, TakeFromCart
 from order.domain import CancelOrder, OrderState, PlaceOrder, WantedLine
-from tests.unit.orders import CUSTOMER, FAILURES, IN_STATE, LATER, NOW, ORDER, PAID, offer, orders
+from tests.unit.order_fixtures import (
+    CUSTOMER,
+    FAILURES,
+    IN_STATE,
+    LATER,
+    NOW,
+    ORDER,
+    PAID,
+    offer,
+    orders,
+)
 
 PENDING = msgspec.structs.replace(IN_STATE[OrderState.PENDING], items=())
 FROM_CART = "order-2"
