@@ -1,4 +1,4 @@
-"""Where the coupon service is put together."""
+"""Builds the coupon service: participant and routes."""
 
 from litestar import Litestar
 
@@ -6,18 +6,19 @@ from chassis.participant import Participant
 from chassis.ports import REAL, Ports
 from chassis.service import Service
 from chassis.web import app
-from coupon import store
-from coupon.domain import UNSETTLED, Coupons
+from coupon import store, tables
+from coupon.domain import UNSETTLED
 from coupon.reactions import reactions
 from coupon.routes import ROUTES
 from coupon.settings import Settings
+from coupon.unit_of_work import CouponUnitOfWork
 
-participant: Participant[Coupons] = Participant(
+participant: Participant[CouponUnitOfWork] = Participant(
     reactions=reactions,
     load=store.load,
     save=store.save,
-    schema=store.schema,
-    saga_rows=store.holds_table,
+    schema=tables.schema,
+    saga_rows=tables.holds_table,
     unsettled=UNSETTLED,
 )
 

@@ -1,14 +1,8 @@
-"""What the coupon service does when it hears an event or is asked for something."""
+"""What the coupon service does for each event and command."""
 
-from coupon.domain import (
-    Coupon,
-    Coupons,
-    DefineCoupon,
-    HoldState,
-    IssueCoupon,
-    IssuedCoupon,
-    no_coupon,
-)
+from coupon.commands import DefineCoupon, IssueCoupon, already_issued, no_coupon
+from coupon.domain import Coupon, HoldState, IssuedCoupon
+from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import (
     CONTRACT,
     CouponRejected,
@@ -21,59 +15,58 @@ from events.contract import (
     StockRestored,
     StockUnavailable,
 )
-from saga.errors import Conflict
 from saga.reactions import Reactions
 
 reactions = Reactions("coupon", CONTRACT)
 
 
 @reactions.on
-def use_coupon(event: OrderCreated, coupons: Coupons) -> CouponUsed | CouponRejected | None:
-    """Spend the order's coupon on it, or refuse it. Without a coupon the discount is 0."""
-    if event.order_id in coupons.holds:
+def use_coupon(event: OrderCreated, uow: CouponUnitOfWork) -> CouponUsed | CouponRejected | None:
+    """Use the order's coupon, or refuse it; without a coupon the discount is 0."""
+    if event.order_id in uow.holds:
         return None
     if event.coupon_id is None:
-        coupons.record(event.order_id, HoldState.HELD)
-        return _used(event, 0)
-    coupon = coupons.issued.get(event.coupon_id)
+        uow.record(event.order_id, HoldState.HELD)
+        return _used_event(event, 0)
+    coupon = uow.issued.get(event.coupon_id)
     reason = (
         FailReason.COUPON_NOT_FOUND
         if coupon is None
-        else coupon.objection(event.customer_id, event.total_amount, coupons.now)
+        else coupon.objection(event.customer_id, event.total_amount, uow.now)
     )
     if coupon is None or reason is not None:
-        coupons.record(event.order_id, HoldState.REFUSED)
+        uow.record(event.order_id, HoldState.REFUSED)
         return CouponRejected(order_id=event.order_id, reason=reason or FailReason.COUPON_NOT_FOUND)
     discount = coupon.discount(event.total_amount)
-    coupons.record(event.order_id, HoldState.HELD, coupon, discount)
-    return _used(event, discount)
+    uow.record(event.order_id, HoldState.HELD, coupon, discount)
+    return _used_event(event, discount)
 
 
 @reactions.on
-def settle(event: PaymentCompleted, coupons: Coupons) -> None:
-    """The order is paid: its coupon stays spent."""
-    hold = coupons.holds.get(event.order_id)
+def settle(event: PaymentCompleted, uow: CouponUnitOfWork) -> None:
+    """The order is paid: its coupon stays used."""
+    hold = uow.holds.get(event.order_id)
     if hold is not None and hold.state is HoldState.HELD:
-        coupons.holds[event.order_id] = hold.moved(HoldState.SETTLED, coupons.now)
+        uow.holds[event.order_id] = hold.move_to(HoldState.SETTLED, uow.now)
 
 
 @reactions.compensation
 def release(
-    event: PaymentFailed | StockUnavailable | StockRestored, coupons: Coupons
+    event: PaymentFailed | StockUnavailable | StockRestored, uow: CouponUnitOfWork
 ) -> CouponRestored | None:
-    """The order came to nothing: its coupon can be used again."""
-    hold = coupons.holds.get(event.order_id)
+    """The order failed or was cancelled: its coupon can be used again."""
+    hold = uow.holds.get(event.order_id)
     if hold is None:
-        coupons.record(event.order_id, HoldState.RELEASED)  # a late OrderCreated finds it dead
+        uow.record(event.order_id, HoldState.RELEASED)  # a tombstone, for a late OrderCreated
         return None
     if hold.state not in (HoldState.HELD, HoldState.SETTLED):
         return None
-    coupons.give_back(hold)
+    uow.give_back(hold)
     return CouponRestored(order_id=event.order_id, coupon_id=hold.issued_coupon_id)
 
 
 @reactions.command
-def define_coupon(command: DefineCoupon, coupons: Coupons) -> Coupon:
+def define_coupon(command: DefineCoupon, uow: CouponUnitOfWork) -> Coupon:
     """Define a coupon that can be issued."""
     command.check()
     coupon = Coupon(
@@ -86,28 +79,28 @@ def define_coupon(command: DefineCoupon, coupons: Coupons) -> Coupon:
         issued=0,
         valid_from=command.valid_from,
         valid_until=command.valid_until,
-        created_at=coupons.now,
+        created_at=uow.now,
     )
-    coupons.coupons[coupon.coupon_id] = coupon
+    uow.coupons[coupon.coupon_id] = coupon
     return coupon
 
 
 @reactions.command
-def issue_coupon(command: IssueCoupon, coupons: Coupons) -> IssuedCoupon:
-    """Give a customer one of the coupons, one at the most."""
-    coupon = coupons.coupons.get(command.coupon_id)
+def issue_coupon(command: IssueCoupon, uow: CouponUnitOfWork) -> IssuedCoupon:
+    """Give a customer one of the coupons; at most one."""
+    coupon = uow.coupons.get(command.coupon_id)
     if coupon is None:
         raise no_coupon(command.coupon_id)
-    if (command.coupon_id, command.customer_id) in coupons.issued_to:
-        raise Conflict("this customer has the coupon already", code="COUPON_ALREADY_ISSUED")
-    coupons.coupons[coupon.coupon_id] = coupon.issue_one(coupons.now)
-    issued = coupon.issued_as(command, coupons.now)
-    coupons.issued[issued.issued_coupon_id] = issued
-    coupons.issued_to[issued.coupon_id, issued.customer_id] = issued
+    if (command.coupon_id, command.customer_id) in uow.issued_to:
+        raise already_issued()
+    uow.coupons[coupon.coupon_id] = coupon.issue_one(uow.now)
+    issued = coupon.copy_for(command.customer_id, command.issued_coupon_id, uow.now)
+    uow.issued[issued.issued_coupon_id] = issued
+    uow.issued_to[issued.coupon_id, issued.customer_id] = issued
     return issued
 
 
-def _used(event: OrderCreated, discount: int) -> CouponUsed:
+def _used_event(event: OrderCreated, discount: int) -> CouponUsed:
     return CouponUsed(
         order_id=event.order_id,
         customer_id=event.customer_id,

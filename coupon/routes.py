@@ -12,25 +12,17 @@ from chassis.service import Service
 from chassis.web.app import idempotency
 from chassis.web.schemas import Body, Instant, OptionalKey, Page, Size, Text, View, refusals, utc
 from coupon import store
-from coupon.domain import (
-    Coupon,
-    Coupons,
-    CouponStatus,
-    DefineCoupon,
-    DiscountType,
-    IssueCoupon,
-    IssuedCoupon,
-    no_coupon,
-)
+from coupon.commands import DefineCoupon, IssueCoupon, no_coupon, no_issued_coupon
+from coupon.domain import Coupon, CouponStatus, DiscountType, IssuedCoupon
+from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import MAX_AMOUNT, RequestAmount
-from saga.errors import NotFound
 
 CouponId = Annotated[UUID, PathParameter(name="couponId")]
 IssuedCouponId = Annotated[UUID, PathParameter(name="issuedCouponId")]
 
 
 class NewCoupon(Body):
-    """`discountValue`: won for FIXED, whole per cent for RATE."""
+    """`discountValue`: KRW for FIXED, whole percent for RATE."""
 
     name: Text
     discount_type: DiscountType
@@ -64,7 +56,7 @@ class CouponView(View):
 
 
 class IssuedView(View):
-    """`orderId` is the order that used the coupon, or holds it while it is on its way."""
+    """`orderId` is the order that has used the coupon, or holds it while it is unsettled."""
 
     issued_coupon_id: str
     coupon_id: str
@@ -88,7 +80,7 @@ class IssuedPage(View):
 
 
 class Validity(View):
-    """What the coupon would do for an order now. `reason` says why it would not."""
+    """The effect of the coupon on an order now. `reason` is why it can't be used."""
 
     valid: bool
     reason: str | None
@@ -102,7 +94,10 @@ class CouponController(Controller):
 
     @post(summary="Define a coupon", responses=refusals(422, body=True))
     async def define(
-        self, data: NewCoupon, service: Service[Coupons], idempotency_key: OptionalKey = None
+        self,
+        data: NewCoupon,
+        service: Service[CouponUnitOfWork],
+        idempotency_key: OptionalKey = None,
     ) -> Response[CouponView]:
         command = DefineCoupon(
             coupon_id=service.new_id(),
@@ -116,15 +111,15 @@ class CouponController(Controller):
         )
         done = await service.ask(command, idempotency("coupons", idempotency_key, data))
         headers = {"Location": f"/api/v1/coupons/{done.result.coupon_id}"}
-        return Response(_coupon(done.result), status_code=201, headers=headers)
+        return Response(_view_coupon(done.result), status_code=201, headers=headers)
 
     @get("/{couponId:str}", summary="One coupon's definition", responses=refusals(404))
-    async def read(self, coupon_id: CouponId, service: Service[Coupons]) -> CouponView:
+    async def read(self, coupon_id: CouponId, service: Service[CouponUnitOfWork]) -> CouponView:
         async with service.reading() as connection:
             coupon = await store.find_coupon(connection, str(coupon_id))
         if coupon is None:
             raise no_coupon(str(coupon_id))
-        return _coupon(coupon)
+        return _view_coupon(coupon)
 
     @post(
         "/{couponId:str}/issue",
@@ -132,7 +127,7 @@ class CouponController(Controller):
         responses=refusals(404, 409, body=True),
     )
     async def issue(
-        self, coupon_id: CouponId, data: ForCustomer, service: Service[Coupons]
+        self, coupon_id: CouponId, data: ForCustomer, service: Service[CouponUnitOfWork]
     ) -> Response[IssuedView]:
         command = IssueCoupon(
             issued_coupon_id=service.new_id(),
@@ -141,7 +136,7 @@ class CouponController(Controller):
         )
         issued: IssuedCoupon = (await service.ask(command)).result
         headers = {"Location": f"/api/v1/issued-coupons/{issued.issued_coupon_id}"}
-        return Response(_issued(issued, service.clock()), status_code=201, headers=headers)
+        return Response(_view_issued(issued, service.clock()), status_code=201, headers=headers)
 
 
 class IssuedCouponController(Controller):
@@ -149,35 +144,37 @@ class IssuedCouponController(Controller):
     tags = ("coupons",)
 
     @get(summary="A customer's coupons, newest first", responses=refusals())
-    async def list_held(
+    async def list_issued(
         self,
-        service: Service[Coupons],
+        service: Service[CouponUnitOfWork],
         customer_id: Annotated[UUID, QueryParameter(name="customerId")],
         page: Page = 0,
         size: Size = 20,
     ) -> IssuedPage:
         async with service.reading() as connection:
-            found, total = await store.issued_to(
+            found, total = await store.list_issued(
                 connection, str(customer_id), offset=page * size, size=size
             )
-        items = [_issued(each, service.clock()) for each in found]
+        items = [_view_issued(each, service.clock()) for each in found]
         return IssuedPage(items=items, page=page, size=size, total=total)
 
     @get("/{issuedCouponId:str}", summary="One customer's coupon", responses=refusals(404))
-    async def read(self, issued_coupon_id: IssuedCouponId, service: Service[Coupons]) -> IssuedView:
-        return _issued(await _find(service, issued_coupon_id), service.clock())
+    async def read(
+        self, issued_coupon_id: IssuedCouponId, service: Service[CouponUnitOfWork]
+    ) -> IssuedView:
+        return _view_issued(await _find_issued(service, issued_coupon_id), service.clock())
 
     @post(
         "/{issuedCouponId:str}/validate",
         status_code=200,
-        summary="Would it serve an order?",
+        summary="Check if it can be used for an order",
         responses=refusals(404, body=True),
     )
     async def validate(
-        self, issued_coupon_id: IssuedCouponId, data: Trial, service: Service[Coupons]
+        self, issued_coupon_id: IssuedCouponId, data: Trial, service: Service[CouponUnitOfWork]
     ) -> Validity:
-        """Changes nothing: the coupon may be gone by the time of the order."""
-        coupon = await _find(service, issued_coupon_id)
+        """Holds nothing: another order may use the coupon before this one is placed."""
+        coupon = await _find_issued(service, issued_coupon_id)
         reason = coupon.objection(str(data.customer_id), data.order_amount, service.clock())
         discount = 0 if reason else coupon.discount(data.order_amount)
         return Validity(
@@ -188,20 +185,19 @@ class IssuedCouponController(Controller):
         )
 
 
-async def _find(service: Service[Coupons], issued_coupon_id: UUID) -> IssuedCoupon:
+async def _find_issued(service: Service[CouponUnitOfWork], issued_coupon_id: UUID) -> IssuedCoupon:
     async with service.reading() as connection:
         coupon = await store.find_issued(connection, str(issued_coupon_id))
     if coupon is None:
-        message = f"there is no issued coupon {issued_coupon_id}"
-        raise NotFound(message, code="COUPON_NOT_FOUND")
+        raise no_issued_coupon(str(issued_coupon_id))
     return coupon
 
 
-def _coupon(coupon: Coupon) -> CouponView:
+def _view_coupon(coupon: Coupon) -> CouponView:
     return CouponView.of(coupon, remaining=coupon.quantity - coupon.issued)
 
 
-def _issued(coupon: IssuedCoupon, now: datetime) -> IssuedView:
+def _view_issued(coupon: IssuedCoupon, now: datetime) -> IssuedView:
     return IssuedView.of(coupon, status=coupon.status(now))
 
 

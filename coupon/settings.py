@@ -1,7 +1,7 @@
-"""What the coupon service can be told: what every service can."""
+"""The coupon service's settings: those of the chassis, and none of its own."""
 
 from chassis.settings import Settings as ChassisSettings
 
 
 class Settings(ChassisSettings, frozen=True, kw_only=True):
-    """Nothing of its own."""
+    """None of its own."""

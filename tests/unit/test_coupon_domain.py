@@ -7,16 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coupon.domain import (
-    UNSETTLED,
-    Coupons,
-    CouponStatus,
-    DiscountType,
-    Hold,
-    HoldState,
-    IssuedCoupon,
-)
+from coupon.domain import UNSETTLED, CouponStatus, DiscountType, Hold, HoldState, IssuedCoupon
 from coupon.reactions import reactions
+from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import (
     CouponRejected,
     CouponRestored,
@@ -62,8 +55,8 @@ PLAIN = IssuedCoupon(
 )
 
 
-def coupons(*rows: Hold | IssuedCoupon) -> Coupons:
-    return Coupons(
+def unit_of_work(*rows: Hold | IssuedCoupon) -> CouponUnitOfWork:
+    return CouponUnitOfWork(
         NOW,
         Rows({row.order_id: row for row in rows if isinstance(row, Hold)}),
         Rows(),
@@ -102,17 +95,17 @@ def restored(order_id: str = "o1") -> StockRestored:
     return StockRestored(order_id=order_id, items=LINES)
 
 
-def in_state(state: HoldState | None) -> Coupons:
-    """The rows when the order's row is in this state; its coupon is i."""
+def in_state(state: HoldState | None) -> CouponUnitOfWork:
+    """With the order's row in this state; its coupon is i."""
     has_it = state in (HoldState.HELD, HoldState.SETTLED)
-    issued = PLAIN.used_by("o1", NOW) if has_it else PLAIN
+    issued = PLAIN.use("o1", NOW) if has_it else PLAIN
     if state is None:
-        return coupons(issued)
+        return unit_of_work(issued)
     named = None if state is HoldState.REFUSED else "i"
     hold = Hold(
         order_id="o1", state=state, issued_coupon_id=named, discount_amount=10, updated_at=NOW
     )
-    return coupons(hold, issued)
+    return unit_of_work(hold, issued)
 
 
 EVENTS: dict[str, Event] = {
@@ -131,28 +124,28 @@ MOVES: dict[tuple[HoldState | None, str], tuple[HoldState, type[Event] | None]] 
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("state", [None, *HoldState])
 def test_every_event_in_every_state(state: HoldState | None, name: str) -> None:
-    at = in_state(state)
-    emitted = tell(reactions, EVENTS[name], at)
+    uow = in_state(state)
+    emitted = tell(reactions, EVENTS[name], uow)
     if (state, name) not in MOVES:
         assert emitted == ()
-        assert [*at.holds.inserted, *at.holds.updated, *at.issued.updated] == []
+        assert [*uow.holds.inserted, *uow.holds.updated, *uow.issued.updated] == []
         return
     after, emits = MOVES[state, name]
-    assert at.holds["o1"].state is after
+    assert uow.holds["o1"].state is after
     assert [type(event) for event in emitted] == ([emits] if emits else [])
     has_it = after in (HoldState.HELD, HoldState.SETTLED)
-    assert at.issued["i"].order_id == ("o1" if has_it else None)
-    assert at.issued["i"].used_at == (NOW if has_it else None)
+    assert uow.issued["i"].order_id == ("o1" if has_it else None)
+    assert uow.issued["i"].used_at == (NOW if has_it else None)
 
 
-def test_the_states_and_events_are_all_of_them() -> None:
+def test_every_event_is_tested() -> None:
     assert {event.__name__ for event in reactions.handles} == set(EVENTS)
     assert frozenset({HoldState.HELD}) == UNSETTLED
 
 
-def test_a_coupon_is_used_and_given_back() -> None:
-    at = in_state(None)
-    (used,) = reactions.react(created(), at)
+def test_coupon_is_used_and_given_back() -> None:
+    uow = in_state(None)
+    (used,) = reactions.react(created(), uow)
     assert used == CouponUsed(
         order_id="o1",
         customer_id="c",
@@ -162,21 +155,21 @@ def test_a_coupon_is_used_and_given_back() -> None:
         payable_amount=50,
         coupon_id="i",
     )
-    assert reactions.react(unpaid(), at) == (CouponRestored(order_id="o1", coupon_id="i"),)
-    (again,) = reactions.react(created("o2"), at)
+    assert reactions.react(unpaid(), uow) == (CouponRestored(order_id="o1", coupon_id="i"),)
+    (again,) = reactions.react(created("o2"), uow)
     assert isinstance(again, CouponUsed)
 
 
-def test_an_order_without_a_coupon_goes_the_same_way() -> None:
-    at = coupons()
-    (used,) = reactions.react(created(coupon=None), at)
+def test_order_without_coupon_has_discount_zero() -> None:
+    uow = unit_of_work()
+    (used,) = reactions.react(created(coupon=None), uow)
     assert isinstance(used, CouponUsed)
     assert (used.discount_amount, used.payable_amount, used.coupon_id) == (0, 60, None)
-    assert reactions.react(short(), at) == (CouponRestored(order_id="o1", coupon_id=None),)
+    assert reactions.react(short(), uow) == (CouponRestored(order_id="o1", coupon_id=None),)
 
 
-def test_a_coupon_that_another_order_has_is_not_given_back() -> None:
-    """Whatever went wrong before: only the order that holds it may return it."""
+def test_coupon_of_another_order_is_not_given_back() -> None:
+    """Only the order that has it may give it back."""
     hold = Hold(
         order_id="o1",
         state=HoldState.HELD,
@@ -184,10 +177,10 @@ def test_a_coupon_that_another_order_has_is_not_given_back() -> None:
         discount_amount=10,
         updated_at=NOW,
     )
-    at = coupons(hold, PLAIN.used_by("o2", NOW))
-    reactions.react(unpaid(), at)
-    at.release()
-    assert at.issued["i"].order_id == "o2"
+    uow = unit_of_work(hold, PLAIN.use("o2", NOW))
+    reactions.react(unpaid(), uow)
+    uow.release()
+    assert uow.issued["i"].order_id == "o2"
 
 
 def changed(**terms: object) -> IssuedCoupon:
@@ -206,24 +199,24 @@ def changed(**terms: object) -> IssuedCoupon:
         (changed(valid_until=NOW + SECOND, valid_from=NOW, min_order_amount=60), None),
     ],
 )
-def test_why_a_coupon_is_refused(coupon: IssuedCoupon, reason: FailReason | None) -> None:
-    at = coupons(coupon)
-    (emitted,) = reactions.react(created(), at)
-    at.release()
+def test_coupon_is_refused_with_reason(coupon: IssuedCoupon, reason: FailReason | None) -> None:
+    uow = unit_of_work(coupon)
+    (emitted,) = reactions.react(created(), uow)
+    uow.release()
     if reason is None:
         assert isinstance(emitted, CouponUsed)
         return
     assert emitted == CouponRejected(order_id="o1", reason=reason)
-    assert at.holds["o1"].state is HoldState.REFUSED
-    assert at.issued.updated == []
+    assert uow.holds["o1"].state is HoldState.REFUSED
+    assert uow.issued.updated == []
 
 
-def test_the_status_that_a_customer_sees() -> None:
+def test_coupon_status() -> None:
     assert PLAIN.status(NOW) is CouponStatus.ISSUED
     ending = changed(valid_until=NOW)
     assert ending.status(NOW - SECOND) is CouponStatus.ISSUED
     assert ending.status(NOW) is CouponStatus.EXPIRED
-    assert ending.used_by("o1", NOW).status(NOW + SECOND) is CouponStatus.USED
+    assert ending.use("o1", NOW).status(NOW + SECOND) is CouponStatus.USED
 
 
 # ---------------------------------------------------------------- discounts
@@ -233,22 +226,22 @@ amounts = st.integers(1, 10**15)
 
 @settings(deadline=None)
 @given(amounts, st.integers(1, 10**9))
-def test_a_fixed_discount_is_capped(amount: int, value: int) -> None:
+def test_fixed_discount_is_capped_at_amount(amount: int, value: int) -> None:
     assert changed(discount_value=value).discount(amount) == min(amount, value)
 
 
 @settings(deadline=None)
 @given(amounts, st.integers(1, 100))
-def test_a_rate_is_rounded_down(amount: int, rate: int) -> None:
+def test_rate_discount_is_rounded_down(amount: int, rate: int) -> None:
     discount = changed(discount_type=DiscountType.RATE, discount_value=rate).discount(amount)
     assert 0 <= discount <= amount
     assert discount * 100 <= amount * rate < (discount + 1) * 100
 
 
-# ---------------------------------------------------------------- whatever comes
+# ---------------------------------------------------------------- any sequence of events
 
 order_ids = st.sampled_from(ORDERS)
-happenings = st.lists(
+event_lists = st.lists(
     st.one_of(*(order_ids.map(make) for make in (paid, unpaid, short, restored)), order_ids),
     max_size=30,
 )
@@ -256,29 +249,29 @@ wanted = st.fixed_dictionaries(dict.fromkeys(ORDERS, st.sampled_from(["i", "j", 
 
 
 @settings(deadline=None)
-@given(wanted, happenings)
-def test_a_coupon_is_held_by_one_order_at_most(
-    named: dict[str, str | None], happened: list[Event | str]
+@given(wanted, event_lists)
+def test_coupon_is_held_by_at_most_one_order(
+    named: dict[str, str | None], events: list[Event | str]
 ) -> None:
-    """A text stands for the order's OrderCreated: it names the same coupon each time."""
-    at = coupons(PLAIN, changed(issued_coupon_id="j"))
+    """A str stands for an order's OrderCreated, which names the same coupon each time."""
+    uow = unit_of_work(PLAIN, changed(issued_coupon_id="j"))
     states: dict[str, HoldState | None] = {}
     emitted: list[Event] = []
-    for each in happened:
+    for each in events:
         event = created(each, named[each]) if isinstance(each, str) else each
-        emitted += tell(reactions, event, at)
-        hold = at.holds.get(event.key)
+        emitted += tell(reactions, event, uow)
+        hold = uow.holds.get(event.key)
         now, before = hold.state if hold else None, states.get(event.key)
         assert now == before or (before, now) in FORWARD
         states[event.key] = now
-        check_both_sides(at)
+        check_both_sides(uow)
     assert is_distinct(emitted)
 
 
-def check_both_sides(at: Coupons) -> None:
-    """The orders that have a coupon, and the coupons that have an order, name each other."""
+def check_both_sides(uow: CouponUnitOfWork) -> None:
+    """Orders with a coupon and coupons with an order name each other."""
     has_it = (HoldState.HELD, HoldState.SETTLED)
-    holds = [hold for each in ORDERS if (hold := at.holds.get(each)) and hold.state in has_it]
+    holds = [hold for each in ORDERS if (hold := uow.holds.get(each)) and hold.state in has_it]
     by_order = [(hold.issued_coupon_id, hold.order_id) for hold in holds if hold.issued_coupon_id]
-    by_coupon = [(each, at.issued[each].order_id) for each in ("i", "j")]
+    by_coupon = [(each, uow.issued[each].order_id) for each in ("i", "j")]
     assert sorted(by_order) == [pair for pair in by_coupon if pair[1] is not None]

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coupon.domain import Coupons, DefineCoupon, DiscountType, IssueCoupon
+from coupon.commands import DefineCoupon, IssueCoupon
+from coupon.domain import DiscountType
 from coupon.reactions import reactions
+from coupon.unit_of_work import CouponUnitOfWork
 from saga.errors import Conflict, Invalid, NotFound
 from saga.unit_of_work import Rows
 
@@ -16,8 +18,8 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-def no_coupons() -> Coupons:
-    return Coupons(NOW, Rows(), Rows(), Rows(), Rows())
+def empty_unit_of_work() -> CouponUnitOfWork:
+    return CouponUnitOfWork(NOW, Rows(), Rows(), Rows(), Rows())
 
 
 def definition(**terms: object) -> DefineCoupon:
@@ -36,10 +38,10 @@ def definition(**terms: object) -> DefineCoupon:
 
 @settings(deadline=None)
 @given(st.integers(1, 4), st.lists(st.integers(0, 6), max_size=15))
-def test_never_one_too_many(quantity: int, rush: list[int]) -> None:
-    at = no_coupons()
-    reactions.execute(definition(quantity=quantity), at)
-    at.release()
+def test_never_more_issued_than_defined(quantity: int, rush: list[int]) -> None:
+    uow = empty_unit_of_work()
+    reactions.execute(definition(quantity=quantity), uow)
+    uow.release()
     winners = list(dict.fromkeys(rush))[:quantity]
     got: list[int] = []
     for number, customer in enumerate(rush):
@@ -48,17 +50,17 @@ def test_never_one_too_many(quantity: int, rush: list[int]) -> None:
         )
         if customer in got or len(got) == quantity:
             with pytest.raises(Conflict) as refused:
-                reactions.execute(command, at)
-            at.roll_back()
+                reactions.execute(command, uow)
+            uow.roll_back()
             code = "COUPON_ALREADY_ISSUED" if customer in got else "COUPON_EXHAUSTED"
             assert refused.value.code == code
         else:
-            answer = reactions.execute(command, at)
-            at.release()
-            assert answer.events == ()
-            assert (answer.value.customer_id, answer.value.order_id) == (f"c{customer}", None)
+            result = reactions.execute(command, uow)
+            uow.release()
+            assert result.events == ()
+            assert (result.value.customer_id, result.value.order_id) == (f"c{customer}", None)
             got.append(customer)
-        assert at.coupons["d"].issued == len(got)
+        assert uow.coupons["d"].issued == len(got)
     assert got == winners
 
 
@@ -70,37 +72,37 @@ def test_never_one_too_many(quantity: int, rush: list[int]) -> None:
         {"valid_from": NOW + SECOND, "valid_until": NOW},
     ],
 )
-def test_terms_that_make_no_sense_together(terms: dict[str, object]) -> None:
-    at = no_coupons()
+def test_contradicting_terms_are_refused(terms: dict[str, object]) -> None:
+    uow = empty_unit_of_work()
     with pytest.raises(Invalid):
-        reactions.execute(definition(**terms), at)
-    at.release()
-    assert at.coupons.inserted == []
+        reactions.execute(definition(**terms), uow)
+    uow.release()
+    assert uow.coupons.inserted == []
 
 
 @pytest.mark.parametrize("ends", [NOW, NOW - SECOND])
-def test_a_coupon_whose_time_is_over_is_not_issued(ends: datetime) -> None:
-    at = no_coupons()
-    reactions.execute(definition(valid_until=ends), at)
+def test_expired_coupon_is_not_issued(ends: datetime) -> None:
+    uow = empty_unit_of_work()
+    reactions.execute(definition(valid_until=ends), uow)
     with pytest.raises(Conflict) as refused:
-        reactions.execute(IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c"), at)
+        reactions.execute(IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c"), uow)
     assert refused.value.code == "COUPON_EXPIRED"
 
 
-def test_a_coupon_that_nobody_defined_is_not_issued() -> None:
+def test_undefined_coupon_is_not_issued() -> None:
     with pytest.raises(NotFound) as refused:
         reactions.execute(
-            IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c"), no_coupons()
+            IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c"), empty_unit_of_work()
         )
     assert refused.value.code == "COUPON_NOT_FOUND"
 
 
-def test_what_was_issued_keeps_its_terms() -> None:
-    at = no_coupons()
+def test_issued_coupon_keeps_its_terms() -> None:
+    uow = empty_unit_of_work()
     terms = {"valid_from": NOW, "valid_until": NOW + SECOND, "min_order_amount": 7}
-    reactions.execute(definition(**terms), at)
+    reactions.execute(definition(**terms), uow)
     command = IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c")
-    issued = reactions.execute(command, at).value
+    issued = reactions.execute(command, uow).value
     assert {name: getattr(issued, name) for name in terms} == terms
     assert (issued.discount_type, issued.discount_value) == (DiscountType.FIXED, 10)
     assert issued.issued_at == NOW

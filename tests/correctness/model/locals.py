@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from coupon.domain import Coupons
+from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import SAGA
 from order.domain import Orders
 from payment.domain import Wallets
@@ -57,8 +57,8 @@ class Kind(msgspec.Struct, frozen=True):
     uow: Callable[..., UnitOfWork]
 
 
-def _coupons(now: datetime, holds: Any, issued: Any) -> Coupons:
-    return Coupons(now, holds, Rows(), issued, Rows())
+def _coupons(now: datetime, holds: Any, issued: Any) -> CouponUnitOfWork:
+    return CouponUnitOfWork(now, holds, Rows(), issued, Rows())
 
 
 def _shelves(now: datetime, holds: Any, products: Any, queues: Any) -> Shelves:

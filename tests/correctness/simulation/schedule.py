@@ -17,7 +17,8 @@ from uuid import UUID
 import msgspec
 
 from chassis.processing.messages import Done, IdempotencyKey
-from coupon.domain import DefineCoupon, DiscountType, IssueCoupon
+from coupon.commands import DefineCoupon, IssueCoupon
+from coupon.domain import DiscountType
 from events.contract import OnShortage, PaymentMethod
 from order.domain import CancelOrder, PlaceOrder, WantedLine
 from payment.domain import BeginTopUp, ChargeWallet, OpenWallet

@@ -1,0 +1,68 @@
+"""The coupon service's tables, and how their rows are loaded and written."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from chassis.storage.mapping import Mapped
+from chassis.storage.tables import Krw64, Time, Uuid, index_unsettled, one_of
+from coupon.domain import UNSETTLED, Coupon, DiscountType, Hold, HoldState, IssuedCoupon
+
+schema = MetaData()
+
+holds_table = Table(
+    "holds",
+    schema,
+    Column("order_id", Uuid, primary_key=True),
+    Column("state", one_of(HoldState), nullable=False),
+    Column("issued_coupon_id", Uuid, index=True),
+    Column("discount_amount", Krw64, nullable=False),
+    Column("updated_at", Time, nullable=False),
+)
+index_unsettled(holds_table, UNSETTLED)
+
+coupons_table = Table(
+    "coupons",
+    schema,
+    Column("coupon_id", Uuid, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("discount_type", one_of(DiscountType), nullable=False),
+    Column("discount_value", BigInteger, nullable=False),
+    Column("min_order_amount", Krw64, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("issued", Integer, nullable=False),
+    Column("valid_from", Time),
+    Column("valid_until", Time),
+    Column("created_at", Time, nullable=False),
+    CheckConstraint("issued BETWEEN 0 AND quantity", name="never_one_too_many"),
+)
+
+issued_table = Table(
+    "issued_coupons",
+    schema,
+    Column("issued_coupon_id", Uuid, primary_key=True),
+    Column("coupon_id", Uuid, nullable=False),
+    Column("customer_id", Uuid, nullable=False),
+    Column("discount_type", one_of(DiscountType), nullable=False),
+    Column("discount_value", BigInteger, nullable=False),
+    Column("min_order_amount", Krw64, nullable=False),
+    Column("valid_from", Time),
+    Column("valid_until", Time),
+    Column("order_id", Uuid),
+    Column("issued_at", Time, nullable=False),
+    Column("used_at", Time),
+    UniqueConstraint("coupon_id", "customer_id", name="one_for_each_customer"),
+    Index("issued_coupons_of_customer", "customer_id", "issued_at"),
+)
+
+holds: Mapped[str, Hold] = Mapped(holds_table, Hold, "order_id")
+coupons: Mapped[str, Coupon] = Mapped(coupons_table, Coupon, "coupon_id")
+issued: Mapped[str, IssuedCoupon] = Mapped(issued_table, IssuedCoupon, "issued_coupon_id")
