@@ -1,1 +1,1 @@
-"""The data platform's sender: every completed order goes to an outside system, once it is there."""
+"""The data platform's sender: delivers every completed order to an external system."""

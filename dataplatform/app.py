@@ -1,4 +1,4 @@
-"""Where the data platform's sender is put together."""
+"""Builds the data platform's sender: participant, client of the platform and routes."""
 
 from litestar import Litestar
 from msgspec.structs import replace
@@ -8,32 +8,34 @@ from chassis.ports import REAL, Ports
 from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.web import app
-from dataplatform import store
-from dataplatform.domain import UNSETTLED, Deliveries
+from dataplatform import store, tables
+from dataplatform.domain import UNSETTLED
 from dataplatform.reactions import reactions
 from dataplatform.routes import ROUTES
 from dataplatform.sender import Sender
 from dataplatform.settings import Settings
+from dataplatform.unit_of_work import DeliveryUnitOfWork
 
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
+"""How often the sender looks for due deliveries."""
 
-participant: Participant[Deliveries] = Participant(
+participant: Participant[DeliveryUnitOfWork] = Participant(
     reactions=reactions,
     load=store.load,
     save=store.save,
-    schema=store.schema,
-    saga_rows=store.deliveries_table,
+    schema=tables.schema,
+    saga_rows=tables.deliveries_table,
     unsettled=UNSETTLED,
 )
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     sender = Sender(settings.data_platform_url, ports.clock)
-    sending = replace(participant, timers=(Timer(sender.due, LOOK_SECONDS),))
-    service = Service(sending, settings, ports, sender, components=(sender,))
+    with_timer = replace(participant, timers=(Timer(sender.find_due, POLL_SECONDS),))
+    service = Service(with_timer, settings, ports, sender, components=(sender,))
     return app.build(
         service,
         ROUTES,
         title="dataplatform",
-        description="Completed orders on their way to the data platform.",
+        description="Completed orders and their delivery to the data platform.",
     )

@@ -1,14 +1,8 @@
-"""What the data platform's sender does when an order has completed. It says nothing to anybody."""
+"""What the data platform's sender does for each event and command. It emits no event."""
 
-from dataplatform.domain import (
-    LEASE_SECONDS,
-    MAX_PAUSE_SECONDS,
-    Deliveries,
-    DeliveryAccepted,
-    DeliveryFailed,
-    DeliveryState,
-    Send,
-)
+from dataplatform.commands import DeliveryAccepted, DeliveryFailed, Send
+from dataplatform.domain import LEASE_SECONDS, MAX_PAUSE_SECONDS, DeliveryState
+from dataplatform.unit_of_work import DeliveryUnitOfWork
 from events.contract import CONTRACT, OrderCompleted
 from saga.reactions import Reactions
 
@@ -16,36 +10,35 @@ reactions = Reactions("dataplatform", CONTRACT)
 
 
 @reactions.on
-def record(event: OrderCompleted, deliveries: Deliveries) -> None:
-    """Write down what the data platform is owed; it is sent after the commit."""
-    if event.order_id not in deliveries.rows:
-        deliveries.record(event)
+def record(event: OrderCompleted, uow: DeliveryUnitOfWork) -> None:
+    """Store a delivery for the order; it is sent after the commit."""
+    if event.order_id not in uow.deliveries:
+        uow.record(event)
 
 
 @reactions.command
-def send(command: Send, deliveries: Deliveries) -> None:
-    """Take a delivery in hand, if it is still due: for a while nobody else does."""
-    delivery = deliveries.pending(command.order_id)
-    if delivery is not None and delivery.is_due(deliveries.now):
-        lease_ends = deliveries.after(LEASE_SECONDS)
-        deliveries.move(delivery, attempts=delivery.attempts + 1, next_at=lease_ends)
-        deliveries.external_calls.add(delivery.body)
+def send(command: Send, uow: DeliveryUnitOfWork) -> None:
+    """Lease a delivery that is still due, and send it after the commit."""
+    delivery = uow.pending(command.order_id)
+    if delivery is not None and delivery.is_due(uow.now):
+        uow.change(delivery, attempts=delivery.attempts + 1, next_at=uow.after(LEASE_SECONDS))
+        uow.external_calls.add(delivery.body)
 
 
 @reactions.command
-def settle(command: DeliveryAccepted, deliveries: Deliveries) -> None:
-    """The platform has accepted it. Heard twice, it acts once."""
-    delivery = deliveries.pending(command.order_id)
+def mark_sent(command: DeliveryAccepted, uow: DeliveryUnitOfWork) -> None:
+    """The platform has accepted the delivery. Idempotent."""
+    delivery = uow.pending(command.order_id)
     if delivery is not None:
         sent = DeliveryState.SENT
-        deliveries.move(delivery, state=sent, last_error=None, next_at=None, sent_at=deliveries.now)
+        uow.change(delivery, state=sent, last_error=None, next_at=None, sent_at=uow.now)
 
 
 @reactions.command
-def put_off(command: DeliveryFailed, deliveries: Deliveries) -> None:
-    """Try it again later: after its own pause, or the platform's, whichever is longer."""
-    delivery = deliveries.pending(command.order_id)
+def postpone(command: DeliveryFailed, uow: DeliveryUnitOfWork) -> None:
+    """Retry later: after the delivery's own pause or the platform's, whichever is longer."""
+    delivery = uow.pending(command.order_id)
     if delivery is not None:
-        asked_for = min(command.wait_seconds, MAX_PAUSE_SECONDS)
-        next_at = deliveries.after(max(delivery.pause_seconds, asked_for))
-        deliveries.move(delivery, last_error=command.error, next_at=next_at)
+        requested = min(command.wait_seconds, MAX_PAUSE_SECONDS)
+        next_at = uow.after(max(delivery.pause_seconds, requested))
+        uow.change(delivery, last_error=command.error, next_at=next_at)

@@ -1,4 +1,4 @@
-"""The data platform's sender over HTTP: for operators, what was sent and what still waits."""
+"""Deliveries to the data platform over HTTP, sent and pending: for operators."""
 
 from datetime import datetime
 from typing import Annotated
@@ -11,16 +11,17 @@ from chassis.service import Service
 from chassis.web.operations import operators_only
 from chassis.web.schemas import Page, Size, View, refusals
 from dataplatform import store
-from dataplatform.domain import CompletedOrder, Deliveries, Delivery, DeliveryState
-from saga.errors import NotFound
+from dataplatform.commands import no_delivery
+from dataplatform.domain import CompletedOrder, Delivery, DeliveryState
+from dataplatform.unit_of_work import DeliveryUnitOfWork
 
 OrderId = Annotated[UUID, PathParameter(name="orderId")]
 Status = Annotated[DeliveryState | None, QueryParameter(name="status")]
 
 
 class DeliveryView(View):
-    """`body` is what is sent. `attempts` counts the tries, `lastError` says why the last one failed
-    and `nextAt` when the next one is due."""
+    """`body` is what is sent. `lastError` is why the last of the `attempts` failed, `nextAt` when
+    the next one is due."""
 
     order_id: str
     status: DeliveryState
@@ -44,9 +45,13 @@ class DeliveryController(Controller):
     tags = ("deliveries",)
     guards = (operators_only,)
 
-    @get(summary="Completed orders, sent and waiting, newest first", responses=refusals(401))
+    @get(summary="Completed orders, sent and pending, newest first", responses=refusals(401))
     async def list_all(
-        self, service: Service[Deliveries], status: Status = None, page: Page = 0, size: Size = 20
+        self,
+        service: Service[DeliveryUnitOfWork],
+        status: Status = None,
+        page: Page = 0,
+        size: Size = 20,
     ) -> DeliveryPage:
         async with service.reading() as connection:
             found, total = await store.list_deliveries(
@@ -57,13 +62,12 @@ class DeliveryController(Controller):
         )
 
     @get("/{orderId:str}", summary="One order's delivery", responses=refusals(401, 404))
-    async def read(self, order_id: OrderId, service: Service[Deliveries]) -> DeliveryView:
-        """404 for an order that has not completed, or of which this service has not heard yet."""
+    async def read(self, order_id: OrderId, service: Service[DeliveryUnitOfWork]) -> DeliveryView:
+        """404 for an order that is not completed, or whose OrderCompleted is not handled yet."""
         async with service.reading() as connection:
             delivery = await store.find_delivery(connection, str(order_id))
         if delivery is None:
-            message = f"there is no delivery for order {order_id}; only completed orders are sent"
-            raise NotFound(message, code="DELIVERY_NOT_FOUND")
+            raise no_delivery(str(order_id))
         return _view(delivery)
 
 

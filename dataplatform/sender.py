@@ -1,9 +1,9 @@
-"""Sends completed orders to the data platform over HTTP, and knows when it had better not.
+"""Sends completed orders to the data platform over HTTP, with a circuit breaker.
 
-Any 2xx is an acceptance. Everything else is none yet: the delivery is put off and tried again under
-the same `Idempotency-Key`, the order's id, by which the platform knows a repeat of what it accepted
-without our hearing of it. A platform that is away or overloaded gets a rest (a circuit breaker);
-after it one delivery tries whether it is back, and then the others follow.
+Any 2xx accepts a delivery. After any other outcome it is postponed and sent again under the same
+`Idempotency-Key`, the order's id: by it the platform recognises a delivery that it had accepted
+while its answer was lost. While the platform is away or overloaded the breaker is open and no call
+is made; then one delivery probes the platform, and the others follow if it is accepted.
 """
 
 import logging
@@ -22,15 +22,10 @@ from chassis.components import Component
 from chassis.observability import metrics
 from chassis.ports import Clock
 from dataplatform import store
-from dataplatform.domain import (
-    LEASE_SECONDS,
-    CompletedOrder,
-    Deliveries,
-    DeliveryAccepted,
-    DeliveryFailed,
-    Send,
-)
+from dataplatform.commands import DeliveryAccepted, DeliveryFailed, Send
+from dataplatform.domain import LEASE_SECONDS, CompletedOrder
 from dataplatform.settings import Settings
+from dataplatform.unit_of_work import DeliveryUnitOfWork
 from events.contract import OrderCompleted
 from saga import envelope
 
@@ -40,10 +35,10 @@ CALL_TIMEOUT_SECONDS = 5.0
 FAILURES_TO_OPEN = 5
 REST_SECONDS = 5
 MAX_IN_FLIGHT = 128
-"""No more than a platform that only just answers in time can take before their leases end."""
+"""Few enough that even a platform that answers just in time accepts all before their leases end."""
 
 MAX_ERROR_BYTES = 500
-"""So many bytes of an answer are kept for whoever looks into it."""
+"""Of an answer, stored for operators."""
 
 _LEVELS = {"refused": logging.ERROR, "not_now": logging.WARNING}
 _NOT_NOW = {
@@ -55,7 +50,7 @@ _NOT_NOW = {
 
 
 class PlatformUnavailable(Exception):
-    """The platform can't take anything just now, or did not answer. `wait_seconds`: Retry-After."""
+    """The platform accepts no delivery now, or did not answer. `wait_seconds`: its Retry-After."""
 
     def __init__(self, error: str, wait_seconds: int = 0) -> None:
         super().__init__(error)
@@ -63,13 +58,13 @@ class PlatformUnavailable(Exception):
 
 
 class DeliveryRefused(Exception):
-    """The platform refuses this very request. Somebody has to look at it; it is not given up."""
+    """The platform refuses this request. It is retried, but an operator has to find the reason."""
 
 
-class Sender(Component[Deliveries]):
-    """Carries out the errands, and says how many more there may be.
+class Sender(Component[DeliveryUnitOfWork]):
+    """Executes the external calls, and limits how many are in flight.
 
-    `url` is where orders are posted to; None: nowhere yet, and they wait.
+    `url` is where orders are posted to. None: deliveries stay pending.
     """
 
     def __init__(self, url: str | None, clock: Clock) -> None:
@@ -88,14 +83,14 @@ class Sender(Component[Deliveries]):
 
     @property
     def is_resting(self) -> bool:
-        """The breaker is open: no call is made for a while."""
+        """The breaker is open: no call is made."""
         return bool(self._breaker.opened)
 
-    async def due(self, connection: AsyncConnection, now: datetime, _: Settings) -> list[Send]:
-        """The deliveries to try now: as many as there is room for."""
+    async def find_due(self, connection: AsyncConnection, now: datetime, _: Settings) -> list[Send]:
+        """The deliveries to send now: at most as many as may still be in flight."""
         self._in_flight = {each: until for each, until in self._in_flight.items() if until > now}
         room = self._max_in_flight - len(self._in_flight)
-        found = await store.due(connection, now, room) if room > 0 else []
+        found = await store.find_due(connection, now, room) if room > 0 else []
         return [Send(order_id=order_id) for order_id in found]
 
     @property
@@ -104,17 +99,17 @@ class Sender(Component[Deliveries]):
             return 0
         return MAX_IN_FLIGHT if self._breaker.closed else 1
 
-    def committed(self, deliveries: Deliveries) -> None:
-        """Count what was taken in hand: another instance may have been first with some of it.
+    def committed(self, uow: DeliveryUnitOfWork) -> None:
+        """Count the leased deliveries; another instance may have leased some that were due.
 
-        For as long as its lease at most: an errand that is still under way is not begun again, so
-        nobody would take it off.
+        Each counts until its lease ends at most: a call that is still running is not begun again,
+        so its end would not be counted.
         """
-        lease_ends = deliveries.after(LEASE_SECONDS)
-        self._in_flight |= {order.order_id: lease_ends for order in deliveries.external_calls}
+        lease_ends = uow.after(LEASE_SECONDS)
+        self._in_flight |= {order.order_id: lease_ends for order in uow.external_calls}
 
     async def __call__(self, order: CompletedOrder) -> DeliveryAccepted | DeliveryFailed:
-        """Try to send one; what came of it is the command that is returned."""
+        """Send one order. Returns the command that brings the outcome."""
         try:
             outcome, command = await self._try(order)
         finally:
@@ -130,10 +125,11 @@ class Sender(Component[Deliveries]):
             await self._session.close()
 
     async def _try(self, order: CompletedOrder) -> tuple[str, DeliveryAccepted | DeliveryFailed]:
-        """The outcome, as the figures name it, and as a command."""
+        """The outcome, as the metric names it, and as a command."""
         order_id = order.order_id
         if self.is_resting:
-            return "not_tried", DeliveryFailed(order_id=order_id, error="not tried: it gets a rest")
+            error = "not tried: the circuit breaker is open"
+            return "not_tried", DeliveryFailed(order_id=order_id, error=error)
         try:
             await self._breaker.call_async(self._post, order)
         except PlatformUnavailable as problem:
@@ -145,7 +141,7 @@ class Sender(Component[Deliveries]):
         return "accepted", DeliveryAccepted(order_id=order_id)
 
     async def _post(self, order: CompletedOrder) -> None:
-        """Raises NotNow or NeverLikeThis unless it was accepted."""
+        """Raises PlatformUnavailable or DeliveryRefused unless it was accepted."""
         completed = envelope.id_of(OrderCompleted, order.order_id)
         headers = {
             "Content-Type": "application/json",
@@ -159,12 +155,12 @@ class Sender(Component[Deliveries]):
                 headers=headers,
                 allow_redirects=False,
             ) as answer:
-                emitted = await answer.content.read(MAX_ERROR_BYTES)
+                excerpt = await answer.content.read(MAX_ERROR_BYTES)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise PlatformUnavailable(repr(error)) from error
         if 200 <= answer.status < 300:
             return
-        text = emitted.decode(errors="replace").replace("\0", " ")  # PostgreSQL can't hold one
+        text = excerpt.decode(errors="replace").replace("\0", " ")  # PostgreSQL can't hold one
         if answer.status >= 500 or answer.status in _NOT_NOW:
             raise PlatformUnavailable(
                 f"answered {answer.status} {text}", self._wait_seconds(answer.headers)
@@ -172,7 +168,7 @@ class Sender(Component[Deliveries]):
         raise DeliveryRefused(f"answered {answer.status} {text}")
 
     def _wait_seconds(self, headers: Mapping[str, str]) -> int:
-        """What Retry-After asks for, in seconds or as a date; 0 where it says nothing sensible."""
+        """The pause that Retry-After asks for, in seconds or as a date; 0 where it is malformed."""
         text = headers.get("Retry-After", "")
         with suppress(ValueError, TypeError, OverflowError):
             if text.isascii() and text.isdigit():

@@ -1,4 +1,4 @@
-"""What the data platform's sender can be told, beside what every service can."""
+"""The own settings of the data platform's sender, beside those of the chassis."""
 
 from typing import Annotated
 

@@ -1,83 +1,52 @@
-"""The data platform's sender: its table, loading the rows of a batch, saving what changed, reading.
-
-What is sent stands in the delivery's row as JSON: it is written once and read as a whole.
-"""
+"""The sender's rows: loading those of a batch, saving what changed, reading."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, bindparam, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy import true as everything
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.storage.mapping import Mapped
-from chassis.storage.tables import (
-    Json,
-    Time,
-    Uuid,
-    in_states,
-    index_states,
-    index_unsettled,
-    one_of,
-)
-from dataplatform.domain import UNSETTLED, CompletedOrder, Deliveries, Delivery, DeliveryState
+from chassis.storage.tables import in_states
+from dataplatform import tables
+from dataplatform.domain import UNSETTLED, Delivery, DeliveryState
+from dataplatform.unit_of_work import DeliveryUnitOfWork
 from saga.unit_of_work import values_of
 
-schema = MetaData()
-
-deliveries_table = Table(
-    "deliveries",
-    schema,
-    Column("order_id", Uuid, primary_key=True),
-    Column("state", one_of(DeliveryState), nullable=False),
-    Column("body", Json(CompletedOrder), nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("last_error", Text),
-    Column("created_at", Time, nullable=False),
-    Column("updated_at", Time, nullable=False),
-    Column("next_at", Time),
-    Column("sent_at", Time),
-)
-for _state in DeliveryState:
-    index_states(f"deliveries_{_state.lower()}", deliveries_table.c.order_id, [_state])
-index_unsettled(deliveries_table, UNSETTLED)
-index_states("deliveries_due", deliveries_table.c.next_at, UNSETTLED)
-
-_deliveries: Mapped[str, Delivery] = Mapped(deliveries_table, Delivery, "order_id")
-
+_columns = tables.deliveries_table.c
 _due = (
-    select(deliveries_table.c.order_id)
-    .where(in_states(deliveries_table, UNSETTLED), deliveries_table.c.next_at <= bindparam("now"))
-    .order_by(deliveries_table.c.next_at)
-    .limit(bindparam("most"))
+    select(_columns.order_id)
+    .where(in_states(tables.deliveries_table, UNSETTLED), _columns.next_at <= bindparam("now"))
+    .order_by(_columns.next_at)
+    .limit(bindparam("limit"))
 )
 
 
-def load(connection: Connection, messages: Sequence[object], now: datetime) -> Deliveries:
+def load(connection: Connection, messages: Sequence[object], now: datetime) -> DeliveryUnitOfWork:
     order_ids = values_of(messages, "order_id")
-    return Deliveries(now, _deliveries.load(connection, "order_id", order_ids))
+    return DeliveryUnitOfWork(now, tables.deliveries.load(connection, "order_id", order_ids))
 
 
-def save(connection: Connection, deliveries: Deliveries) -> None:
-    _deliveries.save(connection, deliveries.rows)
+def save(connection: Connection, uow: DeliveryUnitOfWork) -> None:
+    tables.deliveries.save(connection, uow.deliveries)
 
 
 # ---------------------------------------------------------------- reading
 
 
-async def due(connection: AsyncConnection, now: datetime, most: int) -> list[str]:
-    """The orders whose deliveries are due, those that have waited longest first."""
-    return list(await connection.scalars(_due, {"now": now, "most": most}))
+async def find_due(connection: AsyncConnection, now: datetime, limit: int) -> list[str]:
+    """The orders whose deliveries are due, the longest overdue first; at most `limit`."""
+    return list(await connection.scalars(_due, {"now": now, "limit": limit}))
 
 
 async def find_delivery(connection: AsyncConnection, order_id: str) -> Delivery | None:
-    return await _deliveries.find(connection, "order_id", order_id)
+    return await tables.deliveries.find(connection, "order_id", order_id)
 
 
 async def list_deliveries(
     connection: AsyncConnection, *, state: DeliveryState | None, offset: int, size: int
 ) -> tuple[list[Delivery], int]:
     """Deliveries, the newest orders first (an order's id begins with its time), and how many."""
-    matching = everything() if state is None else in_states(deliveries_table, [state])
-    newest = deliveries_table.c.order_id.desc()
-    return await _deliveries.page(connection, matching, newest, offset=offset, size=size)
+    matching = everything() if state is None else in_states(tables.deliveries_table, [state])
+    newest = _columns.order_id.desc()
+    return await tables.deliveries.page(connection, matching, newest, offset=offset, size=size)

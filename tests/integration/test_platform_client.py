@@ -10,14 +10,10 @@ import pytest
 from aiohttp import web
 
 from dataplatform import sender, store
-from dataplatform.domain import (
-    LEASE_SECONDS,
-    CompletedOrder,
-    Deliveries,
-    DeliveryAccepted,
-    DeliveryFailed,
-)
+from dataplatform.commands import DeliveryAccepted, DeliveryFailed
+from dataplatform.domain import LEASE_SECONDS, CompletedOrder
 from dataplatform.sender import Sender
+from dataplatform.unit_of_work import DeliveryUnitOfWork
 from events.contract import Line
 from saga.unit_of_work import Rows
 from tests.kit.client import free_port
@@ -116,7 +112,7 @@ async def test_a_platform_that_is_down_gets_a_rest(client: Sender, url: str) -> 
         await delivery_failed(client, order(number))
     assert client.is_resting
     await forget(url)
-    assert "rest" in (await delivery_failed(client, order())).error
+    assert "circuit breaker" in (await delivery_failed(client, order())).error
     assert await statement(url) == []
 
     await asyncio.sleep(sender.REST_SECONDS)
@@ -137,8 +133,8 @@ async def test_one_order_tries_whether_the_platform_is_back(
     async def due() -> int:
         """How many there is room for; all of them are taken in hand."""
         nobody: Any = None
-        found = {each.order_id for each in await client.due(nobody, NOW, nobody)}
-        batch = Deliveries(NOW, Rows())
+        found = {each.order_id for each in await client.find_due(nobody, NOW, nobody)}
+        batch = DeliveryUnitOfWork(NOW, Rows())
         for each in waiting:
             if each.order_id in found:
                 batch.external_calls.add(each)
@@ -146,7 +142,7 @@ async def test_one_order_tries_whether_the_platform_is_back(
         client.committed(batch)
         return len(found)
 
-    monkeypatch.setattr(store, "due", find)
+    monkeypatch.setattr(store, "find_due", find)
     monkeypatch.setattr(sender, "MAX_IN_FLIGHT", 20)
     await behave(url, "ERROR")
     assert await due() == 20
@@ -179,10 +175,10 @@ async def test_what_nobody_carried_out_takes_up_room_for_its_lease_alone(
 
     async def room(now: datetime) -> int:
         nobody: Any = None
-        return len(await client.due(nobody, now, nobody))
+        return len(await client.find_due(nobody, now, nobody))
 
-    monkeypatch.setattr(store, "due", find)
-    batch = Deliveries(NOW, Rows())
+    monkeypatch.setattr(store, "find_due", find)
+    batch = DeliveryUnitOfWork(NOW, Rows())
     batch.external_calls.add(order(0))
     batch.release()
     client.committed(batch)
@@ -265,4 +261,4 @@ async def test_an_absurd_answer_is_kept_in_short(body: bytes) -> None:
 async def test_without_an_address_nothing_is_looked_for() -> None:
     client = Sender(None, lambda: NOW)
     nobody: Any = None
-    assert await client.due(nobody, NOW, nobody) == []
+    assert await client.find_due(nobody, NOW, nobody) == []

@@ -1,22 +1,20 @@
-"""What the data platform is owed, and when it is tried again."""
+"""Deliveries to the data platform: leases, outcomes and pauses."""
 
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 
+from dataplatform.commands import DeliveryAccepted, DeliveryFailed, Send
 from dataplatform.domain import (
     LEASE_SECONDS,
     MAX_PAUSE_SECONDS,
     CompletedOrder,
-    Deliveries,
     Delivery,
-    DeliveryAccepted,
-    DeliveryFailed,
     DeliveryState,
-    Send,
 )
 from dataplatform.reactions import reactions
+from dataplatform.unit_of_work import DeliveryUnitOfWork
 from events.contract import Line, OrderCompleted
 from saga.unit_of_work import Rows
 
@@ -36,7 +34,7 @@ def completed(order_id: str = ORDER) -> OrderCompleted:
     )
 
 
-class Ledger:
+class Deliveries:
     """The rows over several batches, one message in each."""
 
     def __init__(self) -> None:
@@ -46,14 +44,16 @@ class Ledger:
 
     def do(self, message: object, after_seconds: float = 0) -> None:
         self.now += timedelta(seconds=after_seconds)
-        batch = Deliveries(self.now, Rows(self.rows))
+        uow = DeliveryUnitOfWork(self.now, Rows(self.rows))
         if isinstance(message, OrderCompleted):
-            assert reactions.react(message, batch) == ()
+            assert reactions.react(message, uow) == ()
         else:
-            assert reactions.execute(message, batch).events == ()
-        batch.release()
-        self.rows |= {row.order_id: row for row in (*batch.rows.inserted, *batch.rows.updated)}
-        self.external_calls += batch.external_calls
+            assert reactions.execute(message, uow).events == ()
+        uow.release()
+        self.rows |= {
+            row.order_id: row for row in (*uow.deliveries.inserted, *uow.deliveries.updated)
+        }
+        self.external_calls += uow.external_calls
 
     def wait_seconds(self, order_id: str = ORDER) -> float:
         next_at = self.rows[order_id].next_at
@@ -62,22 +62,22 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger() -> Ledger:
+def deliveries() -> Deliveries:
     """With one completed order."""
-    ledger = Ledger()
-    ledger.do(completed())
-    return ledger
+    deliveries = Deliveries()
+    deliveries.do(completed())
+    return deliveries
 
 
-def test_a_completed_order_is_due_at_once(ledger: Ledger) -> None:
-    row = ledger.rows[ORDER]
+def test_completed_order_is_due_at_once(deliveries: Deliveries) -> None:
+    row = deliveries.rows[ORDER]
     assert (row.state, row.attempts, row.next_at) == (DeliveryState.PENDING, 0, NOW)
-    assert ledger.external_calls == []
+    assert deliveries.external_calls == []
 
 
-def test_what_is_sent_is_the_order_in_the_platforms_words(ledger: Ledger) -> None:
-    ledger.do(Send(order_id=ORDER))
-    [sent] = ledger.external_calls
+def test_body_is_integration_event_in_camel_case(deliveries: Deliveries) -> None:
+    deliveries.do(Send(order_id=ORDER))
+    [sent] = deliveries.external_calls
     assert msgspec.json.decode(msgspec.json.encode(sent)) == {
         "orderId": ORDER,
         "customerId": OTHER,
@@ -89,34 +89,34 @@ def test_what_is_sent_is_the_order_in_the_platforms_words(ledger: Ledger) -> Non
     }
 
 
-def test_hearing_of_it_again_changes_nothing(ledger: Ledger) -> None:
-    ledger.do(Send(order_id=ORDER))
-    ledger.do(DeliveryAccepted(order_id=ORDER))
-    before = ledger.rows[ORDER]
-    ledger.do(completed(), after_seconds=60)
-    assert ledger.rows == {ORDER: before}
+def test_second_order_completed_is_idempotent(deliveries: Deliveries) -> None:
+    deliveries.do(Send(order_id=ORDER))
+    deliveries.do(DeliveryAccepted(order_id=ORDER))
+    before = deliveries.rows[ORDER]
+    deliveries.do(completed(), after_seconds=60)
+    assert deliveries.rows == {ORDER: before}
 
 
-def test_one_instance_alone_takes_it_in_hand(ledger: Ledger) -> None:
-    ledger.do(Send(order_id=ORDER))
-    ledger.do(Send(order_id=ORDER), after_seconds=LEASE_SECONDS - 1)
-    assert len(ledger.external_calls) == 1
-    assert ledger.rows[ORDER].attempts == 1
+def test_leased_delivery_is_not_sent_by_another_instance(deliveries: Deliveries) -> None:
+    deliveries.do(Send(order_id=ORDER))
+    deliveries.do(Send(order_id=ORDER), after_seconds=LEASE_SECONDS - 1)
+    assert len(deliveries.external_calls) == 1
+    assert deliveries.rows[ORDER].attempts == 1
 
 
-def test_what_nobody_has_heard_of_is_tried_again(ledger: Ledger) -> None:
-    ledger.do(Send(order_id=ORDER))
-    ledger.do(Send(order_id=ORDER), after_seconds=LEASE_SECONDS)
-    assert len(ledger.external_calls) == 2
-    assert ledger.rows[ORDER].attempts == 2
+def test_delivery_without_outcome_is_sent_again_after_lease(deliveries: Deliveries) -> None:
+    deliveries.do(Send(order_id=ORDER))
+    deliveries.do(Send(order_id=ORDER), after_seconds=LEASE_SECONDS)
+    assert len(deliveries.external_calls) == 2
+    assert deliveries.rows[ORDER].attempts == 2
 
 
-def test_what_is_accepted_is_over(ledger: Ledger) -> None:
-    ledger.do(Send(order_id=ORDER))
-    ledger.do(DeliveryFailed(order_id=ORDER, error="down"))
-    ledger.do(DeliveryAccepted(order_id=ORDER), after_seconds=1)  # the answer to an earlier try
-    row = ledger.rows[ORDER]
-    assert (row.state, row.sent_at) == (DeliveryState.SENT, ledger.now)
+def test_accepted_delivery_is_final(deliveries: Deliveries) -> None:
+    deliveries.do(Send(order_id=ORDER))
+    deliveries.do(DeliveryFailed(order_id=ORDER, error="down"))
+    deliveries.do(DeliveryAccepted(order_id=ORDER), after_seconds=1)  # of an earlier attempt
+    row = deliveries.rows[ORDER]
+    assert (row.state, row.sent_at) == (DeliveryState.SENT, deliveries.now)
     assert (row.next_at, row.last_error) == (None, None)
 
     for late in (
@@ -124,38 +124,40 @@ def test_what_is_accepted_is_over(ledger: Ledger) -> None:
         DeliveryFailed(order_id=ORDER, error="late"),
         Send(order_id=ORDER),
     ):
-        ledger.do(late, after_seconds=LEASE_SECONDS)
-    assert ledger.rows[ORDER] == row
-    assert len(ledger.external_calls) == 1
+        deliveries.do(late, after_seconds=LEASE_SECONDS)
+    assert deliveries.rows[ORDER] == row
+    assert len(deliveries.external_calls) == 1
 
 
-def test_the_pauses_grow_up_to_a_limit(ledger: Ledger) -> None:
+def test_pauses_double_up_to_a_limit(deliveries: Deliveries) -> None:
     pauses: list[float] = []
     for number in range(30):
-        ledger.do(Send(order_id=ORDER), after_seconds=pauses[-1] if pauses else 0)
-        ledger.do(DeliveryFailed(order_id=ORDER, error=f"down {number}"))
-        pauses.append(ledger.wait_seconds())
+        deliveries.do(Send(order_id=ORDER), after_seconds=pauses[-1] if pauses else 0)
+        deliveries.do(DeliveryFailed(order_id=ORDER, error=f"down {number}"))
+        pauses.append(deliveries.wait_seconds())
     assert 0.7 < pauses[0] < 1.3
     assert pauses == sorted(pauses)
     assert pauses[1] == pytest.approx(2 * pauses[0])
     assert MAX_PAUSE_SECONDS * 0.7 < pauses[-1] < MAX_PAUSE_SECONDS * 1.3
-    assert ledger.rows[ORDER].last_error == "down 29"
-    assert ledger.rows[ORDER].attempts == 30
+    assert deliveries.rows[ORDER].last_error == "down 29"
+    assert deliveries.rows[ORDER].attempts == 30
 
 
-def test_two_orders_do_not_come_back_together(ledger: Ledger) -> None:
-    ledger.do(completed(OTHER))
+def test_pauses_of_two_orders_differ(deliveries: Deliveries) -> None:
+    deliveries.do(completed(OTHER))
     for order_id in (ORDER, OTHER):
-        ledger.do(Send(order_id=order_id))
-        ledger.do(DeliveryFailed(order_id=order_id, error="down"))
-    assert ledger.wait_seconds(OTHER) - ledger.wait_seconds(ORDER) > 0.4
+        deliveries.do(Send(order_id=order_id))
+        deliveries.do(DeliveryFailed(order_id=order_id, error="down"))
+    assert deliveries.wait_seconds(OTHER) - deliveries.wait_seconds(ORDER) > 0.4
 
 
-@pytest.mark.parametrize(("asked_for", "waits"), [(0, 1), (20, 20), (10**9, MAX_PAUSE_SECONDS)])
-def test_the_platform_may_ask_for_more_time(ledger: Ledger, asked_for: int, waits: int) -> None:
-    ledger.do(Send(order_id=ORDER))
-    ledger.do(DeliveryFailed(order_id=ORDER, error="busy", wait_seconds=asked_for))
-    assert ledger.wait_seconds() == pytest.approx(waits, abs=0.3)
+@pytest.mark.parametrize(("requested", "waits"), [(0, 1), (20, 20), (10**9, MAX_PAUSE_SECONDS)])
+def test_platform_may_ask_for_longer_pause(
+    deliveries: Deliveries, requested: int, waits: int
+) -> None:
+    deliveries.do(Send(order_id=ORDER))
+    deliveries.do(DeliveryFailed(order_id=ORDER, error="busy", wait_seconds=requested))
+    assert deliveries.wait_seconds() == pytest.approx(waits, abs=0.3)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_the_platform_may_ask_for_more_time(ledger: Ledger, asked_for: int, wait
     ],
     ids=lambda command: type(command).__name__,
 )
-def test_an_order_that_nobody_completed_is_not_sent(ledger: Ledger, command: object) -> None:
-    before = dict(ledger.rows)
-    ledger.do(command)
-    assert (ledger.rows, ledger.external_calls) == (before, [])
+def test_unknown_order_is_not_sent(deliveries: Deliveries, command: object) -> None:
+    before = dict(deliveries.rows)
+    deliveries.do(command)
+    assert (deliveries.rows, deliveries.external_calls) == (before, [])

@@ -50,8 +50,8 @@ MUTANTS = (
     tests(
         "all that waits tries whether the data platform is back",
         SENDER,
-        "return MOST_IN_HAND if self._breaker.closed else 1",
-        "return MOST_IN_HAND",
+        "return MAX_IN_FLIGHT if self._breaker.closed else 1",
+        "return MAX_IN_FLIGHT",
         "tests/integration/test_platform_client.py",
     ),
 )

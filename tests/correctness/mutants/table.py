@@ -378,7 +378,7 @@ MUTANTS = (
     tests(
         "two instances send the same order at once",
         "dataplatform/reactions.py",
-        "if delivery is not None and delivery.is_due(deliveries.now):",
+        "if delivery is not None and delivery.is_due(uow.now):",
         "if delivery is not None:",
         "tests/unit/test_deliveries.py",
     ),
