@@ -1,1 +1,1 @@
-"""The order service: accepts orders over HTTP, begins their sagas and knows how they ended."""
+"""The order service: accepts orders over HTTP, begins their sagas and stores how they ended."""

@@ -1,4 +1,4 @@
-"""Where the order service is put together."""
+"""Builds the order service: participant, background components and routes."""
 
 from litestar import Litestar
 
@@ -7,32 +7,32 @@ from chassis.ports import REAL, Ports
 from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.web import app
-from order import store
-from order.domain import UNSETTLED, Orders
+from order import store, tables
+from order.domain import UNSETTLED
 from order.hot_products import HotProductAdmission
-from order.live import Live
+from order.live import Listeners
 from order.load_shedding import OrderLoadShedding
 from order.reactions import reactions
-from order.routes import carts, hot_products, live
-from order.routes.orders import ROUTES
+from order.routes import carts, hot_products, live, orders
 from order.settings import Settings
+from order.unit_of_work import OrderUnitOfWork
 
-participant: Participant[Orders] = Participant(
+participant: Participant[OrderUnitOfWork] = Participant(
     reactions=reactions,
     load=store.load,
     save=store.save,
-    schema=store.schema,
-    saga_rows=store.orders_table,
+    schema=tables.schema,
+    saga_rows=tables.orders_table,
     unsettled=UNSETTLED,
-    timers=(Timer(store.overdue),),
+    timers=(Timer(store.find_overdue),),
 )
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    components = (HotProductAdmission(settings), OrderLoadShedding(settings), Live(settings))
+    components = (HotProductAdmission(settings), OrderLoadShedding(settings), Listeners(settings))
     return app.build(
         Service(participant, settings, ports, components=components),
-        [*ROUTES, *carts.ROUTES, *live.ROUTES, *hot_products.ROUTES],
+        [*orders.ROUTES, *carts.ROUTES, *live.ROUTES, *hot_products.ROUTES],
         title="order",
         description="Orders: placing, following, listing and cancelling them; and carts.",
     )

@@ -1,7 +1,7 @@
-"""The order service's side of the gate for hot products (`chassis/redis/leases.py`).
+"""Hot-product admission in the order service; `chassis/redis/leases.py` has the leases.
 
-Every order passes `through`. One without a line of a hot product costs nothing here; each of the
-others takes a lease first, and who finds nothing free is refused before any database is asked.
+Every order goes through `admit`. An order without a hot product costs nothing there. Any other
+leases its units in Redis first, and is refused before any database is asked when they are sold out.
 """
 
 import asyncio
@@ -17,20 +17,22 @@ from chassis.redis.leases import CountedLeases, LeaseResult, LeaseStatus
 from chassis.service import Service
 from events.contract import OnShortage
 from order import store
-from order.domain import OPEN, Orders, PlaceOrder, sold_out
+from order.commands import PlaceOrder, sold_out
+from order.domain import OPEN
 from order.settings import Settings
+from order.unit_of_work import OrderUnitOfWork
 from saga.errors import Refused, RetryLater
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
-"""How soon an instance notices what became hot by another, and that Redis came back empty."""
+REFRESH_SECONDS = 0.5
+"""How soon an instance notices that another one enabled a product, or that Redis lost its data."""
 
-Ask = Callable[[], Awaitable[Done]]
+Placing = Callable[[], Awaitable[Done]]
 
 
-class HotProductAdmission(Component[Orders]):
-    """One per instance. Without REDIS_URL everybody passes."""
+class HotProductAdmission(Component[OrderUnitOfWork]):
+    """One per instance. Without REDIS_URL every order is admitted."""
 
     def __init__(self, settings: Settings) -> None:
         self._leases: CountedLeases | None = None
@@ -40,65 +42,71 @@ class HotProductAdmission(Component[Orders]):
             )
         self._hot: set[str] = set()
         self._may_have_forgotten = False
-        self._looking: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def through(
-        self, service: Service[Orders], command: PlaceOrder, key: IdempotencyKey | None, ask: Ask
+    async def admit(
+        self,
+        service: Service[OrderUnitOfWork],
+        command: PlaceOrder,
+        key: IdempotencyKey | None,
+        place: Placing,
     ) -> Done:
-        """Place an order that finds its units free. Raises Refused where it does not."""
+        """Lease the order's hot units, then place it. Raises Refused when they are sold out."""
         units = self._hot_units(command)
         if self._leases is None or not units:
-            return await ask()
+            return await place()
         marker = _marker(key)
-        answer = await self._leases.lease(command.order_id, units, marker)
-        metrics.gate.labels(answer.status).inc()
-        if answer.status is LeaseStatus.SOLD_OUT:
+        result = await self._leases.lease(command.order_id, units, marker)
+        metrics.gate.labels(result.status).inc()
+        if result.status is LeaseStatus.SOLD_OUT:
             if key is None or not await self._was_answered(service, key):
-                raise sold_out(answer.product_id, answer.free)
-            return await ask()
-        return await self._place(self._leases, command, marker, answer, ask)
+                raise sold_out(result.product_id, result.free)
+            return await place()
+        return await self._place_leased(self._leases, command, marker, result, place)
 
-    async def set_hot(self, product_id: str, *, hot: bool) -> None:
-        """Put the gate up, or take it away, here and now; other instances follow."""
-        if hot:
-            self._hot.add(product_id)
-        else:
-            self._hot.discard(product_id)
+    async def enable(self, product_id: str) -> None:
+        """Admit orders of this product by leases, from now on; other instances follow."""
+        self._hot.add(product_id)
         if self._leases is not None:
-            await (self._leases.enable([product_id]) if hot else self._leases.disable(product_id))
+            await self._leases.enable([product_id])
+
+    async def disable(self, product_id: str) -> None:
+        self._hot.discard(product_id)
+        if self._leases is not None:
+            await self._leases.disable(product_id)
 
     async def state(self, product_id: str) -> tuple[int, int] | None:
-        """The limit and the leases, in units; None without a gate, or before product's word."""
+        """The limit and the leased units; None until product has published the limit."""
         return await self._leases.state(product_id) if self._leases else None
 
-    def committed(self, orders: Orders) -> None:
-        """Orders that came to their end need no lease any more."""
+    def committed(self, uow: OrderUnitOfWork) -> None:
+        """End the leases of orders that have ended."""
         if self._leases is None or not self._hot:
             return
         ended = [
             order_id
-            for order_id in orders.orders.changed_keys
-            if orders.orders[order_id].state not in OPEN
+            for order_id in uow.orders.changed_keys
+            if uow.orders[order_id].state not in OPEN
         ]
         if ended:
             task = asyncio.create_task(self._leases.end(ended))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
-    async def start(self, service: Service[Orders]) -> None:
+    async def start(self, service: Service[OrderUnitOfWork]) -> None:
         if self._leases is not None:
-            self._looking = asyncio.create_task(self._look(service, self._leases))
+            self._refreshing = asyncio.create_task(self._refresh(service, self._leases))
 
     async def close(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, *self._ending, return_exceptions=True)
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, *self._ending, return_exceptions=True)
         if self._leases is not None:
             await self._leases.close()
 
     def _hot_units(self, command: PlaceOrder) -> Counter[str]:
-        """None for an order that would wait: it is not to be refused, and takes its turn."""
+        """Empty for an order that would wait for stock: product queues it instead."""
         units = Counter[str]()
         if self._hot and command.on_shortage is not OnShortage.WAIT:
             for line in command.items:
@@ -106,43 +114,49 @@ class HotProductAdmission(Component[Orders]):
                     units[line.product_id] += line.quantity
         return units
 
-    async def _place(
-        self, leases: CountedLeases, command: PlaceOrder, marker: str, answer: LeaseResult, ask: Ask
+    async def _place_leased(
+        self,
+        leases: CountedLeases,
+        command: PlaceOrder,
+        marker: str,
+        result: LeaseResult,
+        place: Placing,
     ) -> Done:
-        leased = answer.status is LeaseStatus.LEASED
+        """Place an order, and end its lease if it is refused or was placed before."""
+        is_leased = result.status is LeaseStatus.LEASED
         try:
-            done = await ask()
+            done = await place()
         except Refused:
-            if leased:
+            if is_leased:
                 await leases.end([command.order_id], marker)
             raise
-        if leased and done.result.order_id != command.order_id:  # the key's first order stands
+        if is_leased and done.result.order_id != command.order_id:  # the key's first order stands
             await leases.end([command.order_id])
         return done
 
-    async def _was_answered(self, service: Service[Orders], key: IdempotencyKey) -> bool:
-        """Redis knows each winner's key; the database is asked only where Redis lost its own."""
+    async def _was_answered(self, service: Service[OrderUnitOfWork], key: IdempotencyKey) -> bool:
+        """Redis has a marker for each key with a lease; the database is asked after a loss only."""
         if not self._may_have_forgotten:
             return False
         try:
             async with service.reading() as connection:
-                return await store.is_known(connection, key.scope, key.key)
+                return await store.is_key_known(connection, key.scope, key.key)
         except RetryLater:
-            return True  # the mailbox will tell, or say: later
+            return True  # then the mailbox finds the stored answer, or raises RetryLater too
 
-    async def _look(self, service: Service[Orders], leases: CountedLeases) -> None:
-        """Know what is hot, and put gates up again in a Redis that has lost them."""
+    async def _refresh(self, service: Service[OrderUnitOfWork], leases: CountedLeases) -> None:
+        """Read again and again which products are hot, and enable those that Redis has lost."""
         while True:
             try:
                 async with service.reading() as connection:
-                    self._hot = await store.hot_products(connection)
+                    self._hot = await store.find_hot_products(connection)
                 if await leases.enable(self._hot):
-                    log.warning("redis had lost the gate; it stands again")
+                    log.warning("redis had lost hot products; they are enabled again")
                     await leases.note_loss()
                 self._may_have_forgotten = bool(self._hot) and await leases.may_have_forgotten()
             except RetryLater:
-                log.warning("what is hot can't be read; trying again")
-            await asyncio.sleep(LOOK_SECONDS)
+                log.warning("the hot products can't be read; trying again")
+            await asyncio.sleep(REFRESH_SECONDS)
 
 
 def _marker(key: IdempotencyKey | None) -> str:

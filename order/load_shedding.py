@@ -1,4 +1,4 @@
-"""The order service's door: in a crowd, no more orders are let in than are brought to an end."""
+"""Load shedding in the order service: under overload, no more orders are admitted than complete."""
 
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -9,37 +9,38 @@ from chassis.observability import metrics
 from chassis.service import Service
 from chassis.web.load_shedding import LoadShedder
 from chassis.web.schemas import Error
-from order.domain import Orders, OrderState
+from order.domain import OrderState
 from order.settings import Settings
+from order.unit_of_work import OrderUnitOfWork
 from saga.errors import RetryLater
 
 _ENDS = frozenset({OrderState.COMPLETED, OrderState.FAILED})
 
 
-class OrderLoadShedding(Component[Orders]):
-    """One per instance: what it sees ending is its share, and so is what it lets in."""
+class OrderLoadShedding(Component[OrderUnitOfWork]):
+    """One per instance, which measures and limits the orders of that instance alone."""
 
     def __init__(self, settings: Settings) -> None:
-        self._admission = LoadShedder(
+        self._shedder = LoadShedder(
             overload_latency_seconds=settings.overload_latency_seconds,
             max_per_second=settings.orders_per_second,
         )
 
     def admits(self) -> bool:
-        return self._admission.admits()
+        return self._shedder.admits()
 
-    def committed(self, uow: Orders) -> None:
-        """A batch is done: look at the orders that it has brought to an end.
+    def committed(self, uow: OrderUnitOfWork) -> None:
+        """Measure the completion latency of the orders that a batch has ended.
 
-        One that waited for stock tells nothing of how busy we are.
+        Orders that waited for stock are left out: their latency is no sign of load.
         """
-        ages = [
+        latencies_seconds = [
             (uow.now - order.created_at).total_seconds()
             for order in uow.orders.updated
             if order.state in _ENDS and order.attempt == 0 and order.queue_position is None
         ]
-        if ages:
-            self._admission.ended(ages)
+        if latencies_seconds:
+            self._shedder.ended(latencies_seconds)
 
 
 class ShedLoad:
@@ -49,25 +50,29 @@ class ShedLoad:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        service: Service[Orders] = scope["litestar_app"].state["service"]
+        service: Service[OrderUnitOfWork] = scope["litestar_app"].state["service"]
         if not service.components.of_type(OrderLoadShedding).admits():
             metrics.rejected.inc()
-            await send(_START)
-            await send(_BODY)
+            await send(_REJECTION_START)
+            await send(_REJECTION_BODY)
             return
         await self._app(scope, receive, send)
 
 
-# Ready-made: in a crowd, most of the work would else be to say no.
-_OVERLOADED = RetryLater("more orders come than can be done; send this one again in a second")
-_ERROR = msgspec.json.encode(Error(error=_OVERLOADED.code, message=_OVERLOADED.message))
-_START: HTTPResponseStartEvent = {
+# Encoded once, because rejections are most of the work under overload.
+_REJECTION = RetryLater("more orders come than can be completed; send this one again in a second")
+_REJECTION_JSON = msgspec.json.encode(Error(error=_REJECTION.code, message=_REJECTION.message))
+_REJECTION_START: HTTPResponseStartEvent = {
     "type": "http.response.start",
-    "status": _OVERLOADED.status_code,
+    "status": _REJECTION.status_code,
     "headers": [
         (b"content-type", b"application/json"),
-        (b"content-length", str(len(_ERROR)).encode()),
-        (b"retry-after", str(_OVERLOADED.retry_after_seconds).encode()),
+        (b"content-length", str(len(_REJECTION_JSON)).encode()),
+        (b"retry-after", str(_REJECTION.retry_after_seconds).encode()),
     ],
 }
-_BODY: HTTPResponseBodyEvent = {"type": "http.response.body", "body": _ERROR, "more_body": False}
+_REJECTION_BODY: HTTPResponseBodyEvent = {
+    "type": "http.response.body",
+    "body": _REJECTION_JSON,
+    "more_body": False,
+}

@@ -1,4 +1,4 @@
-"""What the order service does when it hears an event or is asked for something."""
+"""What the order service does for each event and command."""
 
 import msgspec
 
@@ -20,49 +20,38 @@ from events.contract import (
     StockUnavailable,
     StockWaitlisted,
 )
-from order.cart import (
+from order.cart import Cart
+from order.commands import (
+    AcceptedOrder,
     AddToCart,
-    Cart,
-    ChangeCartItem,
-    PricedCart,
-    TakeFromCart,
-    cart_of,
-    empty_cart,
-    no_cart_item,
-    priced_cart,
-)
-from order.domain import (
-    EXPIRES,
-    OPEN,
-    Accepted,
     CancelOrder,
+    ChangeCartItem,
     ExpireOrder,
-    ListedProduct,
-    Order,
-    Orders,
-    OrderState,
     PlaceOrder,
     SetHotProduct,
+    TakeFromCart,
+    empty_cart,
+    no_cart_item,
     no_order,
     no_product,
     not_completed,
-    offered,
-    priced,
-    total,
 )
+from order.domain import EXPIRES, OPEN, ListedProduct, Order, OrderState
+from order.pricing import PricedCart, get_product, price_cart, price_lines, total
+from order.unit_of_work import OrderUnitOfWork
 from saga.reactions import Reactions, Result
 
 reactions = Reactions("order", CONTRACT, follows={SAGA})
 
 
 @reactions.command
-def place_order(command: PlaceOrder, orders: Orders) -> Result[Accepted, OrderCreated]:
+def place_order(command: PlaceOrder, uow: OrderUnitOfWork) -> Result[AcceptedOrder, OrderCreated]:
     """Accept an order at today's prices and begin its saga."""
     if not command.items:
         raise empty_cart()
-    lines = priced(command, orders.price_list)
+    lines = price_lines(command, uow.prices)
     amount = total(lines)
-    orders.orders[command.order_id] = Order(
+    uow.orders[command.order_id] = Order(
         order_id=command.order_id,
         customer_id=command.customer_id,
         state=OrderState.PENDING,
@@ -75,9 +64,9 @@ def place_order(command: PlaceOrder, orders: Orders) -> Result[Accepted, OrderCr
         payment_method=command.payment_method,
         address=command.address,
         attempt=0,
-        created_at=orders.now,
+        created_at=uow.now,
         completed_at=None,
-        updated_at=orders.now,
+        updated_at=uow.now,
         from_cart=command.from_cart,
     )
     created = OrderCreated(
@@ -90,31 +79,31 @@ def place_order(command: PlaceOrder, orders: Orders) -> Result[Accepted, OrderCr
         on_shortage=command.on_shortage,
         address=command.address,
     )
-    return Result(Accepted(order_id=command.order_id, total_amount=amount), created)
+    return Result(AcceptedOrder(order_id=command.order_id, total_amount=amount), created)
 
 
 @reactions.on
-def wait(event: StockWaitlisted, orders: Orders) -> None:
-    """There is too little stock, and the order waits for more, as its customer wished."""
-    order = orders.in_state(event.order_id, OrderState.PENDING)
+def wait_for_stock(event: StockWaitlisted, uow: OrderUnitOfWork) -> None:
+    """Stock is short and the customer wants to wait: the order is in the queue."""
+    order = uow.in_state(event.order_id, OrderState.PENDING)
     if order is not None:
-        orders.orders[order.order_id] = order.waiting(event.position, orders.now)
+        uow.orders[order.order_id] = order.wait(event.position, uow.now)
 
 
 @reactions.on
-def complete(event: PaymentCompleted, orders: Orders) -> OrderCompleted | None:
-    """The order is paid: it is done.
+def complete(event: PaymentCompleted, uow: OrderUnitOfWork) -> OrderCompleted | None:
+    """The order is paid: complete it.
 
-    What came from a cart leaves it: the units that were ordered, as far as they are still there.
+    Units that were ordered from a cart leave it, as far as they are still in it.
     """
-    order = orders.in_state(event.order_id, *OPEN)
+    order = uow.in_state(event.order_id, *OPEN)
     if order is None:
         return None
-    order = order.completed(event.amount, event.discount_amount, orders.now)
-    orders.orders[order.order_id] = order
-    cart = orders.carts.get(order.customer_id) if order.from_cart else None
+    order = order.complete(event.amount, event.discount_amount, uow.now)
+    uow.orders[order.order_id] = order
+    cart = uow.carts.get(order.customer_id) if order.from_cart else None
     if cart is not None:
-        orders.carts[cart.customer_id] = cart.less(order.items, orders.now)
+        uow.carts[cart.customer_id] = cart.minus(order.items, uow.now)
     return OrderCompleted(
         order_id=order.order_id,
         customer_id=order.customer_id,
@@ -122,29 +111,29 @@ def complete(event: PaymentCompleted, orders: Orders) -> OrderCompleted | None:
         total_amount=order.total_amount,
         discount_amount=order.discount_amount,
         payable_amount=order.payable_amount,
-        completed_at=orders.now,
+        completed_at=uow.now,
     )
 
 
 @reactions.compensation
 def fail(
-    event: CouponRejected | StockUnavailable | PaymentFailed, orders: Orders
+    event: CouponRejected | StockUnavailable | PaymentFailed, uow: OrderUnitOfWork
 ) -> OrderFailed | None:
-    """A step could not be done: the order came to nothing."""
-    order = orders.in_state(event.order_id, *OPEN)
+    """A step failed: the order fails for the same reason."""
+    order = uow.in_state(event.order_id, *OPEN)
     if order is None:
         return None
-    orders.orders[order.order_id] = order.failed(event.reason, orders.now)
+    uow.orders[order.order_id] = order.fail(event.reason, uow.now)
     return OrderFailed(order_id=order.order_id, customer_id=order.customer_id, reason=event.reason)
 
 
 @reactions.command
-def expire(command: ExpireOrder, orders: Orders) -> Result[None, OrderTimedOut]:
-    """The order has waited long enough: ask payment to decide, which alone can."""
-    order = orders.in_state(command.order_id, *EXPIRES)
+def expire(command: ExpireOrder, uow: OrderUnitOfWork) -> Result[None, OrderTimedOut]:
+    """The order's deadline has come: ask payment to decide, because only payment can."""
+    order = uow.in_state(command.order_id, *EXPIRES)
     if order is None:
         return Result(None)
-    orders.orders[order.order_id] = order.moved(EXPIRES[order.state], orders.now)
+    uow.orders[order.order_id] = order.move_to(EXPIRES[order.state], uow.now)
     timed_out = OrderTimedOut(
         order_id=order.order_id,
         customer_id=order.customer_id,
@@ -154,49 +143,49 @@ def expire(command: ExpireOrder, orders: Orders) -> Result[None, OrderTimedOut]:
 
 
 @reactions.command
-def cancel(command: CancelOrder, orders: Orders) -> Result[Order, OrderCancelRequested]:
-    """Ask for the money back. A cancel that is on its way already is joined."""
-    order = orders.orders.get(command.order_id)
+def cancel(command: CancelOrder, uow: OrderUnitOfWork) -> Result[Order, OrderCancelRequested]:
+    """Ask payment for a refund; a cancel that is in flight is joined."""
+    order = uow.orders.get(command.order_id)
     if order is None:
         raise no_order(command.order_id)
     if order.state is OrderState.CANCELLING:
         return Result(order)
     if order.state is not OrderState.COMPLETED:
         raise not_completed(order)
-    order = orders.orders[order.order_id] = order.cancelling(orders.now)
+    order = uow.orders[order.order_id] = order.begin_cancel(uow.now)
     return Result(order, OrderCancelRequested(order_id=order.order_id, attempt=order.attempt))
 
 
 @reactions.on
-def keep(event: PaymentRefundFailed, orders: Orders) -> None:
-    """The refund was refused: the order stays as it was. An older attempt's refusal is void."""
-    order = orders.in_state(event.order_id, OrderState.CANCELLING)
+def refuse_cancel(event: PaymentRefundFailed, uow: OrderUnitOfWork) -> None:
+    """The refund was refused: the order is COMPLETED again; an older attempt's event is ignored."""
+    order = uow.in_state(event.order_id, OrderState.CANCELLING)
     if order is not None and order.attempt == event.attempt:
-        orders.orders[order.order_id] = order.moved(OrderState.COMPLETED, orders.now)
+        uow.orders[order.order_id] = order.move_to(OrderState.COMPLETED, uow.now)
 
 
 @reactions.compensation
-def finish_cancel(event: CouponRestored, orders: Orders) -> OrderCancelled | None:
-    """Payment, product and coupon have undone their parts: the order is cancelled."""
-    order = orders.in_state(event.order_id, OrderState.CANCELLING)
+def finish_cancel(event: CouponRestored, uow: OrderUnitOfWork) -> OrderCancelled | None:
+    """Payment, product and coupon have undone their steps: the order is CANCELLED."""
+    order = uow.in_state(event.order_id, OrderState.CANCELLING)
     if order is None:
         return None
-    orders.orders[order.order_id] = order.moved(OrderState.CANCELLED, orders.now)
+    uow.orders[order.order_id] = order.move_to(OrderState.CANCELLED, uow.now)
     return OrderCancelled(
         order_id=order.order_id,
         customer_id=order.customer_id,
         items=order.items,
-        completed_at=order.completed_at or orders.now,
+        completed_at=order.completed_at or uow.now,
     )
 
 
 @reactions.on
-def learn_price(event: ProductChanged, orders: Orders) -> None:
-    """Keep the price list up to date; an older message changes nothing."""
-    known = orders.price_list.get(event.product_id)
+def project_price(event: ProductChanged, uow: OrderUnitOfWork) -> None:
+    """Update the price projection; an older version is ignored."""
+    known = uow.prices.get(event.product_id)
     if known is not None and known.version >= event.version:
         return
-    orders.price_list[event.product_id] = ListedProduct(
+    uow.prices[event.product_id] = ListedProduct(
         product_id=event.product_id,
         version=event.version,
         name=event.name,
@@ -204,52 +193,52 @@ def learn_price(event: ProductChanged, orders: Orders) -> None:
         status=event.status,
         sold_out=event.sold_out,
         hot=known.hot if known is not None else False,
-        updated_at=orders.now,
+        updated_at=uow.now,
     )
 
 
 @reactions.command
-def set_hot_product(command: SetHotProduct, orders: Orders) -> ListedProduct:
-    """Remember that a product is hot, or is no longer; the gate itself stands in Redis."""
-    offer = orders.price_list.get(command.product_id)
-    if offer is None:
+def set_hot_product(command: SetHotProduct, uow: OrderUnitOfWork) -> ListedProduct:
+    """Store whether a product is hot; its leases are in Redis."""
+    product = uow.prices.get(command.product_id)
+    if product is None:
         raise no_product(command.product_id)
-    offer = msgspec.structs.replace(offer, hot=command.hot, updated_at=orders.now)
-    orders.price_list[command.product_id] = offer
-    return offer
+    product = msgspec.structs.replace(product, hot=command.hot, updated_at=uow.now)
+    uow.prices[command.product_id] = product
+    return product
 
 
 # ---------------------------------------------------------------- carts
 
 
 @reactions.command
-def add_to_cart(command: AddToCart, orders: Orders) -> PricedCart:
-    """Put units of a product that is sold into the cart; more of the same adds up."""
-    offered(command.product_id, orders.price_list)
-    cart = cart_of(command.customer_id, orders)
+def add_to_cart(command: AddToCart, uow: OrderUnitOfWork) -> PricedCart:
+    """Add units of a product that can be ordered; units of the same product add up."""
+    get_product(command.product_id, uow.prices)
+    cart = uow.cart_of(command.customer_id)
     quantity = cart.quantity_of(command.product_id) + command.quantity
-    return _keep_cart(cart.holding(command.product_id, quantity, orders.now), orders)
+    return _store_cart(cart.with_quantity(command.product_id, quantity, uow.now), uow)
 
 
 @reactions.command
-def change_cart_item(command: ChangeCartItem, orders: Orders) -> PricedCart:
-    """Have another quantity of a product that is in the cart."""
-    cart = cart_of(command.customer_id, orders)
+def change_cart_item(command: ChangeCartItem, uow: OrderUnitOfWork) -> PricedCart:
+    """Set the quantity of a product that is in the cart."""
+    cart = uow.cart_of(command.customer_id)
     if not cart.quantity_of(command.product_id):
         raise no_cart_item(command.product_id)
-    return _keep_cart(cart.holding(command.product_id, command.quantity, orders.now), orders)
+    return _store_cart(cart.with_quantity(command.product_id, command.quantity, uow.now), uow)
 
 
 @reactions.command
-def take_from_cart(command: TakeFromCart, orders: Orders) -> None:
-    """Take a product out, or everything. What is not in it need not be."""
-    cart = orders.carts.get(command.customer_id)
+def take_from_cart(command: TakeFromCart, uow: OrderUnitOfWork) -> None:
+    """Remove a product, or all of them; removing a product that is not there has no effect."""
+    cart = uow.carts.get(command.customer_id)
     if cart is not None:
-        now, product_id = orders.now, command.product_id
-        left = cart.without(product_id, now) if product_id else cart.emptied(now)
-        orders.carts[cart.customer_id] = left
+        now, product_id = uow.now, command.product_id
+        left = cart.without(product_id, now) if product_id else cart.empty(now)
+        uow.carts[cart.customer_id] = left
 
 
-def _keep_cart(cart: Cart, orders: Orders) -> PricedCart:
-    orders.carts[cart.customer_id] = cart
-    return priced_cart(cart.customer_id, cart, orders.price_list)
+def _store_cart(cart: Cart, uow: OrderUnitOfWork) -> PricedCart:
+    uow.carts[cart.customer_id] = cart
+    return price_cart(cart.customer_id, cart, uow.prices)

@@ -1,4 +1,4 @@
-"""What the order service can be told, beside what every service can."""
+"""The order service's own settings, beside those of the chassis."""
 
 from typing import Annotated
 

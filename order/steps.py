@@ -1,4 +1,4 @@
-"""How clients see an event of an order: the same in its trace and live."""
+"""How clients see an event of an order: the same in its trace and in its live stream."""
 
 from chassis.ports import StoredMessage
 from chassis.web.schemas import View
@@ -6,7 +6,7 @@ from saga import envelope
 
 
 class Step(View):
-    """An event of an order. `cause` is the id of the event that made its service say it."""
+    """An event of an order. `cause` is the id of the event whose handling emitted it."""
 
     name: str
     service: str

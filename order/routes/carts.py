@@ -1,4 +1,4 @@
-"""Carts over HTTP: what a customer means to order, at the prices of the moment, and ordering it."""
+"""Carts over HTTP: filling one, its current prices, and checking out."""
 
 from typing import Annotated
 from uuid import UUID
@@ -12,9 +12,9 @@ from chassis.web.app import idempotency
 from chassis.web.schemas import Body, OptionalKey, TraceContext, View, answered, refusals
 from events.contract import RequestAmount
 from order import store
-from order.cart import AddToCart, ChangeCartItem, PricedItem, TakeFromCart
-from order.domain import Orders, WantedLine
+from order.commands import AddToCart, ChangeCartItem, TakeFromCart, WantedLine
 from order.load_shedding import ShedLoad
+from order.pricing import PricedItem
 from order.routes.placing import (
     AcceptedView,
     OrderOptions,
@@ -23,30 +23,31 @@ from order.routes.placing import (
     accept,
     command_of,
 )
+from order.unit_of_work import OrderUnitOfWork
 
 CustomerId = Annotated[UUID, PathParameter(name="customerId")]
 ProductId = Annotated[UUID, PathParameter(name="productId")]
 
 
 class NewCartItem(Body):
-    """`quantity` in units, besides those that are in the cart."""
+    """`quantity`: units to add to those in the cart."""
 
     product_id: UUID
     quantity: RequestAmount
 
 
 class CartItemChange(Body):
-    """`quantity` in units, instead of those that are in the cart."""
+    """`quantity`: units that the cart then has of the product."""
 
     quantity: RequestAmount
 
 
 class CartView(View):
-    """Amounts in won, at the prices of the moment.
+    """Amounts in KRW, at current prices.
 
     A line with a `problem` can't be bought now: PRODUCT_DISCONTINUED, which stops a checkout and is
-    left out of `totalAmount`, or SOLD_OUT, for which an order may wait. Whether there is enough for
-    all is not known here: the order will tell.
+    left out of `totalAmount`, or SOLD_OUT, for which an order may wait. A line without one may
+    still ask for more units than are available; the order fails then.
     """
 
     customer_id: str
@@ -59,10 +60,10 @@ class CartController(Controller):
     tags = ("carts",)
 
     @get(summary="A customer's cart", responses=refusals())
-    async def read(self, customer_id: CustomerId, service: Service[Orders]) -> CartView:
-        """Somebody who has put nothing into it has an empty one."""
+    async def read(self, customer_id: CustomerId, service: Service[OrderUnitOfWork]) -> CartView:
+        """Empty for a customer who has put nothing into it."""
         async with service.reading() as connection:
-            return CartView.of(await store.show_cart(connection, str(customer_id)))
+            return CartView.of(await store.find_priced_cart(connection, str(customer_id)))
 
     @post(
         "/items",
@@ -74,7 +75,7 @@ class CartController(Controller):
         self,
         customer_id: CustomerId,
         data: NewCartItem,
-        service: Service[Orders],
+        service: Service[OrderUnitOfWork],
         idempotency_key: OptionalKey = None,
     ) -> Response[CartView]:
         """More of the same product adds up, to 10^9 at most; a cart holds up to 100 products.
@@ -99,7 +100,7 @@ class CartController(Controller):
         customer_id: CustomerId,
         product_id: ProductId,
         data: CartItemChange,
-        service: Service[Orders],
+        service: Service[OrderUnitOfWork],
     ) -> CartView:
         command = ChangeCartItem(
             customer_id=str(customer_id), product_id=str(product_id), quantity=data.quantity
@@ -112,12 +113,12 @@ class CartController(Controller):
         responses=refusals(),
     )
     async def remove(
-        self, customer_id: CustomerId, product_id: ProductId, service: Service[Orders]
+        self, customer_id: CustomerId, product_id: ProductId, service: Service[OrderUnitOfWork]
     ) -> None:
         await service.ask(TakeFromCart(customer_id=str(customer_id), product_id=str(product_id)))
 
     @delete(summary="Empty the cart", responses=refusals())
-    async def empty(self, customer_id: CustomerId, service: Service[Orders]) -> None:
+    async def empty(self, customer_id: CustomerId, service: Service[OrderUnitOfWork]) -> None:
         await service.ask(TakeFromCart(customer_id=str(customer_id)))
 
     @post(
@@ -126,39 +127,42 @@ class CartController(Controller):
         summary="Order what is in the cart",
         middleware=[ShedLoad],
         responses=refusals(404, 422, body=True)
-        | {200: answered(OrderView, "What became of it, where Prefer: wait=N was long enough")},
+        | {200: answered(OrderView, "The order, when it ended within Prefer: wait=N")},
     )
     async def check_out(
         self,
         customer_id: CustomerId,
         data: OrderOptions,
-        service: Service[Orders],
+        service: Service[OrderUnitOfWork],
         idempotency_key: OptionalKey = None,
         prefer: Prefer = None,
         trace: TraceContext = None,
     ) -> Response[AcceptedView | OrderView]:
-        """An order of all lines, at the prices of the moment, answered as `POST /orders` is.
+        """Orders all lines at current prices, and answers as `POST /orders` does.
 
-        All or nothing: with a line that can't be ordered it is refused. `price`, where it is sent,
-        must be the sum. The lines stay in the cart until the order has COMPLETED, and then as many
-        units leave it as were ordered; a FAILED order leaves it as it is. Two checkouts are two
-        orders: send an Idempotency-Key, under which the same request again gives the first answer,
-        whatever is in the cart by then.
+        All or nothing: one line that can't be ordered refuses the whole. `price`, if sent, must be
+        the total. The lines stay in the cart until the order is COMPLETED; then the ordered units
+        leave it. A FAILED order changes nothing in the cart. Two checkouts are two orders: send an
+        Idempotency-Key, and the same request gets the first answer again, whatever is in the cart
+        by then.
         """
         customer = str(customer_id)
         key = idempotency(f"checkout/{customer}", idempotency_key, data)
-        lines = await _lines(service, customer, key)
+        lines = await _find_lines(service, customer, key)
         command = command_of(service.new_id(), customer, lines, data, from_cart=True)
         return await accept(service, command, key, trace, prefer)
 
 
-async def _lines(
-    service: Service[Orders], customer_id: str, key: IdempotencyKey | None
+async def _find_lines(
+    service: Service[OrderUnitOfWork], customer_id: str, key: IdempotencyKey | None
 ) -> list[WantedLine]:
-    """What is in the cart. None for a request that was answered before: its answer stands, so it
-    must not be held up at the gate for what is in the cart by now."""
+    """The lines of the cart; none for a request that was answered before.
+
+    Its stored answer stands, so hot-product admission must not refuse it for what is in the cart by
+    now.
+    """
     async with service.reading() as connection:
-        if key is not None and await store.is_known(connection, key.scope, key.key):
+        if key is not None and await store.is_key_known(connection, key.scope, key.key):
             return []
         cart = await store.find_cart(connection, customer_id)
     return [

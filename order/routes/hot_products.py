@@ -1,4 +1,4 @@
-"""Which products are hot: for operators."""
+"""Hot-product admission over HTTP, for operators."""
 
 import asyncio
 from contextlib import suppress
@@ -11,18 +11,21 @@ from litestar.params import PathParameter
 from chassis.service import Service
 from chassis.web.operations import operators_only
 from chassis.web.schemas import View, refusals
-from order.domain import Orders, SetHotProduct
+from order.commands import SetHotProduct
 from order.hot_products import HotProductAdmission
+from order.unit_of_work import OrderUnitOfWork
 
 ProductId = Annotated[UUID, PathParameter(name="productId")]
 
-WAIT_SECONDS = 2
-LOOK_SECONDS = 0.05
+LIMIT_WAIT_SECONDS = 2
+LIMIT_POLL_SECONDS = 0.05
 
 
-class HotView(View):
-    """`limit` and `leased` in units: what can be leased, and what is. Null while Redis or product
-    have not spoken: then nobody is refused."""
+class HotProductView(View):
+    """`limit` and `leased` in units: how many can be leased, and how many are.
+
+    Null while Redis is away, or product has not published the limit: then every order is admitted.
+    """
 
     product_id: str
     hot: bool
@@ -30,7 +33,7 @@ class HotView(View):
     leased: int | None
 
 
-class HotController(Controller):
+class HotProductController(Controller):
     path = "/admin/products"
     tags = ("operations",)
     guards = (operators_only,)
@@ -38,38 +41,40 @@ class HotController(Controller):
     @post(
         "/{productId:str}/hot",
         status_code=200,
-        summary="Put a gate in front of a hot product",
+        summary="Enable hot-product admission",
         responses=refusals(401, 404),
     )
-    async def load(self, product_id: ProductId, service: Service[Orders]) -> HotView:
-        """Orders of it are then counted in Redis first, and the sold-out are refused there.
+    async def enable(
+        self, product_id: ProductId, service: Service[OrderUnitOfWork]
+    ) -> HotProductView:
+        """Orders of the product then lease its units in Redis, or are refused there as sold out.
 
-        Waits up to 2 s for what product says is available. Twice changes nothing.
+        Waits up to 2 s until product has published how many units are available. Idempotent.
         """
         await service.ask(SetHotProduct(product_id=str(product_id), hot=True))
-        gate = service.components.of_type(HotProductAdmission)
-        await gate.set_hot(str(product_id), hot=True)
-        return await _hot_state(gate, str(product_id))
+        admission = service.components.of_type(HotProductAdmission)
+        await admission.enable(str(product_id))
+        return await _view(admission, str(product_id))
 
     @delete(
         "/{productId:str}/hot",
-        summary="Take the gate away",
+        summary="Disable hot-product admission",
         responses=refusals(401, 404),
     )
-    async def unload(self, product_id: ProductId, service: Service[Orders]) -> None:
+    async def disable(self, product_id: ProductId, service: Service[OrderUnitOfWork]) -> None:
         await service.ask(SetHotProduct(product_id=str(product_id), hot=False))
-        await service.components.of_type(HotProductAdmission).set_hot(str(product_id), hot=False)
+        await service.components.of_type(HotProductAdmission).disable(str(product_id))
 
 
-async def _hot_state(gate: HotProductAdmission, product_id: str) -> HotView:
-    state = await gate.state(product_id)
+async def _view(admission: HotProductAdmission, product_id: str) -> HotProductView:
+    state = await admission.state(product_id)
     with suppress(TimeoutError):
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(LIMIT_WAIT_SECONDS):
             while state is None:
-                await asyncio.sleep(LOOK_SECONDS)
-                state = await gate.state(product_id)
+                await asyncio.sleep(LIMIT_POLL_SECONDS)
+                state = await admission.state(product_id)
     limit, leased = state or (None, None)
-    return HotView(product_id=product_id, hot=True, limit=limit, leased=leased)
+    return HotProductView(product_id=product_id, hot=True, limit=limit, leased=leased)
 
 
-ROUTES = [HotController]
+ROUTES = [HotProductController]

@@ -1,7 +1,7 @@
 """Following an order live: its events as server-sent events."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import Annotated
 
 import msgspec
@@ -13,20 +13,20 @@ from litestar.response import Stream
 
 from chassis.service import Service
 from chassis.web.schemas import View, refusals
-from order.domain import Orders
-from order.live import Listener, Live
+from order.live import Listener, Listeners
 from order.routes.orders import OrderId
-from order.routes.placing import find
+from order.routes.placing import find_order
 from order.steps import Step
+from order.unit_of_work import OrderUnitOfWork
 from saga.event import ID_PATTERN
 
 EVENT_STREAM = "text/event-stream"
 _HEADERS = {
     "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # nginx would else wait until it has a page full
+    "X-Accel-Buffering": "no",  # else nginx delays events until its buffer is full
 }
 _HEARTBEAT = b":\n\n"
-_encode = msgspec.json.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
 
 
 class LiveEvent(View):
@@ -53,72 +53,68 @@ class LiveController(Controller):
                 media_type=EVENT_STREAM,
                 generate_examples=False,
             ),
-            204: ResponseSpec(
-                None, description="The order has ended, and there is nothing more to tell"
-            ),
+            204: ResponseSpec(None, description="The order has ended, and no event follows"),
         },
     )
     async def events(
         self,
         order_id: OrderId,
-        service: Service[Orders],
+        service: Service[OrderUnitOfWork],
         last_event_id: Annotated[
             str | None,
             HeaderParameter(
-                name="Last-Event-ID", pattern=ID_PATTERN, description="go on behind this event"
+                name="Last-Event-ID", pattern=ID_PATTERN, description="begin behind this event"
             ),
         ] = None,
     ) -> Response[None] | Stream:
-        """Each event once, as it is said: first those of the past, then each new one.
+        """Each event once: first those of the past, then each new one as it is published.
 
         `id` and `event` are the event's id and name, `data` is a step as in the trace. About every
         15 s a comment keeps the connection open. The response ends with the order: when it is
-        COMPLETED and no cancel is under way, FAILED or CANCELLED. It may end sooner, as when the
-        service stops: ask again, as EventSource does by itself. With Last-Event-ID it goes on
-        behind that event, or from the start if the order has none of this id. 204, which tells
-        EventSource to stop, says that nothing more will come. What others undo for an order that
-        FAILED may be said after its end: who asks again gets that, too.
+        COMPLETED and no cancel is in flight, FAILED or CANCELLED. It may end sooner, as when the
+        service stops: connect again, as EventSource does by itself. With Last-Event-ID it begins
+        behind that event, or from the start if the order has none of this id. 204 means that no
+        event follows; EventSource stops then. Compensations of a FAILED order may be published
+        after its end: a client that connects again gets those, too.
 
-        While the broker is away the stream stays open and tells everything later. 503 is the answer
-        to more listeners than an instance takes (MOST_LISTENERS): EventSource gives up then.
+        While the broker is away the stream stays open, and sends everything later. 503 when an
+        instance has MOST_LISTENERS listeners already: EventSource gives up then.
         """
-        order = await find(service, str(order_id))
+        order = await find_order(service, str(order_id))
         listener = Listener(service, order, last_event_id)
-        live = service.components.of_type(Live)
-        live.enter(listener)
-        try:
-            found = await listener.look()
-        except BaseException:
-            live.leave(listener)
-            raise
-        if listener.over and not found:
-            live.leave(listener)
-            return Response(None, status_code=204)
-        told = _told(live, listener, found)
-        close = BackgroundTask(_close, live, listener, told)
-        return Stream(told, media_type=EVENT_STREAM, headers=_HEADERS, background=close)
+        listeners = service.components.of_type(Listeners)
+        listeners.add(listener)
+        with ExitStack() as cleanup:
+            cleanup.callback(listeners.remove, listener)
+            steps = await listener.read_new()
+            if listener.is_over and not steps:
+                return Response(None, status_code=204)
+            remove = cleanup.pop_all()
+        body = _encode_steps(listener, steps, remove)
+        close = BackgroundTask(_close, body, remove)
+        return Stream(body, media_type=EVENT_STREAM, headers=_HEADERS, background=close)
 
 
-async def _told(live: Live, listener: Listener, found: list[Step]) -> AsyncGenerator[bytes]:
-    try:
-        async with aclosing(listener.follow(found)) as following:
-            async for steps in following:
-                yield b"".join(map(_event, steps)) or _HEARTBEAT
-    finally:
-        live.leave(listener)
+async def _encode_steps(
+    listener: Listener, steps: list[Step], remove: ExitStack
+) -> AsyncGenerator[bytes]:
+    with remove:
+        async with aclosing(listener.follow(steps)) as following:
+            async for new in following:
+                yield b"".join(map(_encode_step, new)) or _HEARTBEAT
 
 
-async def _close(live: Live, listener: Listener, told: AsyncGenerator[bytes]) -> None:
-    """The client is gone, perhaps before the first word, or in the middle of one."""
-    await told.aclose()
-    live.leave(listener)
+async def _close(body: AsyncGenerator[bytes], remove: ExitStack) -> None:
+    """The client has disconnected, perhaps before the body began or in the middle of an event."""
+    await body.aclose()
+    remove.close()
 
 
-def _event(step: Step) -> bytes:
+def _encode_step(step: Step) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (
         step.id.encode(),
         step.name.encode(),
-        _encode(step),
+        _encode_json(step),
     )
 
 

@@ -1,4 +1,4 @@
-"""The order service over HTTP: the way into the saga."""
+"""Orders over HTTP: placing one begins its saga."""
 
 from typing import Annotated
 from uuid import UUID
@@ -22,16 +22,8 @@ from chassis.web.schemas import (
 )
 from events.contract import OrderCancelled, PaymentRefundFailed, RequestAmount
 from order import store
-from order.domain import (
-    MAX_LINES,
-    STATES,
-    CancelOrder,
-    Order,
-    Orders,
-    OrderState,
-    OrderStatus,
-    WantedLine,
-)
+from order.commands import CancelOrder, WantedLine
+from order.domain import MAX_LINES, STATES, Order, OrderState, OrderStatus
 from order.load_shedding import ShedLoad
 from order.routes.placing import (
     AcceptedView,
@@ -40,23 +32,24 @@ from order.routes.placing import (
     Prefer,
     accept,
     command_of,
-    find,
-    once,
+    find_order,
     order_view,
+    wait_until,
 )
 from order.steps import Step, step_of
+from order.unit_of_work import OrderUnitOfWork
 from saga import envelope
 from saga.errors import DependencyFailed
 
 OrderId = Annotated[UUID, PathParameter(name="orderId")]
 
 CANCEL_WAIT_SECONDS = 5
-LOOK_SECONDS = 0.1
-"""How soon to look again for what no event of our own tells: a cancel that was refused."""
+REREAD_SECONDS = 0.1
+"""How often to re-read a cancelling order: its row changes a moment after PaymentRefundFailed."""
 
 
 class OrderedItem(Body):
-    """`price`, where it is sent, must be the product's price for one unit."""
+    """`price`, if sent, must be the product's price for one unit, in KRW."""
 
     product_id: UUID
     quantity: RequestAmount
@@ -64,7 +57,7 @@ class OrderedItem(Body):
 
 
 class NewOrder(OrderOptions, kw_only=True):
-    """`price`, where it is sent, must be the sum of all. `couponId` is an issued coupon's id."""
+    """`price`, if sent, must be the total, in KRW. `couponId` is an issued coupon's id."""
 
     customer_id: UUID
     items: Annotated[list[OrderedItem], msgspec.Meta(min_length=1, max_length=MAX_LINES)]
@@ -92,20 +85,20 @@ class OrderController(Controller):
         middleware=[ShedLoad],
         opt=FAST_PATH,
         responses=refusals(404, 422, body=True)
-        | {200: answered(OrderView, "What became of it, where Prefer: wait=N was long enough")},
+        | {200: answered(OrderView, "The order, when it ended within Prefer: wait=N")},
     )
     async def place(
         self,
         data: NewOrder,
-        service: Service[Orders],
+        service: Service[OrderUnitOfWork],
         idempotency_key: OptionalKey = None,
         prefer: Prefer = None,
         trace: TraceContext = None,
     ) -> Response[AcceptedView | OrderView]:
-        """202 once the order is safely stored; its saga goes on by itself.
+        """202 when the order is stored; its saga continues in the background.
 
-        With `Prefer: wait=N` (up to 30 s): 200 with the whole order once it has ended. With an
-        Idempotency-Key, the same request again gives the first answer and places no second order.
+        With `Prefer: wait=N` (up to 30 s): 200 with the whole order when it has ended. With an
+        Idempotency-Key, the same request gets the first answer again and places no second order.
         """
         lines = (
             WantedLine(product_id=str(item.product_id), quantity=item.quantity, price=item.price)
@@ -116,13 +109,13 @@ class OrderController(Controller):
         return await accept(service, command, key, trace, prefer)
 
     @get("/{orderId:str}", summary="One order", responses=refusals(404))
-    async def read(self, order_id: OrderId, service: Service[Orders]) -> OrderView:
-        return order_view(await find(service, str(order_id)))
+    async def read(self, order_id: OrderId, service: Service[OrderUnitOfWork]) -> OrderView:
+        return order_view(await find_order(service, str(order_id)))
 
     @get(summary="Orders, newest first", responses=refusals())
     async def list_orders(
         self,
-        service: Service[Orders],
+        service: Service[OrderUnitOfWork],
         customer_id: Annotated[UUID | None, QueryParameter(name="customerId")] = None,
         status: OrderStatus | None = None,
         page: Page = 0,
@@ -144,51 +137,55 @@ class OrderController(Controller):
         "/{orderId:str}/cancel",
         status_code=200,
         summary="Cancel a COMPLETED order",
-        responses=refusals(404, 424) | {202: answered(OrderView, "The cancel is on its way")},
+        responses=refusals(404, 424) | {202: answered(OrderView, "The cancel is in flight")},
     )
-    async def cancel(self, order_id: OrderId, service: Service[Orders]) -> Response[OrderView]:
-        """Give the money, the stock and the coupon back. Waits up to 5 s for that.
+    async def cancel(
+        self, order_id: OrderId, service: Service[OrderUnitOfWork]
+    ) -> Response[OrderView]:
+        """Refunds the payment and gives back stock and coupon. Waits up to 5 s for that.
 
-        200 with the order CANCELLED, or 202 while the cancel is still on its way: then look at the
-        order's `cancellation`. When the refund was refused, 424: the order stays COMPLETED. Several
-        calls at once cancel the order once.
+        200 with the order CANCELLED, or 202 while the cancel is in flight: then read the order's
+        `cancellation`. 424 when the refund was refused: the order stays COMPLETED. Concurrent calls
+        cancel the order once.
         """
-        asked: Order = (await service.ask(CancelOrder(order_id=str(order_id)))).result
-        order = await _cancelled(service, asked)
+        requested: Order = (await service.ask(CancelOrder(order_id=str(order_id)))).result
+        order = await _wait_until_cancel_ended(service, requested)
         if order is None:
-            return Response(order_view(asked), status_code=202)
+            return Response(order_view(requested), status_code=202)
         if order.state is not OrderState.CANCELLED:
             raise DependencyFailed(
                 "the refund was refused; the order stays COMPLETED",
-                details={"orderId": order.order_id, "attempt": asked.attempt},
+                details={"orderId": order.order_id, "attempt": requested.attempt},
             )
         return Response(order_view(order), status_code=200)
 
     @get("/{orderId:str}/trace", summary="An order's events, in order", responses=refusals(404))
-    async def trace(self, order_id: OrderId, service: Service[Orders]) -> Trace:
-        """Read from the event stream, which keeps them for a week."""
-        await find(service, str(order_id))
+    async def trace(self, order_id: OrderId, service: Service[OrderUnitOfWork]) -> Trace:
+        """From the event stream, which keeps them for a week."""
+        await find_order(service, str(order_id))
         messages = await service.broker.history(f"saga.{order_id}.*")
         steps: dict[str, Step] = {}
         for message in messages:
             step = step_of(message, message.headers.get(envelope.EVENT_ID, ""))
-            steps.setdefault(step.id, step)  # what was said again is shown where it was said first
+            steps.setdefault(step.id, step)  # a retransmission is left out
         return Trace(order_id=str(order_id), events=list(steps.values()))
 
 
-async def _cancelled(service: Service[Orders], asked: Order) -> Order | None:
-    """The order once this attempt to cancel it has come to an end; None after 5 s."""
+async def _wait_until_cancel_ended(
+    service: Service[OrderUnitOfWork], requested: Order
+) -> Order | None:
+    """The order when this attempt to cancel it has ended; None after 5 s."""
 
-    def over(order: Order) -> bool:
-        return order.state is not OrderState.CANCELLING or order.attempt != asked.attempt
+    def has_ended(order: Order) -> bool:
+        return order.state is not OrderState.CANCELLING or order.attempt != requested.attempt
 
-    return await once(
+    return await wait_until(
         service,
-        asked.order_id,
-        over,
+        requested.order_id,
+        has_ended,
         (OrderCancelled, PaymentRefundFailed),
         wait_seconds=CANCEL_WAIT_SECONDS,
-        look_seconds=LOOK_SECONDS,
+        reread_seconds=REREAD_SECONDS,
     )
 
 

@@ -1,4 +1,4 @@
-"""Placing an order over HTTP, from a body or from a cart: the command, the wait and the answer."""
+"""Placing an order over HTTP, from a body or from a cart: command, waiting and response."""
 
 import asyncio
 import re
@@ -25,18 +25,10 @@ from events.contract import (
     RequestAmount,
 )
 from order import store
-from order.domain import (
-    OPEN,
-    Accepted,
-    Cancellation,
-    Order,
-    Orders,
-    OrderStatus,
-    PlaceOrder,
-    WantedLine,
-    no_order,
-)
+from order.commands import AcceptedOrder, PlaceOrder, WantedLine, no_order
+from order.domain import OPEN, Cancellation, Order, OrderStatus
 from order.hot_products import HotProductAdmission
+from order.unit_of_work import OrderUnitOfWork
 from saga.envelope import subject_of
 from saga.event import Event
 
@@ -44,7 +36,7 @@ Prefer = Annotated[
     str | None, HeaderParameter(name="Prefer", description="wait=N: wait up to N seconds")
 ]
 
-LONGEST_WAIT_SECONDS = 30
+MAX_WAIT_SECONDS = 30
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?=$|[,;\s])", re.IGNORECASE)
 
@@ -56,9 +48,9 @@ class ShippingAddress(Body):
 
 
 class OrderOptions(Body):
-    """All that a client can say of an order beside its lines.
+    """The options of an order beside its lines.
 
-    `price`, where it is sent, must be the sum of all. `couponId` is an issued coupon's id.
+    `price`, if sent, must be the total, in KRW. `couponId` is an issued coupon's id.
     """
 
     price: RequestAmount | None = None
@@ -78,11 +70,10 @@ class AcceptedView(View):
 
 
 class OrderView(View):
-    """Amounts in won. `failReason` says why an order FAILED.
+    """Amounts in KRW. `failReason` is null unless the order FAILED.
 
     `queuePosition` is the place, from 1, at which the order joined the queue for stock; null unless
-    it had to wait. `cancellation` is null until somebody cancels the order, and then says how that
-    stands.
+    it had to wait. `cancellation` is the state of the last cancel; null when there was none.
     """
 
     order_id: str
@@ -132,70 +123,78 @@ def command_of(
 
 
 async def accept(
-    service: Service[Orders],
+    service: Service[OrderUnitOfWork],
     command: PlaceOrder,
     key: IdempotencyKey | None,
     trace: str | None,
     prefer: str | None,
 ) -> Response[AcceptedView | OrderView]:
-    """Place an order through the gate, and wait for its end as long as the client prefers to.
+    """Place an order through hot-product admission, and wait for its end as long as `prefer` asks.
 
-    Raises what the gate or the rules refuse it with.
+    Raises Refused, from admission or from the order's rules, and RetryLater.
     """
     wait_seconds = _wait_seconds(prefer)
-    done = await service.components.of_type(HotProductAdmission).through(
+    done = await service.components.of_type(HotProductAdmission).admit(
         service, command, key, lambda: service.ask(command, key, trace)
     )
     if wait_seconds == 0:
-        return _accepted(done)
-    response = _accepted(done, await _ended(service, done.result.order_id, wait_seconds))
+        return _respond(done)
+    ended = await _wait_until_ended(service, done.result.order_id, wait_seconds)
+    response = _respond(done, ended)
     response.headers["Preference-Applied"] = f"wait={wait_seconds}"
     return response
 
 
 def _wait_seconds(prefer: str | None) -> int:
-    """The `wait` preference (RFC 7240, section 4.3), at most 30. Any other is passed over."""
+    """The `wait` preference (RFC 7240, section 4.3), at most 30. Other preferences are ignored."""
     found = _WAIT.search(prefer or "")
-    return min(int(found[1]), LONGEST_WAIT_SECONDS) if found else 0
+    return min(int(found[1]), MAX_WAIT_SECONDS) if found else 0
 
 
-async def _ended(service: Service[Orders], order_id: str, wait_seconds: int) -> Order | None:
-    """The order once it has ended; None when that takes longer than the client will wait."""
-    ends = (OrderCompleted, OrderFailed)
-    return await once(
-        service, order_id, lambda order: order.state not in OPEN, ends, wait_seconds=wait_seconds
-    )
+async def _wait_until_ended(
+    service: Service[OrderUnitOfWork], order_id: str, wait_seconds: int
+) -> Order | None:
+    """The order when it has ended; None after `wait_seconds`."""
+
+    def has_ended(order: Order) -> bool:
+        return order.state not in OPEN
+
+    events = (OrderCompleted, OrderFailed)
+    return await wait_until(service, order_id, has_ended, events, wait_seconds=wait_seconds)
 
 
-async def once(
-    service: Service[Orders],
+async def wait_until(
+    service: Service[OrderUnitOfWork],
     order_id: str,
-    over: Callable[[Order], bool],
+    condition: Callable[[Order], bool],
     events: Iterable[type[Event]],
     *,
     wait_seconds: float,
-    look_seconds: float | None = None,
+    reread_seconds: float | None = None,
 ) -> Order | None:
-    """The order once it is as wanted; None when that takes too long.
+    """The order when the condition holds for it; None after `wait_seconds`.
 
-    Listens to the events on the broker, for another instance may be the one that hears of it; and
-    looks once more when the listening has begun, so that the end can't slip by in between.
+    Subscribes to the events on the broker, because another instance may handle them. The order is
+    read again when the subscription has begun, so an event just before it is not missed.
     """
     subjects = [subject_of(event, order_id) for event in events]
     try:
-        async with asyncio.timeout(wait_seconds), service.broker.notifications(*subjects) as look:
-            while not over(order := await find(service, order_id)):
+        async with (
+            asyncio.timeout(wait_seconds),
+            service.broker.notifications(*subjects) as notified,
+        ):
+            while not condition(order := await find_order(service, order_id)):
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(look_seconds):
-                        await look.wait()
-                look.clear()
+                    async with asyncio.timeout(reread_seconds):
+                        await notified.wait()
+                notified.clear()
             return order
-    except TimeoutError:  # a last look: the broker may be away from here, and not from others
-        order = await find(service, order_id)
-        return order if over(order) else None
+    except TimeoutError:  # other instances may reach the broker while this one can't
+        order = await find_order(service, order_id)
+        return order if condition(order) else None
 
 
-async def find(service: Service[Orders], order_id: str) -> Order:
+async def find_order(service: Service[OrderUnitOfWork], order_id: str) -> Order:
     """Raises NotFound."""
     async with service.reading() as connection:
         order = await store.find_order(connection, order_id)
@@ -204,8 +203,8 @@ async def find(service: Service[Orders], order_id: str) -> Order:
     return order
 
 
-def _accepted(done: Done, ended: Order | None = None) -> Response[AcceptedView | OrderView]:
-    accepted: Accepted = done.result
+def _respond(done: Done, ended: Order | None = None) -> Response[AcceptedView | OrderView]:
+    accepted: AcceptedOrder = done.result
     view = AcceptedView(
         order_id=accepted.order_id,
         order_tracking_id=accepted.order_id,

@@ -1,4 +1,4 @@
-"""One order in each state, all that it can be told, and a price list, for the tests of orders."""
+"""One order in each state, every message to it, and a price projection: for the tests of orders."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +16,9 @@ from events.contract import (
     StockWaitlisted,
 )
 from order.cart import Cart
-from order.domain import CancelOrder, ExpireOrder, ListedProduct, Order, Orders, OrderState
+from order.commands import CancelOrder, ExpireOrder
+from order.domain import ListedProduct, Order, OrderState
+from order.unit_of_work import OrderUnitOfWork
 from saga.unit_of_work import Rows
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -58,36 +60,36 @@ _PENDING = Order(
     completed_at=None,
     updated_at=NOW,
 )
-_COMPLETED = _PENDING.completed(70, 20, NOW)
+_COMPLETED = _PENDING.complete(70, 20, NOW)
 IN_STATE = {
     OrderState.PENDING: _PENDING,
-    OrderState.EXPIRING: _PENDING.moved(OrderState.EXPIRING, NOW),
-    OrderState.WAITING: _PENDING.waiting(7, NOW),
-    OrderState.WAIT_EXPIRING: _PENDING.waiting(7, NOW).moved(OrderState.WAIT_EXPIRING, NOW),
+    OrderState.EXPIRING: _PENDING.move_to(OrderState.EXPIRING, NOW),
+    OrderState.WAITING: _PENDING.wait(7, NOW),
+    OrderState.WAIT_EXPIRING: _PENDING.wait(7, NOW).move_to(OrderState.WAIT_EXPIRING, NOW),
     OrderState.COMPLETED: _COMPLETED,
-    OrderState.CANCELLING: _COMPLETED.cancelling(NOW),
-    OrderState.CANCELLED: _COMPLETED.cancelling(NOW).moved(OrderState.CANCELLED, NOW),
-    OrderState.FAILED: _PENDING.failed(FailReason.PG_DECLINED, NOW),
+    OrderState.CANCELLING: _COMPLETED.begin_cancel(NOW),
+    OrderState.CANCELLED: _COMPLETED.begin_cancel(NOW).move_to(OrderState.CANCELLED, NOW),
+    OrderState.FAILED: _PENDING.fail(FailReason.PG_DECLINED, NOW),
 }
-"""A cancel that was asked for is the first."""
+"""A requested cancel is the first one."""
 
 
-def kept(attempt: int) -> PaymentRefundFailed:
-    """The refund of this attempt was refused."""
+def refund_failed(attempt: int) -> PaymentRefundFailed:
+    """The refund of this cancel was refused."""
     return PaymentRefundFailed(order_id=ORDER, attempt=attempt)
 
 
-def orders(
+def unit_of_work(
     state: OrderState | None = None,
-    price_list: Rows[str, ListedProduct] | None = None,
+    prices: Rows[str, ListedProduct] | None = None,
     carts: Rows[str, Cart] | None = None,
-) -> Orders:
-    """The rows when the order is in this state; None: it is not there."""
-    known = {ORDER: IN_STATE[state]} if state else {}
-    return Orders(LATER, Rows(known), price_list or Rows(), carts or Rows())
+) -> OrderUnitOfWork:
+    """With the order in this state; None: without it."""
+    orders = {ORDER: IN_STATE[state]} if state else {}
+    return OrderUnitOfWork(LATER, Rows(orders), prices or Rows(), carts or Rows())
 
 
-def offer(
+def listed_product(
     product_id: str, price: int, status: ProductStatus = ProductStatus.ACTIVE
 ) -> ListedProduct:
     return ListedProduct(
@@ -102,5 +104,5 @@ def offer(
     )
 
 
-def offers(*prices: int) -> Rows[str, ListedProduct]:
-    return Rows({f"p{i}": offer(f"p{i}", price) for i, price in enumerate(prices)})
+def listed_products(*prices: int) -> Rows[str, ListedProduct]:
+    return Rows({f"p{i}": listed_product(f"p{i}", price) for i, price in enumerate(prices)})

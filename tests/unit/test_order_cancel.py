@@ -1,4 +1,4 @@
-"""Cancel and time-out of an order: what is asked for, by whom it is decided, and how it stands."""
+"""Cancel and time-out of an order: requests, decisions, and the state of the cancel."""
 
 import msgspec
 import pytest
@@ -20,25 +20,25 @@ from tests.unit.order_fixtures import (
     ORDER,
     PAID,
     UNDONE,
-    kept,
-    orders,
+    refund_failed,
+    unit_of_work,
 )
 from tests.unit.telling import tell
 
 
-def test_a_cancel_asks_for_the_money_and_is_answered_with_the_order() -> None:
-    at = orders(OrderState.COMPLETED)
-    answer = reactions.execute(CANCEL, at)
-    at.release()
-    assert answer.events == (OrderCancelRequested(order_id=ORDER, attempt=1),)
-    assert answer.value == at.orders[ORDER]
-    assert answer.value.status is OrderStatus.COMPLETED
+def test_cancel_requests_refund_and_returns_order() -> None:
+    uow = unit_of_work(OrderState.COMPLETED)
+    result = reactions.execute(CANCEL, uow)
+    uow.release()
+    assert result.events == (OrderCancelRequested(order_id=ORDER, attempt=1),)
+    assert result.value == uow.orders[ORDER]
+    assert result.value.status is OrderStatus.COMPLETED
 
 
-def test_a_cancel_that_is_on_its_way_is_joined() -> None:
-    at = orders(OrderState.CANCELLING)
-    answer = reactions.execute(CANCEL, at)
-    assert (answer.value, answer.events) == (IN_STATE[OrderState.CANCELLING], ())
+def test_cancel_in_flight_is_joined() -> None:
+    uow = unit_of_work(OrderState.CANCELLING)
+    result = reactions.execute(CANCEL, uow)
+    assert (result.value, result.events) == (IN_STATE[OrderState.CANCELLING], ())
 
 
 @pytest.mark.parametrize(
@@ -50,53 +50,53 @@ def test_a_cancel_that_is_on_its_way_is_joined() -> None:
         (OrderState.CANCELLED, "CANCELLED"),
     ],
 )
-def test_only_a_completed_order_can_be_cancelled(state: OrderState, status: str) -> None:
+def test_only_completed_order_can_be_cancelled(state: OrderState, status: str) -> None:
     with pytest.raises(Refused) as refused:
-        reactions.execute(CANCEL, orders(state))
+        reactions.execute(CANCEL, unit_of_work(state))
     assert (refused.value.code, refused.value.details) == ("INVALID_STATE", {"status": status})
 
 
-def test_an_order_that_nobody_placed_can_not_be_cancelled() -> None:
+def test_unknown_order_can_not_be_cancelled() -> None:
     with pytest.raises(NotFound) as refused:
-        reactions.execute(CANCEL, orders())
+        reactions.execute(CANCEL, unit_of_work())
     assert refused.value.code == "ORDER_NOT_FOUND"
 
 
-def test_a_cancelled_order_tells_what_came_back_and_when_it_had_been_bought() -> None:
-    at = orders(OrderState.CANCELLING)
-    emitted = tell(reactions, UNDONE, at)
+def test_order_cancelled_event_has_items_and_completion_time() -> None:
+    uow = unit_of_work(OrderState.CANCELLING)
+    emitted = tell(reactions, UNDONE, uow)
     items = IN_STATE[OrderState.CANCELLING].items
     cancelled = OrderCancelled(order_id=ORDER, customer_id=CUSTOMER, items=items, completed_at=NOW)
     assert emitted == (cancelled,)
-    assert at.orders[ORDER].completed_at == NOW
+    assert uow.orders[ORDER].completed_at == NOW
 
 
-def test_a_refused_cancel_leaves_the_order_as_it_was_but_for_the_attempt() -> None:
-    at = orders(OrderState.COMPLETED)
-    for message in (CANCEL, kept(1)):
-        tell(reactions, message, at)
+def test_refused_cancel_changes_only_the_attempt() -> None:
+    uow = unit_of_work(OrderState.COMPLETED)
+    for message in (CANCEL, refund_failed(1)):
+        tell(reactions, message, uow)
     before = IN_STATE[OrderState.COMPLETED]
-    assert at.orders[ORDER] == msgspec.structs.replace(before, attempt=1, updated_at=LATER)
+    assert uow.orders[ORDER] == msgspec.structs.replace(before, attempt=1, updated_at=LATER)
 
 
 @settings(deadline=None)
 @given(st.integers(1, 5), st.lists(st.integers(1, 6)))
-def test_only_the_refusal_of_this_attempt_ends_it(attempt: int, received: list[int]) -> None:
-    at = orders(OrderState.COMPLETED)
+def test_only_refusal_of_this_attempt_ends_cancel(attempt: int, received: list[int]) -> None:
+    uow = unit_of_work(OrderState.COMPLETED)
     for refused in range(1, attempt):
-        assert tell(reactions, CANCEL, at) == (
+        assert tell(reactions, CANCEL, uow) == (
             OrderCancelRequested(order_id=ORDER, attempt=refused),
         )
-        tell(reactions, kept(refused), at)
-    tell(reactions, CANCEL, at)
+        tell(reactions, refund_failed(refused), uow)
+    tell(reactions, CANCEL, uow)
     for each in received:
-        assert tell(reactions, kept(each), at) == ()
+        assert tell(reactions, refund_failed(each), uow) == ()
     is_over = attempt in received
-    assert at.orders[ORDER].state is (OrderState.COMPLETED if is_over else OrderState.CANCELLING)
+    assert uow.orders[ORDER].state is (OrderState.COMPLETED if is_over else OrderState.CANCELLING)
 
 
 @pytest.mark.parametrize(
-    ("state", "stands"),
+    ("state", "expected"),
     [
         (OrderState.PENDING, None),
         (OrderState.EXPIRING, None),
@@ -106,41 +106,41 @@ def test_only_the_refusal_of_this_attempt_ends_it(attempt: int, received: list[i
         (OrderState.CANCELLED, CancellationState.DONE),
     ],
 )
-def test_how_the_cancel_stands(state: OrderState, stands: CancellationState | None) -> None:
+def test_cancellation_of_each_state(state: OrderState, expected: CancellationState | None) -> None:
     cancellation = IN_STATE[state].cancellation
-    assert cancellation == (Cancellation(state=stands, attempt=1) if stands else None)
+    assert cancellation == (Cancellation(state=expected, attempt=1) if expected else None)
 
 
-def test_a_refused_cancel_is_seen_until_the_next_one() -> None:
-    at = orders(OrderState.CANCELLING)
-    tell(reactions, kept(1), at)
+def test_refused_cancel_is_shown_until_next_cancel() -> None:
+    uow = unit_of_work(OrderState.CANCELLING)
+    tell(reactions, refund_failed(1), uow)
     refused = Cancellation(state=CancellationState.REFUSED, attempt=1)
-    assert at.orders[ORDER].cancellation == refused
-    tell(reactions, CANCEL, at)
+    assert uow.orders[ORDER].cancellation == refused
+    tell(reactions, CANCEL, uow)
     requested = Cancellation(state=CancellationState.REQUESTED, attempt=2)
-    assert at.orders[ORDER].cancellation == requested
+    assert uow.orders[ORDER].cancellation == requested
 
 
 # ---------------------------------------------------------------- time-out
 
 
 @pytest.mark.parametrize("method", list(PaymentMethod))
-def test_at_its_deadline_an_order_asks_payment_and_decides_nothing(method: PaymentMethod) -> None:
-    at = orders()
+def test_order_at_deadline_asks_payment_and_decides_nothing(method: PaymentMethod) -> None:
+    uow = unit_of_work()
     pending = msgspec.structs.replace(IN_STATE[OrderState.PENDING], payment_method=method)
-    at.orders[ORDER] = pending
-    emitted = tell(reactions, EXPIRE, at)
+    uow.orders[ORDER] = pending
+    emitted = tell(reactions, EXPIRE, uow)
     assert emitted == (OrderTimedOut(order_id=ORDER, customer_id=CUSTOMER, payment_method=method),)
-    assert at.orders[ORDER] == pending.moved(OrderState.EXPIRING, LATER)
-    assert tell(reactions, EXPIRE, at) == ()
+    assert uow.orders[ORDER] == pending.move_to(OrderState.EXPIRING, LATER)
+    assert tell(reactions, EXPIRE, uow) == ()
 
 
 @settings(deadline=None)
 @given(st.permutations([EXPIRE, PAID, *FAILURES]))
-def test_who_decides_first_is_believed_whenever_the_deadline_comes(messages: list[object]) -> None:
-    at = orders(OrderState.PENDING)
+def test_first_decision_holds_whenever_deadline_comes(messages: list[object]) -> None:
+    uow = unit_of_work(OrderState.PENDING)
     for message in messages:
-        tell(reactions, message, at)
-    verdict = next(message for message in messages if message is not EXPIRE)
-    ended = OrderState.COMPLETED if verdict is PAID else OrderState.FAILED
-    assert at.orders[ORDER].state is ended
+        tell(reactions, message, uow)
+    decision = next(message for message in messages if message is not EXPIRE)
+    ended = OrderState.COMPLETED if decision is PAID else OrderState.FAILED
+    assert uow.orders[ORDER].state is ended

@@ -1,4 +1,4 @@
-"""Orders: every event and command in every state, and what a client sees of it."""
+"""Orders: every event and command in every state, and the status that a client sees."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -18,17 +18,8 @@ from events.contract import (
     ProductChanged,
     StockUnavailable,
 )
-from order.cart import AddToCart, ChangeCartItem, TakeFromCart
-from order.domain import (
-    STATES,
-    UNSETTLED,
-    CancellationState,
-    Order,
-    OrderState,
-    OrderStatus,
-    PlaceOrder,
-    SetHotProduct,
-)
+from order.commands import AddToCart, ChangeCartItem, PlaceOrder, SetHotProduct, TakeFromCart
+from order.domain import STATES, UNSETTLED, CancellationState, Order, OrderState, OrderStatus
 from order.reactions import reactions
 from saga.event import Event
 from tests.unit.order_fixtures import (
@@ -43,15 +34,15 @@ from tests.unit.order_fixtures import (
     PAID,
     UNDONE,
     WAITLISTED,
-    kept,
-    orders,
+    refund_failed,
+    unit_of_work,
 )
 from tests.unit.telling import is_distinct, tell
 
 MESSAGES: Mapping[str, object] = {
     type(message).__name__: message
-    for message in (PAID, *FAILURES, WAITLISTED, UNDONE, kept(1), EXPIRE, CANCEL)
-} | {"another PaymentRefundFailed": kept(2)}
+    for message in (PAID, *FAILURES, WAITLISTED, UNDONE, refund_failed(1), EXPIRE, CANCEL)
+} | {"another PaymentRefundFailed": refund_failed(2)}
 OPEN = (
     OrderState.PENDING,
     OrderState.EXPIRING,
@@ -80,33 +71,33 @@ FORWARD = {(before, after) for (before, _), (after, _) in MOVES.items()}
 @pytest.mark.parametrize("name", MESSAGES)
 @pytest.mark.parametrize("state", [None, *OrderState])
 def test_every_message_in_every_state(state: OrderState | None, name: str) -> None:
-    at = orders(state)
-    emitted = tell(reactions, MESSAGES[name], at)
+    uow = unit_of_work(state)
+    emitted = tell(reactions, MESSAGES[name], uow)
     if (state, name) not in MOVES:
         assert emitted == ()
-        assert [*at.orders.inserted, *at.orders.updated] == []
+        assert [*uow.orders.inserted, *uow.orders.updated] == []
         return
     after, emits = MOVES[state, name]
-    (order,) = at.orders.updated
+    (order,) = uow.orders.updated
     assert (order.state, order.updated_at) == (after, LATER)
     assert [type(event) for event in emitted] == ([emits] if emits else [])
 
 
-def test_the_messages_are_all_of_them() -> None:
-    told = {type(message) for message in MESSAGES.values()}
+def test_every_event_and_command_is_tested() -> None:
+    tested = {type(message) for message in MESSAGES.values()}
     others = {ProductChanged, PlaceOrder, SetHotProduct, AddToCart, ChangeCartItem, TakeFromCart}
-    assert {*reactions.handles, *reactions.commands} == told | others
+    assert {*reactions.handles, *reactions.commands} == tested | others
 
 
-def test_an_order_that_waits_for_somebody_is_not_settled() -> None:
+def test_unsettled_states_are_open_or_cancelling() -> None:
     assert frozenset({*OPEN, OrderState.CANCELLING}) == UNSETTLED
 
 
 @pytest.mark.parametrize("state", OPEN)
-def test_an_order_that_is_paid_is_done(state: OrderState) -> None:
-    at = orders(state)
-    emitted = tell(reactions, PAID, at)
-    order = at.orders[ORDER]
+def test_paid_order_completes(state: OrderState) -> None:
+    uow = unit_of_work(state)
+    emitted = tell(reactions, PAID, uow)
+    order = uow.orders[ORDER]
     assert (order.total_amount, order.discount_amount, order.payable_amount) == (90, 20, 70)
     assert (order.created_at, order.completed_at) == (NOW, LATER)
     completed = OrderCompleted(
@@ -123,19 +114,19 @@ def test_an_order_that_is_paid_is_done(state: OrderState) -> None:
 
 @pytest.mark.parametrize("event", FAILURES, ids=lambda event: type(event).__name__)
 @pytest.mark.parametrize("state", OPEN)
-def test_an_order_fails_for_the_reason_that_was_said(
+def test_order_fails_with_reason_of_event(
     state: OrderState, event: PaymentFailed | CouponRejected | StockUnavailable
 ) -> None:
-    at = orders(state)
-    emitted = tell(reactions, event, at)
-    assert at.orders[ORDER].fail_reason is event.reason
+    uow = unit_of_work(state)
+    emitted = tell(reactions, event, uow)
+    assert uow.orders[ORDER].fail_reason is event.reason
     assert emitted == (OrderFailed(order_id=ORDER, customer_id=CUSTOMER, reason=event.reason),)
 
 
-def test_an_order_that_waits_says_where_it_stands() -> None:
-    at = orders(OrderState.PENDING)
-    tell(reactions, WAITLISTED, at)
-    assert (at.orders[ORDER].status, at.orders[ORDER].queue_position) == (OrderStatus.WAITING, 7)
+def test_waiting_order_has_queue_position() -> None:
+    uow = unit_of_work(OrderState.PENDING)
+    tell(reactions, WAITLISTED, uow)
+    assert (uow.orders[ORDER].status, uow.orders[ORDER].queue_position) == (OrderStatus.WAITING, 7)
 
 
 # ---------------------------------------------------------------- what a client sees
@@ -154,7 +145,7 @@ def test_an_order_that_waits_says_where_it_stands() -> None:
         (OrderState.FAILED, OrderStatus.FAILED),
     ],
 )
-def test_the_status_of_each_state(state: OrderState, status: OrderStatus) -> None:
+def test_status_of_each_state(state: OrderState, status: OrderStatus) -> None:
     assert IN_STATE[state].status is status
     assert [each for each, states in STATES.items() if state in states] == [status]
 
@@ -167,20 +158,21 @@ STATUS_FORWARD = {
     (OrderStatus.WAITING, OrderStatus.FAILED),
     (OrderStatus.COMPLETED, OrderStatus.CANCELLED),
 }
-happenings = st.lists(
-    st.one_of(st.sampled_from([*MESSAGES.values()]), st.integers(1, 4).map(kept)), max_size=30
+message_lists = st.lists(
+    st.one_of(st.sampled_from([*MESSAGES.values()]), st.integers(1, 4).map(refund_failed)),
+    max_size=30,
 )
 
 
 @settings(deadline=None)
-@given(happenings)
-def test_nothing_that_a_client_sees_goes_backwards(happened: list[object]) -> None:
-    at = orders(OrderState.PENDING)
-    seen = [at.orders[ORDER]]
+@given(message_lists)
+def test_status_never_goes_backwards(messages: list[object]) -> None:
+    uow = unit_of_work(OrderState.PENDING)
+    seen = [uow.orders[ORDER]]
     emitted: list[Event] = []
-    for message in happened:
-        emitted += tell(reactions, message, at)
-        seen.append(at.orders[ORDER])
+    for message in messages:
+        emitted += tell(reactions, message, uow)
+        seen.append(uow.orders[ORDER])
     assert is_distinct(emitted)
     for before, after in pairwise(seen):
         if after != before:

@@ -1,4 +1,4 @@
-"""What a listener is told, and when it is over: against a stream and a row that need not agree."""
+"""Which events a listener passes on, and when it is over: the stream and the row may disagree."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ from events.contract import (
 )
 from order import store
 from order.domain import Order, OrderState
-from order.live import Listener, Live
+from order.live import Listener, Listeners
 from saga import envelope
 from saga.errors import RetryLater
 from saga.event import Event
@@ -66,7 +66,7 @@ class World:
         self.generation = 1
         self.broker_is_away = self.database_is_away = False
         self.broker = self
-        self.components = Components([Live(settings_of("order", {}))])
+        self.components = Components([Listeners(settings_of("order", {}))])
 
         async def find_order(*_: object) -> Order:
             return self.row
@@ -77,7 +77,7 @@ class World:
         service: Any = self
         return Listener(service, self.row, envelope.event_id(after) if after else None)
 
-    def say(self, *events: Event, at: datetime = NOW, cause: Event | None = None) -> None:
+    def publish(self, *events: Event, at: datetime = NOW, cause: Event | None = None) -> None:
         cause_id = envelope.event_id(cause) if cause else None
         for event in events:
             outbound = envelope.encode(event, at, cause_id=cause_id)
@@ -103,8 +103,8 @@ class World:
         return self.stream[sequence:], StreamPosition(self.generation, len(self.stream))
 
 
-async def told(listener: Listener) -> list[str]:
-    return [step.name for step in await listener.look()]
+async def new_events(listener: Listener) -> list[str]:
+    return [step.name for step in await listener.read_new()]
 
 
 @pytest.mark.parametrize(
@@ -121,124 +121,132 @@ async def told(listener: Listener) -> list[str]:
         ),
     ],
 )
-async def test_it_is_over_when_the_last_event_was_told(
+async def test_listener_is_over_after_last_event(
     monkeypatch: pytest.MonkeyPatch, row: Order, last: Event, before: list[Event]
 ) -> None:
     """The row may be ahead of the stream, by any number of events."""
     world = World(monkeypatch, row)
     listener = world.listener()
     for event in (*before, last):
-        await told(listener)
-        assert not listener.over
-        world.say(event)
-    assert await told(listener) == [type(last).__name__]
-    assert listener.over
+        await new_events(listener)
+        assert not listener.is_over
+        world.publish(event)
+    assert await new_events(listener) == [type(last).__name__]
+    assert listener.is_over
 
 
 @pytest.mark.parametrize(
     "row",
     [in_state(OrderState.PENDING), in_state(OrderState.EXPIRING), in_state(OrderState.CANCELLING)],
 )
-async def test_an_order_that_goes_on_is_not_over(
+async def test_listener_of_unsettled_order_is_not_over(
     monkeypatch: pytest.MonkeyPatch, row: Order
 ) -> None:
     world = World(monkeypatch, row)
-    world.say(COMPLETED, REQUESTED)
+    world.publish(COMPLETED, REQUESTED)
     world.now += timedelta(days=100)
     listener = world.listener()
-    assert await told(listener) == ["OrderCompleted", "OrderCancelRequested"]
-    assert not listener.over
+    assert await new_events(listener) == ["OrderCompleted", "OrderCancelRequested"]
+    assert not listener.is_over
 
 
-async def test_a_stream_that_was_filled_again_in_another_order_hides_nothing(
+async def test_reconnect_to_recreated_stream_misses_no_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The client knows REQUESTED; what came after it stands before it now."""
+    """The client has REQUESTED; the event that followed it is before it now."""
     world = World(monkeypatch, in_state(OrderState.COMPLETED, 1))
     later = NOW + timedelta(seconds=1)
-    world.say(REFUSED, at=later, cause=REQUESTED)
-    world.say(COMPLETED, REQUESTED)
-    assert await told(world.listener(REQUESTED)) == ["PaymentRefundFailed"]
-    assert await told(world.listener(REFUSED)) == []
+    world.publish(REFUSED, at=later, cause=REQUESTED)
+    world.publish(COMPLETED, REQUESTED)
+    assert await new_events(world.listener(REQUESTED)) == ["PaymentRefundFailed"]
+    assert await new_events(world.listener(REFUSED)) == []
 
 
-async def test_what_was_said_later_and_stands_before_is_not_told_in_circles(
+async def test_reconnects_do_not_repeat_events_in_a_circle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two services undo their parts at the same time: neither follows from the other."""
+    """Two compensations at the same time: neither is the cause of the other."""
     world = World(monkeypatch, in_state(OrderState.FAILED))
-    world.say(CANCELLED, at=NOW + timedelta(seconds=2))
-    world.say(FAILED, at=NOW)
-    world.say(REFUSED, at=NOW + timedelta(seconds=1))
-    assert await told(world.listener(FAILED)) == ["PaymentRefundFailed"]
-    assert await told(world.listener(REFUSED)) == []
+    world.publish(CANCELLED, at=NOW + timedelta(seconds=2))
+    world.publish(FAILED, at=NOW)
+    world.publish(REFUSED, at=NOW + timedelta(seconds=1))
+    assert await new_events(world.listener(FAILED)) == ["PaymentRefundFailed"]
+    assert await new_events(world.listener(REFUSED)) == []
 
 
-async def test_a_clock_that_is_behind_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_event_with_earlier_time_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, in_state(OrderState.COMPLETED, 1))
-    world.say(COMPLETED, REQUESTED)
-    world.say(REFUSED, at=NOW - timedelta(seconds=1))
-    assert await told(world.listener(REQUESTED)) == ["PaymentRefundFailed"]
+    world.publish(COMPLETED, REQUESTED)
+    world.publish(REFUSED, at=NOW - timedelta(seconds=1))
+    assert await new_events(world.listener(REQUESTED)) == ["PaymentRefundFailed"]
 
 
-async def test_the_row_may_be_behind_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refund was refused, but the order service has not heard of it yet."""
+async def test_listener_is_not_over_while_row_is_behind_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A refund was refused, but the order service has not handled that yet."""
     world = World(monkeypatch, in_state(OrderState.CANCELLING))
-    world.say(COMPLETED, REQUESTED, REFUSED)
+    world.publish(COMPLETED, REQUESTED, REFUSED)
     listener = world.listener()
-    await told(listener)
-    assert not listener.over
+    await new_events(listener)
+    assert not listener.is_over
     world.row, world.database_is_away = in_state(OrderState.COMPLETED, 1), True
-    assert await told(listener) == []
-    assert not listener.over
+    assert await new_events(listener) == []
+    assert not listener.is_over
     world.database_is_away = False
-    assert await told(listener) == []
-    assert listener.over
+    assert await new_events(listener) == []
+    assert listener.is_over
 
 
-async def test_what_the_stream_keeps_no_more_is_not_waited_for(
+async def test_listener_is_over_when_stream_has_dropped_last_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(monkeypatch, in_state(OrderState.COMPLETED))
     world.now += timedelta(seconds=SAGA.max_age_seconds - 1)
-    assert not world.listener().over
+    assert not world.listener().is_over
     world.now += timedelta(seconds=2)
-    assert world.listener().over
+    assert world.listener().is_over
 
 
-async def test_each_event_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_retransmitted_event_is_passed_on_once(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, in_state(OrderState.CANCELLING))
-    world.say(COMPLETED, COMPLETED, REQUESTED)
+    world.publish(COMPLETED, COMPLETED, REQUESTED)
     listener = world.listener()
-    assert await told(listener) == ["OrderCompleted", "OrderCancelRequested"]
-    world.say(COMPLETED)
-    assert await told(listener) == []
+    assert await new_events(listener) == ["OrderCompleted", "OrderCancelRequested"]
+    world.publish(COMPLETED)
+    assert await new_events(listener) == []
     world.generation, world.stream = 2, []
-    world.say(REQUESTED, REFUSED, COMPLETED)
-    assert await told(listener) == ["PaymentRefundFailed"]
+    world.publish(REQUESTED, REFUSED, COMPLETED)
+    assert await new_events(listener) == ["PaymentRefundFailed"]
 
 
-async def test_going_on_behind_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when the broker comes back only later."""
+async def test_reconnect_begins_behind_last_event_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the broker is away at first."""
     world = World(monkeypatch, in_state(OrderState.COMPLETED, 1))
-    world.say(COMPLETED, REQUESTED, COMPLETED, REFUSED)
+    world.publish(COMPLETED, REQUESTED, COMPLETED, REFUSED)
     world.broker_is_away = True
     listeners = [world.listener(after) for after in (None, COMPLETED, REQUESTED, REFUSED, FAILED)]
-    assert [await told(each) for each in listeners] == [[]] * 5
-    assert not any(each.over for each in listeners)
+    assert [await new_events(each) for each in listeners] == [[]] * 5
+    assert not any(each.is_over for each in listeners)
     world.broker_is_away = False
     names = ["OrderCompleted", "OrderCancelRequested", "PaymentRefundFailed"]
-    assert [await told(each) for each in listeners] == [names, names[1:], names[2:], [], names]
-    assert all(each.over for each in listeners)
+    assert [await new_events(each) for each in listeners] == [
+        names,
+        names[1:],
+        names[2:],
+        [],
+        names,
+    ]
+    assert all(each.is_over for each in listeners)
 
 
-def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listeners_beyond_the_maximum_get_retry_later(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, in_state(OrderState.PENDING))
-    live = Live(settings_of("order", {"MOST_LISTENERS": "1"}))
+    listeners = Listeners(settings_of("order", {"MOST_LISTENERS": "1"}))
     first, second = world.listener(), world.listener()
-    live.enter(first)
+    listeners.add(first)
     with pytest.raises(RetryLater):
-        live.enter(second)
-    live.leave(first)
-    live.leave(first)
-    live.enter(second)
+        listeners.add(second)
+    listeners.remove(first)
+    listeners.remove(first)
+    listeners.add(second)

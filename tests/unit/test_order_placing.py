@@ -1,4 +1,4 @@
-"""Placing orders: prices at the door, and the price list that they are checked against."""
+"""Placing orders: their prices, the price projection, and hot products."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.contract import MAX_AMOUNT, Address, OrderCreated, ProductChanged, ProductStatus
-from order.domain import (
-    MAX_TOTAL,
-    Accepted,
-    OrderState,
-    PlaceOrder,
-    SetHotProduct,
-    WantedLine,
-    priced,
-    total,
-)
+from order.commands import AcceptedOrder, PlaceOrder, SetHotProduct, WantedLine
+from order.domain import MAX_TOTAL, OrderState
+from order.pricing import price_lines, total
 from order.reactions import reactions
 from saga.errors import NotFound, Refused
 from saga.unit_of_work import Rows
-from tests.unit.order_fixtures import CUSTOMER, ORDER, offer, offers, orders
+from tests.unit.order_fixtures import (
+    CUSTOMER,
+    ORDER,
+    listed_product,
+    listed_products,
+    unit_of_work,
+)
 
 
 def wants(*lines: tuple[str, int], price: int | None = None) -> PlaceOrder:
@@ -28,8 +27,8 @@ def wants(*lines: tuple[str, int], price: int | None = None) -> PlaceOrder:
     return PlaceOrder(order_id=ORDER, customer_id=CUSTOMER, items=items, price=price)
 
 
-def test_placing_says_all_that_the_next_service_needs() -> None:
-    at = orders(price_list=offers(30, 7))
+def test_order_created_has_all_that_coupon_needs() -> None:
+    uow = unit_of_work(prices=listed_products(30, 7))
     command = PlaceOrder(
         order_id=ORDER,
         customer_id=CUSTOMER,
@@ -42,10 +41,10 @@ def test_placing_says_all_that_the_next_service_needs() -> None:
         coupon_id="c",
         address=Address(street="s", postal_code="1", city="c"),
     )
-    answer = reactions.execute(command, at)
-    at.release()
-    (order,) = at.orders.inserted
-    assert answer.value == Accepted(order_id=ORDER, total_amount=88)
+    result = reactions.execute(command, uow)
+    uow.release()
+    (order,) = uow.orders.inserted
+    assert result.value == AcceptedOrder(order_id=ORDER, total_amount=88)
     assert (order.state, order.fail_reason, order.attempt) == (OrderState.PENDING, None, 0)
     assert (order.total_amount, order.discount_amount, order.payable_amount) == (88, 0, 88)
     assert [(line.product_id, line.quantity, line.price) for line in order.items] == [
@@ -60,7 +59,7 @@ def test_placing_says_all_that_the_next_service_needs() -> None:
         coupon_id="c",
         address=command.address,
     )
-    assert answer.events == (created,)
+    assert result.events == (created,)
 
 
 @pytest.mark.parametrize(
@@ -74,21 +73,21 @@ def test_placing_says_all_that_the_next_service_needs() -> None:
         (wants(("dear", MAX_AMOUNT)), "VALIDATION_ERROR"),
     ],
 )
-def test_what_can_not_be_ordered(command: PlaceOrder, code: str) -> None:
-    price_list = Rows(
+def test_refused_orders_are_not_stored(command: PlaceOrder, code: str) -> None:
+    prices = Rows(
         {
-            "p0": offer("p0", 30),
-            "gone": offer("gone", 30, ProductStatus.DISCONTINUED),
-            "dear": offer("dear", MAX_AMOUNT),
+            "p0": listed_product("p0", 30),
+            "gone": listed_product("gone", 30, ProductStatus.DISCONTINUED),
+            "dear": listed_product("dear", MAX_AMOUNT),
         }
     )
-    at = orders(price_list=price_list)
+    uow = unit_of_work(prices=prices)
     with pytest.raises(Refused) as refused:
-        reactions.execute(command, at)
+        reactions.execute(command, uow)
     assert refused.value.code == code
     assert refused.value.message
-    at.release()
-    assert at.orders.inserted == []
+    uow.release()
+    assert uow.orders.inserted == []
 
 
 wanted_lines = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 1000)), min_size=1, max_size=9)
@@ -97,9 +96,9 @@ four_prices = st.lists(st.integers(1, MAX_AMOUNT), min_size=4, max_size=4)
 
 @settings(deadline=None)
 @given(wanted_lines, four_prices)
-def test_the_sum_is_what_the_lines_cost(lines: list[tuple[int, int]], prices: list[int]) -> None:
+def test_total_is_sum_of_lines(lines: list[tuple[int, int]], prices: list[int]) -> None:
     command = wants(*((f"p{which}", count) for which, count in lines))
-    found = priced(command, offers(*prices))
+    found = price_lines(command, listed_products(*prices))
     products = [line.product_id for line in found]
     assert products == list(dict.fromkeys(f"p{which}" for which, _ in lines))
     assert total(found) == sum(prices[which] * count for which, count in lines) <= MAX_TOTAL
@@ -108,20 +107,18 @@ def test_the_sum_is_what_the_lines_cost(lines: list[tuple[int, int]], prices: li
 
 @settings(deadline=None)
 @given(wanted_lines, four_prices, st.integers(1, 2 * MAX_AMOUNT))
-def test_a_price_is_right_or_refused(
-    lines: list[tuple[int, int]], prices: list[int], sent: int
-) -> None:
-    right = sum(prices[which] * count for which, count in lines)
+def test_wrong_total_is_refused(lines: list[tuple[int, int]], prices: list[int], sent: int) -> None:
+    correct = sum(prices[which] * count for which, count in lines)
     ordered = [(f"p{which}", count) for which, count in lines]
-    assert priced(wants(*ordered, price=right), offers(*prices))
-    if sent != right:
+    assert price_lines(wants(*ordered, price=correct), listed_products(*prices))
+    if sent != correct:
         with pytest.raises(Refused) as refused:
-            priced(wants(*ordered, price=sent), offers(*prices))
+            price_lines(wants(*ordered, price=sent), listed_products(*prices))
         assert refused.value.code == "PRICE_MISMATCH"
-        assert refused.value.details == {"sent": sent, "price": right}
+        assert refused.value.details == {"sent": sent, "price": correct}
 
 
-# ---------------------------------------------------------------- the price list
+# ---------------------------------------------------------------- the price projection
 
 
 def changed(version: int) -> ProductChanged:
@@ -133,13 +130,13 @@ def changed(version: int) -> ProductChanged:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1).flatmap(st.permutations))
-def test_the_newest_price_holds_in_whatever_order_they_come(versions: Sequence[int]) -> None:
-    at = orders()
+def test_newest_version_wins_in_any_order(versions: Sequence[int]) -> None:
+    uow = unit_of_work()
     for version in versions:
-        assert reactions.react(changed(version), at) == ()
-        at.release()
+        assert reactions.react(changed(version), uow) == ()
+        uow.release()
     newest = changed(max(versions))
-    known = at.price_list["p"]
+    known = uow.prices["p"]
     assert (known.version, known.name) == (newest.version, newest.name)
     assert (known.price, known.status) == (newest.price, newest.status)
 
@@ -147,19 +144,19 @@ def test_the_newest_price_holds_in_whatever_order_they_come(versions: Sequence[i
 # ---------------------------------------------------------------- hot products
 
 
-def test_a_product_stays_hot_when_its_price_changes() -> None:
-    at = orders(price_list=offers(5))
-    answer = reactions.execute(SetHotProduct(product_id="p0", hot=True), at)
-    assert (answer.value.hot, answer.events) == (True, ())
+def test_product_stays_hot_when_its_price_changes() -> None:
+    uow = unit_of_work(prices=listed_products(5))
+    result = reactions.execute(SetHotProduct(product_id="p0", hot=True), uow)
+    assert (result.value.hot, result.events) == (True, ())
     reactions.react(
         ProductChanged(product_id="p0", version=2, name="x", price=6, status=ProductStatus.ACTIVE),
-        at,
+        uow,
     )
-    assert (at.price_list["p0"].hot, at.price_list["p0"].price) == (True, 6)
-    assert not reactions.execute(SetHotProduct(product_id="p0", hot=False), at).value.hot
+    assert (uow.prices["p0"].hot, uow.prices["p0"].price) == (True, 6)
+    assert not reactions.execute(SetHotProduct(product_id="p0", hot=False), uow).value.hot
 
 
-def test_a_product_that_nobody_knows_can_not_be_hot() -> None:
+def test_unknown_product_can_not_be_hot() -> None:
     with pytest.raises(NotFound) as refused:
-        reactions.execute(SetHotProduct(product_id="p0", hot=True), orders())
+        reactions.execute(SetHotProduct(product_id="p0", hot=True), unit_of_work())
     assert refused.value.code == "PRODUCT_NOT_FOUND"

@@ -1,4 +1,4 @@
-"""What the order service reads for a batch: a cart only where one is changed."""
+"""Which rows the order service loads for a batch: carts only where they change."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,17 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, create_engine
 
-from order import store
-from order.cart import AddToCart, Cart, CartItem, ChangeCartItem, TakeFromCart
-from order.domain import CancelOrder, OrderState, PlaceOrder, WantedLine
+from order import store, tables
+from order.cart import Cart, CartItem
+from order.commands import (
+    AddToCart,
+    CancelOrder,
+    ChangeCartItem,
+    PlaceOrder,
+    TakeFromCart,
+    WantedLine,
+)
+from order.domain import OrderState
 from tests.unit.order_fixtures import (
     CUSTOMER,
     FAILURES,
@@ -17,8 +25,8 @@ from tests.unit.order_fixtures import (
     NOW,
     ORDER,
     PAID,
-    offer,
-    orders,
+    listed_product,
+    unit_of_work,
 )
 
 PENDING = msgspec.structs.replace(IN_STATE[OrderState.PENDING], items=())
@@ -35,21 +43,23 @@ PLACE = PlaceOrder(
 def connection() -> Iterator[Connection]:
     """Two orders of a customer, one of them from a cart, which still holds a product."""
     with create_engine("sqlite://").begin() as connection:
-        store.schema.create_all(connection)
-        at = orders()
-        at.orders[ORDER] = PENDING
-        at.orders[FROM_CART] = msgspec.structs.replace(PENDING, order_id=FROM_CART, from_cart=True)
-        at.price_list["p0"] = offer("p0", 30)
-        at.price_list["p1"] = offer("p1", 7)
+        tables.schema.create_all(connection)
+        uow = unit_of_work()
+        uow.orders[ORDER] = PENDING
+        uow.orders[FROM_CART] = msgspec.structs.replace(PENDING, order_id=FROM_CART, from_cart=True)
+        uow.prices["p0"] = listed_product("p0", 30)
+        uow.prices["p1"] = listed_product("p1", 7)
         items = (CartItem(product_id="p0", quantity=2),)
-        at.carts[CUSTOMER] = Cart(customer_id=CUSTOMER, items=items, created_at=NOW, updated_at=NOW)
-        at.release()
-        store.save(connection, at)
+        uow.carts[CUSTOMER] = Cart(
+            customer_id=CUSTOMER, items=items, created_at=NOW, updated_at=NOW
+        )
+        uow.release()
+        store.save(connection, uow)
         yield connection
 
 
-def asked(connection: Connection, *messages: object) -> list[str]:
-    """The tables that are read for these messages."""
+def tables_read(connection: Connection, *messages: object) -> list[str]:
+    """The tables that are read to load these messages, in order."""
     statements: list[str] = []
     driver = connection.connection.dbapi_connection
     assert driver is not None
@@ -59,26 +69,26 @@ def asked(connection: Connection, *messages: object) -> list[str]:
     return [statement.partition("FROM ")[2].split()[0] for statement in statements]
 
 
-def test_an_ordinary_order_costs_nothing_more(connection: Connection) -> None:
-    assert asked(connection, PLACE) == ["price_list"]
-    assert asked(connection, PAID, CancelOrder(order_id=ORDER)) == ["orders"]
+def test_order_without_cart_reads_one_table(connection: Connection) -> None:
+    assert tables_read(connection, PLACE) == ["price_list"]
+    assert tables_read(connection, PAID, CancelOrder(order_id=ORDER)) == ["orders"]
 
 
-def test_an_order_from_a_cart_needs_it_when_it_is_paid_and_only_then(
+def test_order_from_cart_loads_cart_only_when_paid(
     connection: Connection,
 ) -> None:
     paid = msgspec.structs.replace(PAID, order_id=FROM_CART)
     failed = msgspec.structs.replace(FAILURES[0], order_id=FROM_CART)
-    assert asked(connection, failed, CancelOrder(order_id=FROM_CART), PAID) == ["orders"]
-    assert asked(connection, paid) == ["orders", "carts"]
+    assert tables_read(connection, failed, CancelOrder(order_id=FROM_CART), PAID) == ["orders"]
+    assert tables_read(connection, paid) == ["orders", "carts"]
     assert store.load(connection, [paid], LATER).carts[CUSTOMER].quantity_of("p0") == 2
 
 
-def test_a_cart_that_is_shown_needs_the_offers_of_its_products(connection: Connection) -> None:
+def test_changed_cart_loads_prices_of_its_products(connection: Connection) -> None:
     add = AddToCart(customer_id=CUSTOMER, product_id="p1", quantity=1)
     change = ChangeCartItem(customer_id=CUSTOMER, product_id="p0", quantity=1)
-    for command, offers in ((add, {"p0", "p1"}), (change, {"p0"})):
-        at = store.load(connection, [command], LATER)
-        assert {each.product_id for each in at.price_list.loaded} == offers
-    assert asked(connection, add) == ["carts", "price_list"]
-    assert asked(connection, TakeFromCart(customer_id=CUSTOMER)) == ["carts"]
+    for command, products in ((add, {"p0", "p1"}), (change, {"p0"})):
+        uow = store.load(connection, [command], LATER)
+        assert {each.product_id for each in uow.prices.loaded} == products
+    assert tables_read(connection, add) == ["carts", "price_list"]
+    assert tables_read(connection, TakeFromCart(customer_id=CUSTOMER)) == ["carts"]

@@ -17,7 +17,7 @@ import msgspec
 
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import SAGA
-from order.domain import Orders
+from order.unit_of_work import OrderUnitOfWork
 from payment.domain import Wallets
 from product.domain import Product, Shelves
 from product.queues import Queues
@@ -71,7 +71,7 @@ def _wallets(now: datetime, wallets: Any, payments: Any) -> Wallets:
 
 
 KINDS = {
-    "order": Kind(("orders",), lambda now, orders: Orders(now, orders, Rows(), Rows())),
+    "order": Kind(("orders",), lambda now, orders: OrderUnitOfWork(now, orders, Rows(), Rows())),
     "coupon": Kind(("holds", "issued"), _coupons),
     "product": Kind(("holds", "products", "queues"), _shelves),
     "payment": Kind(("wallets", "payments"), _wallets),

@@ -5,8 +5,9 @@ from functools import cache
 import pytest
 
 from events.contract import CONTRACT, FailReason, OrderFailed
-from order.domain import ExpireOrder, Orders
+from order.commands import ExpireOrder
 from order.reactions import reactions
+from order.unit_of_work import OrderUnitOfWork
 from saga.reactions import Reactions, Result
 from tests.correctness.model.checker import check
 from tests.correctness.model.scenarios import SMALL, Scenario
@@ -50,10 +51,10 @@ def test_the_shortest_way_to_a_violation_is_told() -> None:
     del hasty.commands[ExpireOrder]
 
     @hasty.command
-    def fail_at_once(command: ExpireOrder, orders: Orders) -> Result[None, OrderFailed]:
-        order = orders.orders[command.order_id]
+    def fail_at_once(command: ExpireOrder, uow: OrderUnitOfWork) -> Result[None, OrderFailed]:
+        order = uow.orders[command.order_id]
         reason = FailReason.ORDER_TIMED_OUT
-        orders.orders[order.order_id] = order.failed(reason, orders.now)
+        uow.orders[order.order_id] = order.fail(reason, uow.now)
         failed = OrderFailed(order_id=order.order_id, customer_id="", reason=reason)
         return Result(None, failed)
 

@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from events.participants import PARTICIPANTS
-from order.domain import EXPIRES, CancelOrder, ExpireOrder, OrderState
+from order.commands import CancelOrder, ExpireOrder
+from order.domain import EXPIRES, OrderState
 from payment.domain import ResumePayment
 from product.domain import BookStock, EndWait, HoldState
 from saga.event import Event

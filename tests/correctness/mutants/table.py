@@ -7,10 +7,10 @@ __all__ = ["MUTANTS", "Mutant"]
 
 ORDER, COUPON = "order/reactions.py", "coupon/reactions.py"
 PRODUCT, PAYMENT = "product/reactions.py", "payment/reactions.py"
-COMPLETES = """order = orders.in_state(event.order_id, *OPEN)
+COMPLETES = """order = uow.in_state(event.order_id, *OPEN)
     if order is None:
         return None
-    order = order.completed"""
+    order = order.complete("""
 BATCH, OUTBOX = "chassis/processing/batch.py", "chassis/outbox/relay.py"
 
 MUTANTS = (
@@ -20,8 +20,8 @@ MUTANTS = (
     model(
         "the order decides its expiry alone",
         ORDER,
-        "order.moved(EXPIRES[order.state], orders.now)",
-        "order.moved(OrderState.FAILED, orders.now)",
+        "order.move_to(EXPIRES[order.state], uow.now)",
+        "order.move_to(OrderState.FAILED, uow.now)",
         "one order",
     ),
     model(
@@ -48,10 +48,10 @@ MUTANTS = (
     model(
         "a coupon that comes back cancels any order",
         ORDER,
-        "order = orders.in_state(event.order_id, OrderState.CANCELLING)\n    if order is None:\n"
-        "        return None\n    orders",
-        "order = orders.orders.get(event.order_id)\n    if order is None:\n"
-        "        return None\n    orders",
+        "order = uow.in_state(event.order_id, OrderState.CANCELLING)\n    if order is None:\n"
+        "        return None\n    uow",
+        "order = uow.orders.get(event.order_id)\n    if order is None:\n"
+        "        return None\n    uow",
         "one order",
     ),
     model(
@@ -248,7 +248,7 @@ MUTANTS = (
     tests(
         "the lease of an order that was refused is not given back",
         "order/hot_products.py",
-        "                await hot_stock.end([command.order_id], marker)\n",
+        "                await leases.end([command.order_id], marker)\n",
         "                pass\n",
         "tests/e2e/saga/test_hot_products.py",
         "-k",

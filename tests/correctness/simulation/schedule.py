@@ -20,7 +20,7 @@ from chassis.processing.messages import Done, IdempotencyKey
 from coupon.commands import DefineCoupon, IssueCoupon
 from coupon.domain import DiscountType
 from events.contract import OnShortage, PaymentMethod
-from order.domain import CancelOrder, PlaceOrder, WantedLine
+from order.commands import CancelOrder, PlaceOrder, WantedLine
 from payment.domain import BeginTopUp, ChargeWallet, OpenWallet
 from product.domain import BookStock, ChangeProduct, CreateProduct
 from saga.errors import Refused, RetryLater

@@ -1,0 +1,133 @@
+"""The commands of the order service, and the refusals that they are answered with."""
+
+import msgspec
+
+from events.contract import Address, OnShortage, PaymentMethod
+from order.domain import Order
+from saga.errors import NotFound, Refused
+
+
+class WantedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """`price`, if the client sent one, is what it expects one unit to cost, in KRW."""
+
+    product_id: str
+    quantity: int
+    price: int | None = None
+
+
+class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """`price`, if the client sent one, is the total that it expects, in KRW.
+
+    `from_cart`: the lines are those of the customer's cart, as they were read.
+    """
+
+    order_id: str
+    customer_id: str
+    items: tuple[WantedLine, ...]
+    price: int | None = None
+    coupon_id: str | None = None
+    payment_method: PaymentMethod = PaymentMethod.WALLET
+    on_shortage: OnShortage = OnShortage.REJECT
+    address: Address | None = None
+    from_cart: bool = False
+
+
+class AcceptedOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of PlaceOrder."""
+
+    order_id: str
+    total_amount: int
+
+
+class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """The customer wants a refund."""
+
+    order_id: str
+
+
+class ExpireOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order's deadline has come."""
+
+    order_id: str
+
+
+class SetHotProduct(msgspec.Struct, frozen=True, kw_only=True):
+    """Enable or disable hot-product admission for a product."""
+
+    product_id: str
+    hot: bool
+
+
+class AddToCart(msgspec.Struct, frozen=True, kw_only=True):
+    """Add `quantity` units of a product."""
+
+    customer_id: str
+    product_id: str
+    quantity: int
+
+
+class ChangeCartItem(msgspec.Struct, frozen=True, kw_only=True):
+    """Set the quantity of a product that is in the cart."""
+
+    customer_id: str
+    product_id: str
+    quantity: int
+
+
+class TakeFromCart(msgspec.Struct, frozen=True, kw_only=True):
+    """Remove a product, or all of them."""
+
+    customer_id: str
+    product_id: str | None = None
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def no_order(order_id: str) -> NotFound:
+    return NotFound(f"there is no order {order_id}", code="ORDER_NOT_FOUND")
+
+
+def not_completed(order: Order) -> Refused:
+    return Refused(
+        f"only a COMPLETED order can be cancelled, this one is {order.status}",
+        code="INVALID_STATE",
+        details={"status": order.status},
+    )
+
+
+def no_product(product_id: str) -> NotFound:
+    return NotFound(
+        f"there is no product {product_id}",
+        code="PRODUCT_NOT_FOUND",
+        details={"productId": product_id},
+    )
+
+
+def sold_out(product_id: str, available: int) -> Refused:
+    left = f"only {available} units are left" if available else "no unit is left"
+    return Refused(
+        f"{left} of product {product_id}",
+        code="INSUFFICIENT_STOCK",
+        details={"reason": "SOLD_OUT", "productId": product_id, "available": available},
+    )
+
+
+def price_mismatch(field: str, sent: int, price: int) -> Refused:
+    return Refused(
+        f"{field}: the price is KRW {price}, not {sent}; show it to the customer and order again",
+        code="PRICE_MISMATCH",
+        details={"sent": sent, "price": price},
+    )
+
+
+def empty_cart() -> Refused:
+    return Refused("there is nothing in the cart; put something in first", code="CART_EMPTY")
+
+
+def no_cart_item(product_id: str) -> NotFound:
+    return NotFound(
+        f"there is no product {product_id} in the cart; add it first",
+        code="CART_ITEM_NOT_FOUND",
+        details={"productId": product_id},
+    )

@@ -1,0 +1,76 @@
+"""The order service's tables, and how their rows are loaded and written.
+
+An order's lines and address are values of the order: written once, with it, and read with it. So
+they are in its row as JSON, and an order costs one insert. A cart's lines are in its row too.
+"""
+
+from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table
+
+from chassis.storage.mapping import Mapped
+from chassis.storage.tables import (
+    Json,
+    Krw64,
+    Time,
+    Uuid,
+    index_states,
+    index_unsettled,
+    one_of,
+)
+from events.contract import Address, FailReason, Line, PaymentMethod, ProductStatus
+from order.cart import Cart, CartItem
+from order.domain import STATES, UNSETTLED, ListedProduct, Order, OrderState
+
+schema = MetaData()
+
+orders_table = Table(
+    "orders",
+    schema,
+    Column("order_id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("state", one_of(OrderState), nullable=False),
+    Column("fail_reason", one_of(FailReason)),
+    Column("items", Json(tuple[Line, ...]), nullable=False),
+    Column("total_amount", Krw64, nullable=False),
+    Column("discount_amount", Krw64, nullable=False),
+    Column("payable_amount", Krw64, nullable=False),
+    Column("coupon_id", Uuid),
+    Column("payment_method", one_of(PaymentMethod), nullable=False),
+    Column("address", Json(Address)),
+    Column("attempt", Integer, nullable=False),
+    Column("queue_position", Integer),
+    Column("created_at", Time, nullable=False),
+    Column("completed_at", Time),
+    Column("updated_at", Time, nullable=False),
+    Column("from_cart", Boolean, nullable=False),
+    Index("orders_of_customer", "customer_id", "created_at"),
+    Index("orders_by_time", "created_at"),
+)
+for _status, _states in STATES.items():
+    index_states(f"orders_{_status.lower()}", orders_table.c.created_at, _states)
+index_unsettled(orders_table, UNSETTLED)
+
+prices_table = Table(
+    "price_list",
+    schema,
+    Column("product_id", Uuid, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("price", Krw64, nullable=False),
+    Column("status", one_of(ProductStatus), nullable=False),
+    Column("sold_out", Boolean, nullable=False),
+    Column("hot", Boolean, nullable=False),
+    Column("updated_at", Time, nullable=False),
+)
+
+carts_table = Table(
+    "carts",
+    schema,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("items", Json(tuple[CartItem, ...]), nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+)
+
+orders: Mapped[str, Order] = Mapped(orders_table, Order, "order_id")
+prices: Mapped[str, ListedProduct] = Mapped(prices_table, ListedProduct, "product_id")
+carts: Mapped[str, Cart] = Mapped(carts_table, Cart, "customer_id")
