@@ -1,4 +1,4 @@
-"""Where the product service is put together."""
+"""Wires the product service."""
 
 from litestar import Litestar
 
@@ -8,15 +8,17 @@ from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.web import app
 from product import store, tables
-from product.domain import SEED, UNSETTLED, Shelves
+from product.commands import SEED
+from product.domain import UNSETTLED
 from product.hot_products import StockPublisher
 from product.ranking import Rankings
 from product.reactions import reactions
 from product.routes import popular, stock_history, waitlist
 from product.routes.products import ROUTES, StockCache
 from product.settings import Settings
+from product.unit_of_work import ProductUnitOfWork
 
-participant: Participant[Shelves] = Participant(
+participant: Participant[ProductUnitOfWork] = Participant(
     reactions=reactions,
     load=store.load,
     save=store.save,
@@ -24,7 +26,7 @@ participant: Participant[Shelves] = Participant(
     saga_rows=tables.holds_table,
     unsettled=UNSETTLED,
     seed=SEED,
-    timers=(Timer(store.waited_out),),
+    timers=(Timer(store.find_expired_waits),),
 )
 
 

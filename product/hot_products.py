@@ -1,7 +1,8 @@
-"""The product service's side of the gate for hot products: it alone knows what is available.
+"""Product's side of hot-product admission: it alone knows how many units are available.
 
-After each commit it says what is left and which orders are decided, in the order of the commits.
-Twice a second it says what is left all the same, for a word may have been lost.
+After each commit it publishes to Redis the available units and the orders that are decided, in the
+order of the commits. Twice a second it publishes the available units in any case, since an update
+may have been lost.
 """
 
 import asyncio
@@ -13,41 +14,41 @@ from chassis.observability import metrics
 from chassis.redis.leases import CountedLeases
 from chassis.service import Service
 from product import store
-from product.domain import Shelves
 from product.settings import Settings
+from product.unit_of_work import ProductUnitOfWork
 from saga.errors import RetryLater
 
 log = logging.getLogger(__name__)
 
-TELL_SECONDS = 0.5
+REFRESH_SECONDS = 0.5
 
 
-class StockPublisher(Component[Shelves]):
-    """One per instance. Without REDIS_URL there is nobody to tell."""
+class StockPublisher(Component[ProductUnitOfWork]):
+    """One for each instance. Without REDIS_URL it does nothing."""
 
     def __init__(self, settings: Settings) -> None:
         url = settings.redis_url
         self._leases = CountedLeases(url, marker_seconds=0) if url else None
         self._hot: frozenset[str] = frozenset()
-        self._words: asyncio.Queue[tuple[Mapping[str, int], list[str]]] = asyncio.Queue()
+        self._updates: asyncio.Queue[tuple[Mapping[str, int], list[str]]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def committed(self, shelves: Shelves) -> None:
-        """Tell what a batch has changed."""
+    def committed(self, uow: ProductUnitOfWork) -> None:
+        """Queue what a batch has changed."""
         if not self._hot:
             return
         available = {
-            product_id: shelves.products[product_id].available
-            for product_id in self._hot.intersection(shelves.products.changed_keys)
+            product_id: uow.products[product_id].available
+            for product_id in self._hot.intersection(uow.products.changed_keys)
         }
-        decided = list(shelves.holds.changed_keys)
+        decided = list(uow.holds.changed_keys)
         if available or decided:
-            self._words.put_nowait((available, decided))
+            self._updates.put_nowait((available, decided))
 
-    async def start(self, service: Service[Shelves]) -> None:
+    async def start(self, service: Service[ProductUnitOfWork]) -> None:
         if self._leases is not None:
-            tell, look = self._tell(self._leases), self._look(service, self._leases)
-            self._tasks = [asyncio.create_task(tell), asyncio.create_task(look)]
+            publish, refresh = self._publish(self._leases), self._refresh(service, self._leases)
+            self._tasks = [asyncio.create_task(publish), asyncio.create_task(refresh)]
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -56,16 +57,16 @@ class StockPublisher(Component[Shelves]):
         if self._leases is not None:
             await self._leases.close()
 
-    async def _tell(self, leases: CountedLeases) -> None:
+    async def _publish(self, leases: CountedLeases) -> None:
         while True:
-            available, decided = await self._words.get()
+            available, decided = await self._updates.get()
             for product_id, units in available.items():
                 await leases.renew(product_id, units, decided)
             if set(available) != self._hot:  # a refusal changes no stock, and ends a lease too
                 await leases.end(decided)
 
-    async def _look(self, service: Service[Shelves], leases: CountedLeases) -> None:
-        """Say again what is available, and note by how much the gate was off."""
+    async def _refresh(self, service: Service[ProductUnitOfWork], leases: CountedLeases) -> None:
+        """Publish the available units again, and measure how far off the admission was."""
         while True:
             self._hot = await leases.products()
             try:
@@ -74,5 +75,5 @@ class StockPublisher(Component[Shelves]):
                 drift = [await leases.renew(each.product_id, each.available) for each in products]
                 metrics.hot_product_drift.set(sum(map(abs, drift)))
             except RetryLater:
-                log.warning("what is available can't be read; trying again")
-            await asyncio.sleep(TELL_SECONDS)
+                log.warning("the available units can't be read; trying again")
+            await asyncio.sleep(REFRESH_SECONDS)

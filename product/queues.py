@@ -1,8 +1,8 @@
-"""The queues for stock: who waits for a product, in the order in which they came. Pure.
+"""The queues for stock: the orders that wait for a product, in the order of their tickets. Pure.
 
-An order has a place in the queue of each product that it wants. It is served when it is the first
-in all of them and all of its lines are there: strictly first come, first served for each product,
-and nobody holds a part of what it wants.
+An order has a place in the queue of each product that it wants. It is served when it is first in
+all of these queues and all of its lines are available: strictly first come, first served for each
+product, and no order holds a part of its lines.
 """
 
 from collections import defaultdict, deque
@@ -28,14 +28,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 class Queues(Rows[tuple[str, str], Place]):
     """Places by product and order. Of a long queue its beginning may be loaded alone.
 
-    `are_known`: whoever may be served now is among them. Where they are not, nobody can be served.
+    `are_loaded`: every order that this batch may serve is among them. If not, none may be served.
     """
 
     def __init__(
-        self, loaded: Mapping[tuple[str, str], Place] | None = None, *, are_known: bool = True
+        self, loaded: Mapping[tuple[str, str], Place] | None = None, *, are_loaded: bool = True
     ) -> None:
         super().__init__(loaded)
-        self.are_known = are_known
+        self.are_loaded = are_loaded
         self._line_up()
 
     def __setitem__(self, key: tuple[str, str], place: Place) -> None:
@@ -44,25 +44,24 @@ class Queues(Rows[tuple[str, str], Place]):
         super().__setitem__(key, place)
 
     def roll_back(self) -> None:
-        if self._open:
+        if self.has_open_changes:
             super().roll_back()
             self._line_up()
 
     def first(self, product_id: str) -> Place | None:
-        """Whose turn it is."""
+        """The place of the order that is served next."""
         line = self._lines[product_id]
         while line and not self._waits(line[0]):
             line.popleft()
         return line[0] if line else None
 
     def waiting(self, product_id: str) -> Iterator[Place]:
-        """All who wait for the product, in their order."""
+        """The places of all orders that wait for the product, first to last."""
         return iter([place for place in self._lines[product_id] if self._waits(place)])
 
     def _line_up(self) -> None:
         self._lines: dict[str, deque[Place]] = defaultdict(deque)
-        places = (self._loaded | self._released).values()
-        for place in sorted(places, key=lambda place: place.ticket):
+        for place in sorted(self.released, key=lambda place: place.ticket):
             if place.waiting:
                 self._lines[place.product_id].append(place)
 

@@ -1,8 +1,8 @@
-"""Which products sell best: summed up from their sales, and kept in memory for who asks next.
+"""Rankings of the products that sell best: summed from their sales, and kept in memory.
 
-In a large shop the sums take longer than a client should wait. So a ranking that has grown old is
-read anew behind the one who asks, who gets the old one. Only who finds none, or one that is too
-old, waits.
+In a large shop the sums take longer than a client should wait. So a request that finds a stale
+ranking is answered with it, and a fresh one is read in the background. A request waits only where
+there is no ranking, or where it is too old.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.components import Component
 from events.contract import ProductStatus
-from product.domain import Shelves
 from product.sales import HOURS, window_start
 from product.tables import HOUR_COLUMNS, products_table, sales_table
+from product.unit_of_work import ProductUnitOfWork
 
 log = logging.getLogger(__name__)
 
-LONGEST = 100
-"""So many products a ranking has at the most."""
+MAX_PRODUCTS = 100
+"""The length of a ranking."""
 
-NEW_SECONDS = 1.0
-OLDEST_SECONDS = 5.0
+FRESH_SECONDS = 1.0
+MAX_AGE_SECONDS = 5.0
 
 
 class Ranked(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class Ranked(msgspec.Struct, frozen=True):
 
 
 class Ranking(msgspec.Struct, frozen=True):
-    """The products that were sold most since a time, the most first."""
+    """The products that sold best since a time, best first."""
 
     since: datetime
     products: tuple[Ranked, ...]
@@ -49,8 +49,8 @@ class Ranking(msgspec.Struct, frozen=True):
 Read = Callable[[], Awaitable[Ranking]]
 
 
-class Rankings(Component[Shelves]):
-    """Those that were asked for, by the days that they go back. Each instance has its own."""
+class Rankings(Component[ProductUnitOfWork]):
+    """The rankings that were read, by the length of their window in days. One for each instance."""
 
     def __init__(self, clock_seconds: Callable[[], float] = monotonic) -> None:
         self._clock_seconds = clock_seconds
@@ -58,16 +58,16 @@ class Rankings(Component[Shelves]):
         self._readings: dict[int, asyncio.Task[Ranking]] = {}
 
     async def get(self, days: int, read: Read) -> Ranking:
-        """Not older than OLDEST_SECONDS. `read` is called once for all who ask meanwhile.
+        """A ranking not older than MAX_AGE_SECONDS. Requests share a `read` that is under way.
 
-        Raises what `read` raises, to those who had to wait for it.
+        Raises what `read` raises, if the request had to wait for it.
         """
         read_at, kept = self._kept.get(days, (0.0, None))
         age_seconds = self._clock_seconds() - read_at
-        if kept is not None and age_seconds < NEW_SECONDS:
+        if kept is not None and age_seconds < FRESH_SECONDS:
             return kept
         reading = self._readings.get(days) or self._start(days, read)
-        if kept is not None and age_seconds < OLDEST_SECONDS:
+        if kept is not None and age_seconds < MAX_AGE_SECONDS:
             return kept
         return await asyncio.shield(reading)
 
@@ -96,7 +96,7 @@ class Rankings(Component[Shelves]):
 
 
 async def best_sold(connection: AsyncConnection, now: datetime, days: int) -> Ranking:
-    """The products on offer that were sold most in the last so many days, LONGEST at the most."""
+    """The products for sale that sold best in the last so many days, at most MAX_PRODUCTS."""
     since = window_start(now, days)
     rows = await connection.execute(_best(since.hour), {"first_day": since.date()})
     products = (Ranked(each, name, price, int(units)) for each, name, price, units in rows)
@@ -106,7 +106,7 @@ async def best_sold(connection: AsyncConnection, now: datetime, days: int) -> Ra
 def _best(first_hour: int) -> Select[str, str, int, int]:
     """Of the first day the hours from this one on, of all later days their sums.
 
-    Who sold as much as another stands in the order of the ids.
+    Products with equal sales are in the order of their ids.
     """
     sales, products = sales_table.c, products_table.c
     first_day = bindparam("first_day", type_=sales.day.type)
@@ -122,7 +122,7 @@ def _best(first_hour: int) -> Select[str, str, int, int]:
         .group_by(sold.c.product_id)
         .having(units > 0, sold.c.product_id.not_in(off))
         .order_by(units.desc(), sold.c.product_id)
-        .limit(LONGEST)
+        .limit(MAX_PRODUCTS)
         .subquery("best")
     )
     return (

@@ -1,4 +1,4 @@
-"""What the product service does when it hears an event or is asked for something."""
+"""What the product service does when it handles an event or executes a command."""
 
 import msgspec
 
@@ -19,20 +19,11 @@ from events.contract import (
     StockUnavailable,
     StockWaitlisted,
 )
-from product import waiting
-from product.domain import (
-    INITIAL,
-    BookStock,
-    ChangeProduct,
-    CreateProduct,
-    EndWait,
-    Entry,
-    HoldState,
-    Product,
-    SeedProduct,
-    Shelves,
-)
+from product import waitlist
+from product.commands import BookStock, ChangeProduct, CreateProduct, EndWait, SeedProduct
+from product.domain import INITIAL, Entry, HoldState, Product
 from product.sales import sold, taken_off
+from product.unit_of_work import ProductUnitOfWork
 from saga.reactions import OfOthers, Reactions, Result
 
 reactions = Reactions("product", CONTRACT)
@@ -40,7 +31,7 @@ reactions = Reactions("product", CONTRACT)
 
 @reactions.on
 def decrement_stock(
-    event: CouponUsed, shelves: Shelves
+    event: CouponUsed, uow: ProductUnitOfWork
 ) -> tuple[
     StockDecremented
     | StockWaitlisted
@@ -49,97 +40,101 @@ def decrement_stock(
     | OfOthers[ProductChanged],
     ...,
 ]:
-    """Hold the stock of all lines for the order, or of none; or let it wait, if it wants to.
+    """Hold the stock of all lines for the order, or of none; or put a willing order in the queue.
 
-    An order that waits lets nobody pass: it stands behind those who wait for one of its products
-    already, even if there is enough for it. One that does not wait takes what is there.
-    An order that was dead before we heard of it is told so: its coupon may have missed it.
+    An order that may wait joins the queue behind the orders that wait for one of its products, even
+    if there is enough for it. An order that may not wait takes what is available. An order that had
+    failed before this event arrives gets StockRestored, since its coupon may have missed the
+    failure.
     """
-    hold = shelves.holds.get(event.order_id)
+    hold = uow.holds.get(event.order_id)
     if hold is not None:
         return (StockRestored(order_id=event.order_id, items=()),) if hold.is_tombstone else ()
-    objection = shelves.not_sold(event.items)
+    objection = uow.find_unsellable(event.items)
     if objection is None:
-        objection = shelves.shortage(event.items)
+        objection = uow.find_shortage(event.items)
         if event.on_shortage is OnShortage.WAIT and (
-            objection or waiting.has_queue(shelves, event.items)
+            objection or waitlist.has_queue(uow, event.items)
         ):
-            position = waiting.join(shelves, event)
+            position = waitlist.join(uow, event)
             return (StockWaitlisted(order_id=event.order_id, position=position),)
     if objection is not None:
         reason, product_id = objection
-        shelves.record(event.order_id, HoldState.REFUSED)
+        uow.record(event.order_id, HoldState.REFUSED)
         refused = StockUnavailable(order_id=event.order_id, reason=reason, product_id=product_id)
         return (refused,)
-    shelves.take(event.order_id, event.items)
-    return waiting.decremented(event), *_turned(shelves)
+    uow.reserve(event.order_id, event.items)
+    return waitlist.stock_decremented(event), *_availability_changes(uow)
 
 
 @reactions.on
-def sell(event: PaymentCompleted, shelves: Shelves) -> None:
-    """The order is paid: what it holds is sold."""
-    hold = shelves.holds.get(event.order_id)
+def sell(event: PaymentCompleted, uow: ProductUnitOfWork) -> None:
+    """The order is paid: its lines are sold."""
+    hold = uow.holds.get(event.order_id)
     if hold is not None and hold.state is HoldState.HELD:
-        shelves.sell(hold)
+        uow.sell(hold)
 
 
 @reactions.compensation
 def restore_stock(
-    event: PaymentFailed | PaymentRefunded, shelves: Shelves
+    event: PaymentFailed | PaymentRefunded, uow: ProductUnitOfWork
 ) -> tuple[StockRestored | OfOthers[StockDecremented | ProductChanged], ...]:
-    """The order came to nothing, or was cancelled: put back what it holds or has bought.
+    """The order failed or was cancelled: make available again what it holds or has bought.
 
-    What comes back goes to those who wait for it.
+    The stock that comes back serves the orders that wait for it.
     """
-    hold = shelves.holds.get(event.order_id)
+    hold = uow.holds.get(event.order_id)
     if hold is None:
-        shelves.record(event.order_id, HoldState.RELEASED)  # a late CouponUsed finds it dead
+        uow.record(event.order_id, HoldState.RELEASED)  # a tombstone, for a late CouponUsed
         return ()
     if hold.state is HoldState.WAITING:
-        left = waiting.leave(shelves, hold)
-        shelves.record(event.order_id, HoldState.RELEASED)
-        restored = StockRestored(order_id=event.order_id, items=())  # for a coupon that missed it
-        return restored, *waiting.serve(shelves, left), *_turned(shelves)
+        left = waitlist.leave(uow, hold)
+        uow.record(event.order_id, HoldState.RELEASED)
+        # Coupon may have missed the failure.
+        restored = StockRestored(order_id=event.order_id, items=())
+        return restored, *waitlist.serve(uow, left), *_availability_changes(uow)
     if hold.state not in (HoldState.HELD, HoldState.SOLD):
         return ()
-    shelves.put_back(hold)
+    uow.restore(hold)
     restored = StockRestored(order_id=event.order_id, items=hold.items)
-    served = waiting.serve(shelves, waiting.products_of(hold.items))
-    return restored, *served, *_turned(shelves)
+    served = waitlist.serve(uow, waitlist.product_ids(hold.items))
+    return restored, *served, *_availability_changes(uow)
 
 
 @reactions.command
 def end_wait(
-    command: EndWait, shelves: Shelves
+    command: EndWait, uow: ProductUnitOfWork
 ) -> Result[None, StockUnavailable | OfOthers[StockDecremented | ProductChanged]]:
-    """The order has waited long enough. It never had anything, so product may refuse it alone."""
-    hold = shelves.holds.get(command.order_id)
+    """Refuse an order whose wait is over. It has held nothing, so product may decide this alone."""
+    hold = uow.holds.get(command.order_id)
     if hold is None or hold.state is not HoldState.WAITING:
         return Result(None)
-    short = shelves.shortage(hold.items)
-    product_id = short[1] if short else hold.items[0].product_id
-    refused = waiting.give_up(shelves, hold, FailReason.WAIT_EXPIRED, product_id)
-    served = waiting.serve(shelves, waiting.products_of(hold.items))
-    return Result(None, refused, *served, *_turned(shelves))
+    shortage = uow.find_shortage(hold.items)
+    product_id = shortage[1] if shortage else hold.items[0].product_id
+    refused = waitlist.refuse(uow, hold, FailReason.WAIT_EXPIRED, product_id)
+    served = waitlist.serve(uow, waitlist.product_ids(hold.items))
+    return Result(None, refused, *served, *_availability_changes(uow))
 
 
 @reactions.on
-def count_sale(event: OrderCompleted, shelves: Shelves) -> None:
+def count_sale(event: OrderCompleted, uow: ProductUnitOfWork) -> None:
     """Count the order's units as sold in the hour of its completion."""
     for sale in sold(event):
-        shelves.sales.add(sale)
+        uow.sales.add(sale)
 
 
 @reactions.compensation
-def take_sale_off(event: OrderCancelled, shelves: Shelves) -> None:
+def take_sale_off(event: OrderCancelled, uow: ProductUnitOfWork) -> None:
     """Take the order's units off that hour again, even if they are not counted yet."""
     for sale in taken_off(event):
-        shelves.sales.add(sale)
+        uow.sales.add(sale)
 
 
 @reactions.command
-def create_product(command: CreateProduct, shelves: Shelves) -> Result[Product, ProductChanged]:
-    """Put a product on offer, with its first stock."""
+def create_product(
+    command: CreateProduct, uow: ProductUnitOfWork
+) -> Result[Product, ProductChanged]:
+    """Add a product to the catalogue, with its first stock."""
     product = Product(
         product_id=command.product_id,
         version=0,
@@ -150,74 +145,72 @@ def create_product(command: CreateProduct, shelves: Shelves) -> Result[Product, 
         status=ProductStatus.ACTIVE,
         available=0,
         reserved=0,
-        created_at=shelves.now,
-        updated_at=shelves.now,
+        created_at=uow.now,
+        updated_at=uow.now,
     )
-    product = shelves.change(product)
+    product = uow.change(product)
     if command.stock:
-        shelves.book(shelves.entry(product, INITIAL, command.stock, INITIAL, None))
-    product = shelves.products[product.product_id]
-    return Result(product, _changed(product))
+        uow.book(uow.entry(product, INITIAL, command.stock, INITIAL, None))
+    product = uow.products[product.product_id]
+    return Result(product, _product_changed(product))
 
 
 @reactions.command
-def seed_product(command: SeedProduct, shelves: Shelves) -> Result[Product, ProductChanged]:
-    """Put a product of a new stack on offer, once."""
-    known = shelves.products.get(command.product_id)
-    return Result(known) if known else create_product(command, shelves)
+def seed_product(command: SeedProduct, uow: ProductUnitOfWork) -> Result[Product, ProductChanged]:
+    """Add a product of a new stack to the catalogue, once."""
+    known = uow.products.get(command.product_id)
+    return Result(known) if known else create_product(command, uow)
 
 
 @reactions.command
 def change_product(
-    command: ChangeProduct, shelves: Shelves
+    command: ChangeProduct, uow: ProductUnitOfWork
 ) -> Result[Product, ProductChanged | OfOthers[StockUnavailable | StockDecremented]]:
-    """Change what a product is called, costs, or whether it is on offer.
+    """Change a product's name, price, texts or status.
 
-    Nobody waits for a product that is not on offer any more.
+    A product that is discontinued refuses the orders that wait for it.
     """
-    product = shelves.product(command.product_id)
+    product = uow.get_product(command.product_id)
     changes = command.changes()
     if all(getattr(product, name) == value for name, value in changes.items()):
         return Result(product)
-    changed = shelves.change(msgspec.structs.replace(product, **changes))
+    changed = uow.change(msgspec.structs.replace(product, **changes))
     is_gone = command.status is ProductStatus.DISCONTINUED
-    ended = waiting.close(shelves, changed) if is_gone else []
-    return Result(changed, _changed(changed), *ended, *_turned(shelves))
+    ended = waitlist.close_queue(uow, changed) if is_gone else []
+    return Result(changed, _product_changed(changed), *ended, *_availability_changes(uow))
 
 
 @reactions.command
 def book_stock(
-    command: BookStock, shelves: Shelves
+    command: BookStock, uow: ProductUnitOfWork
 ) -> Result[Entry, OfOthers[StockDecremented | ProductChanged]]:
-    """Bring stock in or take it out; the same key again gives the first answer.
+    """Bring stock in or take it out; the same key again returns the first entry.
 
-    What comes in goes to those who wait for it.
+    Stock that comes in serves the orders that wait for it.
     """
-    product = shelves.product(command.product_id)
-    entry = shelves.booked.get((command.product_id, command.request_id))
+    product = uow.get_product(command.product_id)
+    entry = uow.booked.get((command.product_id, command.request_id))
     if entry is not None:
-        command.check_repeat(entry)
+        command.check_replay(entry)
         return Result(entry)
     command.check_new(product)
-    entry = shelves.entry(
-        product, command.request_id, command.delta, command.reason, command.order_id
-    )
+    entry = uow.entry(product, command.request_id, command.delta, command.reason, command.order_id)
     entry = msgspec.structs.replace(entry, booked_by=command.booked_by)
-    shelves.book(entry)
-    served = waiting.serve(shelves, [product.product_id]) if command.delta > 0 else []
-    return Result(entry, *served, *_turned(shelves))
+    uow.book(entry)
+    served = waitlist.serve(uow, [product.product_id]) if command.delta > 0 else []
+    return Result(entry, *served, *_availability_changes(uow))
 
 
-def _turned(shelves: Shelves) -> list[ProductChanged]:
-    """The products that this message has sold out, or brought back: carts show it."""
+def _availability_changes(uow: ProductUnitOfWork) -> list[ProductChanged]:
+    """Events for the products that this message sold out or brought back, which carts show."""
     return [
-        _changed(shelves.change(after))
-        for before, after in shelves.products.open_changes
+        _product_changed(uow.change(after))
+        for before, after in uow.products.open_changes
         if before is not None and (before.available > 0) != (after.available > 0)
     ]
 
 
-def _changed(product: Product) -> ProductChanged:
+def _product_changed(product: Product) -> ProductChanged:
     return ProductChanged(
         product_id=product.product_id,
         version=product.version,

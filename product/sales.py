@@ -1,4 +1,4 @@
-"""What was sold, counted by the hour: the numbers behind the ranking. Pure, as `domain.py` is.
+"""What was sold, counted by the hour: the numbers behind the ranking. Pure.
 
 An order counts in the hour in which it was completed, in UTC, whenever that is heard. A cancelled
 one is taken off the same hour. So nothing depends on the order in which the two are heard; a count

@@ -1,4 +1,4 @@
-"""Loading the rows of a batch from the product service's tables, saving what changed, reading."""
+"""Loads and saves the unit of work of a batch, and reads what the routes and timers ask for."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -18,25 +18,16 @@ from events.contract import (
     ProductStatus,
 )
 from product import tables
-from product.domain import (
-    UNSETTLED,
-    BookStock,
-    ChangeProduct,
-    EndWait,
-    Entry,
-    Hold,
-    HoldState,
-    PriceSince,
-    Product,
-    Shelves,
-)
+from product.commands import BookStock, ChangeProduct, EndWait
+from product.domain import UNSETTLED, Entry, Hold, HoldState, PriceSince, Product
 from product.queues import Place, Queues
 from product.sales import summed
 from product.settings import Settings
+from product.unit_of_work import ProductUnitOfWork
 from saga.unit_of_work import Ledger, Rows, values_of
 
 MAX_DUE = 500
-"""So many orders that have waited for too long are taken care of at once."""
+"""So many expired waits are ended at once."""
 
 _ticket = tables.places_table.c.ticket
 _in_queue = select(*tables.places.columns).where(tables.is_waiting).order_by(_ticket)
@@ -53,7 +44,7 @@ _wanting = Statement(
     ),
     "product_ids",
 )
-_waited_out = (
+_expired_waits = (
     select(tables.holds_table.c.order_id)
     .where(
         in_states(tables.holds_table, UNSETTLED),
@@ -65,11 +56,11 @@ _waited_out = (
 )
 
 
-def load(connection: Connection, messages: Sequence[object], now: datetime) -> Shelves:
-    """The orders' rows, all products that they or the commands name, and earlier bookings.
+def load(connection: Connection, messages: Sequence[object], now: datetime) -> ProductUnitOfWork:
+    """The orders' holds, the products of all their lines and of the commands, earlier entries.
 
-    The queues too, where this batch may serve somebody. Sales need nothing: they are added to
-    whatever is there.
+    The queues too, where this batch may serve an order. Sales need nothing: they are added to the
+    numbers that are there.
     """
     messages = [each for each in messages if not isinstance(each, OrderCompleted | OrderCancelled)]
     holds = tables.holds.load(connection, "order_id", values_of(messages, "order_id"))
@@ -79,24 +70,26 @@ def load(connection: Connection, messages: Sequence[object], now: datetime) -> S
     wanted = {*values_of(lines, "product_id"), *values_of(messages, "product_id")}
     products = tables.products.load(connection, "product_id", sorted(wanted))
     booking = [message for message in messages if isinstance(message, BookStock)]
-    queues = Queues(are_known=not any(each.waiting for each in products.loaded))
-    if not queues.are_known and any(map(_may_serve, messages)):
-        holds, products, queues = _with_queues(connection, messages, holds, products)
-    return Shelves(now, holds, products, _booked_already(connection, booking), Ledger(), queues)
+    queues = Queues(are_loaded=not any(each.waiting for each in products.loaded))
+    if not queues.are_loaded and any(map(_may_serve, messages)):
+        holds, products, queues = _load_queues(connection, messages, holds, products)
+    booked = _load_booked(connection, booking)
+    return ProductUnitOfWork(now, holds, products, booked, Ledger(), queues)
 
 
-def save(connection: Connection, shelves: Shelves) -> None:
-    tables.holds.save(connection, shelves.holds)
-    tables.products.save(connection, shelves.products)
-    tables.places.save(connection, shelves.queues)
-    tables.entries.append(connection, shelves.ledger)
-    tables.prices.append(connection, shelves.prices)
-    tables.sales.run(connection, summed(shelves.sales))
+def save(connection: Connection, uow: ProductUnitOfWork) -> None:
+    tables.holds.save(connection, uow.holds)
+    tables.products.save(connection, uow.products)
+    tables.places.save(connection, uow.queues)
+    tables.entries.append(connection, uow.ledger)
+    tables.prices.append(connection, uow.prices)
+    tables.sales.run(connection, summed(uow.sales))
 
 
-def _booked_already(
+def _load_booked(
     connection: Connection, booking: Sequence[BookStock]
 ) -> Rows[tuple[str, str], Entry]:
+    """The entries that these commands would repeat."""
     if not booking:
         return Rows()
     query = select(*tables.entries.columns).where(
@@ -119,44 +112,39 @@ def _may_serve(message: object) -> bool:
     return False
 
 
-def _with_queues(
+def _load_queues(
     connection: Connection,
     messages: Sequence[object],
     holds: Rows[str, Hold],
     products: Rows[str, Product],
 ) -> tuple[Rows[str, Hold], Rows[str, Product], Queues]:
-    """Those too whose turn may come now, and whatever they want.
+    """The orders that this batch may serve, with all products that they want.
 
-    Whoever is served takes a unit at least. So of each queue as many places are enough as there may
-    be units, and one more for each order that leaves it otherwise.
+    An order that is served takes one unit at least. So of each queue as many places are enough as
+    there may be units, plus one for each order that leaves the queue otherwise.
     """
-    leaving = _leaving(connection, messages, holds)
+    leaving = _find_leaving(connection, messages, holds)
     places = tables.places.load(connection, "order_id", leaving)
-    units = _units_to_come(messages, holds)
-    looked: set[str] = set()
-    while looking := sorted(
-        p.product_id for p in products.loaded if p.waiting and p.product_id not in looked
+    units = _max_units(messages, holds)
+    done: set[str] = set()
+    while new := sorted(
+        p.product_id for p in products.loaded if p.waiting and p.product_id not in done
     ):
-        for product_id in looking:
+        for product_id in new:
             most = products[product_id].available + units[product_id] + len(leaving) + 1
             first = map(tables.places.row, _first.rows(connection, product_id, most))
             places |= Rows({(each.product_id, each.order_id): each for each in first})
-        looked.update(looking)
-        new = [
-            order_id for order_id in values_of(places.loaded, "order_id") if order_id not in holds
-        ]
-        holds |= tables.holds.load(connection, "order_id", new)
+        done.update(new)
+        orders = [each for each in values_of(places.loaded, "order_id") if each not in holds]
+        holds |= tables.holds.load(connection, "order_id", orders)
         lines = [line for hold in holds.loaded for line in hold.items]
         wanted = [each for each in values_of(lines, "product_id") if each not in products]
         products |= tables.products.load(connection, "product_id", wanted)
-    return (
-        holds,
-        products,
-        Queues({(each.product_id, each.order_id): each for each in places.loaded}),
-    )
+    queues = Queues({(each.product_id, each.order_id): each for each in places.loaded})
+    return holds, products, queues
 
 
-def _leaving(
+def _find_leaving(
     connection: Connection, messages: Sequence[object], holds: Rows[str, Hold]
 ) -> list[str]:
     """The orders that may leave their queues without being served."""
@@ -170,8 +158,8 @@ def _leaving(
     return sorted({*waiting, *(order_id for (order_id,) in wanting)})
 
 
-def _units_to_come(messages: Sequence[object], holds: Rows[str, Hold]) -> Counter[str]:
-    """At most so many units of each product this batch may bring."""
+def _max_units(messages: Sequence[object], holds: Rows[str, Hold]) -> Counter[str]:
+    """How many units of each product this batch may make available at most."""
     units = Counter[str]()
     for message in messages:
         if isinstance(message, BookStock) and message.delta > 0:
@@ -189,25 +177,25 @@ async def find_product(connection: AsyncConnection, product_id: str) -> Product 
     return await tables.products.find(connection, "product_id", product_id)
 
 
-async def waited_out(
+async def find_expired_waits(
     connection: AsyncConnection, now: datetime, settings: Settings
 ) -> list[EndWait]:
-    """The orders that have waited for stock long enough, the oldest first."""
+    """The orders whose wait for stock is over, the oldest first."""
     latest = now - timedelta(seconds=settings.wait_timeout_seconds)
-    found = await connection.scalars(_waited_out, {"latest": latest})
+    found = await connection.scalars(_expired_waits, {"latest": latest})
     return [EndWait(order_id=order_id) for order_id in found]
 
 
 async def queue(
     connection: AsyncConnection, product_id: str, *, offset: int, size: int
 ) -> tuple[list[Place], int]:
-    """Those who wait for a product, the first first, and how many they are."""
+    """A page of the places in a product's queue, first to last, and how many there are."""
     matching = and_(tables.is_waiting, tables.places_table.c.product_id == product_id)
     return await tables.places.page(connection, matching, _ticket, offset=offset, size=size)
 
 
 async def find_products(connection: AsyncConnection, product_ids: Collection[str]) -> list[Product]:
-    """Those of these products that there are."""
+    """Those of these products that exist."""
     if not product_ids:
         return []
     query = select(*tables.products.columns).where(
@@ -225,7 +213,7 @@ async def search(
     offset: int,
     size: int,
 ) -> tuple[list[Product], int]:
-    """Products whose name contains the text, oldest first, and how many there are."""
+    """A page of the products whose name contains the text, oldest first, and how many match."""
     columns = tables.products_table.c
     conditions: list[ColumnElement[bool]] = [columns.status == status]
     if category is not None:
@@ -247,10 +235,10 @@ async def history(
     offset: int,
     size: int,
 ) -> tuple[list[Entry], int]:
-    """A product's stock ledger from `since` to before `until`, oldest first, and its length.
+    """A page of a product's stock ledger from `since` to before `until`, and how many rows match.
 
-    In the order of the ids, which is the order in which they were committed: who books holds the
-    lock of the product's row. So rows are only added at the end, and a full page stays as it is.
+    Oldest first, by id: the order of the commits, since each booking locks the product's row. So
+    rows are only added at the end, and a full page stays as it is.
     """
     columns = tables.ledger_table.c
     conditions: list[ColumnElement[bool]] = [columns.product_id == product_id]
@@ -266,7 +254,7 @@ async def history(
 async def price_history(
     connection: AsyncConnection, product_id: str, *, offset: int, size: int
 ) -> tuple[list[PriceSince], int]:
-    """A product's prices, oldest first, and how many it has had."""
+    """A page of a product's prices, oldest first, and how many it has had."""
     columns = tables.prices_table.c
     matching = columns.product_id == product_id
     return await tables.prices.page(connection, matching, columns.id, offset=offset, size=size)

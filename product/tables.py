@@ -67,7 +67,7 @@ ledger_table = Table(
     Column("created_at", Time, nullable=False),
     Column("booked_by", String(200)),
     Index("stock_ledger_once_a_request", "product_id", "request_id", unique=True),
-    # With the time in it, so that a page far down, or one between two times, is counted off here.
+    # With the time, so that a page far down, or between two times, is counted in this index alone.
     Index("stock_ledger_of_product", "product_id", "id", "created_at"),
 )
 

@@ -1,4 +1,4 @@
-"""The best sold products, over HTTP."""
+"""HTTP routes of the rankings."""
 
 from datetime import datetime
 from typing import Annotated
@@ -8,17 +8,17 @@ from litestar.params import QueryParameter
 
 from chassis.service import Service
 from chassis.web.schemas import View, refusals
-from product.domain import Shelves
-from product.ranking import LONGEST, Ranking, Rankings, best_sold
+from product.ranking import MAX_PRODUCTS, Ranking, Rankings, best_sold
+from product.unit_of_work import ProductUnitOfWork
 
 MAX_DAYS = 90
 
-Days = Annotated[int, QueryParameter(ge=1, le=MAX_DAYS, description="how far to look back")]
-Limit = Annotated[int, QueryParameter(ge=1, le=LONGEST, description="products at the most")]
+Days = Annotated[int, QueryParameter(ge=1, le=MAX_DAYS, description="length of the window")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PRODUCTS, description="length of the ranking")]
 
 
 class PopularProduct(View):
-    """`price` is today's; `units` are those of completed orders, without those cancelled since."""
+    """`price` in KRW, as it is now; `units` of paid orders, cancelled ones taken off."""
 
     product_id: str
     name: str
@@ -27,7 +27,7 @@ class PopularProduct(View):
 
 
 class PopularProducts(View):
-    """`since` is when the window begins: so many days ago, on the hour."""
+    """`since` is the beginning of the window: so many days ago, on the hour."""
 
     days: int
     since: datetime
@@ -38,14 +38,13 @@ class PopularController(Controller):
     path = "/products"
     tags = ("products",)
 
-    @get("/popular", summary="The best sold products, the best first", responses=refusals())
+    @get("/popular", summary="The best sold products, best first", responses=refusals())
     async def popular(
-        self, service: Service[Shelves], days: Days = 3, limit: Limit = 5
+        self, service: Service[ProductUnitOfWork], days: Days = 3, limit: Limit = 5
     ) -> PopularProducts:
-        """Of the orders completed in the last so many days: from the hour in which the window
-        begins up to now. Cancelled orders are taken off; products that are off the shop, or of
-        which nothing was sold, are left out. Equal ones stand in the order of their ids. An answer
-        may be a few seconds old.
+        """Counts the units of orders paid since the hour in which the window begins. Cancelled
+        orders are taken off. Discontinued products, and products without sales, are left out.
+        Products with equal sales are in the order of their ids. The answer may be five seconds old.
         """
 
         async def read() -> Ranking:

@@ -1,4 +1,4 @@
-"""The product service over HTTP."""
+"""HTTP routes of products and their stock."""
 
 from typing import Annotated
 from uuid import UUID
@@ -25,15 +25,9 @@ from chassis.web.schemas import (
 )
 from events.contract import MAX_AMOUNT, ProductStatus, RequestAmount
 from product import store
-from product.domain import (
-    BookStock,
-    ChangeProduct,
-    CreateProduct,
-    Entry,
-    Product,
-    Shelves,
-    no_product,
-)
+from product.commands import BookStock, ChangeProduct, CreateProduct, no_product
+from product.domain import Entry, Product
+from product.unit_of_work import ProductUnitOfWork
 from saga.errors import Invalid
 
 ProductId = Annotated[UUID, PathParameter(name="productId")]
@@ -47,7 +41,7 @@ Category = Annotated[str | None, QueryParameter(max_length=200, pattern=NO_NUL)]
 
 
 class NewProduct(Body):
-    """`price` in won for one unit, `stock` in units."""
+    """`price` in KRW for one unit, `stock` in units."""
 
     name: Text
     price: RequestAmount
@@ -57,7 +51,7 @@ class NewProduct(Body):
 
 
 class ProductChanges(Body):
-    """What is left out stays as it is."""
+    """A field that is left out stays as it is."""
 
     name: Text | None = None
     price: RequestAmount | None = None
@@ -69,7 +63,7 @@ class ProductChanges(Body):
 class StockChange(Body):
     """`delta` in units: positive brings stock in, negative takes it out.
 
-    `bookedBy` says who does so, in whatever words the client has for that.
+    `bookedBy` is the name that the client gives to the one who books.
     """
 
     delta: Delta
@@ -101,30 +95,33 @@ class StockView(View):
 
 
 class Availability(View):
-    """`reserved` is held by orders that are not paid yet; it is not part of `available`."""
+    """`reserved` units are held by orders not paid yet; they are not part of `available`."""
 
     product_id: str
     available: int
     reserved: int
 
 
-class StockCache(ReadCache[Availability], Component[Shelves]):
-    """What can be bought now, by product."""
+class StockCache(ReadCache[Availability], Component[ProductUnitOfWork]):
+    """The units that can be bought now, by product."""
 
     def __init__(self, redis_url: str | None) -> None:
         super().__init__("stock", Availability, redis_url)
 
-    def committed(self, shelves: Shelves) -> None:
-        self.forget(shelves.products.changed_keys)
+    def committed(self, uow: ProductUnitOfWork) -> None:
+        self.forget(uow.products.changed_keys)
 
 
 class ProductController(Controller):
     path = "/products"
     tags = ("products",)
 
-    @post(summary="Put a product on offer", responses=refusals(422, body=True))
+    @post(summary="Add a product to the catalogue", responses=refusals(422, body=True))
     async def create(
-        self, data: NewProduct, service: Service[Shelves], idempotency_key: OptionalKey = None
+        self,
+        data: NewProduct,
+        service: Service[ProductUnitOfWork],
+        idempotency_key: OptionalKey = None,
     ) -> Response[ProductView]:
         command = CreateProduct(
             product_id=service.new_id(),
@@ -141,7 +138,7 @@ class ProductController(Controller):
     @get(summary="Search the products, oldest first", responses=refusals())
     async def search(
         self,
-        service: Service[Shelves],
+        service: Service[ProductUnitOfWork],
         text: NamePart = None,
         category: Category = None,
         status: ProductStatus = ProductStatus.ACTIVE,
@@ -162,14 +159,14 @@ class ProductController(Controller):
         )
 
     @get("/{productId:str}", summary="One product", responses=refusals(404))
-    async def read(self, product_id: ProductId, service: Service[Shelves]) -> ProductView:
+    async def read(self, product_id: ProductId, service: Service[ProductUnitOfWork]) -> ProductView:
         return _product(await find(service, product_id))
 
     @patch("/{productId:str}", summary="Change a product", responses=refusals(404, body=True))
     async def change(
-        self, product_id: ProductId, data: ProductChanges, service: Service[Shelves]
+        self, product_id: ProductId, data: ProductChanges, service: Service[ProductUnitOfWork]
     ) -> ProductView:
-        """Orders on their way keep the prices they were accepted with."""
+        """Orders that are accepted already keep their prices."""
         command = ChangeProduct(
             product_id=str(product_id),
             name=data.name,
@@ -182,10 +179,10 @@ class ProductController(Controller):
 
     @delete(
         "/{productId:str}",
-        summary="Take a product off the shop; its history stays",
+        summary="Discontinue a product; its history stays",
         responses=refusals(404),
     )
-    async def discontinue(self, product_id: ProductId, service: Service[Shelves]) -> None:
+    async def discontinue(self, product_id: ProductId, service: Service[ProductUnitOfWork]) -> None:
         await service.ask(
             ChangeProduct(product_id=str(product_id), status=ProductStatus.DISCONTINUED)
         )
@@ -199,10 +196,10 @@ class ProductController(Controller):
         self,
         product_id: ProductId,
         data: StockChange,
-        service: Service[Shelves],
+        service: Service[ProductUnitOfWork],
         idempotency_key: OptionalKey = None,
     ) -> StockView:
-        """Needs an Idempotency-Key; the same key again gives the first answer."""
+        """Needs an Idempotency-Key; the same key again gives the first answer again."""
         if data.delta == 0:
             raise Invalid("delta: send a number other than 0")
         key = required_key(idempotency_key)
@@ -218,17 +215,21 @@ class ProductController(Controller):
         entry: Entry = (await service.ask(command)).result
         return StockView(product_id=entry.product_id, stock=entry.balance_after)
 
-    @get("/{productId:str}/stock", summary="What can be bought now", responses=refusals(404))
+    @get(
+        "/{productId:str}/stock",
+        summary="The units that can be bought now",
+        responses=refusals(404),
+    )
     async def stock(
         self,
         product_id: ProductId,
-        service: Service[Shelves],
+        service: Service[ProductUnitOfWork],
         cache_control: Annotated[
             str | None,
-            HeaderParameter(name="Cache-Control", description="no-cache: ask the database"),
+            HeaderParameter(name="Cache-Control", description="no-cache: read the database"),
         ] = None,
     ) -> Response[Availability]:
-        """Never older than a second. `X-Cache` says where it was: MEMORY, REDIS or DATABASE."""
+        """Never older than a second. `X-Cache` is where it was read: MEMORY, REDIS or DATABASE."""
 
         async def read() -> Availability:
             return Availability.of(await find(service, product_id))
@@ -239,7 +240,7 @@ class ProductController(Controller):
         return Response(availability, headers={"X-Cache": source.value})
 
 
-async def find(service: Service[Shelves], product_id: UUID) -> Product:
+async def find(service: Service[ProductUnitOfWork], product_id: UUID) -> Product:
     """Raises NotFound."""
     async with service.reading() as connection:
         product = await store.find_product(connection, str(product_id))

@@ -1,7 +1,7 @@
-"""What became of a product's stock and of its price, over HTTP.
+"""HTTP routes of a product's stock ledger and of its prices.
 
-Oldest first: rows are only added at the end, so a page that is full stays as it is while others
-are booked, and who turns the pages sees each row once.
+Oldest first: rows are only added at the end, so a full page stays as it is while others are booked,
+and a client that reads page after page gets each row once.
 """
 
 from datetime import datetime
@@ -13,8 +13,8 @@ from litestar.params import QueryParameter
 from chassis.service import Service
 from chassis.web.schemas import Page, Size, View, instant, refusals
 from product import store
-from product.domain import Shelves
 from product.routes.products import ProductId, find
+from product.unit_of_work import ProductUnitOfWork
 from saga.errors import Invalid
 
 From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339, included")]
@@ -22,8 +22,7 @@ To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339, not 
 
 
 class EntryView(View):
-    """`bookedBy` is null for what the shop booked by itself: a first stock, and what orders took
-    and gave back."""
+    """`bookedBy` is null for entries of the shop itself: a first stock, and the orders' entries."""
 
     delta: int
     reason: str
@@ -42,7 +41,7 @@ class EntryPage(View):
 
 
 class PriceView(View):
-    """In won for one unit, from that time on."""
+    """`price` in KRW for one unit, from that time on."""
 
     price: int
     since: datetime
@@ -67,13 +66,13 @@ class HistoryController(Controller):
     async def stock(
         self,
         product_id: ProductId,
-        service: Service[Shelves],
+        service: Service[ProductUnitOfWork],
         since: From = None,
         until: To = None,
         page: Page = 0,
         size: Size = 20,
     ) -> EntryPage:
-        """Turning the pages while others book repeats no row and skips none."""
+        """Entries that are booked between two pages neither repeat a row nor skip one."""
         start, end = instant("from", since), instant("to", until)
         if start and end and start > end:
             raise Invalid("from: lies after to; send the earlier time as from")
@@ -92,17 +91,17 @@ class HistoryController(Controller):
 
     @get(
         "/{productId:str}/prices",
-        summary="What a product has cost, oldest first",
+        summary="A product's prices, oldest first",
         responses=refusals(404),
     )
     async def prices(
         self,
         product_id: ProductId,
-        service: Service[Shelves],
+        service: Service[ProductUnitOfWork],
         page: Page = 0,
         size: Size = 20,
     ) -> PricePage:
-        """A row for its first price and for each change of it."""
+        """A row for the first price, and for each change."""
         await find(service, product_id)
         async with service.reading() as connection:
             found, total = await store.price_history(

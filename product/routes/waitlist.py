@@ -1,4 +1,4 @@
-"""The queues for stock over HTTP: who waits for a product."""
+"""HTTP routes of the queues for stock."""
 
 from datetime import datetime
 
@@ -7,12 +7,12 @@ from litestar import Controller, get
 from chassis.service import Service
 from chassis.web.schemas import Page, Size, View, refusals
 from product import store
-from product.domain import Shelves
 from product.routes.products import ProductId, find
+from product.unit_of_work import ProductUnitOfWork
 
 
 class PlaceView(View):
-    """`position` counts from 1, in the whole queue. `quantity` in units, `since` when it came."""
+    """`position` counts from 1, in the whole queue. `quantity` in units, `since` when it joined."""
 
     order_id: str
     position: int
@@ -33,13 +33,17 @@ class QueueController(Controller):
 
     @get(
         "/{productId:str}/queue",
-        summary="The orders that wait for this product's stock, the first first",
+        summary="The orders that wait for this product's stock, first to last",
         responses=refusals(404),
     )
     async def queue(
-        self, product_id: ProductId, service: Service[Shelves], page: Page = 0, size: Size = 20
+        self,
+        product_id: ProductId,
+        service: Service[ProductUnitOfWork],
+        page: Page = 0,
+        size: Size = 20,
     ) -> QueuePage:
-        """An order of several products stands in the queue of each."""
+        """An order of several products is in the queue of each."""
         await find(service, product_id)
         async with service.reading() as connection:
             found, total = await store.queue(

@@ -1,4 +1,4 @@
-"""Queues for stock as the service works on them: in batches that load no more than they need."""
+"""Queues for stock in batches, which load no more places than they need."""
 
 from itertools import count
 from uuid import UUID
@@ -10,28 +10,29 @@ from sqlalchemy import Connection, create_engine, text
 
 from events.contract import OnShortage
 from product import store, tables
-from product.domain import BookStock, CreateProduct, EndWait, HoldState
+from product.commands import BookStock, CreateProduct, EndWait
+from product.domain import HoldState
 from product.reactions import reactions
-from tests.unit.shelves import LATER, failed, used
-from tests.unit.telling import tell
-from tests.unit.test_waiting_for_stock import Rule, lines
+from tests.unit.handling import handle
+from tests.unit.product_rows import LATER, coupon_used, payment_failed
+from tests.unit.test_waitlist import Rule, lines
 
 WAIT, REJECT = OnShortage.WAIT, OnShortage.REJECT
 CUSTOMER = str(UUID(int=99))
 PRODUCTS = tuple(str(UUID(int=number)) for number in (101, 102, 103))
 QUANTITIES = st.dictionaries(st.sampled_from(PRODUCTS), st.integers(1, 3), min_size=1)
 ORDERS = st.integers(0, 9).map(lambda number: str(UUID(int=number)))
-HAPPENINGS = st.one_of(
-    st.tuples(st.just("wants"), QUANTITIES, st.sampled_from([WAIT, WAIT, REJECT])),
-    st.tuples(st.just("books"), st.sampled_from(PRODUCTS), st.sampled_from([-2, -1, 1, 2, 5])),
-    st.tuples(st.sampled_from(["ends", "fails"]), ORDERS, st.none()),
+STEPS = st.one_of(
+    st.tuples(st.just("place"), QUANTITIES, st.sampled_from([WAIT, WAIT, REJECT])),
+    st.tuples(st.just("book"), st.sampled_from(PRODUCTS), st.sampled_from([-2, -1, 1, 2, 5])),
+    st.tuples(st.sampled_from(["end wait", "fail"]), ORDERS, st.none()),
 )
-Happening = tuple[str, object, object]
+Step = tuple[str, object, object]
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.lists(st.lists(HAPPENINGS, min_size=1, max_size=5), max_size=12))
-def test_batches_serve_whom_the_rule_serves(batches: list[list[Happening]]) -> None:
+@given(st.lists(st.lists(STEPS, min_size=1, max_size=5), max_size=12))
+def test_batches_serve_the_orders_that_the_rule_serves(batches: list[list[Step]]) -> None:
     engine = create_engine("sqlite://")
     tables.schema.create_all(engine)
     rule = Rule(dict.fromkeys(PRODUCTS, 2))
@@ -40,31 +41,29 @@ def test_batches_serve_whom_the_rule_serves(batches: list[list[Happening]]) -> N
     with engine.begin() as connection:
         work(connection, [CreateProduct(product_id=e, name=e, price=1, stock=2) for e in PRODUCTS])
         for batch in batches:
-            messages = [message(happening, rule, placed, numbers) for happening in batch]
+            messages = [message(step, rule, placed, numbers) for step in batch]
             work(connection, messages)
             check(connection, rule)
     engine.dispose()
 
 
 def work(connection: Connection, messages: list[object]) -> None:
-    """As a batch does: load what these need, react, save."""
-    shelves = store.load(connection, messages, LATER)
+    """As a batch does: load the rows, handle the messages, save."""
+    uow = store.load(connection, messages, LATER)
     for each in messages:
-        tell(reactions, each, shelves)
-    store.save(connection, shelves)
+        handle(reactions, each, uow)
+    store.save(connection, uow)
 
 
-def message(
-    happening: Happening, rule: Rule, placed: "count[int]", numbers: "count[int]"
-) -> object:
-    """What product is told, and what the rule makes of it."""
-    match happening:
-        case "wants", dict() as wanted, OnShortage() as on_shortage:
+def message(step: Step, rule: Rule, placed: "count[int]", numbers: "count[int]") -> object:
+    """The message of a step, which the rule takes too."""
+    match step:
+        case "place", dict() as wanted, OnShortage() as on_shortage:
             order_id = str(UUID(int=next(placed)))
-            rule.wants(order_id, wanted, on_shortage)
-            received = used(order_id, lines(**wanted), on_shortage)
-            return msgspec.structs.replace(received, customer_id=CUSTOMER)
-        case "books", str() as product_id, int() as delta:
+            rule.place(order_id, wanted, on_shortage)
+            event = coupon_used(order_id, lines(**wanted), on_shortage)
+            return msgspec.structs.replace(event, customer_id=CUSTOMER)
+        case "book", str() as product_id, int() as delta:
             if rule.available[product_id] + delta >= 0:
                 rule.available[product_id] += delta
                 rule.serve()
@@ -72,15 +71,15 @@ def message(
             return BookStock(
                 product_id=product_id, request_id=request_id, delta=delta, reason="", order_id=None
             )
-        case "ends", str() as order_id, _:
+        case "end wait", str() as order_id, _:
             rule.leave(order_id)
             rule.serve()
             return EndWait(order_id=order_id)
-        case "fails", str() as order_id, _:
-            rule.die(order_id)
+        case "fail", str() as order_id, _:
+            rule.fail(order_id)
             rule.serve()
-            return failed(order_id)
-    raise AssertionError(happening)
+            return payment_failed(order_id)
+    raise AssertionError(step)
 
 
 def check(connection: Connection, rule: Rule) -> None:

@@ -17,13 +17,14 @@ from chassis.storage import tables
 from chassis.storage.database import Database
 from events.contract import Line, OrderCancelled, OrderCompleted, ProductStatus
 from product import store
-from product.domain import Product, Shelves
-from product.ranking import LONGEST, Ranking, best_sold
+from product.domain import Product
+from product.ranking import MAX_PRODUCTS, Ranking, best_sold
 from product.reactions import reactions
 from product.sales import window_start
 from product.tables import schema
+from product.unit_of_work import ProductUnitOfWork
 from tests.kit.postgres import create_database, program, running_postgres
-from tests.unit.shelves import cancelled, completed, product, shelves
+from tests.unit.product_rows import cancelled, completed, product, unit_of_work
 
 NOW = datetime(2030, 3, 1, 10, 20, 30, tzinfo=UTC)
 IDS = [str(UUID(int=number)) for number in range(1, 131)]
@@ -63,14 +64,14 @@ def off(product_id: str) -> Product:
 
 
 async def put(database: Database, *products: Product) -> None:
-    at = shelves()
+    at = unit_of_work()
     for each in products:
         at.products[each.product_id] = each
     at.release()
     await database.run(partial(save, at))
 
 
-def save(at: Shelves, connection: Connection) -> None:
+def save(at: ProductUnitOfWork, connection: Connection) -> None:
     store.save(connection, at)
 
 
@@ -181,4 +182,4 @@ async def test_the_longest(database: Database) -> None:
     counts = {each: 1 + number % 10 for number, each in enumerate(IDS)}
     await hear(database, *(completed(NOW, line(each, count)) for each, count in counts.items()))
     by_hand = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    assert await units(database) == by_hand[:LONGEST]
+    assert await units(database) == by_hand[:MAX_PRODUCTS]

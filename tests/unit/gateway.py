@@ -8,7 +8,7 @@ from payment.domain import Wallets
 from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome, TopUpDecided
 from payment.reactions import reactions
 from saga.event import Event
-from tests.unit.telling import tell
+from tests.unit.handling import handle
 
 
 class Gateway:
@@ -113,4 +113,4 @@ class Dealings:
         return answer
 
     def _tell(self, message: object) -> None:
-        self.emitted += tell(reactions, message, self.at)
+        self.emitted += handle(reactions, message, self.at)

@@ -25,7 +25,8 @@ from events.contract import (
 )
 from saga.event import Event
 from saga.unit_of_work import Rows
-from tests.unit.telling import is_distinct, tell
+from tests.unit.handling import handle as tell
+from tests.unit.handling import is_distinct
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -19,7 +19,7 @@ from payment.domain import (
     payment_id,
 )
 from tests.unit.gateway import Dealings, Gateway, Land, Tell
-from tests.unit.telling import is_distinct
+from tests.unit.handling import is_distinct
 from tests.unit.wallets import ORDER, cancel, decremented, name_of, timed_out, wallets
 
 KEY = payment_id(ORDER)

@@ -32,7 +32,11 @@ PURE = [
     "order.cart",
     "order.pricing",
     "payment.external_calls",
+    "product.commands",
+    "product.unit_of_work",
+    "product.queues",
     "product.sales",
+    "product.waitlist",
 ]
 
 _LIST_MODULES = "import sys, {module}; print(*sys.modules, sep='\\n')"

@@ -9,6 +9,7 @@ from events.contract import OrderCancelled, OrderCancelRequested, OrderTimedOut,
 from order.domain import Cancellation, CancellationState, OrderState, OrderStatus
 from order.reactions import reactions
 from saga.errors import NotFound, Refused
+from tests.unit.handling import handle as tell
 from tests.unit.order_fixtures import (
     CANCEL,
     CUSTOMER,
@@ -23,7 +24,6 @@ from tests.unit.order_fixtures import (
     refund_failed,
     unit_of_work,
 )
-from tests.unit.telling import tell
 
 
 def test_cancel_requests_refund_and_returns_order() -> None:

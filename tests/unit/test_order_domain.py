@@ -22,6 +22,8 @@ from order.commands import AddToCart, ChangeCartItem, PlaceOrder, SetHotProduct,
 from order.domain import STATES, UNSETTLED, CancellationState, Order, OrderState, OrderStatus
 from order.reactions import reactions
 from saga.event import Event
+from tests.unit.handling import handle as tell
+from tests.unit.handling import is_distinct
 from tests.unit.order_fixtures import (
     CANCEL,
     CUSTOMER,
@@ -37,7 +39,6 @@ from tests.unit.order_fixtures import (
     refund_failed,
     unit_of_work,
 )
-from tests.unit.telling import is_distinct, tell
 
 MESSAGES: Mapping[str, object] = {
     type(message).__name__: message

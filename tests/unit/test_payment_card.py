@@ -21,7 +21,7 @@ from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayO
 from payment.reactions import reactions
 from saga.envelope import id_of
 from saga.event import Event
-from tests.unit.telling import tell
+from tests.unit.handling import handle
 from tests.unit.wallets import (
     BEGAN,
     LATER,
@@ -86,7 +86,7 @@ def test_every_message_in_every_state(state: str, name: str) -> None:
     row = CARD[state]
     attempt = row.attempt if row else 0
     at = wallets(100, row)
-    emitted = tell(reactions, EVENTS.get(name) or decided(GatewayOutcome(name), attempt), at)
+    emitted = handle(reactions, EVENTS.get(name) or decided(GatewayOutcome(name), attempt), at)
     if (state, name) not in MOVES:
         assert emitted == ()
         assert is_untouched(at)
@@ -106,7 +106,7 @@ def test_a_decision_about_another_attempt_is_none_about_this_one(
     attempt: int, outcome: GatewayOutcome
 ) -> None:
     at = wallets(0, card("REFUNDING").moved(NOW, attempt=2))
-    assert tell(reactions, decided(outcome, attempt), at) == ()
+    assert handle(reactions, decided(outcome, attempt), at) == ()
     assert is_untouched(at)
 
 
@@ -130,13 +130,15 @@ def test_why_a_payment_by_card_failed(
     state: str, outcome: GatewayOutcome, reason: FailReason
 ) -> None:
     at = wallets(None, CARD[state])
-    assert tell(reactions, decided(outcome), at) == (PaymentFailed(order_id=ORDER, reason=reason),)
+    assert handle(reactions, decided(outcome), at) == (
+        PaymentFailed(order_id=ORDER, reason=reason),
+    )
     assert at.payments[ORDER].fail_reason is reason
 
 
 def test_a_captured_payment_is_completed_as_it_was_intended() -> None:
     at = wallets(None)
-    tell(reactions, EVENTS["StockDecremented"], at)
+    handle(reactions, EVENTS["StockDecremented"], at)
     completed = PaymentCompleted(
         order_id=ORDER,
         payment_id=payment_id(ORDER),
@@ -145,7 +147,7 @@ def test_a_captured_payment_is_completed_as_it_was_intended() -> None:
         amount=60,
         discount_amount=5,
     )
-    assert tell(reactions, decided(GatewayOutcome.CAPTURED), at) == (completed,)
+    assert handle(reactions, decided(GatewayOutcome.CAPTURED), at) == (completed,)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_a_captured_payment_is_completed_as_it_was_intended() -> None:
 def test_the_end_of_a_refund_is_said_with_its_attempt(
     outcome: GatewayOutcome, emitted: Event
 ) -> None:
-    assert tell(reactions, decided(outcome, 1), wallets(0, CARD["REFUNDING"])) == (emitted,)
+    assert handle(reactions, decided(outcome, 1), wallets(0, CARD["REFUNDING"])) == (emitted,)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_what_the_gateway_decided_follows_from_the_event_that_made_us_ask(
 def test_a_card_is_not_asked_for_nothing_and_gets_nothing_back() -> None:
     at = wallets(None)
     free = decremented(amount=0, method=PaymentMethod.CARD)
-    emitted = [*tell(reactions, free, at), *tell(reactions, cancel(1), at)]
+    emitted = [*handle(reactions, free, at), *handle(reactions, cancel(1), at)]
     assert [type(event) for event in emitted] == [PaymentCompleted, PaymentRefunded]
     assert [*at.external_calls, *at.ledger] == []
 
@@ -242,7 +244,7 @@ def test_an_errand_that_was_lost_is_sent_for_again_unchanged(state: str) -> None
     lost = msgspec.structs.replace(card(state), retry_at=LATER)
     at = wallets(0, lost)
     for _ in range(2):  # the second finds that it is not due
-        assert tell(reactions, RESUME, at) == ()
+        assert handle(reactions, RESUME, at) == ()
     assert list(at.external_calls) == [lost.call]
     assert at.payments[ORDER] == msgspec.structs.replace(lost, retry_at=RETRY_AT)
 
@@ -250,5 +252,5 @@ def test_an_errand_that_was_lost_is_sent_for_again_unchanged(state: str) -> None
 @pytest.mark.parametrize("state", CARD)
 def test_an_errand_that_is_not_due_is_left_alone(state: str) -> None:
     at = wallets(0, CARD[state])
-    assert tell(reactions, RESUME, at) == ()
+    assert handle(reactions, RESUME, at) == ()
     assert is_untouched(at)

@@ -16,7 +16,7 @@ from events.contract import (
 from payment.domain import MAX_BALANCE, UNSETTLED, EntryKind, PaymentState, payment_id
 from payment.reactions import reactions
 from saga.event import Event
-from tests.unit.telling import tell
+from tests.unit.handling import handle
 from tests.unit.wallets import (
     LATER,
     ORDER,
@@ -50,7 +50,7 @@ MOVES: dict[tuple[str, str], tuple[str, type[Event], int]] = {
 @pytest.mark.parametrize("state", ["NONE", "CAPTURED", "KEPT", "FAILED", "REFUNDED"])
 def test_every_event_in_every_state(state: str, name: str) -> None:
     at = wallets(100, WALLET[state])
-    emitted = tell(reactions, EVENTS[name], at)
+    emitted = handle(reactions, EVENTS[name], at)
     if (state, name) not in MOVES:
         assert emitted == ()
         assert is_untouched(at)
@@ -77,7 +77,7 @@ def test_a_payment_is_taken() -> None:
         amount=60,
         discount_amount=5,
     )
-    assert tell(reactions, decremented(), at) == (completed,)
+    assert handle(reactions, decremented(), at) == (completed,)
     (row,) = at.payments.inserted
     assert (row.state, row.fail_reason, row.amount) == (PaymentState.CAPTURED, None, 60)
     (entry,) = at.ledger
@@ -91,7 +91,7 @@ def test_a_payment_is_taken() -> None:
 )
 def test_a_payment_is_refused(balance: int | None, reason: FailReason) -> None:
     at = wallets(balance)
-    assert tell(reactions, decremented(), at) == (PaymentFailed(order_id=ORDER, reason=reason),)
+    assert handle(reactions, decremented(), at) == (PaymentFailed(order_id=ORDER, reason=reason),)
     (row,) = at.payments.inserted
     assert (row.state, row.fail_reason, row.amount) == (PaymentState.FAILED, reason, 60)
     assert [*at.wallets.inserted, *at.wallets.updated, *at.ledger] == []
@@ -100,8 +100,8 @@ def test_a_payment_is_refused(balance: int | None, reason: FailReason) -> None:
 def test_the_last_won_is_enough_and_nothing_costs_nothing() -> None:
     at = wallets(60)
     emitted = [
-        *tell(reactions, decremented(), at),
-        *tell(reactions, decremented(ORDERS[1], "c", 0), at),
+        *handle(reactions, decremented(), at),
+        *handle(reactions, decremented(ORDERS[1], "c", 0), at),
     ]
     assert [type(event) for event in emitted] == [PaymentCompleted, PaymentCompleted]
     assert at.wallets["c"].balance == 0
@@ -112,12 +112,12 @@ def test_the_last_won_is_enough_and_nothing_costs_nothing() -> None:
 def test_an_order_that_timed_out_before_it_came_here_is_never_paid(method: PaymentMethod) -> None:
     at = wallets(100)
     reason = FailReason.ORDER_TIMED_OUT
-    emitted = tell(reactions, timed_out(method=method), at)
+    emitted = handle(reactions, timed_out(method=method), at)
     assert emitted == (PaymentFailed(order_id=ORDER, reason=reason),)
     (tombstone,) = at.payments.inserted
     assert (tombstone.state, tombstone.fail_reason) == (PaymentState.FAILED, reason)
     assert (tombstone.method, tombstone.amount) == (method, 0)
-    assert tell(reactions, decremented(method=method), at) == ()
+    assert handle(reactions, decremented(method=method), at) == ()
     assert [*at.ledger, *at.external_calls] == []
 
 
@@ -127,7 +127,7 @@ def test_an_order_that_timed_out_before_it_came_here_is_never_paid(method: Payme
 def test_a_refund_is_booked_and_said_with_its_attempt() -> None:
     at = wallets(0, WALLET["KEPT"])
     refunded = PaymentRefunded(order_id=ORDER, payment_id=payment_id(ORDER), amount=60, attempt=2)
-    assert tell(reactions, cancel(2), at) == (refunded,)
+    assert handle(reactions, cancel(2), at) == (refunded,)
     (entry,) = at.ledger
     assert (entry.kind, entry.delta, entry.balance_after) == (EntryKind.REFUND, 60, 60)
     assert (entry.order_id, entry.created_at) == (ORDER, LATER)
@@ -138,18 +138,18 @@ def test_a_refund_that_no_wallet_can_take_is_refused_and_may_be_tried_again(
     balance: int | None,
 ) -> None:
     at = wallets(balance, WALLET["CAPTURED"])
-    assert tell(reactions, cancel(1), at) == (PaymentRefundFailed(order_id=ORDER, attempt=1),)
+    assert handle(reactions, cancel(1), at) == (PaymentRefundFailed(order_id=ORDER, attempt=1),)
     assert name_of(at.payments[ORDER]) == "CAPTURED"
     assert [*at.wallets.updated, *at.ledger] == []
-    assert tell(reactions, cancel(1), at) == ()
-    assert tell(reactions, cancel(2), at) == (PaymentRefundFailed(order_id=ORDER, attempt=2),)
+    assert handle(reactions, cancel(1), at) == ()
+    assert handle(reactions, cancel(2), at) == (PaymentRefundFailed(order_id=ORDER, attempt=2),)
 
 
 def test_what_cost_nothing_is_given_back_without_an_entry() -> None:
     at = wallets(0)
-    tell(reactions, decremented(amount=0), at)
+    handle(reactions, decremented(amount=0), at)
     refunded = PaymentRefunded(order_id=ORDER, payment_id=payment_id(ORDER), amount=0, attempt=1)
-    assert tell(reactions, cancel(1), at) == (refunded,)
+    assert handle(reactions, cancel(1), at) == (refunded,)
     assert list(at.ledger) == []
 
 

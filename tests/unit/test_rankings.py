@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from product.ranking import NEW_SECONDS, OLDEST_SECONDS, Ranking, Rankings
+from product.ranking import FRESH_SECONDS, MAX_AGE_SECONDS, Ranking, Rankings
 from saga.errors import RetryLater
 
 BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
@@ -51,7 +51,7 @@ async def test_a_new_one_is_kept() -> None:
     rankings = Rankings(clock)
     for _ in range(3):
         assert number(await rankings.get(3, source.read)) == 1
-    clock.seconds = NEW_SECONDS - 0.01
+    clock.seconds = FRESH_SECONDS - 0.01
     assert number(await rankings.get(3, source.read)) == 1
     assert number(await rankings.get(7, source.read)) == 2
     assert source.reads == 2
@@ -62,7 +62,7 @@ async def test_an_old_one_is_given_while_it_is_read_anew() -> None:
     rankings = Rankings(clock)
     await rankings.get(3, source.read)
     source.open.clear()
-    clock.seconds = NEW_SECONDS
+    clock.seconds = FRESH_SECONDS
     for _ in range(3):
         assert number(await rankings.get(3, source.read)) == 1
     source.open.set()
@@ -75,7 +75,7 @@ async def test_one_that_is_too_old_is_waited_for_once() -> None:
     clock, source = Clock(), Source()
     rankings = Rankings(clock)
     await rankings.get(3, source.read)
-    clock.seconds = OLDEST_SECONDS
+    clock.seconds = MAX_AGE_SECONDS
     found = await asyncio.gather(*(rankings.get(3, source.read) for _ in range(10)))
     assert {number(each) for each in found} == {2}
     assert source.reads == 2
@@ -87,7 +87,7 @@ async def test_its_age_counts_from_the_beginning_of_the_reading() -> None:
     source.open.clear()
     asked = asyncio.create_task(rankings.get(3, source.read))
     await settled()
-    clock.seconds = NEW_SECONDS
+    clock.seconds = FRESH_SECONDS
     source.open.set()
     assert number(await asked) == 1
     await rankings.get(3, source.read)
@@ -105,10 +105,10 @@ async def test_who_waits_gets_the_error_and_the_next_one_tries_again() -> None:
     source.error = None
     assert number(await rankings.get(3, source.read)) == 3
     source.error = RetryLater("not now")
-    clock.seconds = NEW_SECONDS
+    clock.seconds = FRESH_SECONDS
     assert number(await rankings.get(3, source.read)) == 3  # who need not wait does not see it
     await settled()
-    clock.seconds = OLDEST_SECONDS
+    clock.seconds = MAX_AGE_SECONDS
     with pytest.raises(RetryLater):
         await rankings.get(3, source.read)
 

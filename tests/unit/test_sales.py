@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.contract import Line, OrderCancelled, OrderCompleted
-from product.domain import Shelves
 from product.reactions import reactions
 from product.sales import HOURS, summed, window_start
-from tests.unit.shelves import cancelled, completed, shelves
-from tests.unit.telling import tell
+from product.unit_of_work import ProductUnitOfWork
+from tests.unit.handling import handle
+from tests.unit.product_rows import cancelled, completed, unit_of_work
 
 AT = datetime(2030, 1, 31, 23, 59, 59, 999999, UTC)
 DAYS = st.datetimes(
@@ -23,15 +23,15 @@ DAYS = st.datetimes(
 
 def counted(*events: OrderCompleted | OrderCancelled) -> dict[tuple[object, ...], int]:
     """Units by day, product and hour, those alone that are not 0."""
-    at = shelves()
+    uow = unit_of_work()
     for event in events:
-        assert tell(reactions, event, at) == ()
-    return units_of(at)
+        assert handle(reactions, event, uow) == ()
+    return units_of(uow)
 
 
-def units_of(at: Shelves) -> dict[tuple[object, ...], int]:
+def units_of(uow: ProductUnitOfWork) -> dict[tuple[object, ...], int]:
     found: dict[tuple[object, ...], int] = {}
-    for day, product, units, *hours in summed(at.sales):
+    for day, product, units, *hours in summed(uow.sales):
         assert sum(hours) == units
         found |= {(day, product, hour): hours[hour] for hour in HOURS if hours[hour]}
     return found
@@ -59,16 +59,16 @@ def test_a_cancel_takes_off_what_was_counted_in_whatever_order_they_are_heard() 
 
 
 def test_sales_say_nothing_and_touch_no_stock() -> None:
-    at = shelves()
-    tell(reactions, completed(AT), at)
-    assert not [*at.holds.changed_keys, *at.products.changed_keys, *at.ledger]
+    uow = unit_of_work()
+    handle(reactions, completed(AT), uow)
+    assert not [*uow.holds.changed_keys, *uow.products.changed_keys, *uow.ledger]
 
 
 def test_a_message_that_fails_leaves_no_sale() -> None:
-    at = shelves()
-    reactions.react(completed(AT), at)
-    at.roll_back()
-    assert summed(at.sales) == []
+    uow = unit_of_work()
+    reactions.react(completed(AT), uow)
+    uow.roll_back()
+    assert summed(uow.sales) == []
 
 
 @given(
@@ -88,17 +88,17 @@ def test_a_message_that_fails_leaves_no_sale() -> None:
     )
 )
 def test_rows_are_summed_and_sorted(events: list[OrderCompleted]) -> None:
-    at = shelves()
+    uow = unit_of_work()
     for event in events:
-        tell(reactions, event, at)
-    rows = summed(at.sales)
+        handle(reactions, event, uow)
+    rows = summed(uow.sales)
     assert [row[:2] for row in rows] == sorted({row[:2] for row in rows})
     by_hand: dict[tuple[object, ...], int] = {}
     for event in events:
         for line in event.items:
             key = (event.completed_at.date(), line.product_id, event.completed_at.hour)
             by_hand[key] = by_hand.get(key, 0) + line.quantity
-    assert units_of(at) == by_hand
+    assert units_of(uow) == by_hand
 
 
 @pytest.mark.parametrize(

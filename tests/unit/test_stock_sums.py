@@ -1,4 +1,4 @@
-"""Stock adds up, and rows only move forward, whatever comes in whatever order, and twice."""
+"""Stock adds up and holds only move forward, with messages in any order and repeated."""
 
 from itertools import pairwise
 
@@ -7,12 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.contract import Line, ProductChanged, StockRestored
-from product.domain import BookStock, HoldState, Shelves
+from product.commands import BookStock
+from product.domain import HoldState
 from product.reactions import reactions
+from product.unit_of_work import ProductUnitOfWork
 from saga.errors import Refused
 from saga.event import Event
-from tests.unit.shelves import failed, paid, product, refunded, shelves, used
-from tests.unit.telling import is_distinct, tell
+from tests.unit.handling import handle, is_distinct
+from tests.unit.product_rows import (
+    coupon_used,
+    payment_completed,
+    payment_failed,
+    payment_refunded,
+    product,
+    unit_of_work,
+)
 
 FORWARD = {
     (None, HoldState.HELD),
@@ -33,16 +42,21 @@ bookings = st.builds(
     reason=st.just("MANUAL"),
     order_id=st.none(),
 )
-happenings = st.lists(
-    st.one_of(*map(order_ids.map, (paid, failed, refunded)), order_ids, bookings), max_size=30
+steps = st.lists(
+    st.one_of(
+        *map(order_ids.map, (payment_completed, payment_failed, payment_refunded)),
+        order_ids,
+        bookings,
+    ),
+    max_size=30,
 )
 
 
-def check_sums(at: Shelves, initial: dict[str, int]) -> None:
-    holds = [hold for each in ("o1", "o2", "o3", "o4") if (hold := at.holds.get(each))]
+def check_sums(uow: ProductUnitOfWork, initial: dict[str, int]) -> None:
+    holds = [hold for each in ("o1", "o2", "o3", "o4") if (hold := uow.holds.get(each))]
     for product_id, came in initial.items():
-        row = at.products[product_id]
-        entries = [entry for entry in at.ledger if entry.product_id == product_id]
+        row = uow.products[product_id]
+        entries = [entry for entry in uow.ledger if entry.product_id == product_id]
         by_hand = sum(entry.delta for entry in entries if entry.request_id.startswith("k"))
         in_state = {
             state: sum(
@@ -67,35 +81,35 @@ def check_sums(at: Shelves, initial: dict[str, int]) -> None:
 @given(
     st.fixed_dictionaries(dict.fromkeys(["o1", "o2", "o3", "o4"], quantities)),
     st.fixed_dictionaries({"a": st.integers(0, 12), "b": st.integers(0, 12)}),
-    happenings,
+    steps,
 )
-def test_stock_adds_up_whatever_comes(
+def test_stock_adds_up_for_any_sequence_of_messages(
     wanted: dict[str, tuple[int, int]],
     initial: dict[str, int],
     happened: list[Event | str | BookStock],
 ) -> None:
     """A text stands for the order's CouponUsed: its lines are the same each time."""
-    at = shelves(*(product(each, count) for each, count in initial.items()))
+    uow = unit_of_work(*(product(each, count) for each, count in initial.items()))
     states: dict[str, HoldState | None] = {}
     emitted: list[Event] = []
     for each in happened:
         if isinstance(each, BookStock):
-            book_or_refuse(at, each)
+            book_or_refuse(uow, each)
         else:
-            event = used(each, lines_of(wanted[each])) if isinstance(each, str) else each
-            words = tell(reactions, event, at)
-            emitted += [word for word in words if word != nothing_to_restore(event.key)]
+            event = coupon_used(each, lines_of(wanted[each])) if isinstance(each, str) else each
+            new = handle(reactions, event, uow)
+            emitted += [each for each in new if each != nothing_to_restore(event.key)]
             order_id = event.key
-            hold = at.holds.get(order_id)
+            hold = uow.holds.get(order_id)
             now, before = hold.state if hold else None, states.get(order_id)
             assert now == before or (before, now) in FORWARD
             states[order_id] = now
-        check_sums(at, initial)
+        check_sums(uow, initial)
     assert is_distinct(emitted)
 
 
 def nothing_to_restore(order_id: str) -> Event:
-    """What a CouponUsed that finds its order dead is answered with: only the inbox counts these."""
+    """The answer to a CouponUsed after the order failed: only the inbox keeps it from repeating."""
     return StockRestored(order_id=order_id, items=())
 
 
@@ -107,9 +121,9 @@ def lines_of(counts: tuple[int, int]) -> tuple[Line, ...]:
     )
 
 
-def book_or_refuse(at: Shelves, command: BookStock) -> None:
-    known = at.booked.get((command.product_id, command.request_id))
-    available = at.products[command.product_id].available
+def book_or_refuse(uow: ProductUnitOfWork, command: BookStock) -> None:
+    known = uow.booked.get((command.product_id, command.request_id))
+    available = uow.products[command.product_id].available
     own_key = command.request_id.startswith("k")
     if known and known.delta != command.delta:
         code = "IDEMPOTENCY_KEY_REUSED"
@@ -118,15 +132,15 @@ def book_or_refuse(at: Shelves, command: BookStock) -> None:
     elif known is None and available + command.delta < 0:
         code = "INSUFFICIENT_STOCK"
     else:
-        answer = reactions.execute(command, at)
-        at.release()
-        turned = (available == 0) != (available + command.delta == 0) and known is None
-        assert [type(event) for event in answer.events] == [ProductChanged] * turned
-        assert answer.value.delta == command.delta
-        assert known is None or answer.value == known
+        result = reactions.execute(command, uow)
+        uow.release()
+        is_changed = (available == 0) != (available + command.delta == 0) and known is None
+        assert [type(event) for event in result.events] == [ProductChanged] * is_changed
+        assert result.value.delta == command.delta
+        assert known is None or result.value == known
         return
     with pytest.raises(Refused) as refused:
-        reactions.execute(command, at)
-    at.roll_back()
+        reactions.execute(command, uow)
+    uow.roll_back()
     assert refused.value.code == code
-    assert at.products[command.product_id].available == available
+    assert uow.products[command.product_id].available == available

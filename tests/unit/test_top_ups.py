@@ -18,7 +18,7 @@ from payment.domain import (
 from payment.external_calls import Action, GatewayCall, GatewayOutcome, Purpose, TopUpDecided
 from payment.reactions import reactions
 from saga.errors import Conflict, NotFound
-from tests.unit.telling import tell
+from tests.unit.handling import handle
 from tests.unit.wallets import BEGAN, DUE, LATER, is_untouched, top_up, wallets
 
 BEGIN = BeginTopUp(top_up_id="t", customer_id="c", amount=60)
@@ -93,7 +93,7 @@ def test_a_top_up_is_noted_before_the_gateway_is_asked() -> None:
 
 def test_what_was_booked_names_its_top_up() -> None:
     at = wallets(0, top_up(TopUpState.INTENT))
-    tell(reactions, decided(GatewayOutcome.CAPTURED), at)
+    handle(reactions, decided(GatewayOutcome.CAPTURED), at)
     (entry,) = at.ledger
     assert (entry.top_up_id, entry.order_id, entry.created_at) == ("t", None, LATER)
 
@@ -131,7 +131,7 @@ def test_nobody_is_asked_for_more_than_the_wallet_can_hold(balance: int, fits: b
 
 def test_what_does_not_fit_into_the_wallet_any_more_goes_back() -> None:
     at = wallets(MAX_BALANCE - 59, top_up(TopUpState.INTENT))
-    tell(reactions, decided(GatewayOutcome.CAPTURED), at)
+    handle(reactions, decided(GatewayOutcome.CAPTURED), at)
     row = at.top_ups["t"]
     assert (row.state, row.retry_at) == (TopUpState.REFUNDING, RETRY_AT)
     assert list(at.external_calls) == [row.call]
@@ -140,7 +140,7 @@ def test_what_does_not_fit_into_the_wallet_any_more_goes_back() -> None:
 
 def test_what_neither_fits_nor_goes_back_is_neither_booked_nor_given_up() -> None:
     at = wallets(MAX_BALANCE - 59, top_up(TopUpState.REFUNDING))
-    tell(reactions, decided(GatewayOutcome.REFUND_REFUSED), at)
+    handle(reactions, decided(GatewayOutcome.REFUND_REFUSED), at)
     row = at.top_ups["t"]
     assert row.state is TopUpState.REFUNDING
     assert row.retry_at in (DUE, RETRY_AT)
@@ -179,7 +179,7 @@ def test_an_errand_that_was_lost_is_sent_for_again_unchanged(state: TopUpState) 
     lost = msgspec.structs.replace(top_up(state), retry_at=LATER)
     at = wallets(0, lost)
     for _ in range(2):  # the second finds that it is not due
-        assert tell(reactions, RESUME, at) == ()
+        assert handle(reactions, RESUME, at) == ()
     assert list(at.external_calls) == [lost.call]
     assert at.top_ups["t"] == msgspec.structs.replace(lost, retry_at=RETRY_AT)
 
@@ -187,5 +187,5 @@ def test_an_errand_that_was_lost_is_sent_for_again_unchanged(state: TopUpState) 
 @pytest.mark.parametrize("state", [None, *TopUpState])
 def test_an_errand_that_is_not_due_is_left_alone(state: TopUpState | None) -> None:
     at = wallets(0, top_up(state) if state else None)
-    assert tell(reactions, RESUME, at) == ()
+    assert handle(reactions, RESUME, at) == ()
     assert is_untouched(at)

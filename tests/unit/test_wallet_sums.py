@@ -19,7 +19,7 @@ from payment.domain import (
 from payment.reactions import reactions
 from saga.errors import Conflict, NotFound
 from saga.event import Event
-from tests.unit.telling import is_distinct, tell
+from tests.unit.handling import handle, is_distinct
 from tests.unit.wallets import ORDERS, cancel, decremented, name_of, timed_out, wallets
 
 CUSTOMERS = ("c", "d", "nobody")
@@ -55,7 +55,7 @@ def test_balances_add_up_whatever_comes(
     states = dict.fromkeys(ORDERS, "NONE")
     for each in happened:
         message = decremented(ORDERS[each], *orders[each]) if isinstance(each, int) else each
-        emitted += tell(reactions, message, at)
+        emitted += handle(reactions, message, at)
         for order_id, before in states.items():
             states[order_id] = now = name_of(at.payments.get(order_id))
             assert now == before or (before, now) in FORWARD

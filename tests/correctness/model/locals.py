@@ -19,8 +19,9 @@ from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import SAGA
 from order.unit_of_work import OrderUnitOfWork
 from payment.domain import Wallets
-from product.domain import Product, Shelves
+from product.domain import Product
 from product.queues import Queues
+from product.unit_of_work import ProductUnitOfWork
 from saga import envelope
 from saga.event import Event
 from saga.reactions import Reactions
@@ -61,9 +62,9 @@ def _coupons(now: datetime, holds: Any, issued: Any) -> CouponUnitOfWork:
     return CouponUnitOfWork(now, holds, Rows(), issued, Rows())
 
 
-def _shelves(now: datetime, holds: Any, products: Any, queues: Any) -> Shelves:
+def _product(now: datetime, holds: Any, products: Any, queues: Any) -> ProductUnitOfWork:
     places = {(place.product_id, place.order_id): place for place in queues.loaded}
-    return Shelves(now, holds, products, Rows(), Ledger(), Queues(places))
+    return ProductUnitOfWork(now, holds, products, Rows(), Ledger(), Queues(places))
 
 
 def _wallets(now: datetime, wallets: Any, payments: Any) -> Wallets:
@@ -73,7 +74,7 @@ def _wallets(now: datetime, wallets: Any, payments: Any) -> Wallets:
 KINDS = {
     "order": Kind(("orders",), lambda now, orders: OrderUnitOfWork(now, orders, Rows(), Rows())),
     "coupon": Kind(("holds", "issued"), _coupons),
-    "product": Kind(("holds", "products", "queues"), _shelves),
+    "product": Kind(("holds", "products", "queues"), _product),
     "payment": Kind(("wallets", "payments"), _wallets),
 }
 

@@ -15,7 +15,8 @@ from events.participants import PARTICIPANTS
 from order.commands import CancelOrder, ExpireOrder
 from order.domain import EXPIRES, OrderState
 from payment.domain import ResumePayment
-from product.domain import BookStock, EndWait, HoldState
+from product.commands import BookStock, EndWait
+from product.domain import HoldState
 from saga.event import Event
 from saga.reactions import Reactions
 from tests.correctness.model import invariants

@@ -2,51 +2,51 @@
 
 from tests.correctness.mutants.mutant import model, tests
 
-PRODUCT, WAITING = "product/reactions.py", "product/waiting.py"
+PRODUCT, WAITLIST = "product/reactions.py", "product/waitlist.py"
 IN_BATCHES = "tests/integration/test_queues_in_store.py"
-RULES = "tests/unit/test_waiting_for_stock.py"
+RULES = "tests/unit/test_waitlist.py"
 
 MUTANTS = (
     model(
         "a coupon that missed an order's death in the queue is not told of it",
         PRODUCT,
-        "return restored, *waiting.serve(shelves, left), *_turned(shelves)",
-        "return *waiting.serve(shelves, left), *_turned(shelves)",
+        "return restored, *waitlist.serve(uow, left), *_availability_changes(uow)",
+        "return *waitlist.serve(uow, left), *_availability_changes(uow)",
         "waiting for stock, and a loss",
         bound="full",
     ),
     model(
         "who leaves the queue keeps the place",
-        WAITING,
-        "msgspec.structs.replace(shelves.queues[key], waiting=False)",
-        "shelves.queues[key]",
+        WAITLIST,
+        "msgspec.structs.replace(uow.queues[key], waiting=False)",
+        "uow.queues[key]",
         "waiting for stock",
     ),
     model(
         "stock that comes in serves nobody",
         PRODUCT,
-        "waiting.serve(shelves, [product.product_id]) if command.delta > 0 else []",
+        "waitlist.serve(uow, [product.product_id]) if command.delta > 0 else []",
         "[]",
         "waiting for stock",
     ),
     tests(
         "whoever finds enough passes those who wait",
         PRODUCT,
-        "objection or waiting.has_queue(shelves, event.items)",
+        "objection or waitlist.has_queue(uow, event.items)",
         "objection",
         RULES,
     ),
     tests(
         "the first in one queue is served, whoever is before it in another",
-        WAITING,
+        WAITLIST,
         "if first is None or first.order_id != hold.order_id:",
         "if first is None:",
         RULES,
     ),
     tests(
         "nobody looks whose turn it is then in the other queues",
-        WAITING,
-        "        looking += products_of(hold.items)\n",
+        WAITLIST,
+        "        to_serve += product_ids(hold.items)\n",
         "",
         RULES,
     ),

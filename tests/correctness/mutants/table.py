@@ -86,8 +86,8 @@ MUTANTS = (
     model(
         "no tombstone at product",
         PRODUCT,
-        "        shelves.record(event.order_id, HoldState.RELEASED)  # a late",
-        "        pass  # a late",
+        "        uow.record(event.order_id, HoldState.RELEASED)  # a tombstone",
+        "        pass  # a tombstone",
         "one order",
     ),
     model(
@@ -99,7 +99,7 @@ MUTANTS = (
     ),
     model(
         "stock is taken without looking whether it is there",
-        "product/domain.py",
+        "product/unit_of_work.py",
         "            if self.products[line.product_id].available < line.quantity:\n"
         "                return FailReason.INSUFFICIENT_STOCK, line.product_id\n",
         "            pass\n",
@@ -121,7 +121,7 @@ MUTANTS = (
     ),
     model(
         "a restock without its row in the ledger",
-        "product/domain.py",
+        "product/unit_of_work.py",
         "        self.booked[entry.product_id, entry.request_id] = entry\n"
         "        self.ledger.add(entry)\n",
         "        if entry.delta < 0:\n            self.ledger.add(entry)\n",

@@ -22,7 +22,7 @@ from coupon.domain import DiscountType
 from events.contract import OnShortage, PaymentMethod
 from order.commands import CancelOrder, PlaceOrder, WantedLine
 from payment.domain import BeginTopUp, ChargeWallet, OpenWallet
-from product.domain import BookStock, ChangeProduct, CreateProduct
+from product.commands import BookStock, ChangeProduct, CreateProduct
 from saga.errors import Refused, RetryLater
 from tests.correctness.simulation import books
 from tests.correctness.simulation.faults import KINDS, Fault, drawn

@@ -1,4 +1,4 @@
-"""Products on shelves, and the events of one order or of several, for the tests of stock."""
+"""A product service's rows, and the events of one order or of several."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,8 +15,9 @@ from events.contract import (
     PaymentRefunded,
     ProductStatus,
 )
-from product.domain import Hold, HoldState, Product, Shelves
+from product.domain import Hold, HoldState, Product
 from product.queues import Place, Queues
+from product.unit_of_work import ProductUnitOfWork
 from saga.unit_of_work import Ledger, Rows
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -45,22 +46,22 @@ def product(product_id: str, available: int, reserved: int = 0, waiting: int = 0
     )
 
 
-def shelves(*rows: Product | Hold) -> Shelves:
+def unit_of_work(*rows: Product | Hold) -> ProductUnitOfWork:
     products = {row.product_id: row for row in rows if isinstance(row, Product)}
     holds = {row.order_id: row for row in rows if isinstance(row, Hold)}
     queues = Queues(
         {(p.product_id, p.order_id): p for hold in holds.values() for p in places(hold)}
     )
-    return Shelves(LATER, Rows(holds), Rows(products), Rows(), Ledger(), queues)
+    return ProductUnitOfWork(LATER, Rows(holds), Rows(products), Rows(), Ledger(), queues)
 
 
-def waiting(order_id: str, lines: tuple[Line, ...] = LINES) -> Hold:
-    """The row of an order that waits, the first of all."""
+def waiting_hold(order_id: str, lines: tuple[Line, ...] = LINES) -> Hold:
+    """The hold of an order that waits, first in each queue."""
     return Hold(
         order_id=order_id,
         state=HoldState.WAITING,
         items=lines,
-        wanted=used(order_id, lines, OnShortage.WAIT),
+        wanted=coupon_used(order_id, lines, OnShortage.WAIT),
         updated_at=NOW,
     )
 
@@ -80,7 +81,7 @@ def places(hold: Hold) -> list[Place]:
     ]
 
 
-def used(
+def coupon_used(
     order_id: str = "o",
     lines: tuple[Line, ...] = LINES,
     on_shortage: OnShortage = OnShortage.REJECT,
@@ -96,7 +97,7 @@ def used(
     )
 
 
-def paid(order_id: str = "o") -> PaymentCompleted:
+def payment_completed(order_id: str = "o") -> PaymentCompleted:
     return PaymentCompleted(
         order_id=order_id,
         payment_id="p",
@@ -107,11 +108,11 @@ def paid(order_id: str = "o") -> PaymentCompleted:
     )
 
 
-def failed(order_id: str = "o") -> PaymentFailed:
+def payment_failed(order_id: str = "o") -> PaymentFailed:
     return PaymentFailed(order_id=order_id, reason=FailReason.INSUFFICIENT_BALANCE)
 
 
-def refunded(order_id: str = "o") -> PaymentRefunded:
+def payment_refunded(order_id: str = "o") -> PaymentRefunded:
     return PaymentRefunded(order_id=order_id, payment_id="p", amount=60, attempt=1)
 
 

@@ -1,0 +1,116 @@
+"""What clients and timers ask of the product service, and what a new stack begins with. Pure."""
+
+import msgspec
+
+from events.contract import ProductStatus
+from product.domain import INITIAL, MAX_STOCK, Entry, Product
+from saga.errors import Invalid, KeyReused, NotFound, Refused
+
+
+class CreateProduct(msgspec.Struct, frozen=True, kw_only=True):
+    product_id: str
+    name: str
+    price: int
+    stock: int
+    description: str = ""
+    category: str = ""
+
+
+class SeedProduct(CreateProduct, frozen=True, kw_only=True):
+    """As CreateProduct, but has no effect when the product exists."""
+
+
+class ChangeProduct(msgspec.Struct, frozen=True, kw_only=True):
+    """None leaves a field as it is."""
+
+    product_id: str
+    name: str | None = None
+    price: int | None = None
+    description: str | None = None
+    category: str | None = None
+    status: ProductStatus | None = None
+
+    def changes(self) -> dict[str, object]:
+        fields = {name: getattr(self, name) for name in self.__struct_fields__[1:]}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+class EndWait(msgspec.Struct, frozen=True, kw_only=True):
+    """An order's time in the queues for stock is over."""
+
+    order_id: str
+
+
+class BookStock(msgspec.Struct, frozen=True, kw_only=True):
+    """Bring `delta` units in, or take them out, once for each `request_id`."""
+
+    product_id: str
+    request_id: str
+    delta: int
+    reason: str
+    order_id: str | None
+    booked_by: str | None = None
+
+    def check_replay(self, entry: Entry) -> None:
+        """Raises KeyReused when the entry of this key books something else."""
+        if entry.delta != self.delta:
+            raise KeyReused(
+                "this Idempotency-Key booked another change of this product; send a new key"
+            )
+
+    def check_new(self, product: Product) -> None:
+        """Raises Invalid for a key of the saga's own, Refused when too few units are available."""
+        if self.request_id.startswith(("DEC-", "INC-")) or self.request_id == INITIAL:
+            raise Invalid("Idempotency-Key: DEC-, INC- and INITIAL are kept for the shop's own use")
+        if product.available + self.delta < 0:
+            raise Refused(
+                f"only {product.available} are available",
+                code="INSUFFICIENT_STOCK",
+                details={"available": product.available, "delta": self.delta},
+            )
+        if product.available + self.delta > MAX_STOCK:
+            raise Invalid(f"delta: a product's stock stays below {MAX_STOCK}")
+
+
+SEED = (
+    SeedProduct(
+        product_id="0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
+        name="Coffee",
+        price=5_000,
+        stock=1000,
+        category="drinks",
+    ),
+    SeedProduct(
+        product_id="1a2b3c4d-5e6f-7089-9a0b-cdef12345678",
+        name="Sandwich",
+        price=8_000,
+        stock=500,
+        category="meals",
+    ),
+    SeedProduct(
+        product_id="2b3c4d5e-6f70-8192-a3b4-cdef56789012",
+        name="Salad",
+        price=12_000,
+        stock=300,
+        category="meals",
+    ),
+    SeedProduct(
+        product_id="3c4d5e6f-7081-92a3-b4c5-def678901234",
+        name="Pizza",
+        price=25_000,
+        stock=200,
+        category="meals",
+    ),
+    SeedProduct(
+        product_id="4d5e6f70-8192-a3b4-c5d6-ef7890123456",
+        name="Pasta",
+        price=18_000,
+        stock=250,
+        category="meals",
+    ),
+)
+"""The products of a new stack."""
+
+
+def no_product(product_id: str) -> NotFound:
+    return NotFound(f"there is no product {product_id}", code="PRODUCT_NOT_FOUND")
