@@ -1,11 +1,11 @@
-"""Alarms of the payment service: what an operator should hear of although it mends itself."""
+"""Alarms of the payment service: faults that it corrects itself and operators should know of."""
 
 import logging
 
 from prometheus_client import Counter
 
 from chassis.components import Component
-from payment.domain import Wallets
+from payment.unit_of_work import PaymentUnitOfWork
 
 log = logging.getLogger(__name__)
 
@@ -14,10 +14,10 @@ _orphaned_captures = Counter(
 )
 
 
-class OrphanedCaptureAlarm(Component[Wallets]):
+class OrphanedCaptureAlarm(Component[PaymentUnitOfWork]):
     """Raised when money was captured for a payment that had FAILED."""
 
-    def committed(self, uow: Wallets, /) -> None:
+    def committed(self, uow: PaymentUnitOfWork, /) -> None:
         for payment in uow.orphaned_captures:
             _orphaned_captures.inc()
             log.error(

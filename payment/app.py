@@ -1,4 +1,4 @@
-"""Where the payment service is put together."""
+"""Wires the payment service."""
 
 from litestar import Litestar
 
@@ -7,22 +7,24 @@ from chassis.ports import REAL, Ports
 from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.web import app
-from payment import gateway, store
+from payment import gateway, store, tables
 from payment.alarms import OrphanedCaptureAlarm
-from payment.domain import SEED, UNSETTLED, Wallets
+from payment.commands import SEED
+from payment.domain import UNSETTLED
 from payment.reactions import reactions
-from payment.routes import ROUTES
+from payment.routes import payments, wallets
 from payment.settings import Settings
+from payment.unit_of_work import PaymentUnitOfWork
 
-participant: Participant[Wallets] = Participant(
+participant: Participant[PaymentUnitOfWork] = Participant(
     reactions=reactions,
     load=store.load,
     save=store.save,
-    schema=store.schema,
-    saga_rows=store.payments_table,
+    schema=tables.schema,
+    saga_rows=tables.payments_table,
     unsettled=UNSETTLED,
     seed=SEED,
-    timers=(Timer(store.unanswered),),
+    timers=(Timer(store.find_overdue_calls),),
 )
 
 
@@ -33,7 +35,7 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     )
     return app.build(
         service,
-        ROUTES,
+        [*wallets.ROUTES, *payments.ROUTES],
         title="payment",
         description="Wallets, and the payments that orders make from them or by card.",
     )

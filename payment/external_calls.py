@@ -1,13 +1,26 @@
-"""What payment wants of the gateway, and what the gateway decides. Pure, as the domain is.
+"""The external calls of payments and top-ups to the payment gateway. Pure.
 
-An errand is decided on by a reaction, carried out after its commit (`payment/gateway.py`), and its
-answer comes back as a command.
+A reaction decides on a call, `payment/gateway.py` executes it after the commit, and its outcome
+returns as a command.
 """
 
 from datetime import datetime
 from enum import StrEnum
 
 import msgspec
+
+from payment.commands import SettlePayment, SettleTopUp
+from payment.domain import (
+    GatewayOutcome,
+    OrphanedCapture,
+    Payment,
+    PaymentState,
+    TopUp,
+    TopUpState,
+)
+
+EXTERNAL_CALL_SECONDS = 30
+"""A call without an outcome by then is begun again, by any instance."""
 
 
 class Action(StrEnum):
@@ -21,21 +34,11 @@ class Purpose(StrEnum):
     TOP_UP = "TOP_UP"
 
 
-class GatewayOutcome(StrEnum):
-    """What the gateway has decided. That nobody knows is not among them: then it is asked again."""
-
-    CAPTURED = "CAPTURED"
-    DECLINED = "DECLINED"
-    VOIDED = "VOIDED"
-    REFUNDED = "REFUNDED"
-    REFUND_REFUSED = "REFUND_REFUSED"
-
-
 class GatewayCall(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted of the gateway. `key` is the charge's idempotency key there.
+    """A call to the gateway. `key` is the charge's idempotency key there.
 
     `subject` is the order or the top-up. `attempt` tells an order's refunds apart. `began_at` is
-    when the key was first used: the gateway remembers it for so long only.
+    when the key was first used: the gateway remembers a key for a limited time.
     """
 
     action: Action
@@ -52,23 +55,52 @@ class GatewayCall(msgspec.Struct, frozen=True, kw_only=True):
         """The refund's own idempotency key: one for each attempt."""
         return f"{self.key}/refund/{self.attempt}"
 
-    def decided(self, outcome: GatewayOutcome) -> "GatewayDecided | TopUpDecided":
-        """The command that brings the gateway's answer back."""
+    def command(self, outcome: GatewayOutcome) -> SettlePayment | SettleTopUp:
+        """The command that brings the outcome back."""
         if self.purpose is Purpose.TOP_UP:
-            return TopUpDecided(top_up_id=self.subject, outcome=outcome)
-        return GatewayDecided(order_id=self.subject, outcome=outcome, attempt=self.attempt)
+            return SettleTopUp(top_up_id=self.subject, outcome=outcome)
+        return SettlePayment(order_id=self.subject, outcome=outcome, attempt=self.attempt)
 
 
-class GatewayDecided(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateway's answer about an order's payment. Of a refund, `attempt` says which."""
+def payment_call(payment: Payment) -> GatewayCall | None:
+    """The call that a payment needs in its state, if any."""
+    if payment.state is PaymentState.INTENT:
+        action = Action.VOID if payment.voiding else Action.CHARGE
+    elif payment.state is PaymentState.REFUNDING or payment.stray is OrphanedCapture.RETURNING:
+        action = Action.REFUND
+    else:
+        return None
+    return GatewayCall(
+        action=action,
+        purpose=Purpose.ORDER,
+        subject=payment.order_id,
+        key=payment.payment_id,
+        customer_id=payment.customer_id,
+        amount=payment.amount,
+        attempt=0 if payment.stray else payment.attempt,
+        began_at=payment.created_at,
+    )
 
-    order_id: str
-    outcome: GatewayOutcome
-    attempt: int
+
+_TOP_UP_ACTIONS = {
+    TopUpState.INTENT: Action.CHARGE,
+    TopUpState.VOIDING: Action.VOID,
+    TopUpState.REFUNDING: Action.REFUND,
+}
 
 
-class TopUpDecided(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateway's answer about a top-up."""
-
-    top_up_id: str
-    outcome: GatewayOutcome
+def top_up_call(top_up: TopUp) -> GatewayCall | None:
+    """The call that a top-up needs in its state, if any."""
+    action = _TOP_UP_ACTIONS.get(top_up.state)
+    if action is None:
+        return None
+    return GatewayCall(
+        action=action,
+        purpose=Purpose.TOP_UP,
+        subject=top_up.top_up_id,
+        key=top_up.top_up_id,
+        customer_id=top_up.customer_id,
+        amount=top_up.amount,
+        attempt=0,
+        began_at=top_up.created_at,
+    )

@@ -1,10 +1,9 @@
-"""The payment gateway over HTTP: carries out errands, and knows when an outcome is not known.
+"""The payment gateway over HTTP: executes external calls, and retries unknown outcomes.
 
-An answer that is no decision (a time-out, a 5xx, a broken connection) says nothing about the money:
-it may have been captured. So the same call is made again under the same key, with growing pauses,
-for about as long as the errand may last; the timer sends for it again after that. "Not found" is no
-proof either: a charge in flight can still land. Only a void, which fences the key for good, ends a
-charge that is given up.
+A time-out, a 5xx or a broken connection is no decision: the money may have been captured. So the
+same call is retried under the same key, with growing pauses, for about as long as an external call
+may last; after that the timer begins it again. "Not found" is no decision either: a charge in
+flight can still land. Only a void, which fences the key for good, ends a charge that is given up.
 """
 
 import logging
@@ -24,8 +23,9 @@ from tenacity import (
 )
 
 from chassis.ports import Clock, ExternalSystem
-from payment.domain import EXTERNAL_CALL_SECONDS
-from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome, TopUpDecided
+from payment.commands import SettlePayment, SettleTopUp
+from payment.domain import GatewayOutcome
+from payment.external_calls import EXTERNAL_CALL_SECONDS, Action, GatewayCall
 from payment.settings import Settings
 from saga.errors import Outage
 
@@ -47,15 +47,15 @@ _CHARGES = {
 _REFUNDS = {"REFUNDED": GatewayOutcome.REFUNDED, "REFUSED": GatewayOutcome.REFUND_REFUSED}
 
 
-class Unknown(Exception):
+class UnknownOutcome(Exception):
     """The gateway gave no decision."""
 
 
 class _Reply(msgspec.Struct):
     """`key` names the charge or refund that the answer is about.
 
-    On a connection that is used again, a gateway that answers twice leaves its second answer to the
-    next question: without this check, somebody else's payment.
+    On a reused connection, the second answer of a gateway that answers twice is read as the answer
+    to the next call: without this check it would decide another customer's payment.
     """
 
     key: str = ""
@@ -71,15 +71,18 @@ def connect(settings: Settings, clock: Clock) -> ExternalSystem:
     return HttpGateway(url, clock) if url else NoGateway()
 
 
-class NoGateway:
-    """Nobody takes cards here."""
+_WITHOUT_GATEWAY = {
+    Action.CHARGE: GatewayOutcome.DECLINED,
+    Action.VOID: GatewayOutcome.VOIDED,
+    Action.REFUND: GatewayOutcome.REFUND_REFUSED,
+}
 
-    async def __call__(self, call: GatewayCall) -> GatewayDecided | TopUpDecided:
-        charge = call.action is Action.CHARGE
-        void = (
-            GatewayOutcome.VOIDED if call.action is Action.VOID else GatewayOutcome.REFUND_REFUSED
-        )
-        return call.decided(GatewayOutcome.DECLINED if charge else void)
+
+class NoGateway:
+    """Declines every charge."""
+
+    async def __call__(self, call: GatewayCall) -> SettlePayment | SettleTopUp:
+        return call.command(_WITHOUT_GATEWAY[call.action])
 
     async def close(self) -> None:
         """There is nothing to close."""
@@ -87,7 +90,7 @@ class NoGateway:
 
 class HttpGateway:
     """`url` is the gateway's address. One circuit breaker guards all calls: while the gateway is
-    down, few calls are made, and errands don't hold connections."""
+    down, few calls are made, and external calls hold no connections."""
 
     def __init__(self, url: str, clock: Clock) -> None:
         self._url = url
@@ -96,7 +99,7 @@ class HttpGateway:
         self._breaker = CircuitBreaker(
             failure_threshold=FAILURES_TO_OPEN,
             recovery_timeout=REST_SECONDS,
-            expected_exception=Unknown,
+            expected_exception=UnknownOutcome,
             name="payment gateway",
         )
 
@@ -105,8 +108,8 @@ class HttpGateway:
         """The breaker is open: no call is made for a while."""
         return bool(self._breaker.opened)
 
-    async def __call__(self, call: GatewayCall) -> GatewayDecided | TopUpDecided:
-        """Raises Outage when the outcome is still not known after `GIVE_UP_SECONDS`."""
+    async def __call__(self, call: GatewayCall) -> SettlePayment | SettleTopUp:
+        """Raises Outage when the outcome is still unknown after `GIVE_UP_SECONDS`."""
         attempts = AsyncRetrying(
             stop=stop_after_delay(GIVE_UP_SECONDS),
             wait=wait_exponential_jitter(
@@ -114,10 +117,10 @@ class HttpGateway:
                 max=MAX_PAUSE_SECONDS,
                 jitter=FIRST_PAUSE_SECONDS,
             ),
-            retry=retry_if_exception_type((Unknown, CircuitBreakerError)),
+            retry=retry_if_exception_type((UnknownOutcome, CircuitBreakerError)),
         )
         try:
-            return call.decided(await attempts(self._decide, call))
+            return call.command(await attempts(self._decide, call))
         except RetryError as error:
             cause = error.last_attempt.exception()
             raise Outage(f"{call.action} {call.key}: {cause}") from cause
@@ -146,38 +149,38 @@ class HttpGateway:
             "customerId": call.customer_id,
             "reference": call.subject,
         }
-        status, emitted = await self._call(HTTPMethod.POST, "/v1/charges", call.key, body)
-        if status in (200, 402, 409):
-            return _known(emitted)
-        raise Unknown(f"answered {status}")
+        code, status = await self._call(HTTPMethod.POST, "/v1/charges", call.key, body)
+        if code in (200, 402, 409):
+            return _decision(status)
+        raise UnknownOutcome(f"answered {code}")
 
     async def _inquire(self, call: GatewayCall) -> GatewayOutcome:
-        status, emitted = await self._call(HTTPMethod.GET, f"/v1/charges/{call.key}", call.key)
-        if status == 404:
+        code, status = await self._call(HTTPMethod.GET, f"/v1/charges/{call.key}", call.key)
+        if code == 404:
             return await self._void(call)
-        if status == 200:
-            return _known(emitted)
-        raise Unknown(f"answered {status}")
+        if code == 200:
+            return _decision(status)
+        raise UnknownOutcome(f"answered {code}")
 
     async def _void(self, call: GatewayCall) -> GatewayOutcome:
         path = f"/v1/charges/{call.key}/void"
-        status, emitted = await self._call(HTTPMethod.POST, path, call.key)
-        if status in (200, 409):
-            return _known(emitted)
-        raise Unknown(f"answered {status}")
+        code, status = await self._call(HTTPMethod.POST, path, call.key)
+        if code in (200, 409):
+            return _decision(status)
+        raise UnknownOutcome(f"answered {code}")
 
     async def _refund(self, call: GatewayCall) -> GatewayOutcome:
         path, body = f"/v1/charges/{call.key}/refunds", {"amount": call.amount}
-        status, emitted = await self._call(HTTPMethod.POST, path, call.refund_key, body)
-        if status in (200, 409) and emitted in _REFUNDS:
-            return _REFUNDS[emitted]
-        raise Unknown(f"answered {status} {emitted}")
+        code, status = await self._call(HTTPMethod.POST, path, call.refund_key, body)
+        if code in (200, 409) and status in _REFUNDS:
+            return _REFUNDS[status]
+        raise UnknownOutcome(f"answered {code} {status}")
 
     async def _call(
         self, method: HTTPMethod, path: str, key: str, body: Any = None
     ) -> tuple[int, str]:
-        """The status code and the body's `status`. Raises Unknown, CircuitBreakerError."""
-        if self._breaker.opened:  # `call_async` counts failures, but leaves the looking to us
+        """The status code and the body's `status`. Raises UnknownOutcome, CircuitBreakerError."""
+        if self._breaker.opened:  # `call_async` counts failures, but does not look
             raise CircuitBreakerError(self._breaker)
         answer: tuple[int, str] = await self._breaker.call_async(
             self._request, method, path, key, body
@@ -191,13 +194,13 @@ class HttpGateway:
             ) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unknown(repr(error)) from error
+            raise UnknownOutcome(repr(error)) from error
         if answer.status >= 500:
-            raise Unknown(f"answered {answer.status}")
-        reply = _read(content)
+            raise UnknownOutcome(f"answered {answer.status}")
+        reply = _parse(content)
         if answer.status != 404 and reply.key != key:
             await self.close()
-            raise Unknown(f"the answer is about {reply.key!r}")
+            raise UnknownOutcome(f"the answer is about {reply.key!r}")
         return answer.status, reply.status
 
     def _open(self) -> aiohttp.ClientSession:
@@ -207,14 +210,14 @@ class HttpGateway:
         return self._session
 
 
-def _known(status: str) -> GatewayOutcome:
+def _decision(status: str) -> GatewayOutcome:
     if status not in _CHARGES:
-        raise Unknown(f"said {status!r}")
+        raise UnknownOutcome(f"answered {status!r}")
     return _CHARGES[status]
 
 
-def _read(content: bytes) -> _Reply:
+def _parse(content: bytes) -> _Reply:
     try:
         return _decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Unknown(f"the answer can't be read: {error}") from error
+        raise UnknownOutcome(f"the answer is malformed: {error}") from error

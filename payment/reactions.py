@@ -1,4 +1,4 @@
-"""What the payment service does when it hears an event or is asked for something."""
+"""What the payment service does when it handles an event or executes a command."""
 
 from events.contract import (
     CONTRACT,
@@ -12,188 +12,190 @@ from events.contract import (
     PaymentRefundFailed,
     StockDecremented,
 )
-from payment.domain import (
+from payment.commands import (
     BeginTopUp,
     ChargeWallet,
-    EntryKind,
     GiveUpTopUp,
     OpenedWallet,
     OpenWallet,
-    OrphanedCapture,
-    Payment,
-    PaymentState,
     ResumePayment,
     ResumeTopUp,
     SeedWallet,
+    SettlePayment,
+    SettleTopUp,
+)
+from payment.domain import (
+    EntryKind,
+    GatewayOutcome,
+    OrphanedCapture,
+    Payment,
+    PaymentState,
     TopUp,
     TopUpState,
     Wallet,
-    Wallets,
-    no_top_up,
-    no_wallet,
 )
-from payment.external_calls import GatewayDecided, GatewayOutcome, TopUpDecided
+from payment.unit_of_work import PaymentUnitOfWork
 from saga.envelope import id_of
 from saga.reactions import Reactions, Result
 
 reactions = Reactions("payment", CONTRACT)
 
 
-# ---------------------------------------------------------------- paying
+# ---------------------------------------------------------------- payments
 
 
 @reactions.on
-def pay(event: StockDecremented, wallets: Wallets) -> PaymentCompleted | PaymentFailed | None:
-    """Take the money from the customer's wallet and say so, in one transaction; or refuse.
+def pay(event: StockDecremented, uow: PaymentUnitOfWork) -> PaymentCompleted | PaymentFailed | None:
+    """Take the money from the customer's wallet, or refuse.
 
-    A card's payment is only intended here: the gateway decides it.
+    A payment by card is only intended here: the gateway decides it.
     """
-    if event.order_id in wallets.payments:
+    if event.order_id in uow.payments:
         return None
     if event.payment_method is PaymentMethod.CARD and event.payable_amount > 0:
-        wallets.begin_call(wallets.record(event, PaymentState.INTENT))
+        uow.begin_call(uow.record(event, PaymentState.INTENT))
         return None
-    reason = _take(event, wallets)
+    reason = _take_from_wallet(event, uow)
     if reason is not None:
-        return _failed(wallets.record(event, PaymentState.FAILED, reason))
-    return _completed(wallets.record(event, PaymentState.CAPTURED))
+        return _payment_failed(uow.record(event, PaymentState.FAILED, reason))
+    return _payment_completed(uow.record(event, PaymentState.CAPTURED))
 
 
-def _take(event: StockDecremented, wallets: Wallets) -> FailReason | None:
+def _take_from_wallet(event: StockDecremented, uow: PaymentUnitOfWork) -> FailReason | None:
     if event.payment_method is PaymentMethod.CARD:
         return None  # there is nothing to pay
-    wallet = wallets.wallets.get(event.customer_id)
+    wallet = uow.wallets.get(event.customer_id)
     if wallet is None:
         return FailReason.WALLET_NOT_FOUND
     if not wallet.fits(-event.payable_amount):
         return FailReason.INSUFFICIENT_BALANCE
     if event.payable_amount > 0:
-        delta = -event.payable_amount
-        wallets.book(wallet, EntryKind.PAYMENT, delta, order_id=event.order_id)
+        uow.book(wallet, EntryKind.PAYMENT, -event.payable_amount, order_id=event.order_id)
     return None
 
 
 @reactions.on
-def decide(event: OrderTimedOut, wallets: Wallets) -> PaymentCompleted | PaymentFailed | None:
-    """The order can wait no longer: fail a payment that was not made yet.
+def decide(event: OrderTimedOut, uow: PaymentUnitOfWork) -> PaymentCompleted | PaymentFailed | None:
+    """The order's time is over: fail a payment that is not decided yet.
 
-    What was decided stays so, and has been said. A charge in flight at the gateway is voided; only
-    the gateway knows which of the two was first.
+    An earlier decision stands; its event was emitted. A charge in flight at the gateway is voided:
+    only the gateway knows whether the charge or the void came first.
     """
-    payment = wallets.payments.get(event.order_id)
+    payment = uow.payments.get(event.order_id)
     if payment is None:
         reason = FailReason.ORDER_TIMED_OUT
-        return _failed(wallets.record(event, PaymentState.FAILED, reason))
+        return _payment_failed(uow.record(event, PaymentState.FAILED, reason))
     if payment.state is PaymentState.INTENT and not payment.voiding:
-        wallets.move(payment, voiding=True)
+        uow.move(payment, voiding=True)
     return None
 
 
 @reactions.on
 def refund(
-    event: OrderCancelRequested, wallets: Wallets
+    event: OrderCancelRequested, uow: PaymentUnitOfWork
 ) -> PaymentRefunded | PaymentRefundFailed | None:
-    """The customer cancels: give the money back, once."""
-    payment = wallets.payments.get(event.order_id)
+    """The customer cancels: refund the money, once."""
+    payment = uow.payments.get(event.order_id)
     if payment is None or payment.state is not PaymentState.CAPTURED:
         return None
     if event.attempt <= payment.attempt:
         return None
-    payment = payment.moved(wallets.now, attempt=event.attempt)
+    payment = payment.moved(uow.now, attempt=event.attempt)
     if payment.method is PaymentMethod.CARD and payment.amount > 0:
-        wallets.move(payment, state=PaymentState.REFUNDING)
+        uow.move(payment, state=PaymentState.REFUNDING)
         return None
-    if not _give_back(payment, wallets):
-        wallets.move(payment)
-        return _refund_failed(payment)
-    return _refunded(wallets.move(payment, state=PaymentState.REFUNDED))
+    if not _return_to_wallet(payment, uow):
+        uow.move(payment)
+        return _payment_refund_failed(payment)
+    return _payment_refunded(uow.move(payment, state=PaymentState.REFUNDED))
 
 
-def _give_back(payment: Payment, wallets: Wallets) -> bool:
+def _return_to_wallet(payment: Payment, uow: PaymentUnitOfWork) -> bool:
+    """False when there is no wallet, or the amount does not fit into it."""
     if payment.amount == 0:
         return True
-    wallet = wallets.wallets.get(payment.customer_id)
+    wallet = uow.wallets.get(payment.customer_id)
     if wallet is None or not wallet.fits(payment.amount):
         return False
-    wallets.book(wallet, EntryKind.REFUND, payment.amount, order_id=payment.order_id)
+    uow.book(wallet, EntryKind.REFUND, payment.amount, order_id=payment.order_id)
     return True
 
 
 @reactions.command
-def settle(
-    command: GatewayDecided, wallets: Wallets
+def settle_payment(
+    command: SettlePayment, uow: PaymentUnitOfWork
 ) -> Result[
     Payment | None, PaymentCompleted | PaymentFailed | PaymentRefunded | PaymentRefundFailed
 ]:
-    """The gateway has decided about a card's payment. Heard twice, it acts once."""
-    payment = wallets.payments.get(command.order_id)
+    """Act on the gateway's decision about a payment by card. Idempotent."""
+    payment = uow.payments.get(command.order_id)
     if payment is None:
         return Result(None)
     match payment.state:
         case PaymentState.INTENT:
-            return _charged(payment, command.outcome, wallets)
+            return _settle_charge(payment, command.outcome, uow)
         case PaymentState.REFUNDING if command.attempt == payment.attempt:
-            return _refund_decided(payment, command.outcome, wallets)
+            return _settle_refund(payment, command.outcome, uow)
         case PaymentState.FAILED:
-            return Result(_return_orphaned_capture(payment, command.outcome, wallets))
+            return Result(_return_orphaned_capture(payment, command.outcome, uow))
     return Result(payment)
 
 
-def _charged(
-    payment: Payment, outcome: GatewayOutcome, wallets: Wallets
+def _settle_charge(
+    payment: Payment, outcome: GatewayOutcome, uow: PaymentUnitOfWork
 ) -> Result[Payment, PaymentCompleted | PaymentFailed]:
     match outcome:
         case GatewayOutcome.CAPTURED:
-            payment = wallets.move(payment, state=PaymentState.CAPTURED)
-            return Result(payment, _completed(payment), cause_id=_cause_id(payment))
+            payment = uow.move(payment, state=PaymentState.CAPTURED)
+            return Result(payment, _payment_completed(payment), cause_id=_cause_id(payment))
         case GatewayOutcome.DECLINED | GatewayOutcome.VOIDED:
-            late = payment.voiding and outcome is GatewayOutcome.VOIDED
-            reason = FailReason.ORDER_TIMED_OUT if late else FailReason.PG_DECLINED
-            payment = wallets.move(payment, state=PaymentState.FAILED, fail_reason=reason)
-            return Result(payment, _failed(payment), cause_id=_cause_id(payment))
+            timed_out = payment.voiding and outcome is GatewayOutcome.VOIDED
+            reason = FailReason.ORDER_TIMED_OUT if timed_out else FailReason.PG_DECLINED
+            payment = uow.move(payment, state=PaymentState.FAILED, fail_reason=reason)
+            return Result(payment, _payment_failed(payment), cause_id=_cause_id(payment))
     return Result(payment)
 
 
 def _cause_id(payment: Payment) -> str:
-    """The event that made the gateway be asked."""
+    """The event that the external call follows from."""
     return id_of(OrderTimedOut if payment.voiding else StockDecremented, payment.order_id)
 
 
-def _refund_decided(
-    payment: Payment, outcome: GatewayOutcome, wallets: Wallets
+def _settle_refund(
+    payment: Payment, outcome: GatewayOutcome, uow: PaymentUnitOfWork
 ) -> Result[Payment, PaymentRefunded | PaymentRefundFailed]:
     cause_id = id_of(OrderCancelRequested, payment.order_id, payment.attempt)
     match outcome:
         case GatewayOutcome.REFUNDED:
-            payment = wallets.move(payment, state=PaymentState.REFUNDED)
-            return Result(payment, _refunded(payment), cause_id=cause_id)
+            payment = uow.move(payment, state=PaymentState.REFUNDED)
+            return Result(payment, _payment_refunded(payment), cause_id=cause_id)
         case GatewayOutcome.REFUND_REFUSED:
-            payment = wallets.move(payment, state=PaymentState.CAPTURED)
-            return Result(payment, _refund_failed(payment), cause_id=cause_id)
+            payment = uow.move(payment, state=PaymentState.CAPTURED)
+            return Result(payment, _payment_refund_failed(payment), cause_id=cause_id)
     return Result(payment)
 
 
 def _return_orphaned_capture(
-    payment: Payment, outcome: GatewayOutcome, wallets: Wallets
+    payment: Payment, outcome: GatewayOutcome, uow: PaymentUnitOfWork
 ) -> Payment:
-    """Money was captured after all for a payment that had failed: it is refunded."""
+    """Refund money that was captured although the payment had failed."""
     if outcome is GatewayOutcome.CAPTURED and payment.stray is None:
-        wallets.orphaned_captures.add(payment)
-        return wallets.move(payment, stray=OrphanedCapture.RETURNING)
+        uow.orphaned_captures.add(payment)
+        return uow.move(payment, stray=OrphanedCapture.RETURNING)
     if outcome is GatewayOutcome.REFUNDED and payment.stray is OrphanedCapture.RETURNING:
-        return wallets.move(payment, stray=OrphanedCapture.RETURNED)
+        return uow.move(payment, stray=OrphanedCapture.RETURNED)
     return payment
 
 
 @reactions.command
-def resume_payment(command: ResumePayment, wallets: Wallets) -> None:
-    """Send for the gateway's decision once more, if it is still due."""
-    payment = wallets.payments.get(command.order_id)
-    if payment is not None and payment.retry_at is not None and payment.retry_at <= wallets.now:
-        wallets.begin_call(payment)
+def resume_payment(command: ResumePayment, uow: PaymentUnitOfWork) -> None:
+    """Begin a payment's external call again, if that is still due."""
+    payment = uow.payments.get(command.order_id)
+    if payment is not None and payment.retry_at is not None and payment.retry_at <= uow.now:
+        uow.begin_call(payment)
 
 
-def _completed(payment: Payment) -> PaymentCompleted:
+def _payment_completed(payment: Payment) -> PaymentCompleted:
     return PaymentCompleted(
         order_id=payment.order_id,
         payment_id=payment.payment_id,
@@ -204,12 +206,12 @@ def _completed(payment: Payment) -> PaymentCompleted:
     )
 
 
-def _failed(payment: Payment) -> PaymentFailed:
+def _payment_failed(payment: Payment) -> PaymentFailed:
     reason = payment.fail_reason or FailReason.SYSTEM_ERROR
     return PaymentFailed(order_id=payment.order_id, reason=reason)
 
 
-def _refunded(payment: Payment) -> PaymentRefunded:
+def _payment_refunded(payment: Payment) -> PaymentRefunded:
     return PaymentRefunded(
         order_id=payment.order_id,
         payment_id=payment.payment_id,
@@ -218,7 +220,7 @@ def _refunded(payment: Payment) -> PaymentRefunded:
     )
 
 
-def _refund_failed(payment: Payment) -> PaymentRefundFailed:
+def _payment_refund_failed(payment: Payment) -> PaymentRefundFailed:
     return PaymentRefundFailed(order_id=payment.order_id, attempt=payment.attempt)
 
 
@@ -226,103 +228,87 @@ def _refund_failed(payment: Payment) -> PaymentRefundFailed:
 
 
 @reactions.command
-def open_wallet(command: OpenWallet, wallets: Wallets) -> OpenedWallet:
+def open_wallet(command: OpenWallet, uow: PaymentUnitOfWork) -> OpenedWallet:
     """Open an empty wallet for a customer who has none."""
-    known = wallets.wallets.get(command.customer_id)
+    known = uow.wallets.get(command.customer_id)
     if known is not None:
         return OpenedWallet(wallet=known, new=False)
-    return OpenedWallet(wallet=wallets.open(command.customer_id), new=True)
+    return OpenedWallet(wallet=uow.open_wallet(command.customer_id), new=True)
 
 
 @reactions.command
-def charge_wallet(command: ChargeWallet, wallets: Wallets) -> Wallet:
-    """Put money into a wallet, where no gateway is asked for it."""
-    wallet = _wallet(command.customer_id, wallets)
-    return wallets.book(wallet, EntryKind.CHARGE, command.amount)
+def charge_wallet(command: ChargeWallet, uow: PaymentUnitOfWork) -> Wallet:
+    """Bring money into a wallet without a gateway."""
+    return uow.book(uow.get_wallet(command.customer_id), EntryKind.CHARGE, command.amount)
 
 
 @reactions.command
-def seed_wallet(command: SeedWallet, wallets: Wallets) -> Wallet:
+def seed_wallet(command: SeedWallet, uow: PaymentUnitOfWork) -> Wallet:
     """Open a wallet of a new stack with its first balance, once."""
-    known = wallets.wallets.get(command.customer_id)
-    return known or wallets.open(command.customer_id, command.balance)
+    known = uow.wallets.get(command.customer_id)
+    return known or uow.open_wallet(command.customer_id, command.balance)
 
 
 @reactions.command
-def begin_top_up(command: BeginTopUp, wallets: Wallets) -> TopUp:
-    """Note what is to be charged before anybody is asked for it."""
-    wallet = _wallet(command.customer_id, wallets)
-    wallet.check(command.amount)
+def begin_top_up(command: BeginTopUp, uow: PaymentUnitOfWork) -> TopUp:
+    """Record a charge before the gateway is called for it."""
+    uow.get_wallet(command.customer_id).check(command.amount)
     top_up = TopUp(
         top_up_id=command.top_up_id,
         customer_id=command.customer_id,
         amount=command.amount,
         state=TopUpState.INTENT,
-        created_at=wallets.now,
-        updated_at=wallets.now,
+        created_at=uow.now,
+        updated_at=uow.now,
         retry_at=None,
     )
-    return wallets.begin_top_up_call(top_up)
+    return uow.begin_top_up_call(top_up)
 
 
 @reactions.command
-def give_up_top_up(command: GiveUpTopUp, wallets: Wallets) -> TopUp:
-    """Nobody waits for it any more: it may not take effect. One that has taken effect stays."""
-    top_up = _top_up(command.top_up_id, wallets)
+def give_up_top_up(command: GiveUpTopUp, uow: PaymentUnitOfWork) -> TopUp:
+    """Void a top-up that is not decided yet. A decided one stays as it is."""
+    top_up = uow.get_top_up(command.top_up_id)
     if top_up.state is not TopUpState.INTENT:
         return top_up
-    return wallets.begin_top_up_call(top_up.moved(TopUpState.VOIDING, wallets.now))
+    return uow.move_top_up(top_up, TopUpState.VOIDING)
 
 
 @reactions.command
-def settle_top_up(command: TopUpDecided, wallets: Wallets) -> TopUp:
-    """The gateway has decided about a top-up. Heard twice, it acts once."""
-    top_up = _top_up(command.top_up_id, wallets)
+def settle_top_up(command: SettleTopUp, uow: PaymentUnitOfWork) -> TopUp:
+    """Act on the gateway's decision about a top-up. Idempotent."""
+    top_up = uow.get_top_up(command.top_up_id)
     match top_up.state, command.outcome:
         case TopUpState.INTENT, GatewayOutcome.CAPTURED:
-            return _book_or_return(top_up, wallets)
+            return _book_or_refund(top_up, uow)
         case (
             TopUpState.INTENT | TopUpState.VOIDING,
             GatewayOutcome.DECLINED | GatewayOutcome.VOIDED,
         ):
-            return wallets.begin_top_up_call(top_up.moved(TopUpState.FAILED, wallets.now))
+            return uow.move_top_up(top_up, TopUpState.FAILED)
         case TopUpState.VOIDING | TopUpState.FAILED, GatewayOutcome.CAPTURED:
-            return wallets.begin_top_up_call(top_up.moved(TopUpState.REFUNDING, wallets.now))
+            return uow.move_top_up(top_up, TopUpState.REFUNDING)
         case TopUpState.REFUNDING, GatewayOutcome.REFUNDED:
-            return wallets.begin_top_up_call(top_up.moved(TopUpState.REFUNDED, wallets.now))
+            return uow.move_top_up(top_up, TopUpState.REFUNDED)
         case TopUpState.REFUNDING, GatewayOutcome.REFUND_REFUSED:
-            return _book_or_return(top_up, wallets)  # the money is ours: so the customer has it
+            return _book_or_refund(top_up, uow)  # the shop keeps the money: book it
     return top_up
 
 
 @reactions.command
-def resume_top_up(command: ResumeTopUp, wallets: Wallets) -> None:
-    """Send for the gateway's decision once more, if it is still due."""
-    top_up = wallets.top_ups.get(command.top_up_id)
-    if top_up is not None and top_up.retry_at is not None and top_up.retry_at <= wallets.now:
-        wallets.begin_top_up_call(top_up)
+def resume_top_up(command: ResumeTopUp, uow: PaymentUnitOfWork) -> None:
+    """Begin a top-up's external call again, if that is still due."""
+    top_up = uow.top_ups.get(command.top_up_id)
+    if top_up is not None and top_up.retry_at is not None and top_up.retry_at <= uow.now:
+        uow.begin_top_up_call(top_up)
 
 
-def _book_or_return(top_up: TopUp, wallets: Wallets) -> TopUp:
-    """Book the money that was captured; what does not fit into the wallet any more goes back."""
-    wallet = _wallet(top_up.customer_id, wallets)
+def _book_or_refund(top_up: TopUp, uow: PaymentUnitOfWork) -> TopUp:
+    """Book the captured money, or refund it when it no longer fits into the wallet."""
+    wallet = uow.get_wallet(top_up.customer_id)
     if not wallet.fits(top_up.amount):
         if top_up.state is TopUpState.REFUNDING:
-            return top_up  # neither here nor there: its timer sends for it again
-        return wallets.begin_top_up_call(top_up.moved(TopUpState.REFUNDING, wallets.now))
-    wallets.book(wallet, EntryKind.CHARGE, top_up.amount, top_up_id=top_up.top_up_id)
-    return wallets.begin_top_up_call(top_up.moved(TopUpState.BOOKED, wallets.now))
-
-
-def _wallet(customer_id: str, wallets: Wallets) -> Wallet:
-    wallet = wallets.wallets.get(customer_id)
-    if wallet is None:
-        raise no_wallet(customer_id)
-    return wallet
-
-
-def _top_up(top_up_id: str, wallets: Wallets) -> TopUp:
-    top_up = wallets.top_ups.get(top_up_id)
-    if top_up is None:
-        raise no_top_up(top_up_id)
-    return top_up
+            return top_up  # neither booked nor refunded: its timer begins the refund again
+        return uow.move_top_up(top_up, TopUpState.REFUNDING)
+    uow.book(wallet, EntryKind.CHARGE, top_up.amount, top_up_id=top_up.top_up_id)
+    return uow.move_top_up(top_up, TopUpState.BOOKED)

@@ -1,4 +1,4 @@
-"""What the payment service can be told, beside what every service can."""
+"""The settings of the payment service, beside those of every service."""
 
 from typing import Annotated
 

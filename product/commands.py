@@ -1,4 +1,4 @@
-"""What clients and timers ask of the product service, and what a new stack begins with. Pure."""
+"""The commands of clients and timers, and the products of a new stack. Pure."""
 
 import msgspec
 

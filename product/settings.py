@@ -1,4 +1,4 @@
-"""What the product service can be told, beside what every service can."""
+"""The settings of the product service, beside those of every service."""
 
 from typing import Annotated
 

@@ -15,7 +15,7 @@ from nats.js.client import JetStreamContext
 from chassis.storage import tables
 from chassis.storage.database import Database
 from infra.stack import config
-from payment import store
+from payment.tables import schema
 from tests.integration.redis_server import RedisServer
 from tests.kit.client import free_port, until
 
@@ -92,7 +92,7 @@ def database_url(tmp_path: Path) -> str:
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A database with the tables of the chassis and of the payment service."""
     database = Database(database_url)
-    await database.create(tables.metadata, store.schema)
+    await database.create(tables.metadata, schema)
     yield database
     await database.close()
 

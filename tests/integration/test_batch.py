@@ -24,8 +24,11 @@ from chassis.storage.database import Database
 from events.contract import CONTRACT, PaymentCompleted, PaymentFailed, StockDecremented
 from payment import reactions as payment
 from payment import store
+from payment import tables as payment_tables
 from payment.app import participant
-from payment.domain import ChargeWallet, EntryKind, OpenWallet, Wallet, Wallets
+from payment.commands import ChargeWallet, OpenWallet
+from payment.domain import EntryKind, Wallet
+from payment.unit_of_work import PaymentUnitOfWork
 from saga import envelope
 from saga.errors import KeyReused, NotFound
 from saga.reactions import Reactions
@@ -42,14 +45,14 @@ def claim(now: datetime) -> tuple[str, datetime]:
 async def run(
     database: Database,
     *messages: Message,
-    of: Participant[Wallets] = participant,
+    of: Participant[PaymentUnitOfWork] = participant,
 ) -> list[Outcome]:
     return await database.run(lambda connection: Batch(of, claim, NOW).run(connection, messages))
 
 
 async def count(database: Database, *names: str) -> list[int]:
     """How many rows these tables have."""
-    known = {**tables.metadata.tables, **store.schema.tables}
+    known = {**tables.metadata.tables, **payment_tables.schema.tables}
 
     def counts(connection: Connection) -> list[int]:
         queries = [select(func.count()).select_from(known[name]) for name in names]
@@ -85,8 +88,8 @@ async def rich(database: Database, balance: int = 10_000) -> str:
 
 
 async def balance(database: Database, customer: str) -> int:
-    query = select(store.wallets_table.c.balance).where(
-        store.wallets_table.c.customer_id == customer
+    query = select(payment_tables.wallets_table.c.balance).where(
+        payment_tables.wallets_table.c.customer_id == customer
     )
     return await database.run(lambda connection: connection.scalar(query) or 0)
 
@@ -101,16 +104,16 @@ async def test_effect_ledger_inbox_and_outbox_are_written_together(database: Dat
 
 
 async def test_nothing_is_kept_when_saving_fails(database: Database) -> None:
-    def save_and_fail(connection: Connection, wallets: Wallets) -> None:
-        store.save(connection, wallets)
+    def save_and_fail(connection: Connection, uow: PaymentUnitOfWork) -> None:
+        store.save(connection, uow)
         raise RuntimeError("the power is gone")
 
     failing = Participant(
         reactions=payment.reactions,
         load=store.load,
         save=save_and_fail,
-        schema=store.schema,
-        saga_rows=store.payments_table,
+        schema=payment_tables.schema,
+        saga_rows=payment_tables.payments_table,
         unsettled=frozenset(),
     )
     customer = await rich(database)
@@ -210,22 +213,24 @@ async def test_an_unreadable_message_is_stored_once_with_its_reason(database: Da
     assert "malformed" in letter["error"]
 
 
-def participant_that_trips() -> Participant[Wallets]:
+def participant_that_trips() -> Participant[PaymentUnitOfWork]:
     """The payment service with a bug: it raises on one customer, after it has changed things."""
     reactions = Reactions("payment", CONTRACT)
 
     @reactions.on
-    def pay(event: StockDecremented, wallets: Wallets) -> PaymentCompleted | PaymentFailed | None:
+    def pay(
+        event: StockDecremented, uow: PaymentUnitOfWork
+    ) -> PaymentCompleted | PaymentFailed | None:
         if event.customer_id == UNLUCKY:
-            wallets.book(wallets.open(UNLUCKY), EntryKind.CHARGE, 1)
+            uow.book(uow.open_wallet(UNLUCKY), EntryKind.CHARGE, 1)
             raise RuntimeError("tripped")
-        return payment.pay(event, wallets)
+        return payment.pay(event, uow)
 
     return Participant(
         reactions=reactions,
         load=store.load,
         save=store.save,
-        schema=store.schema,
-        saga_rows=store.payments_table,
+        schema=payment_tables.schema,
+        saga_rows=payment_tables.payments_table,
         unsettled=frozenset(),
     )

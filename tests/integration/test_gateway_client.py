@@ -1,4 +1,4 @@
-"""The client of the payment gateway: it tells a decision from an outcome that nobody knows."""
+"""The client of the payment gateway: decisions, and unknown outcomes that are retried."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -11,14 +11,9 @@ from aiohttp import web
 
 from infra.simulators import gateway as simulator
 from payment import gateway
-from payment.external_calls import (
-    Action,
-    GatewayCall,
-    GatewayDecided,
-    GatewayOutcome,
-    Purpose,
-    TopUpDecided,
-)
+from payment.commands import SettlePayment, SettleTopUp
+from payment.domain import GatewayOutcome
+from payment.external_calls import Action, GatewayCall, Purpose
 from saga.errors import Outage
 from tests.kit.client import free_port, until
 
@@ -28,8 +23,8 @@ ORDER = "11111111-1111-4111-8111-111111111111"
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gives up sooner than in earnest, and asks again at once."""
+def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time-outs and pauses are short."""
     monkeypatch.setattr(gateway, "GIVE_UP_SECONDS", 0.5)
     monkeypatch.setattr(gateway, "CALL_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(gateway, "FIRST_PAUSE_SECONDS", 0.01)
@@ -89,37 +84,33 @@ async def posted(url: str) -> list[tuple[str, str, int]]:
     return [(each["key"], each["kind"], each["amount"]) for each in items]
 
 
-async def test_an_answer_comes_back_as_a_command(client: gateway.HttpGateway) -> None:
-    captured = GatewayDecided(order_id=ORDER, outcome=GatewayOutcome.CAPTURED, attempt=0)
+async def test_outcome_returns_as_a_command(client: gateway.HttpGateway) -> None:
+    captured = SettlePayment(order_id=ORDER, outcome=GatewayOutcome.CAPTURED, attempt=0)
     assert await client(call()) == captured
     top_up = call(key="t", purpose=Purpose.TOP_UP, subject="t")
-    assert await client(top_up) == TopUpDecided(top_up_id="t", outcome=GatewayOutcome.CAPTURED)
+    assert await client(top_up) == SettleTopUp(top_up_id="t", outcome=GatewayOutcome.CAPTURED)
 
 
-async def test_a_charge_is_made_once_however_often_it_is_asked_for(
-    client: gateway.HttpGateway, url: str
-) -> None:
+async def test_repeated_charge_is_captured_once(client: gateway.HttpGateway, url: str) -> None:
     for _ in range(3):
         assert await outcome(client, call()) is GatewayOutcome.CAPTURED
     assert await posted(url) == [("k", "CAPTURE", 70)]
 
 
-async def test_a_declined_charge(client: gateway.HttpGateway, url: str) -> None:
+async def test_declined_charge(client: gateway.HttpGateway, url: str) -> None:
     await behave(url, "charge", "DECLINE")
     assert await outcome(client, call()) is GatewayOutcome.DECLINED
 
 
 @pytest.mark.parametrize("does", ["ERROR", "HANG", "CAPTURE_THEN_ERROR", "CAPTURE_THEN_HANG"])
-async def test_an_unknown_outcome_is_asked_for_again(
-    client: gateway.HttpGateway, url: str, does: str
-) -> None:
+async def test_unknown_outcome_is_retried(client: gateway.HttpGateway, url: str, does: str) -> None:
     await behave(url, "charge", does, times=1, seconds=0.3)
     assert await outcome(client, call()) is GatewayOutcome.CAPTURED
     assert await posted(url) == [("k", "CAPTURE", 70)]
 
 
 @pytest.mark.parametrize("does", ["ERROR", "LAND_LATE"])
-async def test_what_stays_unknown_is_no_decision(
+async def test_outcome_that_stays_unknown_is_an_outage(
     client: gateway.HttpGateway, url: str, does: str
 ) -> None:
     await behave(url, "charge", does, seconds=60)
@@ -127,42 +118,44 @@ async def test_what_stays_unknown_is_no_decision(
         await client(call())
 
 
-async def test_a_gateway_that_is_away_is_no_decision() -> None:
+async def test_unreachable_gateway_is_an_outage() -> None:
     client = gateway.HttpGateway(f"http://127.0.0.1:{free_port()}", lambda: NOW)
     with pytest.raises(Outage):
         await client(call())
     await client.close()
 
 
-async def test_a_void_fences_the_key(client: gateway.HttpGateway, url: str) -> None:
+async def test_void_fences_the_key(client: gateway.HttpGateway, url: str) -> None:
     assert await outcome(client, call(Action.VOID)) is GatewayOutcome.VOIDED
     assert await outcome(client, call()) is GatewayOutcome.VOIDED
     assert await posted(url) == []
 
 
-async def test_a_void_comes_too_late_for_a_captured_charge(client: gateway.HttpGateway) -> None:
+async def test_void_after_capture_returns_captured(client: gateway.HttpGateway) -> None:
     await client(call())
     assert await outcome(client, call(Action.VOID)) is GatewayOutcome.CAPTURED
 
 
-async def test_a_key_that_the_gateway_has_forgotten_is_never_charged_again(
+async def test_expired_key_is_voided_not_charged_again(
     client: gateway.HttpGateway, url: str
 ) -> None:
-    """It says that it knows of nothing, which is no proof: only a void ends the charge."""
+    """ "Not found" is no decision: only a void ends the charge."""
     old = call(began_at=LONG_AGO)
     assert await outcome(client, old) is GatewayOutcome.VOIDED
     assert await outcome(client, call()) is GatewayOutcome.VOIDED
     assert await posted(url) == []
 
 
-async def test_an_old_charge_is_asked_for(client: gateway.HttpGateway, url: str) -> None:
+async def test_old_charge_is_inquired(client: gateway.HttpGateway, url: str) -> None:
     await client(call())
     assert await outcome(client, call(began_at=LONG_AGO)) is GatewayOutcome.CAPTURED
     assert await posted(url) == [("k", "CAPTURE", 70)]
 
 
-async def test_an_answer_about_another_key_is_none(client: gateway.HttpGateway, url: str) -> None:
-    """A gateway that answers twice leaves its second answer to the next question."""
+async def test_second_answer_is_not_taken_for_the_next_call(
+    client: gateway.HttpGateway, url: str
+) -> None:
+    """The second answer of a gateway that answers twice stays on the connection."""
     await behave(url, "charge", "ANSWER_TWICE", times=1)
     await client(call(key="first"))
     await behave(url, "charge", "DECLINE", times=1)
@@ -170,9 +163,7 @@ async def test_an_answer_about_another_key_is_none(client: gateway.HttpGateway, 
     assert await posted(url) == [("first", "CAPTURE", 70)]
 
 
-async def test_what_is_said_of_another_key_decides_nothing() -> None:
-    """Whatever made the gateway, or somebody in between, answer it."""
-
+async def test_answer_about_another_key_is_no_decision() -> None:
     async def mistaken(_: web.Request) -> web.Response:
         return web.json_response({"key": "another", "status": "CAPTURED", "amount": 70})
 
@@ -189,7 +180,9 @@ async def test_what_is_said_of_another_key_decides_nothing() -> None:
 
 
 @pytest.mark.parametrize("does", ["APPROVE", "ERROR", "REFUND_THEN_ERROR", "REFUND_THEN_HANG"])
-async def test_a_refund_is_made_once(client: gateway.HttpGateway, url: str, does: str) -> None:
+async def test_repeated_refund_is_paid_once(
+    client: gateway.HttpGateway, url: str, does: str
+) -> None:
     await client(call())
     await behave(url, "refund", does, times=1, seconds=0.3)
     assert await outcome(client, call(Action.REFUND)) is GatewayOutcome.REFUNDED
@@ -197,7 +190,7 @@ async def test_a_refund_is_made_once(client: gateway.HttpGateway, url: str, does
     assert await posted(url) == [("k", "CAPTURE", 70), ("k", "REFUND", 70)]
 
 
-async def test_a_refused_refund_may_succeed_at_the_next_attempt(
+async def test_refused_refund_can_succeed_at_next_attempt(
     client: gateway.HttpGateway, url: str
 ) -> None:
     await client(call())
@@ -207,24 +200,24 @@ async def test_a_refused_refund_may_succeed_at_the_next_attempt(
     assert await outcome(client, call(Action.REFUND, attempt=2)) is GatewayOutcome.REFUNDED
 
 
-async def test_a_gateway_that_is_down_gets_a_rest(client: gateway.HttpGateway, url: str) -> None:
-    """After so many failures no call is made for a while; then it is asked again."""
+async def test_open_breaker_makes_no_call(client: gateway.HttpGateway, url: str) -> None:
+    """After so many failures no call is made for a while; then calls succeed again."""
     await behave(url, "charge", "ERROR")
     while not client.is_resting:
         with pytest.raises(Outage):
             await client(call(key="before"))
     async with aiohttp.ClientSession() as session:
-        await session.delete(f"{url}/control/behaviours")  # it is well again, and nobody knows
+        await session.delete(f"{url}/control/behaviours")  # it works again, unnoticed
 
     with pytest.raises(Outage):
         await client(call(key="meanwhile"))
 
     assert client.is_resting
     assert await posted(url) == []
-    await until(lambda: rested(client), "the rest is over")
+    await until(lambda: is_closed(client), "the breaker is closed")
     assert await outcome(client, call(key="after")) is GatewayOutcome.CAPTURED
     assert await posted(url) == [("after", "CAPTURE", 70)]
 
 
-async def rested(client: gateway.HttpGateway) -> bool:
+async def is_closed(client: gateway.HttpGateway) -> bool:
     return not client.is_resting

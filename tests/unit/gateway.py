@@ -1,21 +1,23 @@
-"""A payment gateway that keeps books, and a service's dealings with it, in any order and twice."""
+"""A payment gateway in memory, and the payment service in exchange with it, in any order."""
 
 from collections.abc import Collection
 
 import msgspec
 
-from payment.domain import Wallets
-from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome, TopUpDecided
+from payment.commands import SettlePayment, SettleTopUp
+from payment.domain import GatewayOutcome
+from payment.external_calls import Action, GatewayCall
 from payment.reactions import reactions
+from payment.unit_of_work import PaymentUnitOfWork
 from saga.event import Event
 from tests.unit.handling import handle
 
 
 class Gateway:
-    """It decides about a charge once, and pays every refund that comes under a key of its own.
+    """Decides about each charge once, and pays one refund for each refund key.
 
-    `declined` are keys of charges, `refused` keys of refunds. One that does not fence lets a charge
-    land on a key that was voided.
+    `declined` are keys of charges, `refused` keys of refunds. Without `fences`, a charge can land
+    on a voided key.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class Gateway:
         self._refunds: dict[str, dict[str, int]] = {}
 
     def land(self, call: GatewayCall) -> GatewayOutcome:
-        """An errand gets through."""
+        """Execute a call."""
         match call.action:
             case Action.CHARGE:
                 return self._charge(call)
@@ -43,7 +45,7 @@ class Gateway:
                 return self._refund(call)
 
     def held(self, key: str) -> int:
-        """What was captured under this key, less what was refunded."""
+        """The amount captured under this key, less the refunds."""
         captured = self._charges.get(key) is GatewayOutcome.CAPTURED
         refunded = sum(self._refunds.get(key, {}).values())
         return (self._amounts[key] if captured else 0) - refunded
@@ -65,52 +67,52 @@ class Gateway:
 
 
 class Land(msgspec.Struct, frozen=True):
-    """One of the errands that were ever sent gets through, for the first time or again."""
+    """One of the external calls so far is executed, for the first time or again."""
 
     which: int
 
 
-class Tell(msgspec.Struct, frozen=True):
-    """One of the answers that were ever given comes back, for the first time or again."""
+class Settle(msgspec.Struct, frozen=True):
+    """One of the outcomes so far comes back, for the first time or again."""
 
     which: int
 
 
-class Dealings:
-    """The payment service and its gateway. Errands and answers wait until somebody brings them."""
+class Exchange:
+    """The payment service and its gateway. Calls and outcomes wait until a step brings them."""
 
-    def __init__(self, at: Wallets, gateway: Gateway) -> None:
-        self.at = at
+    def __init__(self, uow: PaymentUnitOfWork, gateway: Gateway) -> None:
+        self.uow = uow
         self.gateway = gateway
         self.emitted: list[Event] = []
-        self._answers: list[GatewayDecided | TopUpDecided] = []
+        self._outcomes: list[SettlePayment | SettleTopUp] = []
 
     @property
-    def sent(self) -> list[GatewayCall]:
-        return list(self.at.external_calls)
+    def calls(self) -> list[GatewayCall]:
+        return list(self.uow.external_calls)
 
-    def go_on(self, step: object) -> None:
-        """Bring something, or tell the service something else."""
+    def do(self, step: object) -> None:
+        """Bring a call or an outcome, or let the service handle a message."""
         if isinstance(step, Land):
-            if sent := self.sent:
-                self._land(sent[step.which % len(sent)])
-        elif isinstance(step, Tell):
-            if self._answers:
-                self._tell(self._answers[step.which % len(self._answers)])
+            if calls := self.calls:
+                self._land(calls[step.which % len(calls)])
+        elif isinstance(step, Settle):
+            if self._outcomes:
+                self._handle(self._outcomes[step.which % len(self._outcomes)])
         else:
-            self._tell(step)
+            self._handle(step)
 
     def settle(self) -> None:
-        """Bring every errand and its answer once more, and those that follow from them."""
+        """Bring every call and its outcome once more, and those that follow from them."""
         done = 0
-        while done < len(self.sent):
-            self._tell(self._land(self.sent[done]))
+        while done < len(self.calls):
+            self._handle(self._land(self.calls[done]))
             done += 1
 
-    def _land(self, call: GatewayCall) -> GatewayDecided | TopUpDecided:
-        answer = call.decided(self.gateway.land(call))
-        self._answers.append(answer)
-        return answer
+    def _land(self, call: GatewayCall) -> SettlePayment | SettleTopUp:
+        command = call.command(self.gateway.land(call))
+        self._outcomes.append(command)
+        return command
 
-    def _tell(self, message: object) -> None:
-        self.emitted += handle(reactions, message, self.at)
+    def _handle(self, message: object) -> None:
+        self.emitted += handle(reactions, message, self.uow)

@@ -1,4 +1,4 @@
-"""Whatever the gateway decides, and whenever that is heard: no money is taken or given twice."""
+"""Calls and outcomes in any order, repeated: money is captured and refunded once."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -7,24 +7,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.contract import PaymentCompleted, PaymentFailed, PaymentMethod, PaymentRefunded
-from payment.domain import (
-    MAX_BALANCE,
-    BeginTopUp,
-    ChargeWallet,
-    GiveUpTopUp,
-    PaymentState,
-    ResumePayment,
-    ResumeTopUp,
-    TopUpState,
-    payment_id,
-)
-from tests.unit.gateway import Dealings, Gateway, Land, Tell
+from payment.commands import BeginTopUp, ChargeWallet, GiveUpTopUp, ResumePayment, ResumeTopUp
+from payment.domain import MAX_BALANCE, PaymentState, TopUpState, payment_id
+from payment.external_calls import payment_call
+from tests.unit.gateway import Exchange, Gateway, Land, Settle
 from tests.unit.handling import is_distinct
-from tests.unit.wallets import ORDER, cancel, decremented, name_of, timed_out, wallets
+from tests.unit.payment_rows import (
+    ORDER,
+    cancel_requested,
+    name_of,
+    order_timed_out,
+    stock_decremented,
+    unit_of_work,
+)
 
 KEY = payment_id(ORDER)
 A_MINUTE = timedelta(minutes=1)
-lands, tells = (st.builds(step, st.integers(0, 9)) for step in (Land, Tell))
+lands, settles = (st.builds(step, st.integers(0, 9)) for step in (Land, Settle))
 
 
 # ---------------------------------------------------------------- orders
@@ -40,16 +39,16 @@ CARD_FORWARD = {
     ("CAPTURED", "REFUNDING"),
     ("REFUNDING", "CAPTURED"),
     ("REFUNDING", "REFUNDED"),
-    ("FAILED", "STRAY"),
-    ("STRAY", "STRAYED"),
+    ("FAILED", "ORPHANED"),
+    ("ORPHANED", "RETURNED"),
 }
 card_steps = st.lists(
     st.one_of(
         lands,
-        tells,
-        st.just(decremented(method=PaymentMethod.CARD)),
-        st.just(timed_out(method=PaymentMethod.CARD)),
-        st.integers(1, 3).map(cancel),
+        settles,
+        st.just(stock_decremented(method=PaymentMethod.CARD)),
+        st.just(order_timed_out(method=PaymentMethod.CARD)),
+        st.integers(1, 3).map(cancel_requested),
         st.just(ResumePayment(order_id=ORDER)),
     ),
     max_size=30,
@@ -64,37 +63,37 @@ gateways = st.builds(
 
 @settings(deadline=None)
 @given(gateways, card_steps)
-def test_a_card_is_charged_once_and_refunded_once(gateway: Gateway, steps: list[object]) -> None:
-    dealings = Dealings(wallets(None), gateway)
+def test_card_is_charged_once_and_refunded_once(gateway: Gateway, steps: list[object]) -> None:
+    exchange = Exchange(unit_of_work(None), gateway)
     seen = ["NONE"]
     for step in steps:
-        dealings.at.now += A_MINUTE
-        dealings.go_on(step)
-        seen.append(name_of(dealings.at.payments.get(ORDER)))
+        exchange.uow.now += A_MINUTE
+        exchange.do(step)
+        seen.append(name_of(exchange.uow.payments.get(ORDER)))
         assert 0 <= gateway.held(KEY) <= 60
     moves = {(before, after) for before, after in pairwise(seen) if before != after}
     assert moves <= CARD_FORWARD
-    dealings.settle()
-    check_end(dealings)
+    exchange.settle()
+    check_end(exchange)
 
 
-def check_end(dealings: Dealings) -> None:
-    """Nothing is on its way any more: what we say, and what the gateway holds, is one thing."""
-    payment = dealings.at.payments.get(ORDER)
-    assert payment is None or payment.call is None
+def check_end(exchange: Exchange) -> None:
+    """At rest: the emitted events and the gateway's money agree with the payment."""
+    payment = exchange.uow.payments.get(ORDER)
+    assert payment is None or payment_call(payment) is None
     is_captured = payment is not None and payment.state is PaymentState.CAPTURED
-    assert dealings.gateway.held(KEY) == (60 if is_captured else 0)
-    words = {type(event) for event in dealings.emitted}
+    assert exchange.gateway.held(KEY) == (60 if is_captured else 0)
+    emitted = {type(event) for event in exchange.emitted}
     ended = {
         "NONE": set(),
         "CAPTURED": {PaymentCompleted},
         "FAILED": {PaymentFailed},
-        "STRAYED": {PaymentFailed},  # captured all the same, and given back by itself
+        "RETURNED": {PaymentFailed},  # an orphaned capture, refunded
         "REFUNDED": {PaymentCompleted, PaymentRefunded},
     }
-    verdicts = {PaymentCompleted, PaymentFailed, PaymentRefunded}
-    assert words & verdicts == ended[name_of(payment)]
-    assert is_distinct(dealings.emitted)
+    decisions = {PaymentCompleted, PaymentFailed, PaymentRefunded}
+    assert emitted & decisions == ended[name_of(payment)]
+    assert is_distinct(exchange.emitted)
 
 
 # ---------------------------------------------------------------- top-ups
@@ -114,7 +113,7 @@ top_up_ids = st.sampled_from(TOP_UPS)
 top_up_steps = st.lists(
     st.one_of(
         lands,
-        tells,
+        settles,
         st.builds(GiveUpTopUp, top_up_id=top_up_ids),
         st.builds(ResumeTopUp, top_up_id=top_up_ids),
         st.builds(ChargeWallet, customer_id=st.just("c"), amount=st.integers(1, 60)),
@@ -129,28 +128,28 @@ top_up_steps = st.lists(
     st.integers(0, 60),
     top_up_steps,
 )
-def test_a_top_up_is_booked_or_nothing_is_taken_for_it(
+def test_top_up_is_booked_or_nothing_is_captured_for_it(
     gateway: Gateway, room: int, steps: list[object]
 ) -> None:
-    """Each would fit when it is begun; what is charged in between may leave no room for it."""
-    dealings = Dealings(wallets(MAX_BALANCE - 60 - room), gateway)
+    """Each top-up fits when it begins; other charges may leave no room for it."""
+    exchange = Exchange(unit_of_work(MAX_BALANCE - 60 - room), gateway)
     for top_up_id in TOP_UPS:
-        dealings.go_on(BeginTopUp(top_up_id=top_up_id, customer_id="c", amount=60))
+        exchange.do(BeginTopUp(top_up_id=top_up_id, customer_id="c", amount=60))
     for step in steps:
-        before = states(dealings)
-        dealings.at.now += A_MINUTE
-        dealings.go_on(step)
-        moves = zip(before, states(dealings), strict=True)
+        before = states(exchange)
+        exchange.uow.now += A_MINUTE
+        exchange.do(step)
+        moves = zip(before, states(exchange), strict=True)
         assert {move for move in moves if move[0] is not move[1]} <= TOP_UP_FORWARD
-    dealings.settle()
-    at = dealings.at
-    assert at.wallets["c"].balance <= MAX_BALANCE
-    for top_up_id, state in zip(TOP_UPS, states(dealings), strict=True):
+    exchange.settle()
+    uow = exchange.uow
+    assert uow.wallets["c"].balance <= MAX_BALANCE
+    for top_up_id, state in zip(TOP_UPS, states(exchange), strict=True):
         assert state in (TopUpState.BOOKED, TopUpState.FAILED, TopUpState.REFUNDED)
-        booked = [entry.delta for entry in at.ledger if entry.top_up_id == top_up_id]
+        booked = [entry.delta for entry in uow.ledger if entry.top_up_id == top_up_id]
         assert booked == ([60] if state is TopUpState.BOOKED else [])
         assert gateway.held(top_up_id) == sum(booked)
 
 
-def states(dealings: Dealings) -> list[TopUpState]:
-    return [dealings.at.top_ups[top_up_id].state for top_up_id in TOP_UPS]
+def states(exchange: Exchange) -> list[TopUpState]:
+    return [exchange.uow.top_ups[top_up_id].state for top_up_id in TOP_UPS]

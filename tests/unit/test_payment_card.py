@@ -1,4 +1,4 @@
-"""Payments by card: every message in every state, and what is wanted of the gateway then."""
+"""Payments by card: every message in every state, and the external call that follows."""
 
 from datetime import timedelta
 
@@ -16,39 +16,46 @@ from events.contract import (
     PaymentRefundFailed,
     StockDecremented,
 )
-from payment.domain import EXTERNAL_CALL_SECONDS, Payment, ResumePayment, payment_id
-from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome, Purpose
+from payment.commands import ResumePayment, SettlePayment
+from payment.domain import GatewayOutcome, Payment, payment_id
+from payment.external_calls import (
+    EXTERNAL_CALL_SECONDS,
+    Action,
+    GatewayCall,
+    Purpose,
+    payment_call,
+)
 from payment.reactions import reactions
 from saga.envelope import id_of
 from saga.event import Event
 from tests.unit.handling import handle
-from tests.unit.wallets import (
+from tests.unit.payment_rows import (
     BEGAN,
     LATER,
     NOW,
     ORDER,
-    cancel,
-    decided,
-    decremented,
-    is_untouched,
+    cancel_requested,
+    is_unchanged,
     name_of,
+    order_timed_out,
     payments,
-    timed_out,
-    wallets,
+    settle,
+    stock_decremented,
+    unit_of_work,
 )
 
 CARD = payments(PaymentMethod.CARD)
 RETRY_AT = LATER + timedelta(seconds=EXTERNAL_CALL_SECONDS)
 EVENTS: dict[str, Event] = {
-    "StockDecremented": decremented(method=PaymentMethod.CARD),
-    "OrderTimedOut": timed_out(method=PaymentMethod.CARD),
-    "OrderCancelRequested": cancel(1),
-    "another OrderCancelRequested": cancel(2),
+    "StockDecremented": stock_decremented(method=PaymentMethod.CARD),
+    "OrderTimedOut": order_timed_out(method=PaymentMethod.CARD),
+    "OrderCancelRequested": cancel_requested(1),
+    "another OrderCancelRequested": cancel_requested(2),
 }
 RESUME = ResumePayment(order_id=ORDER)
 
 Move = tuple[str, int, type[Event] | None, Action | None]
-"""The state afterwards, its attempt, what is said, and what is wanted of the gateway."""
+"""The state afterwards, its attempt, the event that is emitted, and the call that begins."""
 
 FAILED: Move = ("FAILED", 0, PaymentFailed, None)
 MOVES: dict[tuple[str, str], Move] = {
@@ -69,8 +76,8 @@ MOVES: dict[tuple[str, str], Move] = {
     ("KEPT", "another OrderCancelRequested"): ("REFUNDING", 2, None, Action.REFUND),
     ("REFUNDING", GatewayOutcome.REFUNDED): ("REFUNDED", 1, PaymentRefunded, None),
     ("REFUNDING", GatewayOutcome.REFUND_REFUSED): ("CAPTURED", 1, PaymentRefundFailed, None),
-    ("FAILED", GatewayOutcome.CAPTURED): ("STRAY", 0, None, Action.REFUND),
-    ("STRAY", GatewayOutcome.REFUNDED): ("STRAYED", 0, None, None),
+    ("FAILED", GatewayOutcome.CAPTURED): ("ORPHANED", 0, None, Action.REFUND),
+    ("ORPHANED", GatewayOutcome.REFUNDED): ("RETURNED", 0, None, None),
 }
 
 
@@ -85,36 +92,34 @@ def card(name: str) -> Payment:
 def test_every_message_in_every_state(state: str, name: str) -> None:
     row = CARD[state]
     attempt = row.attempt if row else 0
-    at = wallets(100, row)
-    emitted = handle(reactions, EVENTS.get(name) or decided(GatewayOutcome(name), attempt), at)
+    uow = unit_of_work(100, row)
+    emitted = handle(reactions, EVENTS.get(name) or settle(GatewayOutcome(name), attempt), uow)
     if (state, name) not in MOVES:
         assert emitted == ()
-        assert is_untouched(at)
+        assert is_unchanged(uow)
         return
     after, attempt, emits, action = MOVES[state, name]
-    payment = at.payments[ORDER]
+    payment = uow.payments[ORDER]
     assert (name_of(payment), payment.attempt, payment.updated_at) == (after, attempt, LATER)
     assert [type(event) for event in emitted] == ([emits] if emits else [])
-    assert [call.action for call in at.external_calls] == ([action] if action else [])
+    assert [call.action for call in uow.external_calls] == ([action] if action else [])
     assert payment.retry_at == (RETRY_AT if action else None)
-    assert [*at.wallets.updated, *at.ledger] == []
+    assert [*uow.wallets.updated, *uow.ledger] == []
 
 
 @pytest.mark.parametrize("outcome", list(GatewayOutcome))
 @pytest.mark.parametrize("attempt", [0, 1, 3])
-def test_a_decision_about_another_attempt_is_none_about_this_one(
-    attempt: int, outcome: GatewayOutcome
-) -> None:
-    at = wallets(0, card("REFUNDING").moved(NOW, attempt=2))
-    assert handle(reactions, decided(outcome, attempt), at) == ()
-    assert is_untouched(at)
+def test_outcome_of_another_attempt_has_no_effect(attempt: int, outcome: GatewayOutcome) -> None:
+    uow = unit_of_work(0, card("REFUNDING").moved(NOW, attempt=2))
+    assert handle(reactions, settle(outcome, attempt), uow) == ()
+    assert is_unchanged(uow)
 
 
 @pytest.mark.parametrize("state", CARD)
-def test_a_decision_is_answered_with_the_payment_as_it_is(state: str) -> None:
-    at = wallets(0, CARD[state])
-    answer = reactions.execute(decided(GatewayOutcome.CAPTURED), at)
-    assert answer.value == at.payments.get(ORDER)
+def test_settling_returns_the_payment(state: str) -> None:
+    uow = unit_of_work(0, CARD[state])
+    result = reactions.execute(settle(GatewayOutcome.CAPTURED), uow)
+    assert result.value == uow.payments.get(ORDER)
 
 
 @pytest.mark.parametrize(
@@ -126,19 +131,19 @@ def test_a_decision_is_answered_with_the_payment_as_it_is(state: str) -> None:
         ("VOIDING", GatewayOutcome.VOIDED, FailReason.ORDER_TIMED_OUT),
     ],
 )
-def test_why_a_payment_by_card_failed(
+def test_fail_reason_of_payment_by_card(
     state: str, outcome: GatewayOutcome, reason: FailReason
 ) -> None:
-    at = wallets(None, CARD[state])
-    assert handle(reactions, decided(outcome), at) == (
+    uow = unit_of_work(None, CARD[state])
+    assert handle(reactions, settle(outcome), uow) == (
         PaymentFailed(order_id=ORDER, reason=reason),
     )
-    assert at.payments[ORDER].fail_reason is reason
+    assert uow.payments[ORDER].fail_reason is reason
 
 
-def test_a_captured_payment_is_completed_as_it_was_intended() -> None:
-    at = wallets(None)
-    handle(reactions, EVENTS["StockDecremented"], at)
+def test_captured_payment_emits_payment_completed() -> None:
+    uow = unit_of_work(None)
+    handle(reactions, EVENTS["StockDecremented"], uow)
     completed = PaymentCompleted(
         order_id=ORDER,
         payment_id=payment_id(ORDER),
@@ -147,7 +152,7 @@ def test_a_captured_payment_is_completed_as_it_was_intended() -> None:
         amount=60,
         discount_amount=5,
     )
-    assert handle(reactions, decided(GatewayOutcome.CAPTURED), at) == (completed,)
+    assert handle(reactions, settle(GatewayOutcome.CAPTURED), uow) == (completed,)
 
 
 @pytest.mark.parametrize(
@@ -160,10 +165,10 @@ def test_a_captured_payment_is_completed_as_it_was_intended() -> None:
         (GatewayOutcome.REFUND_REFUSED, PaymentRefundFailed(order_id=ORDER, attempt=1)),
     ],
 )
-def test_the_end_of_a_refund_is_said_with_its_attempt(
+def test_settled_refund_is_emitted_with_its_attempt(
     outcome: GatewayOutcome, emitted: Event
 ) -> None:
-    assert handle(reactions, decided(outcome, 1), wallets(0, CARD["REFUNDING"])) == (emitted,)
+    assert handle(reactions, settle(outcome, 1), unit_of_work(0, CARD["REFUNDING"])) == (emitted,)
 
 
 @pytest.mark.parametrize(
@@ -177,23 +182,23 @@ def test_the_end_of_a_refund_is_said_with_its_attempt(
         ("REFUNDING", GatewayOutcome.REFUND_REFUSED, OrderCancelRequested),
     ],
 )
-def test_what_the_gateway_decided_follows_from_the_event_that_made_us_ask(
+def test_settled_payment_names_the_event_that_caused_the_call(
     state: str, outcome: GatewayOutcome, cause: type[Event]
 ) -> None:
     row = card(state)
-    answer = reactions.execute(decided(outcome, row.attempt), wallets(0, row))
-    assert (len(answer.events), answer.cause_id) == (1, id_of(cause, ORDER, row.attempt))
+    result = reactions.execute(settle(outcome, row.attempt), unit_of_work(0, row))
+    assert (len(result.events), result.cause_id) == (1, id_of(cause, ORDER, row.attempt))
 
 
-def test_a_card_is_not_asked_for_nothing_and_gets_nothing_back() -> None:
-    at = wallets(None)
-    free = decremented(amount=0, method=PaymentMethod.CARD)
-    emitted = [*handle(reactions, free, at), *handle(reactions, cancel(1), at)]
+def test_free_order_by_card_makes_no_external_call() -> None:
+    uow = unit_of_work(None)
+    free = stock_decremented(amount=0, method=PaymentMethod.CARD)
+    emitted = [*handle(reactions, free, uow), *handle(reactions, cancel_requested(1), uow)]
     assert [type(event) for event in emitted] == [PaymentCompleted, PaymentRefunded]
-    assert [*at.external_calls, *at.ledger] == []
+    assert [*uow.external_calls, *uow.ledger] == []
 
 
-# ---------------------------------------------------------------- errands
+# ---------------------------------------------------------------- external calls
 
 
 @pytest.mark.parametrize(
@@ -202,11 +207,11 @@ def test_a_card_is_not_asked_for_nothing_and_gets_nothing_back() -> None:
         ("INTENT", Action.CHARGE, 0),
         ("VOIDING", Action.VOID, 0),
         ("REFUNDING", Action.REFUND, 1),
-        ("STRAY", Action.REFUND, 0),
+        ("ORPHANED", Action.REFUND, 0),
     ],
 )
-def test_what_is_wanted_of_the_gateway(state: str, action: Action, attempt: int) -> None:
-    assert card(state).call == GatewayCall(
+def test_external_call_of_each_state(state: str, action: Action, attempt: int) -> None:
+    assert payment_call(card(state)) == GatewayCall(
         action=action,
         purpose=Purpose.ORDER,
         subject=ORDER,
@@ -219,38 +224,38 @@ def test_what_is_wanted_of_the_gateway(state: str, action: Action, attempt: int)
 
 
 @pytest.mark.parametrize("state", ["CAPTURED", "KEPT", "FAILED", "REFUNDED"])
-def test_nothing_is_wanted_for_a_payment_that_is_settled(state: str) -> None:
-    assert card(state).call is None
+def test_settled_payment_needs_no_external_call(state: str) -> None:
+    assert payment_call(card(state)) is None
 
 
-def test_a_charge_keeps_its_key_and_each_refund_has_its_own() -> None:
-    rows = [card("STRAY"), *(card("REFUNDING").moved(NOW, attempt=k) for k in (1, 2))]
-    external_calls = [call for row in (card("INTENT"), *rows) if (call := row.call)]
+def test_charge_keeps_its_key_and_each_refund_has_its_own() -> None:
+    rows = [card("ORPHANED"), *(card("REFUNDING").moved(NOW, attempt=k) for k in (1, 2))]
+    external_calls = [call for row in (card("INTENT"), *rows) if (call := payment_call(row))]
     assert {call.key for call in external_calls} == {payment_id(ORDER)}
     refund_keys = [call.refund_key for call in external_calls[1:]]
     assert len({payment_id(ORDER), *refund_keys}) == 1 + len(rows)
 
 
-@pytest.mark.parametrize("state", ["INTENT", "VOIDING", "REFUNDING", "STRAY"])
-def test_an_errand_brings_its_answer_back_to_its_order_and_attempt(state: str) -> None:
-    call = card(state).call
+@pytest.mark.parametrize("state", ["INTENT", "VOIDING", "REFUNDING", "ORPHANED"])
+def test_outcome_returns_to_its_order_and_attempt(state: str) -> None:
+    call = payment_call(card(state))
     assert call is not None
-    command = GatewayDecided(order_id=ORDER, outcome=GatewayOutcome.CAPTURED, attempt=call.attempt)
-    assert call.decided(GatewayOutcome.CAPTURED) == command
+    command = SettlePayment(order_id=ORDER, outcome=GatewayOutcome.CAPTURED, attempt=call.attempt)
+    assert call.command(GatewayOutcome.CAPTURED) == command
 
 
-@pytest.mark.parametrize("state", ["INTENT", "VOIDING", "REFUNDING", "STRAY"])
-def test_an_errand_that_was_lost_is_sent_for_again_unchanged(state: str) -> None:
+@pytest.mark.parametrize("state", ["INTENT", "VOIDING", "REFUNDING", "ORPHANED"])
+def test_overdue_external_call_begins_again_unchanged(state: str) -> None:
     lost = msgspec.structs.replace(card(state), retry_at=LATER)
-    at = wallets(0, lost)
-    for _ in range(2):  # the second finds that it is not due
-        assert handle(reactions, RESUME, at) == ()
-    assert list(at.external_calls) == [lost.call]
-    assert at.payments[ORDER] == msgspec.structs.replace(lost, retry_at=RETRY_AT)
+    uow = unit_of_work(0, lost)
+    for _ in range(2):  # the second one finds it not due
+        assert handle(reactions, RESUME, uow) == ()
+    assert list(uow.external_calls) == [payment_call(lost)]
+    assert uow.payments[ORDER] == msgspec.structs.replace(lost, retry_at=RETRY_AT)
 
 
 @pytest.mark.parametrize("state", CARD)
-def test_an_errand_that_is_not_due_is_left_alone(state: str) -> None:
-    at = wallets(0, CARD[state])
-    assert handle(reactions, RESUME, at) == ()
-    assert is_untouched(at)
+def test_external_call_not_due_is_not_begun_again(state: str) -> None:
+    uow = unit_of_work(0, CARD[state])
+    assert handle(reactions, RESUME, uow) == ()
+    assert is_unchanged(uow)

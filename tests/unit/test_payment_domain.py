@@ -1,4 +1,4 @@
-"""Payments from wallets: every event in every state, money that is taken and given back once."""
+"""Payments from wallets: every event in every state, money taken once and refunded once."""
 
 import pytest
 
@@ -17,25 +17,25 @@ from payment.domain import MAX_BALANCE, UNSETTLED, EntryKind, PaymentState, paym
 from payment.reactions import reactions
 from saga.event import Event
 from tests.unit.handling import handle
-from tests.unit.wallets import (
+from tests.unit.payment_rows import (
     LATER,
     ORDER,
     ORDERS,
-    cancel,
-    decremented,
-    is_untouched,
+    cancel_requested,
+    is_unchanged,
     name_of,
+    order_timed_out,
     payments,
-    timed_out,
-    wallets,
+    stock_decremented,
+    unit_of_work,
 )
 
 WALLET = payments(PaymentMethod.WALLET)
 EVENTS: dict[str, Event] = {
-    "StockDecremented": decremented(),
-    "OrderTimedOut": timed_out(),
-    "OrderCancelRequested": cancel(1),
-    "another OrderCancelRequested": cancel(2),
+    "StockDecremented": stock_decremented(),
+    "OrderTimedOut": order_timed_out(),
+    "OrderCancelRequested": cancel_requested(1),
+    "another OrderCancelRequested": cancel_requested(2),
 }
 MOVES: dict[tuple[str, str], tuple[str, type[Event], int]] = {
     ("NONE", "StockDecremented"): ("CAPTURED", PaymentCompleted, 40),
@@ -49,26 +49,26 @@ MOVES: dict[tuple[str, str], tuple[str, type[Event], int]] = {
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("state", ["NONE", "CAPTURED", "KEPT", "FAILED", "REFUNDED"])
 def test_every_event_in_every_state(state: str, name: str) -> None:
-    at = wallets(100, WALLET[state])
-    emitted = handle(reactions, EVENTS[name], at)
+    uow = unit_of_work(100, WALLET[state])
+    emitted = handle(reactions, EVENTS[name], uow)
     if (state, name) not in MOVES:
         assert emitted == ()
-        assert is_untouched(at)
+        assert is_unchanged(uow)
         return
     after, emits, balance = MOVES[state, name]
-    assert name_of(at.payments[ORDER]) == after
+    assert name_of(uow.payments[ORDER]) == after
     assert [type(event) for event in emitted] == [emits]
-    assert at.wallets["c"].balance == balance
-    assert list(at.external_calls) == []
+    assert uow.wallets["c"].balance == balance
+    assert list(uow.external_calls) == []
 
 
-def test_the_events_are_all_of_them() -> None:
+def test_events_are_complete() -> None:
     assert reactions.handles == {StockDecremented, OrderTimedOut, OrderCancelRequested}
     assert frozenset({PaymentState.INTENT, PaymentState.REFUNDING}) == UNSETTLED
 
 
-def test_a_payment_is_taken() -> None:
-    at = wallets(100)
+def test_payment_takes_money_and_books_it() -> None:
+    uow = unit_of_work(100)
     completed = PaymentCompleted(
         order_id=ORDER,
         payment_id=payment_id(ORDER),
@@ -77,10 +77,10 @@ def test_a_payment_is_taken() -> None:
         amount=60,
         discount_amount=5,
     )
-    assert handle(reactions, decremented(), at) == (completed,)
-    (row,) = at.payments.inserted
+    assert handle(reactions, stock_decremented(), uow) == (completed,)
+    (row,) = uow.payments.inserted
     assert (row.state, row.fail_reason, row.amount) == (PaymentState.CAPTURED, None, 60)
-    (entry,) = at.ledger
+    (entry,) = uow.ledger
     assert (entry.kind, entry.delta, entry.balance_after) == (EntryKind.PAYMENT, -60, 40)
     assert (entry.order_id, entry.top_up_id, entry.created_at) == (ORDER, None, LATER)
 
@@ -89,70 +89,76 @@ def test_a_payment_is_taken() -> None:
     ("balance", "reason"),
     [(None, FailReason.WALLET_NOT_FOUND), (59, FailReason.INSUFFICIENT_BALANCE)],
 )
-def test_a_payment_is_refused(balance: int | None, reason: FailReason) -> None:
-    at = wallets(balance)
-    assert handle(reactions, decremented(), at) == (PaymentFailed(order_id=ORDER, reason=reason),)
-    (row,) = at.payments.inserted
+def test_payment_without_enough_money_fails(balance: int | None, reason: FailReason) -> None:
+    uow = unit_of_work(balance)
+    assert handle(reactions, stock_decremented(), uow) == (
+        PaymentFailed(order_id=ORDER, reason=reason),
+    )
+    (row,) = uow.payments.inserted
     assert (row.state, row.fail_reason, row.amount) == (PaymentState.FAILED, reason, 60)
-    assert [*at.wallets.inserted, *at.wallets.updated, *at.ledger] == []
+    assert [*uow.wallets.inserted, *uow.wallets.updated, *uow.ledger] == []
 
 
-def test_the_last_won_is_enough_and_nothing_costs_nothing() -> None:
-    at = wallets(60)
+def test_exact_balance_is_enough_and_free_order_books_nothing() -> None:
+    uow = unit_of_work(60)
     emitted = [
-        *handle(reactions, decremented(), at),
-        *handle(reactions, decremented(ORDERS[1], "c", 0), at),
+        *handle(reactions, stock_decremented(), uow),
+        *handle(reactions, stock_decremented(ORDERS[1], "c", 0), uow),
     ]
     assert [type(event) for event in emitted] == [PaymentCompleted, PaymentCompleted]
-    assert at.wallets["c"].balance == 0
-    assert len(list(at.ledger)) == 1
+    assert uow.wallets["c"].balance == 0
+    assert len(list(uow.ledger)) == 1
 
 
 @pytest.mark.parametrize("method", list(PaymentMethod))
-def test_an_order_that_timed_out_before_it_came_here_is_never_paid(method: PaymentMethod) -> None:
-    at = wallets(100)
+def test_order_timed_out_before_payment_is_never_paid(method: PaymentMethod) -> None:
+    uow = unit_of_work(100)
     reason = FailReason.ORDER_TIMED_OUT
-    emitted = handle(reactions, timed_out(method=method), at)
+    emitted = handle(reactions, order_timed_out(method=method), uow)
     assert emitted == (PaymentFailed(order_id=ORDER, reason=reason),)
-    (tombstone,) = at.payments.inserted
+    (tombstone,) = uow.payments.inserted
     assert (tombstone.state, tombstone.fail_reason) == (PaymentState.FAILED, reason)
     assert (tombstone.method, tombstone.amount) == (method, 0)
-    assert handle(reactions, decremented(method=method), at) == ()
-    assert [*at.ledger, *at.external_calls] == []
+    assert handle(reactions, stock_decremented(method=method), uow) == ()
+    assert [*uow.ledger, *uow.external_calls] == []
 
 
-# ---------------------------------------------------------------- giving back
+# ---------------------------------------------------------------- refunds
 
 
-def test_a_refund_is_booked_and_said_with_its_attempt() -> None:
-    at = wallets(0, WALLET["KEPT"])
+def test_refund_is_booked_and_emitted_with_its_attempt() -> None:
+    uow = unit_of_work(0, WALLET["KEPT"])
     refunded = PaymentRefunded(order_id=ORDER, payment_id=payment_id(ORDER), amount=60, attempt=2)
-    assert handle(reactions, cancel(2), at) == (refunded,)
-    (entry,) = at.ledger
+    assert handle(reactions, cancel_requested(2), uow) == (refunded,)
+    (entry,) = uow.ledger
     assert (entry.kind, entry.delta, entry.balance_after) == (EntryKind.REFUND, 60, 60)
     assert (entry.order_id, entry.created_at) == (ORDER, LATER)
 
 
 @pytest.mark.parametrize("balance", [None, MAX_BALANCE - 59])
-def test_a_refund_that_no_wallet_can_take_is_refused_and_may_be_tried_again(
+def test_refund_without_room_in_wallet_fails_and_can_be_tried_again(
     balance: int | None,
 ) -> None:
-    at = wallets(balance, WALLET["CAPTURED"])
-    assert handle(reactions, cancel(1), at) == (PaymentRefundFailed(order_id=ORDER, attempt=1),)
-    assert name_of(at.payments[ORDER]) == "CAPTURED"
-    assert [*at.wallets.updated, *at.ledger] == []
-    assert handle(reactions, cancel(1), at) == ()
-    assert handle(reactions, cancel(2), at) == (PaymentRefundFailed(order_id=ORDER, attempt=2),)
+    uow = unit_of_work(balance, WALLET["CAPTURED"])
+    assert handle(reactions, cancel_requested(1), uow) == (
+        PaymentRefundFailed(order_id=ORDER, attempt=1),
+    )
+    assert name_of(uow.payments[ORDER]) == "CAPTURED"
+    assert [*uow.wallets.updated, *uow.ledger] == []
+    assert handle(reactions, cancel_requested(1), uow) == ()
+    assert handle(reactions, cancel_requested(2), uow) == (
+        PaymentRefundFailed(order_id=ORDER, attempt=2),
+    )
 
 
-def test_what_cost_nothing_is_given_back_without_an_entry() -> None:
-    at = wallets(0)
-    handle(reactions, decremented(amount=0), at)
+def test_free_order_is_refunded_without_an_entry() -> None:
+    uow = unit_of_work(0)
+    handle(reactions, stock_decremented(amount=0), uow)
     refunded = PaymentRefunded(order_id=ORDER, payment_id=payment_id(ORDER), amount=0, attempt=1)
-    assert handle(reactions, cancel(1), at) == (refunded,)
-    assert list(at.ledger) == []
+    assert handle(reactions, cancel_requested(1), uow) == (refunded,)
+    assert list(uow.ledger) == []
 
 
-def test_an_order_has_one_payment_id() -> None:
+def test_order_has_one_payment_id() -> None:
     assert payment_id(ORDER) == payment_id(ORDER.upper())
     assert len({payment_id(order_id) for order_id in ORDERS}) == len(ORDERS)

@@ -5,21 +5,19 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from payment.domain import (
+from payment.commands import BeginTopUp, GiveUpTopUp, ResumeTopUp, SettleTopUp
+from payment.domain import MAX_BALANCE, EntryKind, GatewayOutcome, TopUp, TopUpState
+from payment.external_calls import (
     EXTERNAL_CALL_SECONDS,
-    MAX_BALANCE,
-    BeginTopUp,
-    EntryKind,
-    GiveUpTopUp,
-    ResumeTopUp,
-    TopUp,
-    TopUpState,
+    Action,
+    GatewayCall,
+    Purpose,
+    top_up_call,
 )
-from payment.external_calls import Action, GatewayCall, GatewayOutcome, Purpose, TopUpDecided
 from payment.reactions import reactions
 from saga.errors import Conflict, NotFound
 from tests.unit.handling import handle
-from tests.unit.wallets import BEGAN, DUE, LATER, is_untouched, top_up, wallets
+from tests.unit.payment_rows import BEGAN, DUE, LATER, is_unchanged, top_up, unit_of_work
 
 BEGIN = BeginTopUp(top_up_id="t", customer_id="c", amount=60)
 GIVE_UP = GiveUpTopUp(top_up_id="t")
@@ -27,8 +25,8 @@ RESUME = ResumeTopUp(top_up_id="t")
 RETRY_AT = LATER + timedelta(seconds=EXTERNAL_CALL_SECONDS)
 
 
-def decided(outcome: GatewayOutcome) -> TopUpDecided:
-    return TopUpDecided(top_up_id="t", outcome=outcome)
+def settle(outcome: GatewayOutcome) -> SettleTopUp:
+    return SettleTopUp(top_up_id="t", outcome=outcome)
 
 
 ACTIONS = {
@@ -36,7 +34,7 @@ ACTIONS = {
     TopUpState.VOIDING: Action.VOID,
     TopUpState.REFUNDING: Action.REFUND,
 }
-MESSAGES = {"GIVE_UP": GIVE_UP} | {outcome: decided(outcome) for outcome in GatewayOutcome}
+MESSAGES = {"GIVE_UP": GIVE_UP} | {outcome: settle(outcome) for outcome in GatewayOutcome}
 MOVES = {
     (TopUpState.INTENT, "GIVE_UP"): TopUpState.VOIDING,
     (TopUpState.INTENT, GatewayOutcome.CAPTURED): TopUpState.BOOKED,
@@ -54,30 +52,30 @@ MOVES = {
 @pytest.mark.parametrize("name", MESSAGES)
 @pytest.mark.parametrize("state", list(TopUpState))
 def test_every_message_in_every_state(state: TopUpState, name: str) -> None:
-    at = wallets(40, top_up(state))
-    answer = reactions.execute(MESSAGES[name], at)
-    at.release()
-    assert (answer.value, answer.events) == (at.top_ups["t"], ())
+    uow = unit_of_work(40, top_up(state))
+    result = reactions.execute(MESSAGES[name], uow)
+    uow.release()
+    assert (result.value, result.events) == (uow.top_ups["t"], ())
     if (state, name) not in MOVES:
-        assert is_untouched(at)
+        assert is_unchanged(uow)
         return
     after = MOVES[state, name]
     action = ACTIONS.get(after)
-    row = at.top_ups["t"]
+    row = uow.top_ups["t"]
     assert (row.state, row.updated_at) == (after, LATER)
     assert row.retry_at == (RETRY_AT if action else None)
-    assert [call.action for call in at.external_calls] == ([action] if action else [])
-    booked = [(entry.kind, entry.delta, entry.balance_after) for entry in at.ledger]
+    assert [call.action for call in uow.external_calls] == ([action] if action else [])
+    booked = [(entry.kind, entry.delta, entry.balance_after) for entry in uow.ledger]
     is_booked = after is TopUpState.BOOKED
     assert booked == ([(EntryKind.CHARGE, 60, 100)] if is_booked else [])
-    assert at.wallets["c"].balance == (100 if is_booked else 40)
+    assert uow.wallets["c"].balance == (100 if is_booked else 40)
 
 
-def test_a_top_up_is_noted_before_the_gateway_is_asked() -> None:
-    at = wallets(0)
-    begun = reactions.execute(BEGIN, at).value
-    at.release()
-    assert at.top_ups.inserted == [begun]
+def test_top_up_is_recorded_before_the_gateway_is_called() -> None:
+    uow = unit_of_work(0)
+    begun = reactions.execute(BEGIN, uow).value
+    uow.release()
+    assert uow.top_ups.inserted == [begun]
     assert begun == TopUp(
         top_up_id="t",
         customer_id="c",
@@ -87,72 +85,72 @@ def test_a_top_up_is_noted_before_the_gateway_is_asked() -> None:
         updated_at=LATER,
         retry_at=RETRY_AT,
     )
-    assert list(at.external_calls) == [begun.call]
-    assert [*at.wallets.updated, *at.ledger] == []
+    assert list(uow.external_calls) == [top_up_call(begun)]
+    assert [*uow.wallets.updated, *uow.ledger] == []
 
 
-def test_what_was_booked_names_its_top_up() -> None:
-    at = wallets(0, top_up(TopUpState.INTENT))
-    handle(reactions, decided(GatewayOutcome.CAPTURED), at)
-    (entry,) = at.ledger
+def test_ledger_entry_names_its_top_up() -> None:
+    uow = unit_of_work(0, top_up(TopUpState.INTENT))
+    handle(reactions, settle(GatewayOutcome.CAPTURED), uow)
+    (entry,) = uow.ledger
     assert (entry.top_up_id, entry.order_id, entry.created_at) == ("t", None, LATER)
 
 
-# ---------------------------------------------------------------- what can not be
+# ---------------------------------------------------------------- refusals
 
 
-@pytest.mark.parametrize("command", [GIVE_UP, decided(GatewayOutcome.CAPTURED)])
-def test_a_top_up_that_nobody_began_is_not_found(command: object) -> None:
-    at = wallets(0)
+@pytest.mark.parametrize("command", [GIVE_UP, settle(GatewayOutcome.CAPTURED)])
+def test_unknown_top_up_is_not_found(command: object) -> None:
+    uow = unit_of_work(0)
     with pytest.raises(NotFound) as refused:
-        reactions.execute(command, at)
+        reactions.execute(command, uow)
     assert refused.value.code == "TOP_UP_NOT_FOUND"
 
 
-def test_a_wallet_that_is_not_there_is_not_topped_up() -> None:
-    at = wallets(None)
+def test_unknown_wallet_is_not_topped_up() -> None:
+    uow = unit_of_work(None)
     with pytest.raises(NotFound) as refused:
-        reactions.execute(BEGIN, at)
+        reactions.execute(BEGIN, uow)
     assert refused.value.code == "WALLET_NOT_FOUND"
 
 
 @pytest.mark.parametrize(("balance", "fits"), [(MAX_BALANCE - 60, True), (MAX_BALANCE - 59, False)])
-def test_nobody_is_asked_for_more_than_the_wallet_can_hold(balance: int, fits: bool) -> None:
-    at = wallets(balance)
+def test_top_up_beyond_the_wallets_limit_is_refused(balance: int, fits: bool) -> None:
+    uow = unit_of_work(balance)
     if fits:
-        assert reactions.execute(BEGIN, at).value.state is TopUpState.INTENT
+        assert reactions.execute(BEGIN, uow).value.state is TopUpState.INTENT
         return
     with pytest.raises(Conflict) as refused:
-        reactions.execute(BEGIN, at)
+        reactions.execute(BEGIN, uow)
     assert refused.value.code == "BALANCE_OUT_OF_RANGE"
-    at.roll_back()
-    assert is_untouched(at)
+    uow.roll_back()
+    assert is_unchanged(uow)
 
 
-def test_what_does_not_fit_into_the_wallet_any_more_goes_back() -> None:
-    at = wallets(MAX_BALANCE - 59, top_up(TopUpState.INTENT))
-    handle(reactions, decided(GatewayOutcome.CAPTURED), at)
-    row = at.top_ups["t"]
+def test_captured_money_that_no_longer_fits_is_refunded() -> None:
+    uow = unit_of_work(MAX_BALANCE - 59, top_up(TopUpState.INTENT))
+    handle(reactions, settle(GatewayOutcome.CAPTURED), uow)
+    row = uow.top_ups["t"]
     assert (row.state, row.retry_at) == (TopUpState.REFUNDING, RETRY_AT)
-    assert list(at.external_calls) == [row.call]
-    assert [*at.wallets.updated, *at.ledger] == []
+    assert list(uow.external_calls) == [top_up_call(row)]
+    assert [*uow.wallets.updated, *uow.ledger] == []
 
 
-def test_what_neither_fits_nor_goes_back_is_neither_booked_nor_given_up() -> None:
-    at = wallets(MAX_BALANCE - 59, top_up(TopUpState.REFUNDING))
-    handle(reactions, decided(GatewayOutcome.REFUND_REFUSED), at)
-    row = at.top_ups["t"]
+def test_refused_refund_that_does_not_fit_is_tried_again() -> None:
+    uow = unit_of_work(MAX_BALANCE - 59, top_up(TopUpState.REFUNDING))
+    handle(reactions, settle(GatewayOutcome.REFUND_REFUSED), uow)
+    row = uow.top_ups["t"]
     assert row.state is TopUpState.REFUNDING
     assert row.retry_at in (DUE, RETRY_AT)
-    assert set(at.external_calls) <= {row.call}
-    assert [*at.wallets.updated, *at.ledger] == []
+    assert set(uow.external_calls) <= {top_up_call(row)}
+    assert [*uow.wallets.updated, *uow.ledger] == []
 
 
-# ---------------------------------------------------------------- errands
+# ---------------------------------------------------------------- external calls
 
 
 @pytest.mark.parametrize(("state", "action"), ACTIONS.items())
-def test_what_is_wanted_of_the_gateway(state: TopUpState, action: Action) -> None:
+def test_external_call_of_each_state(state: TopUpState, action: Action) -> None:
     call = GatewayCall(
         action=action,
         purpose=Purpose.TOP_UP,
@@ -163,29 +161,29 @@ def test_what_is_wanted_of_the_gateway(state: TopUpState, action: Action) -> Non
         attempt=0,
         began_at=BEGAN,
     )
-    assert top_up(state).call == call
+    assert top_up_call(top_up(state)) == call
     assert call.refund_key != call.key
     for outcome in GatewayOutcome:
-        assert call.decided(outcome) == decided(outcome)
+        assert call.command(outcome) == settle(outcome)
 
 
 @pytest.mark.parametrize("state", [TopUpState.BOOKED, TopUpState.FAILED])
-def test_nothing_is_wanted_for_a_top_up_that_is_settled(state: TopUpState) -> None:
-    assert top_up(state).call is None
+def test_settled_top_up_needs_no_external_call(state: TopUpState) -> None:
+    assert top_up_call(top_up(state)) is None
 
 
 @pytest.mark.parametrize("state", ACTIONS)
-def test_an_errand_that_was_lost_is_sent_for_again_unchanged(state: TopUpState) -> None:
+def test_overdue_external_call_begins_again_unchanged(state: TopUpState) -> None:
     lost = msgspec.structs.replace(top_up(state), retry_at=LATER)
-    at = wallets(0, lost)
-    for _ in range(2):  # the second finds that it is not due
-        assert handle(reactions, RESUME, at) == ()
-    assert list(at.external_calls) == [lost.call]
-    assert at.top_ups["t"] == msgspec.structs.replace(lost, retry_at=RETRY_AT)
+    uow = unit_of_work(0, lost)
+    for _ in range(2):  # the second one finds it not due
+        assert handle(reactions, RESUME, uow) == ()
+    assert list(uow.external_calls) == [top_up_call(lost)]
+    assert uow.top_ups["t"] == msgspec.structs.replace(lost, retry_at=RETRY_AT)
 
 
 @pytest.mark.parametrize("state", [None, *TopUpState])
-def test_an_errand_that_is_not_due_is_left_alone(state: TopUpState | None) -> None:
-    at = wallets(0, top_up(state) if state else None)
-    assert handle(reactions, RESUME, at) == ()
-    assert is_untouched(at)
+def test_external_call_not_due_is_not_begun_again(state: TopUpState | None) -> None:
+    uow = unit_of_work(0, top_up(state) if state else None)
+    assert handle(reactions, RESUME, uow) == ()
+    assert is_unchanged(uow)

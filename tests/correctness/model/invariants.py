@@ -6,8 +6,7 @@ from typing import Any
 
 from coupon.domain import HoldState as CouponState
 from order.domain import Order, OrderState, OrderStatus
-from payment.domain import PaymentState
-from payment.external_calls import GatewayOutcome
+from payment.domain import GatewayOutcome, PaymentState
 from product.domain import HoldState as StockState
 from tests.correctness.model.locals import Local
 from tests.correctness.model.outside import ChargeState, Outside

@@ -18,7 +18,7 @@ import msgspec
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import SAGA
 from order.unit_of_work import OrderUnitOfWork
-from payment.domain import Wallets
+from payment.unit_of_work import PaymentUnitOfWork
 from product.domain import Product
 from product.queues import Queues
 from product.unit_of_work import ProductUnitOfWork
@@ -67,15 +67,15 @@ def _product(now: datetime, holds: Any, products: Any, queues: Any) -> ProductUn
     return ProductUnitOfWork(now, holds, products, Rows(), Ledger(), Queues(places))
 
 
-def _wallets(now: datetime, wallets: Any, payments: Any) -> Wallets:
-    return Wallets(now, wallets, payments, Rows(), Ledger())
+def _payment(now: datetime, wallets: Any, payments: Any) -> PaymentUnitOfWork:
+    return PaymentUnitOfWork(now, wallets, payments, Rows(), Ledger())
 
 
 KINDS = {
     "order": Kind(("orders",), lambda now, orders: OrderUnitOfWork(now, orders, Rows(), Rows())),
     "coupon": Kind(("holds", "issued"), _coupons),
     "product": Kind(("holds", "products", "queues"), _product),
-    "payment": Kind(("wallets", "payments"), _wallets),
+    "payment": Kind(("wallets", "payments"), _payment),
 }
 
 

@@ -10,7 +10,9 @@ from enum import StrEnum
 
 import msgspec
 
-from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome
+from payment.commands import SettlePayment
+from payment.domain import GatewayOutcome
+from payment.external_calls import Action, GatewayCall
 
 
 class ChargeState(StrEnum):
@@ -26,7 +28,7 @@ class Outside(msgspec.Struct, frozen=True):
     charges: tuple[tuple[str, ChargeState], ...] = ()
     refunds: tuple[tuple[str, GatewayOutcome], ...] = ()
     external_calls: frozenset[GatewayCall] = frozenset()
-    answers: frozenset[GatewayDecided] = frozenset()
+    answers: frozenset[SettlePayment] = frozenset()
     refusals_left: int = 0
 
     @property
@@ -39,7 +41,7 @@ class Outside(msgspec.Struct, frozen=True):
             self, external_calls=self.external_calls | set(external_calls)
         )
 
-    def without(self, answer: GatewayDecided) -> "Outside":
+    def without(self, answer: SettlePayment) -> "Outside":
         return msgspec.structs.replace(self, answers=self.answers - {answer})
 
     def moves(self) -> Iterator[tuple[str, "Outside"]]:
@@ -91,6 +93,6 @@ class Outside(msgspec.Struct, frozen=True):
 
     def _answered(self, call: GatewayCall, outcome: GatewayOutcome) -> "Outside":
         """The answer is on its way; that it is lost is the errand's being lost."""
-        command = call.decided(outcome)
-        assert isinstance(command, GatewayDecided)
+        command = call.command(outcome)
+        assert isinstance(command, SettlePayment)
         return msgspec.structs.replace(self._dropped(call), answers=self.answers | {command})

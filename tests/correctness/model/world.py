@@ -14,7 +14,7 @@ import msgspec
 from events.participants import PARTICIPANTS
 from order.commands import CancelOrder, ExpireOrder
 from order.domain import EXPIRES, OrderState
-from payment.domain import ResumePayment
+from payment.commands import ResumePayment
 from product.commands import BookStock, EndWait
 from product.domain import HoldState
 from saga.event import Event

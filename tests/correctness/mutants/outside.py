@@ -8,14 +8,14 @@ MUTANTS = (
     tests(
         '"not found" counts as failed',
         GATEWAY,
-        "        if status == 404:\n            return await self._void(errand)\n",
-        "        if status == 404:\n            return Outcome.DECLINED\n",
+        "        if code == 404:\n            return await self._void(call)\n",
+        "        if code == 404:\n            return GatewayOutcome.DECLINED\n",
         "tests/integration/test_gateway_client.py",
     ),
     tests(
         "a key is charged again after the gateway has forgotten it",
         GATEWAY,
-        "case Action.CHARGE if self._is_remembered(errand):",
+        "case Action.CHARGE if self._is_remembered(call):",
         "case Action.CHARGE if True:",
         "tests/integration/test_gateway_client.py",
     ),
@@ -36,7 +36,7 @@ MUTANTS = (
     tests(
         "a gateway's 5xx counts as declined",
         GATEWAY,
-        '            raise Unknown(f"answered {answer.status}")\n        reply',
+        '            raise UnknownOutcome(f"answered {answer.status}")\n        reply',
         '            return 402, "DECLINED"\n        reply',
         "tests/integration/test_gateway_client.py",
     ),

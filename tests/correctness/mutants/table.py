@@ -130,7 +130,7 @@ MUTANTS = (
     model(
         "an order is paid twice",
         PAYMENT,
-        "    if event.order_id in wallets.payments:\n        return None\n",
+        "    if event.order_id in uow.payments:\n        return None\n",
         "",
         "without inbox",
     ),
@@ -145,7 +145,7 @@ MUTANTS = (
     model(
         "no tombstone at payment",
         PAYMENT,
-        "        return _failed(wallets.record(event, PaymentState.FAILED, reason))\n"
+        "        return _payment_failed(uow.record(event, PaymentState.FAILED, reason))\n"
         "    if payment.state is PaymentState.INTENT",
         "        return None\n    if payment.state is PaymentState.INTENT",
         "a loss",
@@ -153,40 +153,40 @@ MUTANTS = (
     model(
         "a charge in flight is given up without a void",
         PAYMENT,
-        "        wallets.move(payment, voiding=True)\n    return None",
-        "        late = wallets.move(\n"
+        "        uow.move(payment, voiding=True)\n    return None",
+        "        late = uow.move(\n"
         "            payment, state=PaymentState.FAILED, fail_reason=FailReason.ORDER_TIMED_OUT\n"
-        "        )\n        return _failed(late)\n    return None",
+        "        )\n        return _payment_failed(late)\n    return None",
         "a card",
     ),
     model(
         "a voided charge is never given up",
         PAYMENT,
-        "case Outcome.DECLINED | Outcome.VOIDED:\n            late",
-        "case Outcome.DECLINED:\n            late",
+        "case GatewayOutcome.DECLINED | GatewayOutcome.VOIDED:\n            timed_out",
+        "case GatewayOutcome.DECLINED:\n            timed_out",
         "a card",
     ),
     model(
         "a refund that was lost is not sent for again",
-        "payment/domain.py",
-        "elif self.state is PaymentState.REFUNDING or self.stray is Stray.RETURNING:",
-        "elif self.stray is Stray.RETURNING:",
+        "payment/external_calls.py",
+        "payment.state is PaymentState.REFUNDING or payment.stray is OrphanedCapture.RETURNING:",
+        "payment.stray is OrphanedCapture.RETURNING:",
         "a card",
     ),
     model(
         "a refused refund leaves the payment hanging",
         PAYMENT,
-        "        case Outcome.REFUND_REFUSED:\n"
-        "            payment = wallets.move(payment, state=PaymentState.CAPTURED)\n"
-        "            return Answer(payment, _refund_failed(payment), cause_id=cause_id)\n",
+        "        case GatewayOutcome.REFUND_REFUSED:\n"
+        "            payment = uow.move(payment, state=PaymentState.CAPTURED)\n"
+        "            return Result(payment, _payment_refund_failed(payment), cause_id=cause_id)\n",
         "",
         "a card",
     ),
     model(
         "the refund is refused, and nobody is told",
         PAYMENT,
-        "return Answer(payment, _refund_failed(payment), cause_id=cause_id)",
-        "return Answer(payment)",
+        "return Result(payment, _payment_refund_failed(payment), cause_id=cause_id)",
+        "return Result(payment)",
         "a card",
     ),
     tests(

@@ -5,7 +5,9 @@ import random
 from collections import Counter
 from enum import StrEnum
 
-from payment.external_calls import Action, GatewayCall, GatewayDecided, GatewayOutcome, TopUpDecided
+from payment.commands import SettlePayment, SettleTopUp
+from payment.domain import GatewayOutcome
+from payment.external_calls import Action, GatewayCall
 from saga.errors import Outage
 
 LATENCY_SECONDS = 0.05
@@ -91,7 +93,7 @@ class SimulatedGateway:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def __call__(self, call: GatewayCall) -> GatewayDecided | TopUpDecided:
+    async def __call__(self, call: GatewayCall) -> SettlePayment | SettleTopUp:
         gateway, loop = self._gateway, asyncio.get_running_loop()
         await asyncio.sleep(gateway.chance.random() * LATENCY_SECONDS)
         behaviour = self._behaviour()
@@ -109,7 +111,7 @@ class SimulatedGateway:
             await asyncio.sleep(HANGING_SECONDS if hangs else LATENCY_SECONDS)
             raise Outage(behaviour)
         await asyncio.sleep(gateway.chance.random() * LATENCY_SECONDS)
-        return call.decided(outcome)
+        return call.command(outcome)
 
     def told(self, answer: object) -> None:
         """Nobody watches for alarms here."""

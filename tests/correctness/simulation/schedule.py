@@ -21,7 +21,7 @@ from coupon.commands import DefineCoupon, IssueCoupon
 from coupon.domain import DiscountType
 from events.contract import OnShortage, PaymentMethod
 from order.commands import CancelOrder, PlaceOrder, WantedLine
-from payment.domain import BeginTopUp, ChargeWallet, OpenWallet
+from payment.commands import BeginTopUp, ChargeWallet, OpenWallet
 from product.commands import BookStock, ChangeProduct, CreateProduct
 from saga.errors import Refused, RetryLater
 from tests.correctness.simulation import books

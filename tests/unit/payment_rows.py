@@ -1,4 +1,4 @@
-"""Wallets, payments and top-ups in each state, and all that the payment service can be told."""
+"""A payment service's rows in each state, and the messages that it handles."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,31 +10,32 @@ from events.contract import (
     PaymentMethod,
     StockDecremented,
 )
+from payment.commands import SettlePayment
 from payment.domain import (
+    GatewayOutcome,
     OrphanedCapture,
     Payment,
     PaymentState,
     TopUp,
     TopUpState,
     Wallet,
-    Wallets,
     payment_id,
 )
-from payment.external_calls import GatewayDecided, GatewayOutcome
+from payment.unit_of_work import PaymentUnitOfWork
 from saga.unit_of_work import Ledger, Rows
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=1)
 BEGAN = NOW - timedelta(hours=1)
 DUE = NOW + timedelta(seconds=30)
-"""When an errand that is under way will be sent for again."""
+"""When an external call that is under way is begun again."""
 
 ORDERS = [f"00000000-0000-0000-0000-00000000000{i}" for i in range(5)]
 ORDER = ORDERS[0]
 LINES = (Line(product_id="p", quantity=1, price=60),)
 
 
-def decremented(
+def stock_decremented(
     order_id: str = ORDER,
     customer: str = "c",
     amount: int = 60,
@@ -51,22 +52,23 @@ def decremented(
     )
 
 
-def timed_out(
+def order_timed_out(
     order_id: str = ORDER, customer: str = "c", method: PaymentMethod = PaymentMethod.WALLET
 ) -> OrderTimedOut:
     return OrderTimedOut(order_id=order_id, customer_id=customer, payment_method=method)
 
 
-def cancel(attempt: int, order_id: str = ORDER) -> OrderCancelRequested:
+def cancel_requested(attempt: int, order_id: str = ORDER) -> OrderCancelRequested:
     return OrderCancelRequested(order_id=order_id, attempt=attempt)
 
 
-def decided(outcome: GatewayOutcome, attempt: int = 0) -> GatewayDecided:
-    return GatewayDecided(order_id=ORDER, outcome=outcome, attempt=attempt)
+def settle(outcome: GatewayOutcome, attempt: int = 0) -> SettlePayment:
+    return SettlePayment(order_id=ORDER, outcome=outcome, attempt=attempt)
 
 
 def payments(method: PaymentMethod) -> dict[str, Payment | None]:
-    """The order's payment in each state, by name; in KEPT the first cancel was refused."""
+    """The order's payment in each state, by name. KEPT: the first cancel was refused. ORPHANED and
+    RETURNED: money was captured after it had FAILED."""
     intent = Payment(
         order_id=ORDER,
         payment_id=payment_id(ORDER),
@@ -92,19 +94,19 @@ def payments(method: PaymentMethod) -> dict[str, Payment | None]:
         "CAPTURED": captured,
         "KEPT": captured.moved(NOW, attempt=1),
         "FAILED": failed,
-        "STRAY": failed.moved(NOW, stray=OrphanedCapture.RETURNING, retry_at=DUE),
-        "STRAYED": failed.moved(NOW, stray=OrphanedCapture.RETURNED),
+        "ORPHANED": failed.moved(NOW, stray=OrphanedCapture.RETURNING, retry_at=DUE),
+        "RETURNED": failed.moved(NOW, stray=OrphanedCapture.RETURNED),
         "REFUNDING": intent.moved(NOW, state=PaymentState.REFUNDING, attempt=1),
         "REFUNDED": captured.moved(NOW, state=PaymentState.REFUNDED, attempt=1),
     }
 
 
 def name_of(payment: Payment | None) -> str:
-    """Its state's name among `payments`; KEPT is CAPTURED too."""
+    """The name of its state among `payments`; CAPTURED for KEPT too."""
     if payment is None:
         return "NONE"
     if payment.stray is not None:
-        return "STRAY" if payment.stray is OrphanedCapture.RETURNING else "STRAYED"
+        return "ORPHANED" if payment.stray is OrphanedCapture.RETURNING else "RETURNED"
     is_intent = payment.state is PaymentState.INTENT
     return "VOIDING" if is_intent and payment.voiding else payment.state
 
@@ -121,17 +123,17 @@ def top_up(state: TopUpState, amount: int = 60) -> TopUp:
     )
 
 
-def wallets(balance: int | None, *rows: Payment | TopUp | None) -> Wallets:
-    """The customer c with this much money; None: without a wallet."""
+def unit_of_work(balance: int | None, *rows: Payment | TopUp | None) -> PaymentUnitOfWork:
+    """The customer c with this balance in KRW; None: without a wallet."""
     by_order = {row.order_id: row for row in rows if isinstance(row, Payment)}
     top_ups = {row.top_up_id: row for row in rows if isinstance(row, TopUp)}
-    purses = {}
+    wallets = {}
     if balance is not None:
-        purses["c"] = Wallet(customer_id="c", balance=balance, created_at=NOW, updated_at=NOW)
-    return Wallets(LATER, Rows(purses), Rows(by_order), Rows(top_ups), Ledger())
+        wallets["c"] = Wallet(customer_id="c", balance=balance, created_at=NOW, updated_at=NOW)
+    return PaymentUnitOfWork(LATER, Rows(wallets), Rows(by_order), Rows(top_ups), Ledger())
 
 
-def is_untouched(at: Wallets) -> bool:
-    tables = (at.wallets, at.payments, at.top_ups)
+def is_unchanged(uow: PaymentUnitOfWork) -> bool:
+    tables = (uow.wallets, uow.payments, uow.top_ups)
     changed = [row for rows in tables for row in (*rows.inserted, *rows.updated)]
-    return not [*changed, *at.ledger, *at.external_calls]
+    return not [*changed, *uow.ledger, *uow.external_calls]

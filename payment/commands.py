@@ -1,0 +1,89 @@
+"""The commands of clients, timers and the gateway, and the wallets of a new stack. Pure."""
+
+import msgspec
+
+from payment.domain import GatewayOutcome, Wallet
+from saga.errors import NotFound
+
+
+class OpenWallet(msgspec.Struct, frozen=True, kw_only=True):
+    customer_id: str
+
+
+class OpenedWallet(msgspec.Struct, frozen=True, kw_only=True):
+    """`new` is False when the customer had a wallet already: then nothing was changed."""
+
+    wallet: Wallet
+    new: bool
+
+
+class SeedWallet(msgspec.Struct, frozen=True, kw_only=True):
+    customer_id: str
+    balance: int
+
+
+class ChargeWallet(msgspec.Struct, frozen=True, kw_only=True):
+    """Bring money into a wallet without a gateway."""
+
+    customer_id: str
+    amount: int
+
+
+class BeginTopUp(msgspec.Struct, frozen=True, kw_only=True):
+    """Bring money into a wallet through the gateway."""
+
+    top_up_id: str
+    customer_id: str
+    amount: int
+
+
+class GiveUpTopUp(msgspec.Struct, frozen=True, kw_only=True):
+    """The client waits no longer: void the charge, so that nothing is taken for it."""
+
+    top_up_id: str
+
+
+class SettleTopUp(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of a top-up's external call."""
+
+    top_up_id: str
+    outcome: GatewayOutcome
+
+
+class ResumeTopUp(msgspec.Struct, frozen=True, kw_only=True):
+    """A top-up's external call had no outcome in time: begin it again."""
+
+    top_up_id: str
+
+
+class SettlePayment(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of a payment's external call. `attempt` names the refund that it is about."""
+
+    order_id: str
+    outcome: GatewayOutcome
+    attempt: int
+
+
+class ResumePayment(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment's external call had no outcome in time: begin it again."""
+
+    order_id: str
+
+
+SEED = (
+    SeedWallet(customer_id="3fa85f64-5717-4562-b3fc-2c963f66afa6", balance=1_000_000),
+    SeedWallet(customer_id="123e4567-e89b-12d3-a456-426614174000", balance=500_000),
+    SeedWallet(customer_id="987fcdeb-51a2-43d1-b4c5-316227849201", balance=250_000),
+)
+"""The wallets of a new stack."""
+
+
+def no_wallet(customer_id: str) -> NotFound:
+    return NotFound(
+        f"customer {customer_id} has no wallet; open one with POST /api/v1/wallets",
+        code="WALLET_NOT_FOUND",
+    )
+
+
+def no_top_up(top_up_id: str) -> NotFound:
+    return NotFound(f"there is no top-up {top_up_id}", code="TOP_UP_NOT_FOUND")

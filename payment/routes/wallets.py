@@ -1,0 +1,181 @@
+"""HTTP routes of wallets, and of the money that comes into them."""
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Controller, Response, get, post
+from litestar.params import PathParameter
+
+from chassis.service import Service
+from chassis.web.app import idempotency
+from chassis.web.schemas import Body, OptionalKey, Page, Size, View, answered, refusals
+from events.contract import RequestAmount
+from payment import store
+from payment.commands import (
+    BeginTopUp,
+    ChargeWallet,
+    GiveUpTopUp,
+    OpenedWallet,
+    OpenWallet,
+    no_wallet,
+)
+from payment.domain import EntryKind, TopUp, TopUpState, Wallet
+from payment.external_calls import top_up_call
+from payment.settings import has_gateway
+from payment.unit_of_work import PaymentUnitOfWork
+from saga.errors import ExternalSystemFailed
+
+CustomerId = Annotated[UUID, PathParameter(name="customerId")]
+
+GATEWAY_TIMEOUT_SECONDS = 10
+"""How long a client waits for the gateway. Then the charge is given up and voided."""
+
+
+class NewWallet(Body):
+    customer_id: UUID
+
+
+class Charge(Body):
+    amount: RequestAmount
+
+
+class WalletView(View):
+    """`balance` in KRW."""
+
+    customer_id: str
+    balance: int
+
+
+class EntryView(View):
+    """`delta` in KRW: positive came in, negative went out."""
+
+    kind: EntryKind
+    delta: int
+    balance_after: int
+    order_id: str | None
+    created_at: datetime
+
+
+class EntryPage(View):
+    items: list[EntryView]
+    page: int
+    size: int
+    total: int
+
+
+class WalletController(Controller):
+    path = "/wallets"
+    tags = ("wallets",)
+
+    @post(
+        summary="Open a wallet",
+        responses=refusals(body=True)
+        | {200: answered(WalletView, "The customer had a wallet; it is unchanged")},
+    )
+    async def open(
+        self, data: NewWallet, service: Service[PaymentUnitOfWork]
+    ) -> Response[WalletView]:
+        """201 for a new wallet; 200 with the existing one, unchanged."""
+        command = OpenWallet(customer_id=str(data.customer_id))
+        opened: OpenedWallet = (await service.ask(command)).result
+        headers = {"Location": f"/api/v1/wallets/{data.customer_id}"}
+        status = 201 if opened.new else 200
+        return Response(WalletView.of(opened.wallet), status_code=status, headers=headers)
+
+    @get("/{customerId:str}", summary="A customer's balance", responses=refusals(404))
+    async def read(
+        self, customer_id: CustomerId, service: Service[PaymentUnitOfWork]
+    ) -> WalletView:
+        return WalletView.of(await _find(service, customer_id))
+
+    @post(
+        "/{customerId:str}/charge",
+        status_code=200,
+        summary="Bring money in",
+        responses=refusals(404, 409, 422, 502, body=True),
+    )
+    async def charge(
+        self,
+        customer_id: CustomerId,
+        data: Charge,
+        service: Service[PaymentUnitOfWork],
+        idempotency_key: OptionalKey = None,
+    ) -> Response[WalletView]:
+        """Where a payment gateway is connected, it is charged first.
+
+        502 when it declines or does not answer within 10 s: then the balance is unchanged, and
+        money that it still captures is refunded. With an Idempotency-Key, the same request again
+        gives the first answer; a failed charge needs a new key.
+        """
+        key = idempotency(f"charge/{customer_id}", idempotency_key, data)
+        if not has_gateway(service.settings):
+            charge = ChargeWallet(customer_id=str(customer_id), amount=data.amount)
+            done = await service.ask(charge, key)
+            wallet = WalletView.of(done.result)
+        else:
+            begin = BeginTopUp(
+                top_up_id=service.new_id(), customer_id=str(customer_id), amount=data.amount
+            )
+            done = await service.ask(begin, key)
+            wallet = await _finish(service, done.result)
+        headers = {"Idempotency-Replayed": "true"} if done.replayed else {}
+        return Response(wallet, headers=headers)
+
+    @get(
+        "/{customerId:str}/transactions",
+        summary="A wallet's ledger, newest first",
+        responses=refusals(404),
+    )
+    async def transactions(
+        self,
+        customer_id: CustomerId,
+        service: Service[PaymentUnitOfWork],
+        page: Page = 0,
+        size: Size = 20,
+    ) -> EntryPage:
+        await _find(service, customer_id)
+        async with service.reading() as connection:
+            found, total = await store.entries(
+                connection, str(customer_id), offset=page * size, size=size
+            )
+        items = [EntryView.of(each) for each in found]
+        return EntryPage(items=items, page=page, size=size, total=total)
+
+
+async def _find(service: Service[PaymentUnitOfWork], customer_id: UUID) -> Wallet:
+    async with service.reading() as connection:
+        wallet = await store.find_wallet(connection, str(customer_id))
+    if wallet is None:
+        raise no_wallet(str(customer_id))
+    return wallet
+
+
+async def _finish(service: Service[PaymentUnitOfWork], begun: TopUp) -> WalletView:
+    """Wait for a top-up's end. Returns the wallet right after it was booked.
+
+    Raises ExternalSystemFailed when it was not booked.
+    """
+    async with service.reading() as connection:
+        top_up = await store.find_top_up(connection, begun.top_up_id) or begun
+    if top_up.state is TopUpState.INTENT:
+        await _wait_for_gateway(service, top_up)
+        given_up = GiveUpTopUp(top_up_id=top_up.top_up_id)
+        top_up = (await service.ask(given_up)).result  # a booked one stays booked
+    if top_up.state is not TopUpState.BOOKED:
+        raise ExternalSystemFailed("the payment gateway did not take the money; nothing was booked")
+    async with service.reading() as connection:
+        balance = await store.balance_after(connection, top_up.top_up_id)
+    return WalletView(customer_id=top_up.customer_id, balance=balance)
+
+
+async def _wait_for_gateway(service: Service[PaymentUnitOfWork], top_up: TopUp) -> None:
+    """Wait until the gateway has decided, or the client's time is over."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GATEWAY_TIMEOUT_SECONDS):
+            await service.external_calls.join(top_up_call(top_up))
+
+
+ROUTES = [WalletController]

@@ -1,0 +1,90 @@
+"""The payment service's tables, and how their rows are loaded and written."""
+
+from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, MetaData, Table
+
+from chassis.storage.mapping import Appended, Mapped
+from chassis.storage.tables import Krw64, Sequence64, Time, Uuid, index_unsettled, one_of
+from events.contract import FailReason, PaymentMethod
+from payment.domain import (
+    UNSETTLED,
+    Entry,
+    EntryKind,
+    OrphanedCapture,
+    Payment,
+    PaymentState,
+    TopUp,
+    TopUpState,
+    Wallet,
+)
+
+schema = MetaData()
+
+
+def _index_due(table: Table) -> None:
+    """Few rows have an external call under way: the index holds those alone."""
+    waits = table.c.retry_at.is_not(None)
+    Index(f"{table.name}_due", table.c.retry_at, sqlite_where=waits, postgresql_where=waits)
+
+
+wallets_table = Table(
+    "wallets",
+    schema,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("balance", Krw64, CheckConstraint("balance >= 0"), nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+)
+
+ledger_table = Table(
+    "wallet_ledger",
+    schema,
+    Column("id", Sequence64, primary_key=True, autoincrement=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("kind", one_of(EntryKind), nullable=False),
+    Column("delta", Krw64, nullable=False),
+    Column("balance_after", Krw64, CheckConstraint("balance_after >= 0"), nullable=False),
+    Column("order_id", Uuid),
+    Column("top_up_id", Uuid, unique=True),
+    Column("created_at", Time, nullable=False),
+    Index("wallet_ledger_of_customer", "customer_id", "id"),
+    Index("wallet_ledger_once_an_order", "order_id", "kind", unique=True),
+)
+
+payments_table = Table(
+    "payments",
+    schema,
+    Column("order_id", Uuid, primary_key=True),
+    Column("payment_id", Uuid, nullable=False, unique=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("method", one_of(PaymentMethod), nullable=False),
+    Column("amount", Krw64, nullable=False),
+    Column("discount_amount", Krw64, nullable=False),
+    Column("state", one_of(PaymentState), nullable=False),
+    Column("fail_reason", one_of(FailReason)),
+    Column("attempt", Integer, nullable=False),
+    Column("voiding", Boolean, nullable=False),
+    Column("stray", one_of(OrphanedCapture)),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+    Column("retry_at", Time),
+)
+index_unsettled(payments_table, UNSETTLED)
+_index_due(payments_table)
+
+top_ups_table = Table(
+    "top_ups",
+    schema,
+    Column("top_up_id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("amount", Krw64, nullable=False),
+    Column("state", one_of(TopUpState), nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+    Column("retry_at", Time),
+)
+_index_due(top_ups_table)
+
+wallets: Mapped[str, Wallet] = Mapped(wallets_table, Wallet, "customer_id")
+payments: Mapped[str, Payment] = Mapped(payments_table, Payment, "order_id")
+top_ups: Mapped[str, TopUp] = Mapped(top_ups_table, TopUp, "top_up_id")
+entries: Appended[Entry] = Appended(ledger_table, Entry)
