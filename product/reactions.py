@@ -7,8 +7,6 @@ from events.contract import (
     CouponUsed,
     FailReason,
     OnShortage,
-    OrderCancelled,
-    OrderCompleted,
     PaymentCompleted,
     PaymentFailed,
     PaymentRefunded,
@@ -22,7 +20,6 @@ from events.contract import (
 from product import waitlist
 from product.commands import BookStock, ChangeProduct, CreateProduct, EndWait, SeedProduct
 from product.domain import INITIAL, Entry, HoldState, Product
-from product.sales import sold, taken_off
 from product.unit_of_work import ProductUnitOfWork
 from saga.reactions import OfOthers, Reactions, Result
 
@@ -69,7 +66,7 @@ def decrement_stock(
 
 @reactions.on
 def sell(event: PaymentCompleted, uow: ProductUnitOfWork) -> None:
-    """The order is paid: its lines are sold."""
+    """The order is paid: its lines are sold, and counted in this hour's sales."""
     hold = uow.holds.get(event.order_id)
     if hold is not None and hold.state is HoldState.HELD:
         uow.sell(hold)
@@ -81,7 +78,8 @@ def restore_stock(
 ) -> tuple[StockRestored | OfOthers[StockDecremented | ProductChanged], ...]:
     """The order failed or was cancelled: make available again what it holds or has bought.
 
-    The stock that comes back serves the orders that wait for it.
+    A sale is taken off the hour in which it was counted. The stock that comes back serves the
+    orders that wait for it.
     """
     hold = uow.holds.get(event.order_id)
     if hold is None:
@@ -114,20 +112,6 @@ def end_wait(
     refused = waitlist.refuse(uow, hold, FailReason.WAIT_EXPIRED, product_id)
     served = waitlist.serve(uow, waitlist.product_ids(hold.items))
     return Result(None, refused, *served, *_availability_changes(uow))
-
-
-@reactions.on
-def count_sale(event: OrderCompleted, uow: ProductUnitOfWork) -> None:
-    """Count the order's units as sold in the hour of its completion."""
-    for sale in sold(event):
-        uow.sales.add(sale)
-
-
-@reactions.compensation
-def take_sale_off(event: OrderCancelled, uow: ProductUnitOfWork) -> None:
-    """Take the order's units off that hour again, even if they are not counted yet."""
-    for sale in taken_off(event):
-        uow.sales.add(sale)
 
 
 @reactions.command

@@ -1,8 +1,8 @@
-"""What was sold, counted by the hour: the numbers behind the ranking. Pure.
+"""Units sold, counted by the hour: the numbers behind the rankings. Pure.
 
-An order counts in the hour in which it was completed, in UTC, whenever that is heard. A cancelled
-one is taken off the same hour. So nothing depends on the order in which the two are heard; a count
-may be below zero in between.
+An order counts in the hour, in UTC, in which its hold became SOLD. A refund takes it off the same
+hour again: `updated_at` of a SOLD hold is the time of its sale. So the counts are always those of
+the SOLD holds.
 """
 
 from collections import defaultdict
@@ -12,41 +12,34 @@ from typing import Any
 
 import msgspec
 
-from events.contract import OrderCancelled, OrderCompleted
+from product.domain import Hold
 
 HOURS = range(24)
 
 SalesRow = tuple[Any, ...]
-"""What a product sold on a day: the day, the product's id, all units, and those of each hour."""
+"""A product's sales of a day: the day, the product's id, all units, and the units of each hour."""
 
 
 class Sale(msgspec.Struct, frozen=True, kw_only=True):
-    """Units of a product, below zero where they are taken off. `hour` counts from 0."""
+    """Units of a product, negative where they are taken off. `hour` counts from 0."""
 
     product_id: str
     day: date
     hour: int
     units: int
 
-
-def sold(event: OrderCompleted) -> Iterator[Sale]:
-    """What an order adds to the sales."""
-    return _lines(event, 1)
+    def __neg__(self) -> "Sale":
+        return msgspec.structs.replace(self, units=-self.units)
 
 
-def taken_off(event: OrderCancelled) -> Iterator[Sale]:
-    """The same again, with the sign turned."""
-    return _lines(event, -1)
+def sales_of(sold: Hold) -> Iterator[Sale]:
+    """The sales of a SOLD hold, one for each line."""
+    at = sold.updated_at.astimezone(UTC)
+    for line in sold.items:
+        yield Sale(product_id=line.product_id, day=at.date(), hour=at.hour, units=line.quantity)
 
 
-def _lines(event: OrderCompleted | OrderCancelled, sign: int) -> Iterator[Sale]:
-    at = event.completed_at.astimezone(UTC)
-    for line in event.items:
-        units = sign * line.quantity
-        yield Sale(product_id=line.product_id, day=at.date(), hour=at.hour, units=units)
-
-
-def summed(sales: Iterable[Sale]) -> list[SalesRow]:
+def sum_by_day(sales: Iterable[Sale]) -> list[SalesRow]:
     """One row for each product and day, in the order in which such rows are locked."""
     sums: defaultdict[tuple[date, str], list[int]] = defaultdict(lambda: [0] * len(HOURS))
     for sale in sales:
@@ -55,6 +48,6 @@ def summed(sales: Iterable[Sale]) -> list[SalesRow]:
 
 
 def window_start(now: datetime, days: int) -> datetime:
-    """When a window of so many days begins: on the hour, in UTC."""
+    """The beginning of a window of so many days: on the hour, in UTC."""
     start = now.astimezone(UTC) - timedelta(days=days)
     return start.replace(minute=0, second=0, microsecond=0)

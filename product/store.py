@@ -9,19 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.storage.statements import Statement, among
 from chassis.storage.tables import in_states
-from events.contract import (
-    CouponUsed,
-    OrderCancelled,
-    OrderCompleted,
-    PaymentFailed,
-    PaymentRefunded,
-    ProductStatus,
-)
+from events.contract import CouponUsed, PaymentFailed, PaymentRefunded, ProductStatus
 from product import tables
 from product.commands import BookStock, ChangeProduct, EndWait
 from product.domain import UNSETTLED, Entry, Hold, HoldState, PriceSince, Product
 from product.queues import Place, Queues
-from product.sales import summed
+from product.sales import sum_by_day
 from product.settings import Settings
 from product.unit_of_work import ProductUnitOfWork
 from saga.unit_of_work import Ledger, Rows, values_of
@@ -62,7 +55,6 @@ def load(connection: Connection, messages: Sequence[object], now: datetime) -> P
     The queues too, where this batch may serve an order. Sales need nothing: they are added to the
     numbers that are there.
     """
-    messages = [each for each in messages if not isinstance(each, OrderCompleted | OrderCancelled)]
     holds = tables.holds.load(connection, "order_id", values_of(messages, "order_id"))
     ordering = [message for message in messages if isinstance(message, CouponUsed)]
     lines = [line for order in ordering for line in order.items]
@@ -83,7 +75,7 @@ def save(connection: Connection, uow: ProductUnitOfWork) -> None:
     tables.places.save(connection, uow.queues)
     tables.entries.append(connection, uow.ledger)
     tables.prices.append(connection, uow.prices)
-    tables.sales.run(connection, summed(uow.sales))
+    tables.sales.run(connection, sum_by_day(uow.sales))
 
 
 def _load_booked(

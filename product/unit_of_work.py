@@ -8,7 +8,7 @@ from events.contract import CouponUsed, FailReason, Line, ProductStatus
 from product.commands import no_product
 from product.domain import Entry, Hold, HoldState, PriceSince, Product
 from product.queues import Queues
-from product.sales import Sale
+from product.sales import Sale, sales_of
 from saga.unit_of_work import Ledger, Rows, UnitOfWork
 
 
@@ -106,21 +106,26 @@ class ProductUnitOfWork(UnitOfWork):
         self.record(order_id, HoldState.HELD, items)
 
     def sell(self, hold: Hold) -> None:
-        """The order is paid: its units are no longer reserved, but sold."""
+        """The order is paid: its units are sold, and counted as such."""
         for line in hold.items:
             product = self.products[line.product_id]
             self.products[line.product_id] = msgspec.structs.replace(
                 product, reserved=product.reserved - line.quantity
             )
-        self.holds[hold.order_id] = hold.moved(HoldState.SOLD, self.now)
+        sold = self.holds[hold.order_id] = hold.moved(HoldState.SOLD, self.now)
+        for sale in sales_of(sold):
+            self.sales.add(sale)
 
     def restore(self, hold: Hold) -> None:
-        """Make available again what the order held or had bought."""
+        """Make available again what the order held or had bought; a sale is taken off."""
         for line in hold.items:
             product = self.products[line.product_id]
             key = f"INC-{hold.order_id}"
             entry = self.entry(product, key, line.quantity, "ORDER_UNDONE", hold.order_id)
             self.book(entry, reserved=-line.quantity if hold.state is HoldState.HELD else 0)
+        if hold.state is HoldState.SOLD:
+            for sale in sales_of(hold):
+                self.sales.add(-sale)
         self.holds[hold.order_id] = hold.moved(HoldState.RELEASED, self.now)
 
     def record(

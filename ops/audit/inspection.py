@@ -73,7 +73,7 @@ def inspect(
             results = [*wallets.checks(found.payment), *stock.checks(found.product)]
             results += waiting.checks(found.product)
             results += [*coupons.checks(found.coupon), *orders.checks(flow)]
-            results += sales.checks(found.product, orders)
+            results += sales.checks(found.product)
             charged = card_payments.charges(found.payment)
             sent = platform_deliveries.deliveries(found.dataplatform)
     except msgspec.DecodeError as error:

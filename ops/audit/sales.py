@@ -1,13 +1,13 @@
-"""The sales, of which rankings are made, beside the orders that they are the sum of."""
+"""The sales, from which rankings are made, compared with the sold orders of the product service."""
 
 from collections import Counter
 
 from sqlalchemy import Connection, text
 
 from ops.audit.findings import Discrepancy, Question, Result, result
-from ops.audit.orders import Orders
+from ops.audit.stock import read_holds, units_by_product
 
-COUNTED = "sales: of each product as many units as completed orders have"
+COUNTED = "sales: of each product as many units as sold orders have"
 BY_HOUR = "sales: a day is the sum of its hours"
 
 _HOURS = " + ".join(f"h{hour:02}" for hour in range(24))
@@ -22,33 +22,23 @@ _QUESTION = Question(
 )
 
 
-def checks(product: Connection, orders: Orders) -> list[Result]:
-    return [_counted(product, orders), _QUESTION.ask(product)]
+def checks(product: Connection) -> list[Result]:
+    return [_counted(product), _QUESTION.ask(product)]
 
 
-def _counted(product: Connection, orders: Orders) -> Result:
-    """Units of orders that can't be judged may be counted, or not yet, or taken off too early."""
+def _counted(product: Connection) -> Result:
+    """The hold and its sales are written in one transaction, so they agree at any moment."""
     query = "SELECT product_id, CAST(SUM(units) AS BIGINT) AS units FROM sales GROUP BY product_id"
     counted = Counter({row.product_id: row.units for row in product.execute(text(query))})
-    due, unsure = Counter[str](), Counter[str]()
-    judged = {order.order_id for order in orders.judged}
-    for order in orders.all.values():
-        if order.order_id not in judged:
-            into = unsure
-        elif order.state("order") in ("COMPLETED", "CANCELLING"):
-            into = due
-        else:
-            continue
-        for line in order.lines:
-            into[line.product_id] += line.quantity
-    products = sorted({*counted, *due})
+    sold = units_by_product(read_holds(product), "SOLD")
+    products = sorted({*counted, *sold})
     found = (
         Discrepancy(
             check=COUNTED,
-            what=f"product {each}: {counted[each]} units are counted as sold, completed orders "
-            f"have {due[each]}",
+            what=f"product {each}: {counted[each]} units are counted as sold, sold orders have "
+            f"{sold[each]}",
         )
         for each in products
-        if abs(counted[each] - due[each]) > unsure[each]
+        if counted[each] != sold[each]
     )
     return result(COUNTED, len(products), found)

@@ -1,4 +1,4 @@
-"""Stock, as the product service's database alone tells it."""
+"""Stock: the product service's database by itself."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ class _Line(msgspec.Struct, rename="camel"):
     quantity: int
 
 
-class _Hold(msgspec.Struct):
+class Hold(msgspec.Struct):
     order_id: str
     state: str
     lines: list[_Line]
@@ -77,8 +77,7 @@ _decode = msgspec.json.Decoder(list[_Line]).decode
 
 
 def checks(product: Connection) -> list[Result]:
-    rows = product.execute(text("SELECT order_id, state, items FROM holds")).all()
-    holds = [_Hold(row.order_id, row.state, _decode(row.items)) for row in rows]
+    holds = read_holds(product)
     return [
         *(question.ask(product) for question in _QUESTIONS),
         _reserved(product, holds),
@@ -87,8 +86,23 @@ def checks(product: Connection) -> list[Result]:
     ]
 
 
-def _reserved(product: Connection, holds: list[_Hold]) -> Result:
-    held = _quantities(holds, "HELD")
+def read_holds(product: Connection) -> list[Hold]:
+    rows = product.execute(text("SELECT order_id, state, items FROM holds")).all()
+    return [Hold(row.order_id, row.state, _decode(row.items)) for row in rows]
+
+
+def units_by_product(holds: list[Hold], *states: str) -> Counter[str]:
+    """The units of each product in the holds that are in one of these states."""
+    found = Counter[str]()
+    for hold in holds:
+        if hold.state in states:
+            for line in hold.lines:
+                found[line.product_id] += line.quantity
+    return found
+
+
+def _reserved(product: Connection, holds: list[Hold]) -> Result:
+    held = units_by_product(holds, "HELD")
     rows = product.execute(text("SELECT product_id, reserved FROM products")).all()
     found = (
         Discrepancy(
@@ -102,8 +116,8 @@ def _reserved(product: Connection, holds: list[_Hold]) -> Result:
     return result(RESERVED, len(rows), found)
 
 
-def _conserved(product: Connection, holds: list[_Hold]) -> Result:
-    ordered = _quantities(holds, "HELD", "SOLD")
+def _conserved(product: Connection, holds: list[Hold]) -> Result:
+    ordered = units_by_product(holds, "HELD", "SOLD")
     query = """
         SELECT p.product_id, p.available, CAST(COALESCE(SUM(l.delta), 0) AS BIGINT) AS brought
         FROM products p LEFT JOIN stock_ledger l ON l.product_id = p.product_id
@@ -123,7 +137,7 @@ def _conserved(product: Connection, holds: list[_Hold]) -> Result:
     return result(CONSERVED, len(rows), found)
 
 
-def _booked(product: Connection, holds: list[_Hold]) -> Result:
+def _booked(product: Connection, holds: list[Hold]) -> Result:
     query = """
         SELECT product_id, request_id, delta FROM stock_ledger
         WHERE SUBSTR(request_id, 1, 4) IN ('DEC-', 'INC-')
@@ -145,19 +159,10 @@ def _booked(product: Connection, holds: list[_Hold]) -> Result:
     return result(BOOKED, len(holds), found)
 
 
-def _due(hold: _Hold) -> Iterator[tuple[tuple[str, str, str], int]]:
+def _due(hold: Hold) -> Iterator[tuple[tuple[str, str, str], int]]:
     """What the ledger must show for an order. A tombstone has no lines, so took none."""
     for line in hold.lines:
         if hold.state in ("HELD", "SOLD", "RELEASED"):
             yield (hold.order_id, "DEC", line.product_id), -line.quantity
         if hold.state == "RELEASED":
             yield (hold.order_id, "INC", line.product_id), line.quantity
-
-
-def _quantities(holds: list[_Hold], *states: str) -> Counter[str]:
-    found = Counter[str]()
-    for hold in holds:
-        if hold.state in states:
-            for line in hold.lines:
-                found[line.product_id] += line.quantity
-    return found

@@ -16,9 +16,10 @@ from nats.errors import BadSubjectError
 from chassis.broker.jetstream import ACK_WAIT_SECONDS, JetStream
 from chassis.broker.nats_client import NatsClient
 from chassis.ports import DeliveredMessage, OutgoingMessage
-from events.contract import OrderCompleted, StockDecremented
+from events.contract import CONTRACT, OrderCompleted, StockDecremented
 from payment.reactions import reactions
 from saga import envelope
+from saga.reactions import Reactions
 from tests.integration.conftest import NatsServer
 from tests.kit.client import until
 from tests.kit.settings import settings_of
@@ -43,10 +44,8 @@ class Inbox:
 
 
 @asynccontextmanager
-async def bus(url: str, inbox: Inbox) -> AsyncIterator[JetStream]:
-    broker = JetStream(
-        reactions, settings_of("payment", {"NATS_URL": url, "INSTANCE": "payment-1"})
-    )
+async def bus(url: str, inbox: Inbox, registry: Reactions = reactions) -> AsyncIterator[JetStream]:
+    broker = JetStream(registry, settings_of("payment", {"NATS_URL": url, "INSTANCE": "payment-1"}))
 
     async def trust() -> None: ...
 
@@ -116,6 +115,38 @@ async def test_only_what_the_service_hears_is_delivered(nats_server: NatsServer)
         assert (delivery.stream, delivery.sequence) == ("SAGA", 2)
         assert delivery.subject == f"saga.{order_id}.StockDecremented"
         assert (delivery.headers or {})["ce-source"] == "product"
+
+
+async def test_filter_of_existing_durable_follows_the_reactions(nats_server: NatsServer) -> None:
+    """An upgrade drops a reaction: its events are not delivered, and the position stays."""
+    older = Reactions("payment", CONTRACT)
+
+    @older.on
+    def drop(event: OrderCompleted, uow: object) -> None: ...
+
+    @older.on
+    def keep(event: StockDecremented, uow: object) -> None: ...
+
+    before, after = Inbox(), Inbox()
+    order_id = str(uuid4())
+    completed = OutgoingMessage(f"saga.{order_id}.OrderCompleted", b"{}", {})
+    async with bus(nats_server.url, before, older) as broker:
+        await broker.publish([completed, message(order_id)])
+        await received(before, 2)
+        await before.acknowledge()
+    async with nats_server.jetstream() as js:
+        await js.publish(completed.subject, b"{}")
+    async with bus(nats_server.url, after) as broker, nats_server.jetstream() as js:
+        await broker.publish([completed, message()])
+        await received(after, 1)
+        durable = await js.consumer_info("SAGA", "payment")
+    assert [delivery.sequence for delivery in after.held] == [5]
+    assert durable.config.filter_subjects == [
+        "saga.*.OrderCancelRequested",
+        "saga.*.OrderTimedOut",
+        "saga.*.StockDecremented",
+    ]
+    assert durable.num_pending == 0
 
 
 async def test_no_more_is_fetched_than_there_is_room_for(nats_server: NatsServer) -> None:

@@ -7,8 +7,6 @@ from events.contract import (
     FailReason,
     Line,
     OnShortage,
-    OrderCancelled,
-    OrderCompleted,
     PaymentCompleted,
     PaymentFailed,
     PaymentMethod,
@@ -114,19 +112,3 @@ def payment_failed(order_id: str = "o") -> PaymentFailed:
 
 def payment_refunded(order_id: str = "o") -> PaymentRefunded:
     return PaymentRefunded(order_id=order_id, payment_id="p", amount=60, attempt=1)
-
-
-def completed(at: datetime = NOW, items: tuple[Line, ...] = LINES) -> OrderCompleted:
-    return OrderCompleted(
-        order_id="o",
-        customer_id="c",
-        items=items,
-        total_amount=67,
-        discount_amount=7,
-        payable_amount=60,
-        completed_at=at,
-    )
-
-
-def cancelled(at: datetime = NOW, items: tuple[Line, ...] = LINES) -> OrderCancelled:
-    return OrderCancelled(order_id="o", customer_id="c", items=items, completed_at=at)

@@ -78,7 +78,7 @@ def test_the_real_flow_is_sound() -> None:
         (PaymentRefunded, "payment", {"product"}, [StockRestored]),
         (StockRestored, "product", {"coupon"}, [CouponRestored]),
         (CouponRestored, "coupon", {"order"}, [OrderCancelled]),
-        (OrderCancelled, "order", {"product"}, []),
+        (OrderCancelled, "order", set(), []),
         (PaymentRefundFailed, "payment", {"order"}, []),
         (OrderTimedOut, "order", {"payment"}, [PaymentCompleted, PaymentFailed]),
     ],

@@ -24,8 +24,6 @@ from tests.unit.product_rows import (
     LATER,
     LINES,
     NOW,
-    cancelled,
-    completed,
     coupon_used,
     payment_completed,
     payment_failed,
@@ -78,8 +76,6 @@ EVENTS: Mapping[str, Event] = {
         payment_completed(),
         payment_failed(),
         payment_refunded(),
-        completed(),
-        cancelled(),
     )
 }
 UNDOING = ("PaymentFailed", "PaymentRefunded")

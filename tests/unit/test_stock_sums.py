@@ -67,6 +67,8 @@ def check_sums(uow: ProductUnitOfWork, initial: dict[str, int]) -> None:
             )
             for state in (HoldState.HELD, HoldState.SOLD)
         }
+        sold = sum(sale.units for sale in uow.sales if sale.product_id == product_id)
+        assert sold == in_state[HoldState.SOLD]
         assert row.available >= 0
         assert row.reserved == in_state[HoldState.HELD]
         assert row.available + row.reserved + in_state[HoldState.SOLD] == came + by_hand

@@ -110,12 +110,10 @@ class World:
         self._asks = asks
         self._answers = answers
         self._services = [Service(known[name]) for name in SERVICES]
-        # Nobody says anything to a final event: what it is counted for would multiply the states.
         self._consumers = {
             event: [i for i, name in enumerate(SERVICES) if event in known[name].handles]
             for registry in known.values()
             for event in registry.emits
-            if not event.final
         }
         self.locals = [Interned[Local]() for _ in SERVICES]
         self.deliveries = Interned[Delivery]()

@@ -233,9 +233,23 @@ MUTANTS = (
     ),
     tests(
         "a cancelled order stays counted as sold",
-        "product/sales.py",
-        "return _lines(event, -1)",
-        "return iter(())",
+        "product/unit_of_work.py",
+        "                self.sales.add(-sale)\n",
+        "                pass\n",
+        "tests/unit/test_sales.py",
+    ),
+    tests(
+        "a refund is taken off the hour of the refund",
+        "product/unit_of_work.py",
+        "for sale in sales_of(hold):",
+        "for sale in sales_of(hold.moved(hold.state, self.now)):",
+        "tests/unit/test_sales.py",
+    ),
+    tests(
+        "a payment that arrives twice counts twice",
+        PRODUCT,
+        "if hold is not None and hold.state is HoldState.HELD:",
+        "if hold is not None:",
         "tests/unit/test_sales.py",
     ),
     tests(
