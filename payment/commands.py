@@ -2,8 +2,8 @@
 
 import msgspec
 
-from payment.domain import GatewayOutcome, Wallet
-from saga.errors import NotFound
+from payment.domain import GatewayOutcome, TopUp, TopUpState, Wallet
+from saga.errors import ExternalSystemFailed, NotFound
 
 
 class OpenWallet(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +82,25 @@ def no_wallet(customer_id: str) -> NotFound:
     return NotFound(
         f"customer {customer_id} has no wallet; open one with POST /api/v1/wallets",
         code="WALLET_NOT_FOUND",
+    )
+
+
+_REFUNDED = "REFUNDED", "it came too late or no longer fits into the wallet, and is refunded"
+_NOT_BOOKED = {
+    TopUpState.FAILED: ("DECLINED", "the gateway declined it"),
+    TopUpState.VOIDING: ("NO_ANSWER", "the gateway did not answer in time, and it is voided"),
+    TopUpState.REFUNDING: _REFUNDED,
+    TopUpState.REFUNDED: _REFUNDED,
+}
+
+
+def not_booked(top_up: TopUp) -> ExternalSystemFailed:
+    """The answer for a top-up that ended without money in the wallet."""
+    outcome, reason = _NOT_BOOKED[top_up.state]
+    return ExternalSystemFailed(
+        f"the charge has no effect: {reason}; send it again with a new key to try once more",
+        code="PAYMENT_GATEWAY_FAILED",
+        details={"outcome": outcome, "topUpId": top_up.top_up_id},
     )
 
 

@@ -55,8 +55,12 @@ class OrphanedCapture(StrEnum):
 
 
 class TopUpState(StrEnum):
-    """INTENT -> BOOKED | FAILED. A top-up whose client waits no longer is VOIDING, then FAILED. If
-    money was captured for it all the same, it is refunded: REFUNDING -> REFUNDED."""
+    """INTENT -> BOOKED, or FAILED when the gateway declined.
+
+    A top-up whose client waits no longer is VOIDING, and stays so: with a `retry_at` until the
+    gateway has voided the key, without one after that. Money that was captured all the same is
+    refunded: REFUNDING -> REFUNDED.
+    """
 
     INTENT = "INTENT"
     BOOKED = "BOOKED"

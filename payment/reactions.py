@@ -279,19 +279,19 @@ def settle_top_up(command: SettleTopUp, uow: PaymentUnitOfWork) -> TopUp:
     """Act on the gateway's decision about a top-up. Idempotent."""
     top_up = uow.get_top_up(command.top_up_id)
     match top_up.state, command.outcome:
-        case TopUpState.INTENT, GatewayOutcome.CAPTURED:
-            return _book_or_refund(top_up, uow)
-        case (
-            TopUpState.INTENT | TopUpState.VOIDING,
-            GatewayOutcome.DECLINED | GatewayOutcome.VOIDED,
+        case (TopUpState.INTENT, GatewayOutcome.CAPTURED) | (
+            TopUpState.REFUNDING,
+            GatewayOutcome.REFUND_REFUSED,
         ):
+            return _book_or_refund(top_up, uow)
+        case TopUpState.INTENT | TopUpState.VOIDING, GatewayOutcome.DECLINED:
             return uow.move_top_up(top_up, TopUpState.FAILED)
+        case TopUpState.INTENT | TopUpState.VOIDING, GatewayOutcome.VOIDED if top_up.retry_at:
+            return uow.end_void(top_up)
         case TopUpState.VOIDING | TopUpState.FAILED, GatewayOutcome.CAPTURED:
             return uow.move_top_up(top_up, TopUpState.REFUNDING)
         case TopUpState.REFUNDING, GatewayOutcome.REFUNDED:
             return uow.move_top_up(top_up, TopUpState.REFUNDED)
-        case TopUpState.REFUNDING, GatewayOutcome.REFUND_REFUSED:
-            return _book_or_refund(top_up, uow)  # the shop keeps the money: book it
     return top_up
 
 
@@ -304,7 +304,7 @@ def resume_top_up(command: ResumeTopUp, uow: PaymentUnitOfWork) -> None:
 
 
 def _book_or_refund(top_up: TopUp, uow: PaymentUnitOfWork) -> TopUp:
-    """Book the captured money, or refund it when it no longer fits into the wallet."""
+    """Book the money that the shop holds, or refund it when it no longer fits into the wallet."""
     wallet = uow.get_wallet(top_up.customer_id)
     if not wallet.fits(top_up.amount):
         if top_up.state is TopUpState.REFUNDING:

@@ -148,6 +148,11 @@ class PaymentUnitOfWork(UnitOfWork):
         self.top_ups[top_up.top_up_id] = top_up
         return top_up
 
+    def end_void(self, top_up: TopUp) -> TopUp:
+        """The gateway has voided the top-up's key: no call is due any more."""
+        voided = self.top_ups[top_up.top_up_id] = top_up.moved(TopUpState.VOIDING, self.now)
+        return voided
+
     @property
     def _retry_at(self) -> datetime:
         return self.now + timedelta(seconds=EXTERNAL_CALL_SECONDS)

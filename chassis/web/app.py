@@ -177,16 +177,16 @@ def idempotency(scope: str, key: str | None, request: object) -> IdempotencyKey 
     """
     if key is None:
         return None
-    if not (key.isascii() and key.isprintable() and key.strip()):
-        raise Invalid("Idempotency-Key: send 1 to 255 printable ASCII characters")
     fingerprint = sha256(msgspec.json.encode(request, order="sorted")).hexdigest()
-    return IdempotencyKey(scope, key, fingerprint)
+    return IdempotencyKey(scope, required_key(key), fingerprint)
 
 
 def required_key(key: str | None) -> str:
-    """Raises Invalid for a request that must have an Idempotency-Key and has none."""
+    """The client's key. Raises Invalid for one that can't be used, and where it sent none."""
     if key is None:
         raise Invalid("Idempotency-Key: needed here, so that the request can be sent again safely")
+    if not (key.isascii() and key.isprintable() and key.strip()):
+        raise Invalid("Idempotency-Key: send 1 to 255 printable ASCII characters")
     return key
 
 

@@ -21,12 +21,12 @@ from payment.commands import (
     OpenedWallet,
     OpenWallet,
     no_wallet,
+    not_booked,
 )
 from payment.domain import EntryKind, TopUp, TopUpState, Wallet
 from payment.external_calls import top_up_call
 from payment.settings import has_gateway
 from payment.unit_of_work import PaymentUnitOfWork
-from saga.errors import ExternalSystemFailed
 
 CustomerId = Annotated[UUID, PathParameter(name="customerId")]
 
@@ -106,9 +106,10 @@ class WalletController(Controller):
     ) -> Response[WalletView]:
         """Where a payment gateway is connected, it is charged first.
 
-        502 when it declines or does not answer within 10 s: then the balance is unchanged, and
-        money that it still captures is refunded. With an Idempotency-Key, the same request again
-        gives the first answer; a failed charge needs a new key.
+        502 when it declines, does not answer within 10 s, or captures money that is refunded:
+        `details.outcome` is DECLINED, NO_ANSWER or REFUNDED, and the balance is unchanged. With an
+        Idempotency-Key, the same request again gives the first answer; a failed charge needs a new
+        key.
         """
         key = idempotency(f"charge/{customer_id}", idempotency_key, data)
         if not has_gateway(service.settings):
@@ -165,7 +166,7 @@ async def _finish(service: Service[PaymentUnitOfWork], begun: TopUp) -> WalletVi
         given_up = GiveUpTopUp(top_up_id=top_up.top_up_id)
         top_up = (await service.ask(given_up)).result  # a booked one stays booked
     if top_up.state is not TopUpState.BOOKED:
-        raise ExternalSystemFailed("the payment gateway did not take the money; nothing was booked")
+        raise not_booked(top_up)
     async with service.reading() as connection:
         balance = await store.balance_after(connection, top_up.top_up_id)
     return WalletView(customer_id=top_up.customer_id, balance=balance)

@@ -202,11 +202,9 @@ class ProductController(Controller):
         """Needs an Idempotency-Key; the same key again gives the first answer again."""
         if data.delta == 0:
             raise Invalid("delta: send a number other than 0")
-        key = required_key(idempotency_key)
-        idempotency("", key, data)  # refuses a key that is no printable ASCII
         command = BookStock(
             product_id=str(product_id),
-            request_id=key,
+            request_id=required_key(idempotency_key),
             delta=data.delta,
             reason=data.reason,
             order_id=str(data.order_id) if data.order_id else None,

@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from payment.commands import BeginTopUp, GiveUpTopUp, ResumeTopUp, SettleTopUp
+from payment.commands import BeginTopUp, GiveUpTopUp, ResumeTopUp, SettleTopUp, not_booked
 from payment.domain import MAX_BALANCE, EntryKind, GatewayOutcome, TopUp, TopUpState
 from payment.external_calls import (
     EXTERNAL_CALL_SECONDS,
@@ -39,10 +39,10 @@ MOVES = {
     (TopUpState.INTENT, "GIVE_UP"): TopUpState.VOIDING,
     (TopUpState.INTENT, GatewayOutcome.CAPTURED): TopUpState.BOOKED,
     (TopUpState.INTENT, GatewayOutcome.DECLINED): TopUpState.FAILED,
-    (TopUpState.INTENT, GatewayOutcome.VOIDED): TopUpState.FAILED,
+    (TopUpState.INTENT, GatewayOutcome.VOIDED): TopUpState.VOIDING,
     (TopUpState.VOIDING, GatewayOutcome.CAPTURED): TopUpState.REFUNDING,
     (TopUpState.VOIDING, GatewayOutcome.DECLINED): TopUpState.FAILED,
-    (TopUpState.VOIDING, GatewayOutcome.VOIDED): TopUpState.FAILED,
+    (TopUpState.VOIDING, GatewayOutcome.VOIDED): TopUpState.VOIDING,
     (TopUpState.FAILED, GatewayOutcome.CAPTURED): TopUpState.REFUNDING,
     (TopUpState.REFUNDING, GatewayOutcome.REFUNDED): TopUpState.REFUNDED,
     (TopUpState.REFUNDING, GatewayOutcome.REFUND_REFUSED): TopUpState.BOOKED,
@@ -60,7 +60,7 @@ def test_every_message_in_every_state(state: TopUpState, name: str) -> None:
         assert is_unchanged(uow)
         return
     after = MOVES[state, name]
-    action = ACTIONS.get(after)
+    action = None if name is GatewayOutcome.VOIDED else ACTIONS.get(after)
     row = uow.top_ups["t"]
     assert (row.state, row.updated_at) == (after, LATER)
     assert row.retry_at == (RETRY_AT if action else None)
@@ -96,7 +96,33 @@ def test_ledger_entry_names_its_top_up() -> None:
     assert (entry.top_up_id, entry.order_id, entry.created_at) == ("t", None, LATER)
 
 
+def test_voided_top_up_is_settled_once() -> None:
+    uow = unit_of_work(40, top_up(TopUpState.VOIDING))
+    handle(reactions, settle(GatewayOutcome.VOIDED), uow)
+    voided = uow.top_ups["t"]
+    uow.now += timedelta(seconds=EXTERNAL_CALL_SECONDS)
+    for message in (settle(GatewayOutcome.VOIDED), GIVE_UP, RESUME):
+        handle(reactions, message, uow)
+    assert uow.top_ups["t"] == voided
+    assert list(uow.external_calls) == []
+
+
 # ---------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        (TopUpState.FAILED, "DECLINED"),
+        (TopUpState.VOIDING, "NO_ANSWER"),
+        (TopUpState.REFUNDING, "REFUNDED"),
+        (TopUpState.REFUNDED, "REFUNDED"),
+    ],
+)
+def test_top_up_that_is_not_booked_names_the_outcome(state: TopUpState, outcome: str) -> None:
+    error = not_booked(top_up(state))
+    assert (error.status_code, error.code) == (502, "PAYMENT_GATEWAY_FAILED")
+    assert error.details == {"outcome": outcome, "topUpId": "t"}
 
 
 @pytest.mark.parametrize("command", [GIVE_UP, settle(GatewayOutcome.CAPTURED)])

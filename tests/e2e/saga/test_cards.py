@@ -191,6 +191,23 @@ async def test_a_charge_that_fails_leaves_the_balance_as_it_was(cards: Shop, doe
     assert await cards.balance(customer) == (600 if known else 100)
 
 
+@pytest.mark.parametrize(("does", "outcome"), [("DECLINE", "DECLINED"), ("ERROR", "NO_ANSWER")])
+async def test_failed_charge_names_the_gateways_outcome(
+    cards: Shop, does: str, outcome: str
+) -> None:
+    """Also when the same request is sent again, after the gateway has voided the key."""
+    customer = await cards.wallet(0)
+    async with gateway(cards, "charge", does, customerId=customer):
+        first = await charge(cards, customer, 500, idempotency_key="k")
+    assert (first.status, first.body["error"]) == (502, "PAYMENT_GATEWAY_FAILED")
+    assert first.body["details"]["outcome"] == outcome
+    await cards.quiet()
+    again = await charge(cards, customer, 500, idempotency_key="k")
+    assert (again.status, again.body) == (502, first.body)
+    assert await statement(cards, first.body["details"]["topUpId"]) == []
+    assert await cards.balance(customer) == 0
+
+
 async def test_a_charge_with_a_key_gives_the_first_answer_again(cards: Shop) -> None:
     customer = await cards.wallet(0)
     first = await charge(cards, customer, 500, idempotency_key="k")
