@@ -23,11 +23,7 @@ def pure_files(folder: str) -> list[Path]:
 
 PURE = [
     *(f"{folder}.{path.stem}" for folder in ("saga", "events") for path in pure_files(folder)),
-    *(
-        f"{service}.{name}"
-        for service in SERVICES
-        for name in PURE_FILES
-    ),
+    *(f"{service}.{name}" for service in SERVICES for name in PURE_FILES),
     "order.cart",
     "order.pricing",
     "payment.external_calls",
