@@ -131,7 +131,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     retry_at: datetime | None
 
-    def moved(self, now: datetime, **changes: object) -> "Payment":
+    def change(self, now: datetime, **changes: object) -> "Payment":
         return msgspec.structs.replace(self, updated_at=now, **changes)
 
 
@@ -146,7 +146,7 @@ class TopUp(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     retry_at: datetime | None
 
-    def moved(self, state: TopUpState, now: datetime) -> "TopUp":
+    def move_to(self, state: TopUpState, now: datetime) -> "TopUp":
         return msgspec.structs.replace(self, state=state, updated_at=now, retry_at=None)
 
 

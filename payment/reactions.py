@@ -100,7 +100,7 @@ def refund(
         return None
     if event.attempt <= payment.attempt:
         return None
-    payment = payment.moved(uow.now, attempt=event.attempt)
+    payment = payment.change(uow.now, attempt=event.attempt)
     if payment.method is PaymentMethod.CARD and payment.amount > 0:
         uow.move(payment, state=PaymentState.REFUNDING)
         return None

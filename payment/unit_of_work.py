@@ -115,7 +115,7 @@ class PaymentUnitOfWork(UnitOfWork):
 
     def move(self, payment: Payment, **changes: object) -> Payment:
         """Move a payment on, and begin the external call that it needs then."""
-        moved = payment.moved(self.now, retry_at=None, **changes)
+        moved = payment.change(self.now, retry_at=None, **changes)
         self.payments[payment.order_id] = moved
         return self.begin_call(moved)
 
@@ -138,7 +138,7 @@ class PaymentUnitOfWork(UnitOfWork):
 
     def move_top_up(self, top_up: TopUp, state: TopUpState) -> TopUp:
         """Move a top-up on, and begin the external call that it needs then."""
-        return self.begin_top_up_call(top_up.moved(state, self.now))
+        return self.begin_top_up_call(top_up.move_to(state, self.now))
 
     def begin_top_up_call(self, top_up: TopUp) -> TopUp:
         """Store a top-up, and begin its external call, if it needs one. Also to begin it again."""
@@ -150,7 +150,7 @@ class PaymentUnitOfWork(UnitOfWork):
 
     def end_void(self, top_up: TopUp) -> TopUp:
         """The gateway has voided the top-up's key: no call is due any more."""
-        voided = self.top_ups[top_up.top_up_id] = top_up.moved(TopUpState.VOIDING, self.now)
+        voided = self.top_ups[top_up.top_up_id] = top_up.move_to(TopUpState.VOIDING, self.now)
         return voided
 
     @property

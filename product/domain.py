@@ -97,5 +97,5 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         """The order failed before it could hold anything here."""
         return self.state is HoldState.RELEASED and not self.items
 
-    def moved(self, state: HoldState, now: datetime) -> "Hold":
+    def move_to(self, state: HoldState, now: datetime) -> "Hold":
         return msgspec.structs.replace(self, state=state, updated_at=now)

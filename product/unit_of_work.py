@@ -112,7 +112,7 @@ class ProductUnitOfWork(UnitOfWork):
             self.products[line.product_id] = msgspec.structs.replace(
                 product, reserved=product.reserved - line.quantity
             )
-        sold = self.holds[hold.order_id] = hold.moved(HoldState.SOLD, self.now)
+        sold = self.holds[hold.order_id] = hold.move_to(HoldState.SOLD, self.now)
         for sale in sales_of(sold):
             self.sales.add(sale)
 
@@ -126,7 +126,7 @@ class ProductUnitOfWork(UnitOfWork):
         if hold.state is HoldState.SOLD:
             for sale in sales_of(hold):
                 self.sales.add(-sale)
-        self.holds[hold.order_id] = hold.moved(HoldState.RELEASED, self.now)
+        self.holds[hold.order_id] = hold.move_to(HoldState.RELEASED, self.now)
 
     def record(
         self,

@@ -63,7 +63,7 @@ class ProductChanges(Body):
 class StockChange(Body):
     """`delta` in units: positive brings stock in, negative takes it out.
 
-    `bookedBy` is the name that the client gives to the one who books.
+    `bookedBy` names the person or system that books, as the client wishes.
     """
 
     delta: Delta

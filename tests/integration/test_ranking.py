@@ -25,7 +25,7 @@ from product.tables import schema
 from product.unit_of_work import ProductUnitOfWork
 from saga.event import Event
 from tests.kit.postgres import create_database, program, running_postgres
-from tests.unit.product_rows import (
+from tests.unit.product_fixtures import (
     coupon_used,
     payment_completed,
     payment_refunded,

@@ -12,7 +12,7 @@ from payment.domain import MAX_BALANCE, PaymentState, TopUpState, payment_id
 from payment.external_calls import payment_call
 from tests.unit.gateway import Exchange, Gateway, Land, Settle
 from tests.unit.handling import is_distinct
-from tests.unit.payment_rows import (
+from tests.unit.payment_fixtures import (
     ORDER,
     cancel_requested,
     name_of,

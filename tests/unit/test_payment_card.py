@@ -29,7 +29,7 @@ from payment.reactions import reactions
 from saga.envelope import id_of
 from saga.event import Event
 from tests.unit.handling import handle
-from tests.unit.payment_rows import (
+from tests.unit.payment_fixtures import (
     BEGAN,
     LATER,
     NOW,
@@ -110,7 +110,7 @@ def test_every_message_in_every_state(state: str, name: str) -> None:
 @pytest.mark.parametrize("outcome", list(GatewayOutcome))
 @pytest.mark.parametrize("attempt", [0, 1, 3])
 def test_outcome_of_another_attempt_has_no_effect(attempt: int, outcome: GatewayOutcome) -> None:
-    uow = unit_of_work(0, card("REFUNDING").moved(NOW, attempt=2))
+    uow = unit_of_work(0, card("REFUNDING").change(NOW, attempt=2))
     assert handle(reactions, settle(outcome, attempt), uow) == ()
     assert is_unchanged(uow)
 
@@ -229,7 +229,7 @@ def test_settled_payment_needs_no_external_call(state: str) -> None:
 
 
 def test_charge_keeps_its_key_and_each_refund_has_its_own() -> None:
-    rows = [card("ORPHANED"), *(card("REFUNDING").moved(NOW, attempt=k) for k in (1, 2))]
+    rows = [card("ORPHANED"), *(card("REFUNDING").change(NOW, attempt=k) for k in (1, 2))]
     external_calls = [call for row in (card("INTENT"), *rows) if (call := payment_call(row))]
     assert {call.key for call in external_calls} == {payment_id(ORDER)}
     refund_keys = [call.refund_key for call in external_calls[1:]]

@@ -17,7 +17,7 @@ from payment.domain import MAX_BALANCE, UNSETTLED, EntryKind, PaymentState, paym
 from payment.reactions import reactions
 from saga.event import Event
 from tests.unit.handling import handle
-from tests.unit.payment_rows import (
+from tests.unit.payment_fixtures import (
     LATER,
     ORDER,
     ORDERS,

@@ -20,7 +20,7 @@ from product.unit_of_work import ProductUnitOfWork
 from saga.errors import Refused
 from saga.event import Event
 from tests.unit.handling import handle
-from tests.unit.product_rows import (
+from tests.unit.product_fixtures import (
     LATER,
     LINES,
     NOW,
@@ -118,7 +118,7 @@ def test_states_and_events_are_complete() -> None:
 
 @pytest.mark.parametrize("name", EVENTS)
 @pytest.mark.parametrize("undoing", UNDOING)
-def test_tombstone_holds_nothing_and_answers_late_coupon_used(undoing: str, name: str) -> None:
+def test_late_coupon_used_of_tombstone_emits_stock_restored(undoing: str, name: str) -> None:
     uow = in_state(None)
     handle(reactions, EVENTS[undoing], uow)
     tombstone = uow.holds["o"]

@@ -1,4 +1,4 @@
-"""Rankings in memory: how old they get, who waits, and what becomes of a failure."""
+"""Rankings in memory: their age, the requests that wait, and failed reads."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class Source:
-    """Makes rankings, each told apart by its time, when it is let; or fails."""
+    """Reads rankings, numbered by their time, while `open` is set; or fails."""
 
     def __init__(self) -> None:
         self.reads = 0
@@ -41,12 +41,12 @@ def number(ranking: Ranking) -> int:
 
 
 async def settled() -> None:
-    """Let what was begun behind somebody come to its end."""
+    """Let background reads end."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_a_new_one_is_kept() -> None:
+async def test_fresh_ranking_is_kept() -> None:
     clock, source = Clock(), Source()
     rankings = Rankings(clock)
     for _ in range(3):
@@ -57,7 +57,7 @@ async def test_a_new_one_is_kept() -> None:
     assert source.reads == 2
 
 
-async def test_an_old_one_is_given_while_it_is_read_anew() -> None:
+async def test_stale_ranking_is_returned_while_it_is_read_again() -> None:
     clock, source = Clock(), Source()
     rankings = Rankings(clock)
     await rankings.get(3, source.read)
@@ -71,7 +71,7 @@ async def test_an_old_one_is_given_while_it_is_read_anew() -> None:
     assert source.reads == 2
 
 
-async def test_one_that_is_too_old_is_waited_for_once() -> None:
+async def test_requests_share_one_read_of_an_expired_ranking() -> None:
     clock, source = Clock(), Source()
     rankings = Rankings(clock)
     await rankings.get(3, source.read)
@@ -81,7 +81,7 @@ async def test_one_that_is_too_old_is_waited_for_once() -> None:
     assert source.reads == 2
 
 
-async def test_its_age_counts_from_the_beginning_of_the_reading() -> None:
+async def test_age_counts_from_the_beginning_of_the_read() -> None:
     clock, source = Clock(), Source()
     rankings = Rankings(clock)
     source.open.clear()
@@ -95,7 +95,7 @@ async def test_its_age_counts_from_the_beginning_of_the_reading() -> None:
     assert source.reads == 2
 
 
-async def test_who_waits_gets_the_error_and_the_next_one_tries_again() -> None:
+async def test_failed_read_is_raised_to_waiting_requests_and_tried_again() -> None:
     clock, source = Clock(), Source()
     rankings = Rankings(clock)
     source.error = RetryLater("not now")
@@ -106,14 +106,14 @@ async def test_who_waits_gets_the_error_and_the_next_one_tries_again() -> None:
     assert number(await rankings.get(3, source.read)) == 3
     source.error = RetryLater("not now")
     clock.seconds = FRESH_SECONDS
-    assert number(await rankings.get(3, source.read)) == 3  # who need not wait does not see it
+    assert number(await rankings.get(3, source.read)) == 3  # a stale ranking hides the failure
     await settled()
     clock.seconds = MAX_AGE_SECONDS
     with pytest.raises(RetryLater):
         await rankings.get(3, source.read)
 
 
-async def test_who_gives_up_takes_nothing_from_the_others() -> None:
+async def test_cancelled_request_does_not_cancel_the_shared_read() -> None:
     source, rankings = Source(), Rankings(Clock())
     source.open.clear()
     first, second = (asyncio.create_task(rankings.get(3, source.read)) for _ in range(2))
@@ -124,7 +124,7 @@ async def test_who_gives_up_takes_nothing_from_the_others() -> None:
     assert number(await second) == 1
 
 
-async def test_the_end_waits_for_nobody() -> None:
+async def test_close_cancels_reads() -> None:
     source, rankings = Source(), Rankings(Clock())
     source.open.clear()
     asked = asyncio.create_task(rankings.get(3, source.read))

@@ -13,7 +13,7 @@ from product.sales import HOURS, Sale, sum_by_day, window_start
 from product.unit_of_work import ProductUnitOfWork
 from saga.event import Event
 from tests.unit.handling import handle
-from tests.unit.product_rows import (
+from tests.unit.product_fixtures import (
     LINES,
     coupon_used,
     payment_completed,

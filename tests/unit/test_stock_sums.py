@@ -14,7 +14,7 @@ from product.unit_of_work import ProductUnitOfWork
 from saga.errors import Refused
 from saga.event import Event
 from tests.unit.handling import handle, is_distinct
-from tests.unit.product_rows import (
+from tests.unit.product_fixtures import (
     coupon_used,
     payment_completed,
     payment_failed,

@@ -17,7 +17,7 @@ from payment.external_calls import (
 from payment.reactions import reactions
 from saga.errors import Conflict, NotFound
 from tests.unit.handling import handle
-from tests.unit.payment_rows import BEGAN, DUE, LATER, is_unchanged, top_up, unit_of_work
+from tests.unit.payment_fixtures import BEGAN, DUE, LATER, is_unchanged, top_up, unit_of_work
 
 BEGIN = BeginTopUp(top_up_id="t", customer_id="c", amount=60)
 GIVE_UP = GiveUpTopUp(top_up_id="t")

@@ -21,7 +21,7 @@ from product.reactions import reactions
 from product.unit_of_work import ProductUnitOfWork
 from saga.event import Event
 from tests.unit.handling import handle
-from tests.unit.product_rows import (
+from tests.unit.product_fixtures import (
     coupon_used,
     payment_completed,
     payment_failed,

@@ -14,7 +14,7 @@ from payment.unit_of_work import PaymentUnitOfWork
 from saga.errors import Conflict, NotFound
 from saga.event import Event
 from tests.unit.handling import handle, is_distinct
-from tests.unit.payment_rows import (
+from tests.unit.payment_fixtures import (
     ORDERS,
     cancel_requested,
     name_of,

@@ -242,7 +242,7 @@ MUTANTS = (
         "a refund is taken off the hour of the refund",
         "product/unit_of_work.py",
         "for sale in sales_of(hold):",
-        "for sale in sales_of(hold.moved(hold.state, self.now)):",
+        "for sale in sales_of(hold.move_to(hold.state, self.now)):",
         "tests/unit/test_sales.py",
     ),
     tests(

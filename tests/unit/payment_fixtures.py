@@ -85,19 +85,19 @@ def payments(method: PaymentMethod) -> dict[str, Payment | None]:
         updated_at=NOW,
         retry_at=DUE,
     )
-    captured = intent.moved(NOW, state=PaymentState.CAPTURED, retry_at=None)
-    failed = captured.moved(NOW, state=PaymentState.FAILED, fail_reason=FailReason.PG_DECLINED)
+    captured = intent.change(NOW, state=PaymentState.CAPTURED, retry_at=None)
+    failed = captured.change(NOW, state=PaymentState.FAILED, fail_reason=FailReason.PG_DECLINED)
     return {
         "NONE": None,
         "INTENT": intent,
-        "VOIDING": intent.moved(NOW, voiding=True),
+        "VOIDING": intent.change(NOW, voiding=True),
         "CAPTURED": captured,
-        "KEPT": captured.moved(NOW, attempt=1),
+        "KEPT": captured.change(NOW, attempt=1),
         "FAILED": failed,
-        "ORPHANED": failed.moved(NOW, stray=OrphanedCapture.RETURNING, retry_at=DUE),
-        "RETURNED": failed.moved(NOW, stray=OrphanedCapture.RETURNED),
-        "REFUNDING": intent.moved(NOW, state=PaymentState.REFUNDING, attempt=1),
-        "REFUNDED": captured.moved(NOW, state=PaymentState.REFUNDED, attempt=1),
+        "ORPHANED": failed.change(NOW, stray=OrphanedCapture.RETURNING, retry_at=DUE),
+        "RETURNED": failed.change(NOW, stray=OrphanedCapture.RETURNED),
+        "REFUNDING": intent.change(NOW, state=PaymentState.REFUNDING, attempt=1),
+        "REFUNDED": captured.change(NOW, state=PaymentState.REFUNDED, attempt=1),
     }
 
 
