@@ -9,8 +9,8 @@ import uvloop
 from bench import shop
 from bench.generator import at_once
 from tests.kit.client import Opened, Shop
-from tests.kit.instances import second_instances
 from tests.kit.postgres import create_database, running_postgres
+from tests.kit.service_instances import second_instances
 
 UNDER_WAY = 1_000
 

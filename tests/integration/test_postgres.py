@@ -13,11 +13,11 @@ from chassis.processing import batch
 from chassis.storage import tables
 from chassis.storage.database import Database
 from tests.e2e.audit_fixtures import found_wrong
-from tests.e2e.saga.stream import lose, until_in_stream
+from tests.e2e.saga.broker_stream import lose, until_in_stream
 from tests.kit.client import SERVICES, Opened, Shop, order, running_stack
-from tests.kit.instances import second_instances
 from tests.kit.postgres import create_database, program, running_postgres
-from tests.kit.waiting import every_unit_goes_to_the_next
+from tests.kit.service_instances import second_instances
+from tests.kit.waitlist import every_unit_goes_to_the_next
 
 pytestmark = pytest.mark.skipif(
     program("initdb") is None, reason="PostgreSQL is not installed (make postgres)"

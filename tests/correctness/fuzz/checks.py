@@ -5,7 +5,7 @@ from typing import Any
 import schemathesis
 from schemathesis import Case, CheckContext, Response
 
-from tests.e2e.api.wire import complaint
+from tests.e2e.api.raw_http import complaint
 from tests.kit.client import Answer
 
 

@@ -37,7 +37,7 @@ from tests.correctness.fuzz.messages import (
     under_any_subject,
     with_any_headers,
 )
-from tests.e2e.saga.stream import written_by_hand
+from tests.e2e.saga.broker_stream import written_by_hand
 from tests.kit.client import SERVICES, Opened, Shop, order, until
 
 RECEIVED = [event for event in CONTRACT if FLOW.consumers(event)]

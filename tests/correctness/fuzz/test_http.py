@@ -11,7 +11,7 @@ import pytest
 
 from tests.correctness.fuzz.examples import ASKED_FOR
 from tests.e2e.audit_fixtures import found_wrong
-from tests.e2e.saga.stream import publish
+from tests.e2e.saga.broker_stream import publish
 from tests.kit.client import ROOT, SERVICES, Shop, order
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from tests.e2e.api.wire import Wire
+from tests.e2e.api.raw_http import Wire
 from tests.kit.client import Shop
 
 

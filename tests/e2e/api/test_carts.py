@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
+from tests.e2e.api.raw_http import Wire, complaint, nothing_stored, refused
 from tests.e2e.api.routes import UUID_EXAMPLE
 from tests.e2e.api.test_every_route import BAD_IDS
-from tests.e2e.api.wire import Wire, complaint, nothing_stored, refused
 from tests.e2e.audit_fixtures import found_wrong
 from tests.kit.client import Answer, Opened, Shop, order, until
-from tests.kit.instances import second_instances
+from tests.kit.service_instances import second_instances
 
 REPLAYED = "Idempotency-Replayed"
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.e2e.api.wire import Wire, assert_utc, nothing_stored, refused
+from tests.e2e.api.raw_http import Wire, assert_utc, nothing_stored, refused
 from tests.kit.client import Json, Shop, order, until
 
 COUPONS, ISSUED = "/api/v1/coupons", "/api/v1/issued-coupons"

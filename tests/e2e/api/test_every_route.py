@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from tests.e2e.api.raw_http import Wire, complaint, nothing_stored, refused
 from tests.e2e.api.routes import ROUTES, UUID_EXAMPLE, Route, good
-from tests.e2e.api.wire import Wire, complaint, nothing_stored, refused
 from tests.kit.client import SERVICES
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")

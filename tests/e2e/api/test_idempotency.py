@@ -4,7 +4,7 @@ import asyncio
 import json
 from uuid import uuid4
 
-from tests.e2e.api.wire import Wire, nothing_stored, refused
+from tests.e2e.api.raw_http import Wire, nothing_stored, refused
 from tests.kit.client import Shop, order, until
 
 ORDERS = "/api/v1/orders"

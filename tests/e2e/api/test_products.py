@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from tests.e2e.api.wire import Wire, assert_utc, nothing_stored, refused
+from tests.e2e.api.raw_http import Wire, assert_utc, nothing_stored, refused
 from tests.kit.client import Shop, order
 
 PRODUCTS = "/api/v1/products"

@@ -3,7 +3,7 @@
 import asyncio
 from uuid import uuid4
 
-from tests.e2e.api.wire import Wire, nothing_stored, refused
+from tests.e2e.api.raw_http import Wire, nothing_stored, refused
 from tests.kit.client import Answer, Shop, order
 
 

@@ -7,10 +7,10 @@ from itertools import accumulate
 from urllib.parse import quote
 from uuid import uuid4
 
+from tests.e2e.api.raw_http import refused
 from tests.e2e.api.test_stock import book
-from tests.e2e.api.wire import refused
 from tests.kit.client import Answer, Json, Opened, Shop, order
-from tests.kit.instances import second_instances
+from tests.kit.service_instances import second_instances
 
 
 def path_of(product: str) -> str:

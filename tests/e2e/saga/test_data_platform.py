@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.api.wire import assert_utc
+from tests.e2e.api.raw_http import assert_utc
 from tests.e2e.audit_fixtures import found_wrong
-from tests.e2e.saga.stream import publish
+from tests.e2e.saga.broker_stream import publish
 from tests.kit.client import Json, Opened, Shop, order, running_stack, until
 from tests.kit.data_platform import accepted, behave, forget, statement
-from tests.kit.instances import second_instances
 from tests.kit.postgres import create_database, program, running_postgres
+from tests.kit.service_instances import second_instances
 
 NO_POSTGRES = pytest.mark.skipif(
     program("initdb") is None, reason="PostgreSQL is not installed (make postgres)"

@@ -5,7 +5,7 @@ from collections import Counter
 from uuid import uuid4
 
 from tests.kit.client import Answer, Shop, order, until
-from tests.kit.waiting import brings, finished, waits
+from tests.kit.waitlist import brings, finished, waits
 
 HOT = "/api/v1/admin/products/{}/hot"
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.e2e.saga.stream import body_of, headers_of, messages, name_of
+from tests.e2e.saga.broker_stream import body_of, headers_of, messages, name_of
 from tests.kit.client import COFFEE, PASTA, PIZZA, RICH, Json, Shop, order
 
 TRACEPARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}")

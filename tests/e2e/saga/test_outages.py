@@ -15,8 +15,8 @@ import aiohttp
 import pytest
 
 from infra.stack import pids
-from tests.e2e.saga.overload import overload
-from tests.e2e.saga.stream import database_file
+from tests.e2e.saga.broker_stream import database_file
+from tests.e2e.saga.order_load import overload
 from tests.kit.client import SERVICES, Answer, Json, Shop, order, until
 
 USUAL_SECONDS = 1.0  # far above what a POST takes, far below any time-out behind it

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.audit_fixtures import found_wrong
-from tests.e2e.saga.overload import SOLD, UNPAID, overload
-from tests.e2e.saga.stream import subjects
+from tests.e2e.saga.broker_stream import subjects
+from tests.e2e.saga.order_load import SOLD, UNPAID, overload
 from tests.kit.client import Shop, until
 
 

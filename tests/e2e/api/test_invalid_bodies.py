@@ -8,8 +8,15 @@ from uuid import uuid4
 
 import pytest
 
+from tests.e2e.api.raw_http import (
+    JSON_TYPE,
+    Wire,
+    complaint,
+    new_rows,
+    nothing_stored,
+    stored_at_rest,
+)
 from tests.e2e.api.routes import BY_NAME, OF_NOBODY, ROUTES, UUID_EXAMPLE, Field, Json, Route, good
-from tests.e2e.api.wire import JSON_TYPE, Wire, complaint, new_rows, nothing_stored, stored_at_rest
 from tests.kit.client import Answer
 
 WITH_BODY = [route for route in ROUTES if route.body]

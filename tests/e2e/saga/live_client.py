@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-from tests.e2e.saga.stream import headers_of, messages, publish
+from tests.e2e.saga.broker_stream import headers_of, messages, publish
 from tests.kit.client import Json, Shop
 
 

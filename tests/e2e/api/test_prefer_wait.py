@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-from tests.e2e.api.wire import Wire
+from tests.e2e.api.raw_http import Wire
 from tests.kit.client import Opened, Shop, free_port, order, until
-from tests.kit.instances import alive, second_instance
+from tests.kit.service_instances import alive, second_instance
 
 ORDERS = "/api/v1/orders"
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.e2e.api.wire import assert_utc
+from tests.e2e.api.raw_http import assert_utc
 from tests.kit.client import Json, Shop
 
 PRODUCTS = "/api/v1/products"

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from nats.js.api import RawStreamMsg
 
-from tests.e2e.saga.stream import headers_of, messages, name_of, names, publish
+from tests.e2e.saga.broker_stream import headers_of, messages, name_of, names, publish
 from tests.kit.client import SERVICES, Json, Shop, order
 
 CHAIN = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]

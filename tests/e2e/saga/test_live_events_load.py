@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.stack import pids
-from tests.e2e.saga.live import following, listeners, subscriptions
+from tests.e2e.saga.live_client import following, listeners, subscriptions
 from tests.kit.client import Opened, Shop, order, running_stack, until
 
 BOUGHT = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from tests.e2e.saga.stream import subjects
+from tests.e2e.saga.broker_stream import subjects
 from tests.kit.client import SERVICES, Shop, order, until
 
 SOLD = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]

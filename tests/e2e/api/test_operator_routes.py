@@ -6,8 +6,8 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
+from tests.e2e.api.raw_http import Wire, assert_utc, refused, stored
 from tests.e2e.api.routes import ROUTES, Route
-from tests.e2e.api.wire import Wire, assert_utc, refused, stored
 from tests.kit.client import SERVICES, Json, Opened, Shop, order, running_stack, until
 
 TOKEN = "open-sesame"

@@ -9,7 +9,7 @@ import pytest
 from chassis.outbox.reconciliation import CHECK_SECONDS
 from tests.e2e.audit_fixtures import found_wrong
 from tests.kit.client import Opened, Shop, order, running_stack, until
-from tests.kit.waiting import brings, every_unit_goes_to_the_next, finished, queue, waits
+from tests.kit.waitlist import brings, every_unit_goes_to_the_next, finished, queue, waits
 
 
 async def test_an_order_waits_and_an_arrival_of_stock_serves_it(shop: Shop) -> None:

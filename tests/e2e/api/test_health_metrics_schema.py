@@ -9,8 +9,8 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.e2e.api.raw_http import Wire
 from tests.e2e.api.routes import ROUTES
-from tests.e2e.api.wire import Wire
 from tests.kit.client import SERVICES, Shop, order, until
 
 SERVICE = pytest.mark.parametrize("service", SERVICES)

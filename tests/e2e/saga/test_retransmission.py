@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 
-from tests.e2e.saga.stream import lose, until_in_stream
+from tests.e2e.saga.broker_stream import lose, until_in_stream
 from tests.kit.client import SERVICES, Json, Opened, Shop, order, running_stack, until
 
 

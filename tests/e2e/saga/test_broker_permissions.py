@@ -15,7 +15,14 @@ from events.contract import CONTRACT, SAGA
 from saga.choreography.graph import load
 from saga.envelope import subject_of
 from saga.event import Event
-from tests.e2e.saga.stream import connected_as, name_of, names, publish, service_url, subjects
+from tests.e2e.saga.broker_stream import (
+    connected_as,
+    name_of,
+    names,
+    publish,
+    service_url,
+    subjects,
+)
 from tests.kit.client import SERVICES, Json, Shop, order, until
 
 CHAIN = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]

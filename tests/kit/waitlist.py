@@ -4,7 +4,7 @@ import asyncio
 from uuid import uuid4
 
 from tests.kit.client import Json, Opened, Shop, order, until
-from tests.kit.instances import second_instances
+from tests.kit.service_instances import second_instances
 
 
 async def waits(shop: Shop, customer: str, *lines: tuple[str, int], **more: object) -> str:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.e2e.api.raw_http import Wire, complaint, nothing_stored
 from tests.e2e.api.routes import OF_NOBODY, ROUTES, Route, good
-from tests.e2e.api.wire import Wire, complaint, nothing_stored
 
 WITH_KEY = [route for route in ROUTES if route.key]
 BAD_KEYS = ("", " ", "schlüssel", "열쇠", "\N{KEY}", "x" * 256, "x" * 5000, "tab\there")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 import pytest
 
 from tests.e2e.audit_fixtures import found_wrong
-from tests.e2e.saga.stream import lose, names, until_in_stream
+from tests.e2e.saga.broker_stream import lose, names, until_in_stream
 from tests.kit.client import Opened, Shop, order, running_stack, until
 
 

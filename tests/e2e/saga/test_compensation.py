@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.e2e.saga.stream import body_of, headers_of, messages, name_of, names, publish
+from tests.e2e.saga.broker_stream import body_of, headers_of, messages, name_of, names, publish
 from tests.kit.client import Json, Shop, order, until
 
 NO_COUPON = ["CouponRejected", "OrderCreated", "OrderFailed"]

@@ -4,9 +4,9 @@ import asyncio
 from collections import Counter
 from uuid import uuid4
 
-from tests.e2e.saga.stream import names
+from tests.e2e.saga.broker_stream import names
 from tests.kit.client import Answer, Opened, Shop, order
-from tests.kit.instances import second_instances
+from tests.kit.service_instances import second_instances
 
 
 async def test_a_hundred_orders_for_fifty_units_sell_exactly_fifty(shop: Shop) -> None:

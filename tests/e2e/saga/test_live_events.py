@@ -12,11 +12,11 @@ from uuid import uuid4
 import pytest
 
 from chassis.run import GRACE_SECONDS
-from tests.e2e.saga.live import followed, following, listeners, retransmitted, subscriptions
-from tests.e2e.saga.stream import publish, written_by_hand
-from tests.e2e.saga.test_cards import gateway
+from tests.e2e.saga.broker_stream import publish, written_by_hand
+from tests.e2e.saga.live_client import followed, following, listeners, retransmitted, subscriptions
+from tests.e2e.saga.test_card_payments import gateway
 from tests.kit.client import COFFEE, Json, Opened, Shop, order, until
-from tests.kit.instances import second_instances
+from tests.kit.service_instances import second_instances
 
 BOUGHT = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
 UNWOUND = [

@@ -8,7 +8,14 @@ from uuid import uuid4
 
 import pytest
 
-from tests.e2e.saga.stream import messages, name_of, names, publish, subjects, written_by_hand
+from tests.e2e.saga.broker_stream import (
+    messages,
+    name_of,
+    names,
+    publish,
+    subjects,
+    written_by_hand,
+)
 from tests.kit.client import SERVICES, Json, Opened, Shop, order, running_stack, until
 
 CHAIN = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
