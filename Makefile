@@ -1,4 +1,4 @@
-# The everyday commands. `make help` is made from the ## comments; keep one on every target.
+# The everyday commands. `make help` prints the ## comments; keep one on every target.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -9,47 +9,50 @@ STATE_DIR ?= .run
 ORDERS ?= 100
 CONCURRENCY ?= 100
 
-# Variables given to make reach every program it runs, as those given before it do.
+# Passed on to every program, also when given after the target: make up STATE_DIR=/tmp/shop
 export STATE_DIR VENV
 
 INSTALL := sh infra/stack/install.sh
 STACK := $(PY) -m infra.stack
+OPS := $(PY) -m ops
+PYTEST := $(PY) -m pytest
 LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-config --custom-compile-command "make lock"
 
-# These take one part: a service, nats, redis, or a simulator.
+# For targets that take one part: a service, nats, redis, or a simulator.
 require_service = @test -n "$(SERVICE)" || { \
-	echo "Say which part: make $@ SERVICE=order (make status lists them)" >&2; exit 2; }
+	echo "Name the part: make $@ SERVICE=order (make status lists them)" >&2; exit 2; }
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^# ---/ { print "\n" substr($$0, 7) } \
+		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
-# --- the stack
+# --- the local stack: broker, Redis, services, simulated payment gateway and data platform
 
 .PHONY: demo up down reset status logs env stop start kill quarantine release
-demo: up ## start here: install, start the stack, place a few orders and show their events
-	@$(PY) -m infra.stack.demo
+demo: up ## start here: install, start the stack, place a few orders and print their events
+	@$(PY) -m bench.demo
 
-up: install ## start everything; return when it is healthy and seeded
+up: install ## start everything; return when it is healthy and has its first data
 	@$(STACK) up
 
 down: ## stop everything; no process and no port is left
 	@if [ -x $(PY) ]; then $(STACK) down; else echo "Nothing is installed, so nothing runs."; fi
 
-reset: install ## throw the state away and start afresh
+reset: install ## delete the state, and start with the first data
 	@$(STACK) reset
 
-status: $(VENV)/.installed-runtime ## what runs, since when, healthy or not, and the consumers' lag
+status: $(VENV)/.installed-runtime ## each part's process and health; each consumer's lag: events not handled yet
 	@$(STACK) status
 
-logs: $(VENV)/.installed-runtime ## the logs [SERVICE=...]; follows them in a terminal
+logs: $(VENV)/.installed-runtime ## the last lines of the logs [SERVICE=...]; follows them in a terminal
 	@$(STACK) logs $(if $(SERVICE),--service $(SERVICE))
 
 env: $(VENV)/.installed-runtime ## the addresses of what runs, as KEY=value lines
 	@$(STACK) env
 
-stop: $(VENV)/.installed-runtime ## stop one part, as make status lists them: SERVICE=...
+stop: $(VENV)/.installed-runtime ## stop one part, as listed by make status: SERVICE=...
 	$(require_service)
 	@$(STACK) stop $(SERVICE)
 
@@ -57,82 +60,89 @@ start: $(VENV)/.installed-runtime ## start one part that was stopped: SERVICE=..
 	$(require_service)
 	@$(STACK) start $(SERVICE)
 
-kill: $(VENV)/.installed-runtime ## kill one part with signal 9; the supervisor brings it back: SERVICE=...
+kill: $(VENV)/.installed-runtime ## kill one part with signal 9; the supervisor starts it again: SERVICE=...
 	$(require_service)
 	@$(STACK) kill $(SERVICE)
 
-quarantine: $(VENV)/.installed-runtime ## a service whose database was restored listens, and says nothing: SERVICE=...
+quarantine: $(VENV)/.installed-runtime ## recovery mode, after a database was restored: replay all events, publish none: SERVICE=...
 	$(require_service)
 	@$(STACK) quarantine $(SERVICE)
 
-release: $(VENV)/.installed-runtime ## end that: SERVICE=...
+release: $(VENV)/.installed-runtime ## end the recovery mode: SERVICE=...
 	$(require_service)
 	@$(STACK) release $(SERVICE)
 
-# --- using it
+# --- using and operating it
 
-.PHONY: seed load trace dlq redrive audit choreography
-seed: $(VENV)/.installed-runtime ## the first products and wallets; twice changes nothing
+.PHONY: seed load trace dlq redrive audit choreography documents
+seed: $(VENV)/.installed-runtime ## create the first products and wallets; a second time it changes nothing
 	@$(STACK) seed
 
 load: $(VENV)/.installed-runtime ## place many orders at once [ORDERS=100 CONCURRENCY=100]
 	@$(PY) -m bench.load --orders $(ORDERS) --concurrency $(CONCURRENCY)
 
-trace: $(VENV)/.installed-runtime ## one order's events: ORDER=...
-	@test -n "$(ORDER)" || { echo "Say which order: make trace ORDER=<order id>" >&2; exit 2; }
-	@$(PY) -m ops trace "$(ORDER)"
+trace: $(VENV)/.installed-runtime ## one order's events, each with its cause: ORDER=...
+	@test -n "$(ORDER)" || { echo "Name the order: make trace ORDER=<order id>" >&2; exit 2; }
+	@$(OPS) trace "$(ORDER)"
 
-dlq: $(VENV)/.installed-runtime ## the dead letters: what the services have set aside, and why
-	@$(PY) -m ops dlq
+dlq: $(VENV)/.installed-runtime ## list the dead letters: messages that a service could not handle, and why
+	@$(OPS) dlq
 
-redrive: $(VENV)/.installed-runtime ## send dead letters again: SERVICE=... ID=<id of make dlq, or all>
+redrive: $(VENV)/.installed-runtime ## handle dead letters again: SERVICE=... ID=<an id from make dlq, or all>
 	@test -n "$(SERVICE)" && test -n "$(ID)" || { \
-		echo "Say which: make redrive SERVICE=order ID=7 (make dlq lists them), or ID=all" >&2; exit 2; }
-	@$(PY) -m ops redrive $(SERVICE) $(ID)
+		echo "Name them: make redrive SERVICE=order ID=7 (make dlq lists them), or ID=all" >&2; exit 2; }
+	@$(OPS) redrive $(SERVICE) $(ID)
 
-audit: $(VENV)/.installed-runtime ## check that money, stock and coupons add up
-	@$(PY) -m ops.audit
+audit: $(VENV)/.installed-runtime ## compare databases, events and statements: do money, stock and coupons add up?
+	@$(OPS) audit
 
-choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the broker's permissions from the code
+choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the broker's permissions from the reactions' type hints
 	@$(PY) -m saga.choreography
+
+documents: $(VENV)/.installed-runtime ## write docs/configuration.md and docs/databases.md from settings and tables
+	@$(PY) -m infra.documents
 
 # --- working on it
 
-.PHONY: check test bench modelcheck simulate mutants fuzz chaos outages lock
-check: $(VENV)/.installed-dev ## linters, types, contracts between packages, the choreography
+.PHONY: check test test-unit bench modelcheck simulate mutants fuzz chaos outages lock
+check: $(VENV)/.installed-dev ## linters, types, imports between packages, generated files
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 	$(PY) -m saga.choreography --check
+	$(PY) -m infra.documents --check
 
-# Two at a time: much of it is waiting for what happens on its stacks.
-test: $(VENV)/.installed-dev redis postgres ## the whole suite, on ports and folders of its own [ARGS=...]
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test-unit: $(VENV)/.installed-dev ## the tests that need no server, in under a minute [ARGS=...]
+	$(PYTEST) tests/unit $(ARGS)
 
-bench: $(VENV)/.installed-dev redis postgres ## measure everything that is promised of speed; 45 minutes [ARGS=...]
+# Two workers on two cores; a group of tests shares the stacks of its worker (tests/conftest.py).
+test: $(VENV)/.installed-dev redis postgres ## all tests, on real servers with ports and folders of their own [ARGS=...]
+	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder --durations 10 $(ARGS)
+
+bench: $(VENV)/.installed-dev redis postgres ## measure every performance goal; 45 minutes [ARGS=...]
 	@sh bench/peers/install.sh
 	@$(PY) -m bench $(ARGS)
 
-modelcheck: $(VENV)/.installed-dev ## walk every interleaving of the production reactions [BOUND=small]
+modelcheck: $(VENV)/.installed-dev ## run the production reactions in every order of events [BOUND=small]
 	@$(PY) -m tests.correctness.model --bound $(or $(BOUND),full)
 
-simulate: $(VENV)/.installed-dev ## run schedules of faults on a simulated world [SEEDS=1000 FIRST=0], or replay one [SEED=7]
+simulate: $(VENV)/.installed-dev ## run seeded schedules of faults on simulated servers [SEEDS=1000 FIRST=0], or one [SEED=7]
 	@$(PY) -m tests.correctness.simulation $(if $(SEED),--seed $(SEED),--first $(or $(FIRST),0) --seeds $(or $(SEEDS),1000))
 
-mutants: $(VENV)/.installed-dev redis postgres ## make known mistakes in a copy, and see that each is caught
+mutants: $(VENV)/.installed-dev redis postgres ## make known mistakes in a copy of the code; a test must fail on each
 	@$(PY) -m tests.correctness.mutants
 
-fuzz: $(VENV)/.installed-dev redis postgres ## wrong input at length, on both databases [FUZZ_EXAMPLES=100]
-	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(PY) -m pytest tests/correctness/fuzz $(ARGS)
+fuzz: $(VENV)/.installed-dev redis postgres ## generated wrong requests and messages, on both databases [FUZZ_EXAMPLES=100]
+	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(PYTEST) tests/correctness/fuzz $(ARGS)
 
-chaos: $(VENV)/.installed-dev redis ## kill, hang, wipe and lock a stack of its own under load [SECONDS=180 SEED=...]
+chaos: $(VENV)/.installed-dev redis ## kill, hang, wipe and lock parts of a stack under load [SECONDS=180 SEED=...]
 	@$(PY) -m tests.correctness.chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED))
 
-outages: $(VENV)/.installed-dev ## POST's latency while broker, product or gateway are away for half a minute
+outages: $(VENV)/.installed-dev ## the latency of POST while broker, product or gateway are away for half a minute
 	@$(PY) -m tests.correctness.chaos.outages
 
-lock: $(VENV)/.installed-dev ## pin every dependency anew, with hashes
+lock: $(VENV)/.installed-dev ## pin every dependency with its hashes
 	$(LOCK) --upgrade -o infra/requirements/runtime.txt pyproject.toml
 	$(LOCK) --upgrade --extra dev -o infra/requirements/dev.txt pyproject.toml
 	$(LOCK) --upgrade -o bench/peers/requirements.txt bench/peers/requirements.in
@@ -140,7 +150,7 @@ lock: $(VENV)/.installed-dev ## pin every dependency anew, with hashes
 # --- installing it
 
 .PHONY: install redis postgres tools clean
-install: $(VENV)/.installed-runtime redis ## what is needed to run: .venv, and redis-server if it can be had
+install: $(VENV)/.installed-runtime redis ## what is needed to run: .venv, and redis-server where it can be installed
 	@:
 
 $(VENV)/.installed-runtime: infra/requirements/runtime.txt
@@ -150,16 +160,16 @@ $(VENV)/.installed-dev: infra/requirements/dev.txt infra/requirements/runtime.tx
 	@$(INSTALL) dev
 	@touch $(VENV)/.installed-runtime
 
-redis: ## redis-server by the system's package manager, if it can be had
+redis: ## redis-server by the system's package manager, where it can be installed
 	@$(INSTALL) redis
 
-postgres: ## PostgreSQL's programs for the tests, if they can be had
+postgres: ## PostgreSQL's programs for the tests, where they can be installed
 	@$(INSTALL) postgres
 
-tools: ## optional: the nats command line tool, built where Go is present
+tools: ## optional: the nats command line tool, built where Go is installed
 	@$(INSTALL) tools
 
-clean: ## stop the stack; remove what was installed and made: its state, .venv, caches
+clean: ## stop the stack; remove its state, .venv and caches
 	@if [ -x $(PY) ]; then $(STACK) clean; fi
 	@rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""What a load came to, and how it is shown."""
+"""The results of a load, and how they are printed."""
 
 import math
 from collections import Counter
@@ -21,7 +21,7 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """The customer's wallet, in won, and the product's stock, after the load; None: unknown."""
+    """The customer's wallet, in KRW, and the product's stock, after the load; None: unknown."""
 
     balance: int | None
     available: int | None
@@ -88,7 +88,7 @@ def show(result: Figures, console: Console) -> None:
     console.print(
         f"  {result.accepted_per_second:,.0f} orders/s accepted, "
         f"{result.ended_per_second:,.0f} orders/s ended\n"
-        f"  the wallet has {_known(result.wallet_balance)} won, "
+        f"  the wallet has {_known(result.wallet_balance)} KRW, "
         f"coffee {_known(result.stock_available)}{reserved}",
         highlight=False,
     )
@@ -129,7 +129,7 @@ def _latencies(result: Figures) -> Table:
 
 
 def _percentiles(seconds: Sequence[float]) -> Percentiles | None:
-    """By nearest rank: each is a latency that was measured, not one in between."""
+    """By nearest rank: each is a measured latency, not an interpolated one."""
     if not seconds:
         return None
     in_order = sorted(seconds)

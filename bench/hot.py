@@ -7,7 +7,7 @@ import msgspec
 
 from bench import shop
 from bench.generator import ends_of, flood
-from tests.kit.client import Shop, order, until
+from tests.kit.client import Shop, order, wait_until
 
 UNITS = 100
 BUYERS = 10_000
@@ -40,17 +40,17 @@ class Hot(msgspec.Struct, frozen=True):
 
 async def measure(environment: Mapping[str, str], say: Callable[[str], None]) -> Hot:
     async with shop.opened(environment) as (opened, everyday):
-        customers = [await opened.wallet(shop.BALANCE) for _ in range(shop.CUSTOMERS)]
+        customers = [await opened.create_wallet(shop.BALANCE) for _ in range(shop.CUSTOMERS)]
 
         async def rush(*, gate: bool) -> tuple[Rush, shop.ShopTarget]:
-            product = await opened.product(1_000, UNITS)
+            product = await opened.create_product(1_000, UNITS)
             if gate:
                 await _put_gate_up(opened, product)
             bodies = [order(customer, (product, 1)) for customer in customers]
             target = everyday.another(bodies)
             began_at = perf_counter()
             results = await ends_of(await flood(target, BUYERS))
-            await opened.quiet(told=False)
+            await opened.wait_until_idle(platform=False)
             seconds = round(perf_counter() - began_at, 1)
             available, reserved = await opened.stock(product)
             return Rush(results, seconds, available + reserved), target
@@ -63,7 +63,7 @@ async def measure(environment: Mapping[str, str], say: Callable[[str], None]) ->
         began_at = perf_counter()
         results = await ends_of(await flood(target, BUYERS))
         per_second = round(BUYERS / (perf_counter() - began_at), 1)
-        await opened.quiet(told=False)
+        await opened.wait_until_idle(platform=False)
         after = await _counters(opened)
     orders, messages, received = (new - old for new, old in zip(after, before, strict=True))
     sold_out = SoldOut(per_second, results, orders, messages, received)
@@ -80,7 +80,7 @@ async def _put_gate_up(opened: Shop, product: str) -> None:
         answer = await opened.call("order", "POST", path)
         return bool(answer.body["limit"] == UNITS)
 
-    await until(knows_its_limit, "the gate stands")
+    await wait_until(knows_its_limit, "the gate stands")
 
 
 async def _counters(opened: Shop) -> tuple[int, int, int]:

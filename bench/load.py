@@ -2,9 +2,9 @@
 
     python -m bench.load --orders 100 --concurrency 100
 
-Every order is the same: three coffees of one customer. An order counts as ended when its
-OrderCompleted or OrderFailed was seen on the broker; nobody polls. Ends with 1 when an order was
-refused at the door or has not ended in time.
+Every order is the same: three coffees of one customer. An order has ended when its OrderCompleted
+or OrderFailed has arrived from the broker; nothing is polled. Exits with 1 when an order was
+refused or has not ended in time.
 """
 
 import argparse
@@ -12,8 +12,9 @@ import asyncio
 import sys
 import time
 from collections import Counter
+from collections.abc import Coroutine
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -24,30 +25,23 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.figures import Figures, Left, figures, show
-from infra.stack import broker, config, processes
-from infra.stack.config import Stack, StackError
+from infra.stack import addresses, broker, console, processes
+from infra.stack.config import Stack
+from tests.kit.client import COFFEE, RICH, Json, Shop, UnexpectedResponse, open_shop, order
 
-CUSTOMER = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
-COFFEE = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 QUANTITY = 3
-
 MAX_ORDERS = 1_000_000
 MAX_AT_ONCE = 10_000
-_ANSWER_SECONDS = 60.0
 _SETTLE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.05
 
-_body = msgspec.json.encode(
-    {"customerId": CUSTOMER, "items": [{"productId": COFFEE, "quantity": QUANTITY}]}
-)
-_read = msgspec.json.Decoder(dict[str, Any]).decode
+T = TypeVar("T")
 
 
 class Run:
-    """What was sent and seen. Times are of one monotonic clock, in seconds.
+    """Orders sent, accepted and ended. Times are of one monotonic clock, in seconds.
 
-    An order's end may be seen before its POST is answered: the two are matched by the order's id,
-    whichever comes first.
+    An order's end may arrive before the response to its POST: the order's id matches them.
     """
 
     def __init__(self, progress: Progress, orders: int) -> None:
@@ -63,18 +57,18 @@ class Run:
         self._progress = progress
         self._task = progress.add_task("orders ended", total=orders)
 
-    def accepted(self, order_id: str, sent_at: float) -> None:
+    def accept(self, order_id: str, sent_at: float) -> None:
         self.sent_at[order_id] = sent_at
         self._answered(sent_at)
         if order_id in self.ends:
             self._match()
 
-    def delivery_failed(self, why: str) -> None:
+    def refuse(self, why: str) -> None:
         self.refused[why] += 1
         self._answered(None)
 
     def ended(self, order_id: str, end: str) -> None:
-        """Of any order on this stack; others than ours are never matched."""
+        """The end of any order on this stack; only those of this run are matched."""
         if order_id not in self.ends:
             self.ends[order_id] = end
             self.ended_at[order_id] = time.perf_counter()
@@ -82,7 +76,7 @@ class Run:
                 self._match()
 
     async def all_ended(self, timeout_seconds: float) -> None:
-        """Wait for the last end, but not longer than this."""
+        """Wait for the last end, or for the time-out."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._all_ended.wait()
@@ -114,12 +108,11 @@ class Run:
 
 def main() -> int:
     arguments = _parser().parse_args()
-    try:
-        result = asyncio.run(_load(_running(), arguments))
-    except (StackError, aiohttp.ClientError, NatsError, OSError) as problem:
-        emitted = str(problem) if isinstance(problem, StackError) else f"{problem!r}: make status"
-        print(emitted, file=sys.stderr)
-        return 1
+    return console.run(lambda: _run(arguments), aiohttp.ClientError, NatsError, OSError)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    result = asyncio.run(_load(processes.running_stack(), arguments))
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
     else:
@@ -152,37 +145,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _whole:  # noqa: N801 - used like a function: argparse calls it on the text
-    """A whole number from 1 to the most."""
+    """A whole number from 1 to `maximum`."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, maximum: int) -> None:
+        self._maximum = maximum
 
     def __call__(self, text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= self._most:
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= self._maximum:
             raise argparse.ArgumentTypeError(
-                f"{text!r} is not a whole number from 1 to {self._most}"
+                f"{text!r} is not a whole number from 1 to {self._maximum}"
             )
         return int(text)
 
 
-def _running() -> Stack:
-    stack = config.recorded(config.state_dir())
-    if stack is None or not processes.answers(stack):
-        raise StackError("The stack is not running. Run: make up")
-    return stack
-
-
 async def _load(stack: Stack, arguments: argparse.Namespace) -> Figures:
-    connector = aiohttp.TCPConnector(limit=arguments.concurrency)
-    timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
-    async with (
-        broker.observing(stack) as observer,
-        aiohttp.ClientSession(connector=connector, timeout=timeout) as http,
-    ):
+    async with broker.observing(stack) as observer, open_shop(addresses.values(stack)) as shop:
         with _bar(quiet=arguments.json) as progress:
             run = Run(progress, arguments.orders)
             await _watch(observer, run)
-            await _place_all(http, stack, run, arguments)
+            await _place_all(shop, run, arguments)
             await run.all_ended(arguments.timeout_seconds)
         return figures(
             ended_at=run.ended_at,
@@ -191,7 +172,7 @@ async def _load(stack: Stack, arguments: argparse.Namespace) -> Figures:
             post_seconds=run.post_seconds,
             refused=run.refused,
             span=(run.first_sent_at, run.last_answer_at),
-            left=await _left(http, stack, settle=not run.not_ended),
+            left=await _left(shop, settle=not run.not_ended),
         )
 
 
@@ -203,13 +184,13 @@ def _bar(*, quiet: bool) -> Progress:
 
 
 async def _watch(observer: Client, run: Run) -> None:
-    """Listen before the first order is placed, so that no end is missed."""
+    """Subscribe before the first order is placed, so that no end is missed."""
 
     async def completed(message: Msg) -> None:
         run.ended(message.subject.split(".")[1], "COMPLETED")
 
     async def failed(message: Msg) -> None:
-        reason = _read(message.data).get("reason", "no reason")
+        reason = msgspec.json.decode(message.data).get("reason", "no reason")
         run.ended(message.subject.split(".")[1], f"FAILED {reason}")
 
     await observer.subscribe("saga.*.OrderCompleted", cb=completed)
@@ -217,59 +198,51 @@ async def _watch(observer: Client, run: Run) -> None:
     await observer.flush()
 
 
-async def _place_all(
-    http: aiohttp.ClientSession, stack: Stack, run: Run, arguments: argparse.Namespace
-) -> None:
-    url = f"{stack.url('order')}/api/v1/orders"
-    to_place = repeat(url, arguments.orders)  # shared: each worker takes the next one
+async def _place_all(shop: Shop, run: Run, arguments: argparse.Namespace) -> None:
+    bodies = repeat(order(RICH, (COFFEE, QUANTITY)), arguments.orders)  # shared by the workers
 
     async def work() -> None:
-        for address in to_place:
-            await _place(http, address, run)
+        for body in bodies:
+            await _place(shop, body, run)
 
     workers = min(arguments.concurrency, arguments.orders)
     await asyncio.gather(*(work() for _ in range(workers)))
 
 
-async def _place(http: aiohttp.ClientSession, url: str, run: Run) -> None:
+async def _place(shop: Shop, body: Json, run: Run) -> None:
     sent_at = time.perf_counter()
     try:
-        headers = {"Content-Type": "application/json"}
-        async with http.post(url, data=_body, headers=headers) as answer:
-            content = await answer.read()
+        response = await shop.call("order", "POST", "/api/v1/orders", body)
     except (aiohttp.ClientError, TimeoutError) as error:
-        run.delivery_failed(f"no answer ({type(error).__name__})")
+        run.refuse(f"no answer ({type(error).__name__})")
         return
-    try:
-        body = _read(content)
-    except msgspec.DecodeError:
-        body = {"error": "not JSON"}
-    if answer.status == 202:
-        run.accepted(str(body["orderId"]), sent_at)
+    if response.status == 202:
+        run.accept(str(response.body["orderId"]), sent_at)
     else:
-        run.delivery_failed(f"{answer.status} {body.get('error')}")
+        is_error = isinstance(response.body, dict)
+        run.refuse(f"{response.status} {response.body['error'] if is_error else 'not JSON'}")
 
 
-async def _left(http: aiohttp.ClientSession, stack: Stack, *, settle: bool) -> Left:
-    """The wallet and the stock afterwards.
+async def _left(shop: Shop, *, settle: bool) -> Left:
+    """The wallet and the stock afterwards; None where the service does not answer.
 
-    An order is known to have failed a moment before its stock is back, so `settle`: wait until
-    nothing is reserved; not for ever, for somebody else may be ordering too.
+    An order's failure is published a moment before its stock is restored, so `settle` waits until
+    nothing is reserved, with a limit: another client may be ordering too.
     """
-    balance = await _get(http, f"{stack.url('payment')}/api/v1/wallets/{CUSTOMER}", "balance")
-    url = f"{stack.url('product')}/api/v1/products/{COFFEE}/stock"
+    stock = await _answer(shop.stock(COFFEE))
     end = time.perf_counter() + (_SETTLE_SECONDS if settle else 0)
-    while (reserved := await _get(http, url, "reserved")) and time.perf_counter() < end:
+    while stock and stock[1] and time.perf_counter() < end:
         await asyncio.sleep(_PAUSE_SECONDS)
-    return Left(balance, await _get(http, url, "available"), reserved)
+        stock = await _answer(shop.stock(COFFEE))
+    available, reserved = stock or (None, None)
+    return Left(await _answer(shop.balance(RICH)), available, reserved)
 
 
-async def _get(http: aiohttp.ClientSession, url: str, field: str) -> int | None:
-    """None when the service can't say: the orders' figures are worth showing all the same."""
+async def _answer(call: Coroutine[Any, Any, T]) -> T | None:
+    """None without an answer: the orders' figures are worth showing all the same."""
     try:
-        async with http.get(url) as answer:
-            return int(_read(await answer.read())[field]) if answer.status == 200 else None
-    except (aiohttp.ClientError, TimeoutError):
+        return await call
+    except (UnexpectedResponse, aiohttp.ClientError, TimeoutError):
         return None
 
 

@@ -52,17 +52,17 @@ async def measure(
         say(f"a lone order: {lone.order}")
         curve: list[Result] = []
         for rate in RATES:
-            await opened.quiet(told=False)
+            await opened.wait_until_idle(platform=False)
             curve.append(await at_rate(target, rate, seconds))
             say(f"{rate}/s offered: {curve[-1].per_second}/s COMPLETED, {curve[-1].order}")
         best = await at_once(target, UNDER_WAY, sustained_seconds)
         say(f"sustained: {best.per_second}/s, {best.order}")
-        await opened.quiet(told=False)
+        await opened.wait_until_idle(platform=False)
         overload = await _overload(
             environment, target, OVERLOAD * best.per_second, sustained_seconds
         )
         say(f"overload: {overload}")
-        await opened.quiet(told=False)
+        await opened.wait_until_idle(platform=False)
         best_again = await at_once(target, UNDER_WAY, sustained_seconds)
         say(f"again: {best_again.per_second}/s, {best_again.order}")
     return Offered(lone, curve, best, overload, best_again)

@@ -8,7 +8,7 @@ import uvloop
 
 from bench import shop
 from bench.generator import at_once
-from tests.kit.client import Opened, Shop
+from tests.kit.client import Shop, open_shop
 from tests.kit.postgres import create_database, running_postgres
 from tests.kit.service_instances import second_instances
 
@@ -53,7 +53,7 @@ async def _one_and_two(database: str, environment: Mapping[str, str], seconds: f
         alone = await at_once(target, UNDER_WAY, seconds)
         async with (
             second_instances(environment, shop.SAGA_SERVICES) as addresses,
-            Opened(addresses) as twin,
+            open_shop(addresses) as twin,
         ):
             before = [await _worked_on(each) for each in (opened, twin)]
             # The load goes through the first door alone: the events are shared all the same.

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from bench.generator import COMPLETED
 from bench.wire import Connection, request
 from infra.stack import pids
-from tests.kit.client import SERVICES, Opened, Shop, order
+from tests.kit.client import SERVICES, Shop, open_shop, order
 from tests.kit.stack import running_stack
 
 SENDER = "dataplatform"
@@ -93,10 +93,10 @@ async def opened(environment: Mapping[str, str]) -> AsyncIterator[tuple[Shop, Sh
     The data platform's sender is stopped. It takes its time, at the lowest priority, when orders
     are done: after a minute of load many minutes, and the next measurement would begin in them.
     """
-    async with Opened(environment) as shop, shop.nats("observer") as observer:
+    async with open_shop(environment) as shop, shop.nats("observer") as observer:
         await asyncio.to_thread(shop.command, "stop", SENDER)
-        products = [await shop.product(1_000, STOCK) for _ in range(PRODUCTS)]
-        customers = [await shop.wallet(BALANCE) for _ in range(CUSTOMERS)]
+        products = [await shop.create_product(1_000, STOCK) for _ in range(PRODUCTS)]
+        customers = [await shop.create_wallet(BALANCE) for _ in range(CUSTOMERS)]
         pairs = zip(cycle(products), customers * PRODUCTS, strict=False)
         bodies = [order(customer, (product, 1)) for product, customer in pairs]
         target = ShopTarget(environment["ORDER_URL"], bodies)

@@ -1,1 +1,1 @@
-"""The chassis that every service stands on, and the local stack."""
+"""What the services run on: the broker, the local stack, simulated external systems."""

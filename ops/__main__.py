@@ -6,31 +6,24 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from infra.stack import config, processes
-from infra.stack.config import SERVICES, Stack, StackError
+from infra.stack import console, processes
+from infra.stack.config import SERVICES
+from ops import audit_command
 
 _console = Console()
 
 
 def main() -> int:
-    """Run one command. An error that a person can correct is printed as one sentence."""
+    """Run one command. Returns its exit status."""
     arguments = _parser().parse_args()
-    run: Callable[[argparse.Namespace], None] = arguments.run
-    try:
-        run(arguments)
-    except StackError as problem:
-        Console(stderr=True).print(str(problem), style="red", markup=False, soft_wrap=True)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    run: Callable[[argparse.Namespace], int | None] = arguments.run
+    return console.run(lambda: run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m ops", description=__doc__, epilog="The audit: python -m ops.audit"
-    )
+    parser = argparse.ArgumentParser(prog="python -m ops", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
+    audit_command.add_to(commands)
     trace = commands.add_parser("trace", help="one order's events")
     trace.add_argument("order")
     trace.set_defaults(run=_trace)
@@ -45,26 +38,19 @@ def _parser() -> argparse.ArgumentParser:
 def _trace(arguments: argparse.Namespace) -> None:
     from ops import trace
 
-    trace.show(_running(), arguments.order, _console)
+    trace.show(processes.running_stack(), arguments.order, _console)
 
 
 def _dlq(_: argparse.Namespace) -> None:
     from ops import dead_letters
 
-    dead_letters.show(_running(), _console)
+    dead_letters.show(processes.running_stack(), _console)
 
 
 def _redrive(arguments: argparse.Namespace) -> None:
     from ops import dead_letters
 
-    dead_letters.redrive(_running(), arguments.service, arguments.letter, _console)
-
-
-def _running() -> Stack:
-    stack = config.recorded(config.state_dir())
-    if stack is None or not processes.answers(stack):
-        raise StackError("The stack is not running. Run: make up")
-    return stack
+    dead_letters.redrive(processes.running_stack(), arguments.service, arguments.letter, _console)
 
 
 if __name__ == "__main__":

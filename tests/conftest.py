@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.client import Opened, Shop, running_stack
+from tests.kit.client import Shop, open_shop, running_stack
 
 
 def pytest_configure() -> None:
@@ -23,7 +23,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str
 @pytest.fixture
 async def shop(stack: Mapping[str, str]) -> AsyncIterator[Shop]:
     """The shared stack. Tests make customers and products of their own on it."""
-    async with Opened(stack) as shop:
+    async with open_shop(stack) as shop:
         yield shop
 
 
@@ -36,7 +36,7 @@ def shaken_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[s
 @pytest.fixture
 async def shaken_shop(shaken_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
     """A stack of the module's own. Its tests stop and kill parts, and bring them back."""
-    async with Opened(shaken_stack) as shop:
+    async with open_shop(shaken_stack) as shop:
         yield shop
 
 
@@ -49,5 +49,5 @@ def fresh_stack(tmp_path: Path) -> Iterator[Mapping[str, str]]:
 @pytest.fixture
 async def fresh_shop(fresh_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
     """A stack of the test's own, with the first data."""
-    async with Opened(fresh_stack) as shop:
+    async with open_shop(fresh_stack) as shop:
         yield shop

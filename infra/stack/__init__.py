@@ -2,6 +2,6 @@
 
     python -m infra.stack --help
 
-Tools for people and tests. No service imports this package; it starts them and talks to them over
-HTTP, like any client.
+For people and tests. No service imports this package: it starts the services and calls them over
+HTTP, as any client does.
 """

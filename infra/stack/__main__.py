@@ -1,7 +1,7 @@
-"""The stack's commands. `make help` lists them with their everyday names.
+"""The commands of the local stack. `make help` lists them with their everyday names.
 
-Each imports what it needs when it runs: the broker's and HTTP's libraries take longer to import
-than it takes to stop a part.
+Each imports its libraries when it runs: those of the broker and of HTTP take longer to import than
+it takes to stop a part.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from infra.stack import config, processes
+from infra.stack import config, console, processes
 from infra.stack.config import PARTS, SERVICES, Stack, StackError
 from infra.stack.waiting import wait_until
 
@@ -19,16 +19,10 @@ _START_SECONDS = 30.0
 
 
 def main() -> int:
-    """Run one command. What a person has to put right is said in a sentence."""
+    """Run one command. Returns its exit status."""
     arguments = _parser().parse_args()
     command: Callable[[argparse.Namespace], int | None] = arguments.run
-    try:
-        return command(arguments) or 0
-    except StackError as problem:
-        Console(stderr=True).print(str(problem), style="red", markup=False, soft_wrap=True)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return console.run(lambda: command(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,20 +38,20 @@ def _parser() -> argparse.ArgumentParser:
 
     command("up", _up, "start everything; return when it is healthy and seeded")
     command("down", _down, "stop everything; no process and no port is left")
-    command("reset", _reset, "throw the state away and start afresh")
-    command("status", _status, "what runs, since when, healthy or not, and the consumers' lag")
+    command("reset", _reset, "delete the state, and start with the first data")
+    command("status", _status, "each part's process and health, and each consumer's lag")
     command("env", _env, "the addresses of what runs, as KEY=value lines")
-    command("seed", _seed, "the first products and wallets; twice changes nothing")
+    command("seed", _seed, "create the first products and wallets; idempotent")
     command("clean", _clean, "remove the state folder and the nats tool's contexts of this stack")
     for name, run, explained in (
         ("stop", _stop, "stop one part; it stays down"),
         ("start", _start, "start one part that was stopped"),
-        ("kill", _kill, "kill one part with signal 9; the supervisor brings it back"),
+        ("kill", _kill, "kill one part with signal 9; the supervisor starts it again"),
     ):
         command(name, run, explained).add_argument("part", choices=PARTS)
     for name, run, explained in (
-        ("quarantine", _quarantine, "let a service whose database was restored only listen"),
-        ("release", _release, "let it speak again"),
+        ("quarantine", _quarantine, "start a service whose database was restored in recovery mode"),
+        ("release", _release, "end the recovery mode of a service"),
     ):
         command(name, run, explained).add_argument("part", choices=SERVICES)
     shown = command("logs", _logs, "the last lines of the logs; follows them in a terminal")
@@ -68,76 +62,76 @@ def _parser() -> argparse.ArgumentParser:
 def _up(_: argparse.Namespace) -> None:
     from infra.stack import lifecycle
 
-    _print_addresses(lifecycle.up(_say))
+    _print_addresses(lifecycle.up(_print))
 
 
 def _down(_: argparse.Namespace) -> None:
     from infra.stack import lifecycle
 
-    lifecycle.down(_say)
+    lifecycle.down(_print)
 
 
 def _reset(_: argparse.Namespace) -> None:
     from infra.stack import lifecycle
 
-    _print_addresses(lifecycle.reset(_say))
+    _print_addresses(lifecycle.reset(_print))
 
 
 def _status(_: argparse.Namespace) -> int:
     from infra.stack import status
 
-    return 0 if status.show(_running(), _console) else 1
+    return 0 if status.show(processes.running_stack(), _console) else 1
 
 
 def _env(_: argparse.Namespace) -> None:
     from infra.stack import addresses
 
-    for name, value in addresses.values(_running()).items():
+    for name, value in addresses.values(processes.running_stack()).items():
         print(f"{name}={value}")
 
 
 def _seed(_: argparse.Namespace) -> None:
     from infra.stack import seed
 
-    seed.seed(_running())
-    _say("Seeded.")
+    seed.seed(processes.running_stack())
+    _print("Seeded.")
 
 
 def _clean(_: argparse.Namespace) -> None:
     from infra.stack import lifecycle
 
-    lifecycle.clean(_say)
+    lifecycle.clean(_print)
 
 
 def _stop(arguments: argparse.Namespace) -> None:
-    processes.stop(_running(), arguments.part)
-    _say(f"{arguments.part} is stopped. Start it with: make start SERVICE={arguments.part}")
+    processes.stop(processes.running_stack(), arguments.part)
+    _print(f"{arguments.part} is stopped. Start it with: make start SERVICE={arguments.part}")
 
 
 def _start(arguments: argparse.Namespace) -> None:
-    stack, part = _running(), arguments.part
+    stack, part = processes.running_stack(), arguments.part
     _start_and_wait(stack, part)
-    _say(f"{part} runs.")
+    _print(f"{part} runs.")
 
 
 def _kill(arguments: argparse.Namespace) -> None:
-    pid = processes.kill(_running(), arguments.part)
-    _say(f"Killed {arguments.part} (process {pid}). The supervisor starts it again: make status")
+    pid = processes.kill(processes.running_stack(), arguments.part)
+    _print(f"Killed {arguments.part} (process {pid}). The supervisor starts it again: make status")
 
 
 def _quarantine(arguments: argparse.Namespace) -> None:
-    stack, part = _running(), arguments.part
+    stack, part = processes.running_stack(), arguments.part
     config.recovery_marker(stack, part).touch()
     _restart(stack, part)
-    _say(f"{part} hears the whole stream again and says nothing. Look at: make audit")
-    _say(f"Then let it speak with: make release SERVICE={part}")
+    _print(f"{part} is in recovery mode: it replays the streams and publishes nothing.")
+    _print(f"When make audit is clean, end it with: make release SERVICE={part}")
 
 
 def _release(arguments: argparse.Namespace) -> None:
-    stack, part = _running(), arguments.part
+    stack, part = processes.running_stack(), arguments.part
     config.recovery_marker(stack, part).unlink(missing_ok=True)
     _restart(stack, part)
-    _say(f"{part} is released.")
+    _print(f"{part} handles commands and publishes events again.")
 
 
 def _restart(stack: Stack, part: str) -> None:
@@ -164,15 +158,8 @@ def _recorded() -> Stack:
     return config.recorded(config.state_dir()) or config.from_environment()
 
 
-def _running() -> Stack:
-    stack = config.recorded(config.state_dir())
-    if stack is None or not processes.answers(stack):
-        raise StackError("The stack is not running. Run: make up")
-    return stack
-
-
 def _print_addresses(stack: Stack) -> None:
-    _say("")
+    _print("")
     simulated = " (a simulator)"
     lines = {
         service: f"{stack.url(service)}  (API page: {stack.url(service)}/schema)"
@@ -185,11 +172,11 @@ def _print_addresses(stack: Stack) -> None:
         "state": str(stack.state_dir),
     }
     for name, line in lines.items():
-        _say(f"{name:>12}  {line}")
-    _say("\nmake status, make logs, make trace ORDER=..., make down")
+        _print(f"{name:>12}  {line}")
+    _print("\nmake status, make logs, make trace ORDER=..., make down")
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     _console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

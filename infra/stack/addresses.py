@@ -1,4 +1,4 @@
-"""Where what runs can be reached: for people after `make up`, for scripts from `make env`."""
+"""Addresses of the running stack: printed for people by `make up`, for scripts by `make env`."""
 
 import socket
 
@@ -26,7 +26,7 @@ def values(stack: Stack) -> dict[str, str]:
 
 
 def refuse_taken_ports(stack: Stack) -> None:
-    """Say which ports somebody else uses, before anything is started."""
+    """Raise StackError when another program uses a port of the stack."""
     taken = [name for name, port in stack.own_ports.items() if listens(port)]
     if not taken:
         return
@@ -43,7 +43,7 @@ def _another(port: int) -> int:
 
 
 def listens(port: int) -> bool:
-    """True when something on this machine takes connections there, or holds the port."""
+    """True when a program on this machine accepts connections on the port, or holds it."""
     with socket.socket() as caller:
         caller.settimeout(1.0)
         if caller.connect_ex(("127.0.0.1", port)) == 0:

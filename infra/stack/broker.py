@@ -1,4 +1,4 @@
-"""The broker as the observer sees it: who may read everything and change nothing."""
+"""The broker as the observer, a user that may read everything and change nothing."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,11 +17,11 @@ TIMEOUT_SECONDS = 3
 
 @asynccontextmanager
 async def observing(stack: Stack) -> AsyncIterator[Client]:
-    """A connection that is there at once or not at all."""
+    """A connection, or an error at once: without retries."""
     client = NatsClient()
     await client.connect(
         stack.nats_url("observer", passwords.load(stack.state_dir)["observer"]),
-        # By default it would knock sixty times, two seconds apart.
+        # The default is sixty attempts, two seconds apart.
         allow_reconnect=False,
         max_reconnect_attempts=1,
         reconnect_time_wait=0,
@@ -35,7 +35,7 @@ async def observing(stack: Stack) -> AsyncIterator[Client]:
 
 
 async def consumers(client: Client) -> list[ConsumerInfo]:
-    """Every consumer of both streams; of a stream that is not there, none."""
+    """The consumers of both streams; none of a stream that does not exist."""
     found: list[ConsumerInfo] = []
     for stream in STREAMS:
         try:
@@ -46,5 +46,5 @@ async def consumers(client: Client) -> list[ConsumerInfo]:
 
 
 async def _ignore(error: Exception) -> None:
-    """The caller gets the error as well, and says it once."""
+    """The caller receives the error as well, and prints it once."""
     del error

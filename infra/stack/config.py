@@ -1,7 +1,7 @@
-"""What the stack is made of, on which ports, and in which folder.
+"""The stack's parts, their ports and their folder.
 
-`up` reads the environment and writes what it decided to STATE_DIR/stack.json. Every other command
-reads that file, so that it finds the stack which runs, not the one the shell's variables describe.
+`up` reads the environment and writes the result to STATE_DIR/stack.json. Every other command reads
+that file, so that it finds the running stack and not the one that the shell's variables describe.
 """
 
 import os
@@ -36,24 +36,24 @@ MARKER = ".shop-saga-state"
 
 
 class StackError(Exception):
-    """Something a person has to decide or put right. Its text says what to do."""
+    """An error that a person can correct. Its text is a sentence with the next step."""
 
 
 class Stack(msgspec.Struct, frozen=True, rename="camel"):
-    """One stack: where its state is, and how each part is reached."""
+    """One stack: the folder of its state, and the addresses of its parts."""
 
     state_dir: Path
     socket: Path
     ports: dict[str, int]
     redis_server: str | None
-    """The program to run as the part redis. None: there is none, or REDIS_URL names another."""
+    """The program of the part redis. None: not installed, or REDIS_URL names another server."""
     redis_url: str | None
     gateway_url: str
-    """Where payments by card go."""
+    """The address for payments by card."""
     simulates_gateway: bool
     """False: PAYMENT_GATEWAY_URL names another gateway than the simulator."""
     platform_url: str
-    """Where completed orders are sent."""
+    """The address for completed orders."""
     simulates_platform: bool
     """False: DATA_PLATFORM_URL names another platform than the simulator."""
 
@@ -149,7 +149,7 @@ def forget(stack: Stack) -> None:
 
 
 def recovery_marker(stack: Stack, service: str) -> Path:
-    """The file whose presence keeps a service in quarantine."""
+    """The file that keeps a service in recovery mode while it exists."""
     return stack.state_dir / "db" / f"{service}.quarantine"
 
 

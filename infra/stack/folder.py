@@ -1,4 +1,4 @@
-"""STATE_DIR: making it, keeping two commands from changing it at once, and emptying it."""
+"""STATE_DIR: creating, locking and emptying it."""
 
 import contextlib
 import fcntl
@@ -10,7 +10,7 @@ from pathlib import Path
 from infra.stack.config import MARKER, Stack, StackError
 
 _SUBFOLDERS = ("db", "gateway", "logs", "nats", "pids", "platform", "redis")
-# Made by a service that was run by hand before any `make up`.
+# Created by a service that was started by hand before any `make up`.
 _OURS_WITHOUT_MARKER = {*_SUBFOLDERS, MARKER}
 
 
@@ -23,7 +23,7 @@ def prepare(stack: Stack) -> None:
 
 
 def refuse_foreign(state_dir: Path) -> None:
-    """A folder with other things in it is never taken over, so it is never emptied either."""
+    """Raise StackError for a folder with other files in it: it is neither used nor emptied."""
     if not state_dir.exists() or (state_dir / MARKER).exists():
         return
     if any(entry.name not in _OURS_WITHOUT_MARKER for entry in state_dir.iterdir()):
@@ -34,7 +34,7 @@ def refuse_foreign(state_dir: Path) -> None:
 
 
 def empty(state_dir: Path) -> None:
-    """Throw the whole state away, only in a folder that the stack made. The marker stays."""
+    """Delete all state, in a folder that the stack created. The marker stays."""
     refuse_foreign(state_dir)
     for entry in state_dir.iterdir():
         if entry.name == MARKER:
@@ -47,7 +47,7 @@ def empty(state_dir: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(state_dir: Path) -> Iterator[None]:
-    """One `up`, `down` or `reset` at a time; a second one is told so at once."""
+    """Lock the folder for one `up`, `down` or `reset`. A second one raises StackError at once."""
     refuse_foreign(state_dir)
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     (state_dir / MARKER).touch()

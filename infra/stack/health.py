@@ -1,4 +1,4 @@
-"""Is a part fit for work? Asked the way its users would ask it."""
+"""Health checks of the parts, by the interfaces that their clients use."""
 
 from collections.abc import Iterable
 from http.client import HTTPConnection, HTTPException
@@ -10,7 +10,7 @@ _TIMEOUT_SECONDS = 2.0
 
 
 def ready(stack: Stack, part: str) -> bool:
-    """True when the part would serve a request now, with all that it depends on."""
+    """True when the part can serve a request now, with all that it depends on."""
     if part == "redis":
         return _redis_answers(stack)
     if part == "nats":
@@ -20,7 +20,7 @@ def ready(stack: Stack, part: str) -> bool:
 
 
 def alive(stack: Stack, part: str) -> bool:
-    """True when the part itself runs, whatever it may still be waiting for."""
+    """True when the part itself runs; what it depends on may be missing."""
     if part in SERVICES:
         return _is_ok(stack.port(part), "/health/live")
     return ready(stack, part)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the project needs, and nothing it has already:
+# Installs what the project needs and does not have yet:
 #
 #   sh infra/stack/install.sh runtime|dev    .venv from the hashed lock file
 #   sh infra/stack/install.sh redis          redis-server, by the system's package manager
@@ -10,12 +10,12 @@
 set -eu
 
 VENV=${VENV:-.venv}
-# The version that the README's commands and `make trace` were tried with.
+# The version that the README's commands and `make trace` were tested with.
 NATS_CLI=v0.4.0
 
-say() { printf '%s\n' "$*" >&2; }
+log() { printf '%s\n' "$*" >&2; }
 
-# Run as root: directly, or by sudo where it needs no password or a person is there to type one.
+# Run as root: directly, or by sudo, which may ask for a password in a terminal only.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"
     elif ! command -v sudo >/dev/null 2>&1; then return 1
@@ -25,7 +25,7 @@ as_root() {
 }
 
 apt_install() {
-    # The package lists of a fresh machine are empty; a failing update may still leave usable ones.
+    # The package lists of a new machine are empty; after a failed update they may still be usable.
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2 || true
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
@@ -37,8 +37,8 @@ find_python() {
             return
         fi
     done
-    say "Python 3.11 or newer is needed, and none was found."
-    say "Install one (apt-get install python3, brew install python), or name it: make PYTHON=/path/to/python3"
+    log "Python 3.11 or newer is needed, and none was found."
+    log "Install one (apt-get install python3, brew install python), or name it: make PYTHON=/path/to/python3"
     return 1
 }
 
@@ -49,7 +49,7 @@ make_venv() {
         # Debian and Ubuntu ship it apart from python3.
         version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
         if ! command -v apt-get >/dev/null 2>&1 || ! apt_install "python$version-venv"; then
-            say "Python's venv module is missing. Install it, then try again: apt-get install python$version-venv"
+            log "Python's venv module is missing. Install it, then try again: apt-get install python$version-venv"
             return 1
         fi
     fi
@@ -59,17 +59,17 @@ make_venv() {
 
 install_lock() {
     make_venv
-    say "Installing infra/requirements/$1.txt into $VENV ..."
+    log "Installing infra/requirements/$1.txt into $VENV ..."
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
         --require-hashes -r "infra/requirements/$1.txt" >&2
     touch "$VENV/.installed-$1"
 }
 
-# Never fails: without Redis the stack runs, with less.
+# Never fails: the stack also runs without Redis, with fewer features.
 install_redis() {
     command -v redis-server >/dev/null 2>&1 && return
     [ -n "${REDIS_URL:-}" ] && return
-    say "Installing redis-server ..."
+    log "Installing redis-server ..."
     if command -v apt-get >/dev/null 2>&1; then
         apt_install redis-server && stop_system_redis || true
     elif command -v dnf >/dev/null 2>&1; then
@@ -78,11 +78,11 @@ install_redis() {
         brew install --quiet redis >&2 || true
     fi
     command -v redis-server >/dev/null 2>&1 && return
-    say "redis-server could not be installed. The stack runs without it; nothing needs it."
+    log "redis-server could not be installed. The stack runs without it; nothing needs it."
 }
 
-# Debian starts the service that it installs, on the port that the stack wants for its own. It was
-# not there a moment ago, so nobody relies on it yet.
+# Debian starts the service that it installs, on the port of the stack's own Redis. It is a moment old,
+# so nothing depends on it.
 stop_system_redis() {
     if [ -d /run/systemd/system ]; then
         as_root systemctl disable --now redis-server >/dev/null 2>&1
@@ -91,8 +91,8 @@ stop_system_redis() {
     fi
 }
 
-# In a module of its own that pins the version: `go install ...@version` also asks for the list of
-# all versions, which not every module proxy gives.
+# In a module that pins the version: `go install ...@version` also requests the list of all versions,
+# which some module proxies do not serve.
 build_nats() {
     mkdir -p "$VENV/bin"
     target=$(cd "$VENV/bin" && pwd)/nats
@@ -108,14 +108,14 @@ build_nats() {
     return $status
 }
 
-# For the tests that run the services on PostgreSQL; they start a server of their own.
+# For the tests that run the services on PostgreSQL, on a server that the tests start.
 install_postgres() {
     if command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
         return
     fi
-    say "Installing PostgreSQL for the tests ..."
+    log "Installing PostgreSQL for the tests ..."
     if command -v apt-get >/dev/null 2>&1; then
-        # Debian would make a database cluster and start it: nobody asked for that one.
+        # Without this file, Debian creates a database cluster and starts it.
         as_root mkdir -p /etc/postgresql-common/createcluster.d &&
             echo "create_main_cluster = false" |
             as_root tee /etc/postgresql-common/createcluster.d/shop-saga.conf >/dev/null
@@ -126,25 +126,25 @@ install_postgres() {
         brew install --quiet postgresql >&2 || true
     fi
     command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
-        say "PostgreSQL could not be installed: the tests on it are skipped."
+        log "PostgreSQL could not be installed: the tests on it are skipped."
 }
 
-# Optional, so it never fails either.
+# Never fails: the tool is optional.
 install_tools() {
     if command -v nats >/dev/null 2>&1 || [ -x "$VENV/bin/nats" ]; then
-        say "The nats tool is there already."
+        log "The nats tool is there already."
         return
     fi
     if command -v go >/dev/null 2>&1; then
-        say "Building the nats tool with Go, which takes a minute or two ..."
+        log "Building the nats tool with Go, which takes a minute or two ..."
         if build_nats >&2; then
-            say "Installed $VENV/bin/nats."
+            log "Installed $VENV/bin/nats."
             return
         fi
-        say "Go could not build it (see above)."
+        log "Go could not build it (see above)."
     fi
-    say "The nats tool is optional. To have it: brew install nats-io/nats-tools/nats, or take it from"
-    say "the releases of github.com/nats-io/natscli and put it on your PATH. make trace works without."
+    log "The nats tool is optional. To have it: brew install nats-io/nats-tools/nats, or take it from"
+    log "the releases of github.com/nats-io/natscli and put it on your PATH. make trace works without."
 }
 
 case "${1:-}" in
@@ -152,5 +152,5 @@ case "${1:-}" in
     redis) install_redis ;;
     postgres) install_postgres ;;
     tools) install_tools ;;
-    *) say "usage: sh infra/stack/install.sh runtime|dev|redis|postgres|tools"; exit 2 ;;
+    *) log "usage: sh infra/stack/install.sh runtime|dev|redis|postgres|tools"; exit 2 ;;
 esac

@@ -1,8 +1,7 @@
 """Become one part of the stack: `python -m infra.stack.launch order`, run by the supervisor.
 
-It puts together exactly the environment that the part needs and then replaces itself, so that the
-process id stays. A service gets its own broker password and its own database's address, and not
-the other services'.
+It composes the environment that the part needs and then replaces itself by the part's program, so
+that the process id stays. A service receives its own broker password and database address only.
 """
 
 import os
@@ -13,7 +12,7 @@ from pathlib import Path
 from infra.stack import config, passwords, pids, supervision
 from infra.stack.config import ROOT, SERVICES, SIMULATORS, Stack, StackError
 
-# People wait for the order service; the others' parts may wait a moment for a core (docs/
+# Clients wait for the order service, so the other services yield the cores to it (docs/
 # performance.md, "What was tried").
 _NICENESS_BEHIND = 5
 
@@ -22,7 +21,7 @@ _SUPERVISOR_LOCK = 3
 
 
 def command(stack: Stack, part: str) -> list[str]:
-    """The program that a part is, with its arguments."""
+    """The part's program and its arguments."""
     if part == pids.SUPERVISOR:
         configuration = str(supervision.configuration(stack))
         return [sys.executable, "-m", "supervisor.supervisord", "-c", configuration]
@@ -36,13 +35,13 @@ def command(stack: Stack, part: str) -> list[str]:
 
 
 def environment(stack: Stack, part: str, inherited: Mapping[str, str]) -> dict[str, str]:
-    """What the part may know."""
+    """The part's environment variables."""
     if part == pids.SUPERVISOR:
         return _supervisor_environment(stack, inherited)
     secret = passwords.load(stack.state_dir)
     plain = {name: value for name, value in inherited.items() if not _withheld(name)}
     if part == "nats":
-        # Quoted, for the broker reads a bare 2m as two million.
+        # Quoted, because the broker reads a bare 2m as two million.
         sync = f'"{inherited.get("NATS_SYNC_INTERVAL") or "2m"}"'
         secrets = {passwords.variable(user): word for user, word in secret.items()}
         return plain | secrets | {"NATS_SYNC_INTERVAL": sync}
@@ -90,7 +89,7 @@ def _supervisor_environment(stack: Stack, inherited: Mapping[str, str]) -> dict[
 
 
 def _withheld(name: str) -> bool:
-    """What is another part's secret, the supervisor's or make's business, or set anew below."""
+    """True for other parts' secrets, variables of supervisor and make, and those set here."""
     others = {f"{service.upper()}_DATABASE_URL" for service in SERVICES}
     not_passed_on = ("NATS_PASSWORD", "STACK_", "SUPERVISOR_", "MAKE", "MFLAGS")
     others |= {"NATS_URL", "REDIS_URL", "PAYMENT_GATEWAY_URL", "DATA_PLATFORM_URL"}
@@ -109,7 +108,7 @@ def _nats(stack: Stack) -> list[str]:
 def _redis(stack: Stack) -> list[str]:
     if stack.redis_server is None:
         raise StackError("redis-server was not found when the stack started. Run: make install up")
-    # What Redis holds here can always be made again from the databases: nothing is saved.
+    # The databases can restore all that Redis holds, so nothing is saved.
     place = ["--bind", "127.0.0.1", "--port", str(stack.ports["redis"])]
     memory = ["--save", "", "--appendonly", "no", "--maxmemory", "256mb"]
     return [stack.redis_server, *place, "--dir", str(stack.state_dir / "redis"), *memory]
@@ -132,7 +131,7 @@ def main(part: str) -> None:
 
 
 if __name__ == "__main__":
-    # A single word, checked: a slip in the supervisor's file should not look like a crash.
+    # Checked, so that a wrong word in the supervisor's file does not look like a crash.
     if len(sys.argv) != 2 or sys.argv[1] not in (*config.PARTS, pids.SUPERVISOR):
         sys.exit(f"usage: {Path(sys.argv[0]).name} {{{'|'.join(config.PARTS)}}}")
     try:

@@ -17,51 +17,51 @@ from infra.stack.config import Stack, StackError
 from infra.stack.waiting import wait_until
 
 _READY_SECONDS = 60.0
-# Longer than the supervisor gives all parts together (infra/supervisord.conf, stopwaitsecs).
+# Longer than the supervisor waits for all parts together (infra/supervisord.conf, stopwaitsecs).
 _SHUT_DOWN_SECONDS = 60.0
-_PATIENCE_SECONDS = 10.0
+_END_SECONDS = 10.0
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 
-def up(say: Say) -> Stack:
+def up(print_line: Print) -> Stack:
     """Start what does not run yet; return when everything is healthy and seeded."""
     from infra.stack import seed
 
     with folder.exclusive(config.state_dir()):
-        stack = _running() or _start_fresh(say)
+        stack = _running() or _start_fresh(print_line)
         for part in stack.parts:
             processes.start(stack, part)
-        _wait_until_ready(stack, say)
+        _wait_until_ready(stack, print_line)
         seed.seed(stack)
         for line in nats_cli.write_contexts(stack):
-            say(line)
+            print_line(line)
         return stack
 
 
-def down(say: Say) -> None:
-    """Stop everything, whatever state it is in, and make sure that it is gone."""
+def down(print_line: Print) -> None:
+    """Stop everything, in whatever state it is. Raises StackError when a process is left."""
     state_dir = config.state_dir()
     if not (state_dir / config.MARKER).exists():
-        say("The stack is not running.")
+        print_line("The stack is not running.")
         return
     with folder.exclusive(state_dir):
-        _stop(config.recorded(state_dir), say)
+        _stop(config.recorded(state_dir), print_line)
 
 
-def reset(say: Say) -> Stack:
-    """Throw the state away and start afresh."""
+def reset(print_line: Print) -> Stack:
+    """Delete the state, and start with the first data."""
     state_dir = config.state_dir()
     with folder.exclusive(state_dir):
-        _stop(config.recorded(state_dir), say)
+        _stop(config.recorded(state_dir), print_line)
         folder.empty(state_dir)
-    return up(say)
+    return up(print_line)
 
 
-def clean(say: Say) -> None:
-    """Stop everything and remove all that the stack made outside its code."""
+def clean(print_line: Print) -> None:
+    """Stop everything and remove all that the stack created."""
     state_dir = config.state_dir()
-    down(say)
+    down(print_line)
     nats_cli.remove_contexts(config.from_environment())
     if (state_dir / config.MARKER).exists():
         with folder.exclusive(state_dir):
@@ -71,75 +71,75 @@ def clean(say: Say) -> None:
 
 
 def _running() -> Stack | None:
-    """The stack that runs on this folder. Refuses to answer for one on other ports."""
+    """The stack that runs on this folder. Raises StackError for one on other ports."""
     stack = config.recorded(config.state_dir())
     if stack is None or not processes.answers(stack):
         return None
     wanted = config.from_environment().ports
-    other = [name for name, port in wanted.items() if port not in _asked(stack, name)]
+    other = [name for name, port in wanted.items() if port not in _matching_ports(stack, name)]
     if other:
         names = ", ".join(f"{config.variable(name)}={stack.ports[name]}" for name in other)
         raise StackError(f"The stack already runs, with {names}. Run `make down` first.")
     return stack
 
 
-def _asked(stack: Stack, name: str) -> set[int]:
-    """A port that was not asked for in words is the default one: whatever runs is fine then."""
+def _matching_ports(stack: Stack, name: str) -> set[int]:
+    """A port that was not set is the default one, and matches any port."""
     return {stack.ports[name], config.DEFAULT_PORTS[name]}
 
 
-def _start_fresh(say: Say) -> Stack:
+def _start_fresh(print_line: Print) -> Stack:
     stack = config.from_environment()
-    # What a dead supervisor left behind would hold the ports and the state.
-    _end_strays(stack, say)
+    # Processes that outlived their supervisor hold the ports and the databases.
+    _end_leftovers(stack, print_line)
     addresses.refuse_taken_ports(stack)
     folder.prepare(stack)
     passwords.load_or_make(stack.state_dir)
     config.record(stack)
     if stack.redis_url is None:
-        say(
+        print_line(
             "redis-server was not found. The stack runs without it: stock reads come from memory "
-            "and database, and there is no gate for hot products."
+            "and database, and there is no hot-product admission."
         )
-    say(f"Starting {', '.join(stack.parts)} ...")
+    print_line(f"Starting {', '.join(stack.parts)} ...")
     processes.launch_supervisor(stack)
     return stack
 
 
-def _wait_until_ready(stack: Stack, say: Say) -> None:
-    late = health.wait_until_ready(stack, stack.parts, _READY_SECONDS)
-    if not late:
+def _wait_until_ready(stack: Stack, print_line: Print) -> None:
+    not_ready = health.wait_until_ready(stack, stack.parts, _READY_SECONDS)
+    if not not_ready:
         return
-    for part in late:
-        say(f"--- the end of {stack.log(part)}\n{logs.tail(stack.log(part), lines=20)}")
+    for part in not_ready:
+        print_line(f"--- the end of {stack.log(part)}\n{logs.tail(stack.log(part), lines=20)}")
     raise StackError(
-        f"Not ready after {_READY_SECONDS:.0f} s: {', '.join(late)}. The rest is left running. "
-        f"Read on with `make logs SERVICE={late[0]}`, or stop everything with `make down`."
+        f"Not ready after {_READY_SECONDS:.0f} s: {', '.join(not_ready)}. The rest still runs. "
+        f"Look at `make logs SERVICE={not_ready[0]}`, or stop everything with `make down`."
     )
 
 
-def _stop(stack: Stack | None, say: Say) -> None:
+def _stop(stack: Stack | None, print_line: Print) -> None:
     found = stack or config.from_environment()
     if pids.all_alive(found.state_dir):
-        say("Stopping the stack ...")
+        print_line("Stopping the stack ...")
         if stack and processes.answers(stack):
             processes.shut_down(stack)
             wait_until(lambda: not pids.all_alive(stack.state_dir), _SHUT_DOWN_SECONDS)
-        _end_strays(found, say=lambda _: None)
-    _refuse_leftovers(found, stack, say)
+        _end_leftovers(found, print_line=lambda _: None)
+    _refuse_leftovers(found, stack, print_line)
     config.forget(found)
 
 
-def _end_strays(stack: Stack, say: Say) -> None:
-    """End what no supervisor looks after. The supervisor itself first, or it starts them again."""
-    strays = sorted(pids.all_alive(stack.state_dir), key=lambda name: name != pids.SUPERVISOR)
-    for name in strays:
-        say(f"Stopping {name}, which an earlier start left behind ...")
-        pids.end(stack.state_dir, name, command_timeout_seconds=_PATIENCE_SECONDS)
+def _end_leftovers(stack: Stack, print_line: Print) -> None:
+    """End all processes of the stack: the supervisor first, or it starts the others again."""
+    leftovers = sorted(pids.all_alive(stack.state_dir), key=lambda name: name != pids.SUPERVISOR)
+    for name in leftovers:
+        print_line(f"Stopping {name}, which an earlier start left behind ...")
+        pids.end(stack.state_dir, name, timeout_seconds=_END_SECONDS)
 
 
-def _refuse_leftovers(found: Stack, stack: Stack | None, say: Say) -> None:
-    """Nothing of the stack may run now, nor any of its ports be open."""
+def _refuse_leftovers(found: Stack, stack: Stack | None, print_line: Print) -> None:
+    """Raise StackError when a process of the stack still runs or one of its ports is open."""
     left = pids.all_alive(found.state_dir)
     if left:
         named = ", ".join(f"{name} (process {pid})" for name, pid in left.items())
@@ -149,4 +149,4 @@ def _refuse_leftovers(found: Stack, stack: Stack | None, say: Say) -> None:
         raise StackError(
             f"Every process of the stack has ended, but something else listens on {open_ports}."
         )
-    say("Stopped: no process and no port is left." if stack else "The stack is not running.")
+    print_line("Stopped: no process and no port is left." if stack else "The stack is not running.")

@@ -11,19 +11,19 @@ _LINES = "100"
 
 
 def show(stack: Stack, part: str | None) -> None:
-    """Print the last lines, and go on as they come when a person is watching. Does not return."""
+    """Print the last lines, and follow the files in a terminal. Does not return."""
     files = [stack.log(name) for name in ([part] if part else stack.parts)]
     missing = [file.name for file in files if not file.exists()]
     if missing:
         raise StackError(f"There is no {', '.join(missing)} yet: it was never started.")
-    # -F keeps to the name, so that it goes on after a rotation.
+    # -F follows the name, so that it continues after a rotation.
     follow = ["-F"] if sys.stdout.isatty() else []
     sys.stdout.flush()
     os.execvp("tail", ["tail", "-n", _LINES, *follow, *map(str, files)])  # noqa: S606
 
 
 def tail(file: Path, *, lines: int) -> str:
-    """The last lines of a log, or a word on why there is none."""
+    """The last lines of a log, or the reason why there are none."""
     try:
         with file.open(errors="replace") as log:
             return "".join(deque(log, maxlen=lines)).rstrip() or "(empty)"

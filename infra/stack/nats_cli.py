@@ -1,7 +1,7 @@
 """The `nats` command line tool: finding it, and contexts with which it reaches this stack.
 
 A context is a file with an address and a user. `nats --context saga stream ls` reads as the
-observer, who can change nothing; `saga-admin` and `saga-sys` are there for the rest.
+observer, which can change nothing; `saga-admin` and `saga-sys` are the users that can.
 """
 
 import os
@@ -13,7 +13,7 @@ import msgspec
 from infra.stack import config, passwords
 from infra.stack.config import Stack
 
-# Marks a context as written here, so that one of the same name that a person made is left alone.
+# Marks a context as ours: a person's context of the same name is not overwritten.
 _OURS = "Shop saga local stack"
 
 _SUFFIXES = {"observer": "", "admin": "-admin", "sys": "-sys"}
@@ -26,7 +26,7 @@ def find(stack: Stack) -> str | None:
 
 
 def write_contexts(stack: Stack) -> list[str]:
-    """Write one context a user. Returns what a person should know. NATS_CONTEXT= writes none."""
+    """Write a context for each user; none when NATS_CONTEXT is empty. Returns notes to print."""
     prefix = os.environ.get("NATS_CONTEXT", "saga")
     if not prefix:
         return []
@@ -37,7 +37,7 @@ def write_contexts(stack: Stack) -> list[str]:
     for user, suffix in _SUFFIXES.items():
         file = folder / f"{prefix}{suffix}.json"
         if not _is_ours(file, stack):
-            notes.append(f"{file} belongs to {_owner(file)} and was left alone; set NATS_CONTEXT.")
+            notes.append(f"{file} belongs to {_owner(file)} and was not changed; set NATS_CONTEXT.")
             continue
         _write(file, _context(stack, user, secret[user]))
     _select_unless_chosen(prefix)
@@ -45,7 +45,7 @@ def write_contexts(stack: Stack) -> list[str]:
 
 
 def remove_contexts(stack: Stack) -> None:
-    """Take back what `write_contexts` wrote for this state folder, and nothing else."""
+    """Remove what `write_contexts` wrote for this state folder, and nothing else."""
     for file in (_settings_folder() / "context").glob("*.json"):
         if _description(file) == _ours(stack):
             file.unlink()
@@ -81,7 +81,7 @@ def _ours(stack: Stack) -> str:
 
 
 def _is_ours(file: Path, stack: Stack) -> bool:
-    """One of a stack whose folder is gone is nobody's any more."""
+    """True for a context of this stack, and of a stack whose folder is gone."""
     if not file.exists():
         return True
     described, folder = _description(file), _description(file).removeprefix(f"{_OURS} in ")
@@ -90,7 +90,7 @@ def _is_ours(file: Path, stack: Stack) -> bool:
 
 def _owner(file: Path) -> str:
     described = _description(file)
-    return described if described.startswith(_OURS) else "somebody else"
+    return described if described.startswith(_OURS) else "another owner"
 
 
 def _description(file: Path) -> str:

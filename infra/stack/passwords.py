@@ -1,4 +1,4 @@
-"""The broker's passwords: made once per state folder, one per user."""
+"""The broker's passwords: created once for each state folder and user."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ def variable(user: str) -> str:
 
 
 def load_or_make(state_dir: Path) -> dict[str, str]:
-    """Each user's password. Makes those that are missing."""
+    """Each user's password. Creates those that are missing."""
     passwords = load(state_dir)
     missing = [user for user in NATS_USERS if user not in passwords]
     if missing:
@@ -37,7 +37,7 @@ def _new_password() -> str:
 
 
 def _save(state_dir: Path, passwords: dict[str, str]) -> None:
-    """Write beside and rename, so that a reader sees the old file or the new one, never half."""
+    """Write another file and rename it, so that a reader sees the old or the new one in full."""
     text = "".join(f"{variable(user)}={password}\n" for user, password in passwords.items())
     beside = _file(state_dir).with_suffix(".new")
     beside.unlink(missing_ok=True)

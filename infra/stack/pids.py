@@ -1,7 +1,7 @@
-"""Which process is which part, in a way that survives a dead supervisor and a reused process id.
+"""The parts' process ids, right even after the supervisor died or an id was reused.
 
 Each part's process holds an advisory lock on STATE_DIR/pids/<part> from before its program starts
-until it ends, however it ends: the kernel lets go of it. So the process id in that file is that
+until it ends, however it ends: the kernel releases it. So the process id in that file is that
 part's if and only if the file is locked, and a part can't be started twice on the same state.
 """
 
@@ -20,9 +20,10 @@ class AlreadyRunning(Exception):
 
 
 def claim(state_dir: Path, part: str, *, deadline_seconds: float = 5.0) -> int:
-    """Mark this process, and whatever it becomes by exec, as the part. Returns the descriptor.
+    """Mark this process, and the program that it becomes by exec, as the part.
 
-    Waits a little, because a predecessor that was just killed may not be quite gone.
+    Waits for a predecessor that was just killed. Returns the lock's descriptor. Raises
+    AlreadyRunning.
     """
     descriptor = os.open(_file(state_dir, part), os.O_RDWR | os.O_CREAT, 0o600)
     if not wait_until(lambda: _lock(descriptor), deadline_seconds):
@@ -40,7 +41,7 @@ def alive(state_dir: Path, part: str) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        # A shared lock: two onlookers don't take each other for the part.
+        # A shared lock, so that two readers don't take each other for the part.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         text = os.read(descriptor, 32).decode()
@@ -58,8 +59,8 @@ def all_alive(state_dir: Path) -> dict[str, int]:
     return {name: pid for name, pid in found.items() if pid is not None}
 
 
-def end(state_dir: Path, part: str, *, command_timeout_seconds: float) -> None:
-    """Ask the part's process to stop; when it does not within the patience, kill it."""
+def end(state_dir: Path, part: str, *, timeout_seconds: float) -> None:
+    """Terminate the part's process, and kill it when it has not ended within the time-out."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         pid = alive(state_dir, part)
         if pid is None:
@@ -68,7 +69,7 @@ def end(state_dir: Path, part: str, *, command_timeout_seconds: float) -> None:
             os.kill(pid, sign)
         except ProcessLookupError:
             return
-        if wait_until(lambda: alive(state_dir, part) is None, command_timeout_seconds):
+        if wait_until(lambda: alive(state_dir, part) is None, timeout_seconds):
             return
 
 

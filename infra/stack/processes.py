@@ -1,4 +1,4 @@
-"""The supervisor: starting it, and asking it for what runs."""
+"""The supervisor: starting it, and its calls that list, start and stop parts."""
 
 import http.client
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from infra.stack import pids, supervision
+from infra.stack import config, pids, supervision
 from infra.stack.config import ROOT, Stack, StackError
 from infra.stack.waiting import wait_until
 
@@ -74,17 +74,25 @@ def launch_supervisor(stack: Stack) -> None:
     if not answers(stack):
         child.kill()
         raise StackError(f"The supervisor did not start: {output.read_text().strip()[-1000:]}")
-    # It lives on after this process, which must not wait for it, nor warn that it does not.
+    # It outlives this process, which must neither wait for it nor warn about it.
     child.returncode = 0
 
 
 def answers(stack: Stack) -> bool:
-    """True when this stack's supervisor takes calls."""
+    """True when this stack's supervisor answers calls."""
     try:
         _call(stack, "getState")
     except StackError:
         return False
     return True
+
+
+def running_stack() -> Stack:
+    """The stack that runs on STATE_DIR. Raises StackError when none does."""
+    stack = config.recorded(config.state_dir())
+    if stack is None or not answers(stack):
+        raise StackError(_NOT_RUNNING)
+    return stack
 
 
 def listed(stack: Stack) -> list[Process]:
@@ -94,21 +102,21 @@ def listed(stack: Stack) -> list[Process]:
 
 
 def start(stack: Stack, part: str) -> None:
-    """Start the part unless it runs, and return when it has lived a moment."""
+    """Start the part unless it runs; return when it has run for `startsecs`."""
     if one(stack, part).state in {"RUNNING", "STARTING", "BACKOFF"}:
         return
     _call(stack, "startProcess", supervision.name(part))
 
 
 def stop(stack: Stack, part: str) -> None:
-    """Let the part finish its work and end; it stays down until it is started again."""
+    """Stop the part after its current work; it stays down until it is started again."""
     if one(stack, part).state in {"STOPPED", "EXITED", "FATAL"}:
         return
     _call(stack, "stopProcess", supervision.name(part))
 
 
 def kill(stack: Stack, part: str) -> int:
-    """End the part at once, as a crash would. Returns the process id that it had."""
+    """Kill the part, as a crash does. Returns the process id that it had."""
     pid = one(stack, part).pid
     if pid is None:
         raise StackError(f"{part} does not run. Start it with: make start SERVICE={part}")
@@ -117,7 +125,7 @@ def kill(stack: Stack, part: str) -> int:
 
 
 def shut_down(stack: Stack) -> None:
-    """Ask the supervisor to stop every part, the services first, and then to end."""
+    """Stop every part, the services first, and then the supervisor."""
     _call(stack, "shutdown")
 
 

@@ -1,4 +1,4 @@
-"""The data that a new stack starts with. Seeding twice changes nothing."""
+"""The first data of a new stack. Seeding is idempotent."""
 
 import asyncio
 import os
@@ -11,12 +11,12 @@ from infra.stack.config import Stack, StackError
 from infra.stack.waiting import wait_until
 
 _TIMEOUT_SECONDS = 30.0
-_HEARD_SECONDS = 30.0
+_PROJECTION_SECONDS = 30.0
 _SEEDED_SERVICES = ("product", "payment")
 
 
 def seed(stack: Stack) -> None:
-    """Let product and payment make their first rows, and wait until orders can be priced."""
+    """Create the first products and wallets, and wait until orders can be priced."""
     for service in _SEEDED_SERVICES:
         _post(f"{stack.url(service)}/api/v1/ops/seed", service)
     _wait_for_prices(stack)
@@ -30,7 +30,7 @@ def _post(url: str, service: str) -> None:
             f"{service} could not be seeded ({error}). Look at: make logs SERVICE={service}"
         ) from error
     if answer.status_code == 401:
-        raise StackError(f"{service} asks for the operators' token. Set OPS_TOKEN and try again.")
+        raise StackError(f"{service} requires the operators' token. Set OPS_TOKEN and try again.")
     if not answer.is_success:
         raise StackError(
             f"{service} refused to be seeded (HTTP {answer.status_code}: {answer.text[:200]}). "
@@ -39,16 +39,18 @@ def _post(url: str, service: str) -> None:
 
 
 def _wait_for_prices(stack: Stack) -> None:
-    """The order service hears prices as events, a moment after product has stored them."""
-    if not wait_until(lambda: _prices_are_out(stack) and _prices_are_heard(stack), _HEARD_SECONDS):
+    """The order service's price projection follows product's events by a moment."""
+    if not wait_until(
+        lambda: _prices_are_published(stack) and _prices_are_projected(stack), _PROJECTION_SECONDS
+    ):
         raise StackError(
-            f"After {_HEARD_SECONDS:.0f} s the order service has not heard all prices, so orders "
-            "may be refused. Look at: make status, make logs SERVICE=order"
+            f"After {_PROJECTION_SECONDS:.0f} s the order service does not know all prices, so "
+            "orders may be refused. Look at: make status, make logs SERVICE=order"
         )
 
 
-def _prices_are_out(stack: Stack) -> bool:
-    """Product has published what it said of its products; events of orders may still wait."""
+def _prices_are_published(stack: Stack) -> bool:
+    """Product's outbox has no event of the catalogue; it may have events of orders."""
     try:
         answer = httpx.get(
             f"{stack.url('product')}/api/v1/ops/outbox",
@@ -65,15 +67,15 @@ def _prices_are_out(stack: Stack) -> bool:
     return len(named) == waiting["total"] and "catalog" not in named
 
 
-def _prices_are_heard(stack: Stack) -> bool:
-    """The order service has acknowledged, and so stored, all that the catalogue's stream holds."""
+def _prices_are_projected(stack: Stack) -> bool:
+    """The order service has acknowledged, and so committed, all events of the catalogue."""
     try:
-        return asyncio.run(_nothing_left_to_hear(stack))
+        return asyncio.run(_catalogue_is_handled(stack))
     except (NatsError, OSError, TimeoutError):
         return False
 
 
-async def _nothing_left_to_hear(stack: Stack) -> bool:
+async def _catalogue_is_handled(stack: Stack) -> bool:
     async with broker.observing(stack) as client:
         for info in await broker.consumers(client):
             if (info.stream_name, info.name) == ("CATALOG", "order"):

@@ -1,4 +1,4 @@
-"""What runs, since when, whether it is well, and how far behind each consumer is."""
+"""`make status`: each part's process and health, and each consumer's lag."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -13,18 +13,18 @@ from infra.stack.config import Stack
 
 
 def show(stack: Stack, console: Console) -> bool:
-    """Print both tables. True when every part is well."""
+    """Print both tables. True when every part is ready."""
     table = Table("part", "state", "pid", "since", "up for", "healthy", title="Parts")
-    all_well = True
+    all_ready = True
     for process in processes.listed(stack):
-        well = health.ready(stack, process.name)
-        all_well = all_well and well
-        table.add_row(*_cells(process), "[green]yes" if well else "[red]no")
+        is_ready = health.ready(stack, process.name)
+        all_ready = all_ready and is_ready
+        table.add_row(*_cells(process), "[green]yes" if is_ready else "[red]no")
     console.print(table)
     if "redis" not in stack.parts:
         console.print("redis: " + (stack.redis_url or "off (no redis-server was found)"))
     _show_consumers(stack, console)
-    return all_well
+    return all_ready
 
 
 def _cells(process: processes.Process) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The supervisor's configuration: infra/supervisord.conf, a program for each part, and groups.
 
-The parts of a group stop together, in up to a second: so often the supervisor looks. The services
-stop first and the broker last.
+The parts of a group stop together, within a second, the supervisor's interval. The services stop
+first and the broker last.
 """
 
 from pathlib import Path
@@ -9,9 +9,9 @@ from string import Template
 
 from infra.stack.config import ROOT, SERVICES, Stack
 
-# autorestart: whatever ends, killed or not, comes back. startretries: practically for ever; the
-# pause grows by a second with each failed try. startsecs: how long it has to live to count as
-# started. stopwaitsecs: how long it may take to finish its work before it is killed.
+# autorestart: a part that ends, killed or not, is started again. startretries: in effect without a
+# limit; the pause grows by a second with each failed attempt. startsecs: run time after which it
+# counts as started. stopwaitsecs: time to finish its work before it is killed.
 _PROGRAM = Template("""
 [program:$part]
 command="%(ENV_STACK_PYTHON)s" -m infra.stack.launch $part
@@ -34,7 +34,7 @@ programs=$parts
 priority=$priority
 """)
 
-_PRIORITIES = {"broker": 10, "outside": 20, "services": 30}
+_PRIORITIES = {"broker": 10, "external": 20, "services": 30}
 
 
 def configuration(stack: Stack) -> Path:
@@ -52,11 +52,11 @@ def configuration(stack: Stack) -> Path:
 
 
 def name(part: str) -> str:
-    """The part as the supervisor knows it."""
+    """The part's name at the supervisor."""
     return f"{_group(part)}:{part}"
 
 
 def _group(part: str) -> str:
     if part == "nats":
         return "broker"
-    return "services" if part in SERVICES else "outside"
+    return "services" if part in SERVICES else "external"

@@ -1,4 +1,4 @@
-"""Waiting for a condition, never for a length of time."""
+"""Waiting for a condition instead of a length of time."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ _PAUSE_SECONDS = 0.05
 
 
 def wait_until(condition: Callable[[], bool], deadline_seconds: float) -> bool:
-    """True as soon as the condition holds; False when it still does not at the deadline."""
+    """True as soon as the condition holds; False when it does not hold at the deadline."""
     end = time.monotonic() + deadline_seconds
     while not condition():
         if time.monotonic() >= end:

@@ -1,7 +1,7 @@
 """Do money, stock, coupons and events add up? Asked of the services' databases, the stream, and the
 statements of the payment gateway and the data platform.
 
-    python -m ops.audit [--quiet-seconds 5] [--limit-seconds 60] [--json]
+    python -m ops audit [--quiet-seconds 5] [--limit-seconds 60] [--json]
 
 It trusts nothing that it audits: it reads with SQL of its own and shares no code with the services
 but the choreography, which says who listens to what.

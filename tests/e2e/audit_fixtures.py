@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ops.audit import Discrepancy, audit
-from tests.kit.client import SERVICES, Opened, Shop, order, run_stack
+from tests.kit.client import SERVICES, Shop, open_shop, order, run_stack
 
 Names = dict[str, str]
 """What the falsifying SQL calls things by: an order, a product, a customer, a coupon."""
@@ -19,19 +19,19 @@ def make_orders(environment: Mapping[str, str]) -> Names:
 
 
 async def _make_orders(environment: Mapping[str, str]) -> Names:
-    async with Opened(environment) as shop:
+    async with open_shop(environment) as shop:
         names = await _things(shop) | {"long_ago": "2020-01-01 00:00:00.000000"}
         customer, product, coupon = names["customer"], names["product"], names["coupon"]
         bodies = {
             "paid": order(customer, (product, 2), (names["other"], 1), couponId=coupon),
             "plain": order(customer, (product, 3)),
-            "free": order(customer, (product, 1), couponId=await shop.coupon(customer)),
+            "free": order(customer, (product, 1), couponId=await shop.create_coupon(customer)),
             "short": order(customer, (product, 1), (names["other"], 99), couponId=names["spare"]),
             "poor": order(names["pauper"], (product, 1)),
             "refused": order(names["pauper"], (product, 1), couponId=coupon),
             "card": order(names["pauper"], (product, 1), paymentMethod="CARD"),
             "waiting": order(customer, (product, 1), (names["other"], 99), onShortage="WAIT"),
-            "cancelled": order(customer, (product, 1), couponId=await shop.coupon(customer)),
+            "cancelled": order(customer, (product, 1), couponId=await shop.create_coupon(customer)),
             "refunded": order(names["pauper"], (product, 1), paymentMethod="CARD"),
         }
         for name, body in bodies.items():
@@ -46,19 +46,19 @@ async def _make_orders(environment: Mapping[str, str]) -> Names:
             {"delta": -1, "reason": "broken", "orderId": names["plain"]},
             idempotency_key="broken",
         )
-        await shop.quiet()
+        await shop.wait_until_idle()
         return names
 
 
 async def _things(shop: Shop) -> Names:
-    customer = await shop.wallet(100_000)
+    customer = await shop.create_wallet(100_000)
     return {
         "customer": customer,
-        "pauper": await shop.wallet(1),
-        "product": await shop.product(1_000, 50),
-        "other": await shop.product(5_000, 7, "Pie"),
-        "coupon": await shop.coupon(customer, discountType="RATE", discountValue=10),
-        "spare": await shop.coupon(customer),
+        "pauper": await shop.create_wallet(1),
+        "product": await shop.create_product(1_000, 50),
+        "other": await shop.create_product(5_000, 7, "Pie"),
+        "coupon": await shop.create_coupon(customer, discountType="RATE", discountValue=10),
+        "spare": await shop.create_coupon(customer),
     }
 
 
@@ -75,7 +75,7 @@ def settled(environment: Mapping[str, str]) -> list[Discrepancy]:
 
 async def found_wrong(shop: Shop) -> list[Discrepancy]:
     """The same, from a test that runs in an event loop, once nothing is under way."""
-    await shop.quiet()
+    await shop.wait_until_idle()
     return await asyncio.to_thread(settled, shop.environment)
 
 

@@ -59,7 +59,7 @@ def run_audit(
     environment: Mapping[str, str], *words: str, **more: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ops.audit", "--quiet-seconds", "0", *words],
+        [sys.executable, "-m", "ops", "audit", "--quiet-seconds", "0", *words],
         cwd=ROOT,
         env=dict(environment) | more,
         capture_output=True,

@@ -10,7 +10,7 @@ import pytest
 
 from ops.audit import coupons, delivery, inspect, orders, stock, wallets
 from tests.e2e.audit_fixtures import found_wrong, make_orders, settled, stop_services
-from tests.kit.client import COFFEE, RICH, ROOT, SERVICES, Shop, order, running_stack, until
+from tests.kit.client import COFFEE, RICH, ROOT, SERVICES, Shop, order, running_stack, wait_until
 from tests.kit.postgres import create_database, program, running_postgres
 
 BUSY_LOOKS = 2
@@ -46,7 +46,7 @@ async def test_beside_live_load_it_raises_no_false_alarm(shaken_shop: Shop) -> N
             return pending["total"] > 0 or load.returncode is not None
 
         while load.returncode is None:
-            await until(comes_or_has_gone, "orders are under way")
+            await wait_until(comes_or_has_gone, "orders are under way")
             # No quiet time at all: whatever an order is doing when a database is read, it is seen.
             report = await asyncio.to_thread(inspect, shop.environment, quiet_seconds=0)
             assert list(report.discrepancies) == []
@@ -66,7 +66,7 @@ async def test_an_order_that_waits_for_a_stopped_service_is_under_way(shaken_sho
     async def published() -> bool:
         return not (await shop.get("order", "/api/v1/ops/outbox"))["total"]
 
-    await until(published, "the order service has noted that its event is published")
+    await wait_until(published, "the order service has noted that its event is published")
 
     report = await asyncio.to_thread(inspect, shop.environment, quiet_seconds=0)
     assert (list(report.discrepancies), report.under_way) == ([], 1)
@@ -77,7 +77,7 @@ async def test_an_order_that_waits_for_a_stopped_service_is_under_way(shaken_sho
     assert (orders.TIMELY, order_id, "CouponUsed or CouponRejected") in named
 
     shop.command("start", "coupon")
-    await shop.ended(order_id)
+    await shop.wait_until_ended(order_id)
     assert await found_wrong(shop) == []
 
 

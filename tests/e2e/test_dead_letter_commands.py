@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from uuid import uuid4
 
-from tests.kit.client import ROOT, Shop, until
+from tests.kit.client import ROOT, Shop, wait_until
 
 
 async def poisoned(shop: Shop) -> str:
@@ -18,7 +18,7 @@ async def poisoned(shop: Shop) -> str:
     async def set_aside() -> bool:
         return any(each["subject"] == subject for each in await shop.dead_letters("coupon"))
 
-    await until(set_aside, "the message is set aside")
+    await wait_until(set_aside, "the message is set aside")
     return subject
 
 
@@ -31,7 +31,7 @@ async def redriven(shop: Shop, subject: str) -> None:
     async def worked_on() -> bool:
         return (await letter_of(shop, subject))["redrivenAt"] is not None
 
-    await until(worked_on, "the letter was worked on once more")
+    await wait_until(worked_on, "the letter was worked on once more")
 
 
 async def test_dead_letters_are_listed_and_sent_again(shop: Shop) -> None:

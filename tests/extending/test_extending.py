@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from infra.stack.config import SERVICES as KNOWN
-from tests.kit.client import ROOT, Opened, Shop, free_port, order, run_stack, running_stack, until
+from tests.kit.client import (
+    ROOT,
+    Shop,
+    free_port,
+    open_shop,
+    order,
+    run_stack,
+    running_stack,
+    wait_until,
+)
 from tests.kit.stack import copy_project
 
 DOCUMENT = (ROOT / "docs" / "extending.md").read_text()
@@ -59,8 +68,8 @@ def joined(copy: Path, tmp_path: Path) -> Iterator[tuple[Mapping[str, str], dict
 
 
 async def two_orders(environment: Mapping[str, str]) -> dict[str, str]:
-    async with Opened(environment) as shop:
-        customer, product = await shop.wallet(100_000), await shop.product(1_000, 100)
+    async with open_shop(environment) as shop:
+        customer, product = await shop.create_wallet(100_000), await shop.create_product(1_000, 100)
         kept = await shop.buy(order(customer, (product, 3)))
         await cancelled(shop, (await shop.buy(order(customer, (product, 2))))["orderId"])
         return {"customer": customer, "product": product, "kept": kept["orderId"]}
@@ -76,7 +85,7 @@ async def until_points(shop: Shop, customer: str, points: int) -> None:
         found = await shop.get("loyalty", f"/api/v1/points/{customer}")
         return bool(found["points"] == points)
 
-    await until(so_many, f"the customer has {points} points", timeout_seconds=60)
+    await wait_until(so_many, f"the customer has {points} points", timeout_seconds=60)
 
 
 async def test_a_service_joins_without_a_change_in_any_other(
@@ -88,8 +97,8 @@ async def test_a_service_joins_without_a_change_in_any_other(
         for file in (ROOT / service).glob("*.py"):
             assert file.read_bytes() == (copy / service / file.name).read_bytes()
 
-    async with Opened(environment) as shop:
-        await shop.ready(*KNOWN, "loyalty")
+    async with open_shop(environment) as shop:
+        await shop.wait_until_ready(*KNOWN, "loyalty")
         await until_points(shop, customer, 30)  # what was bought before it was there
 
         kept = await shop.buy(order(customer, (product, 5)))
@@ -98,7 +107,7 @@ async def test_a_service_joins_without_a_change_in_any_other(
         await until_points(shop, customer, 90)
         await cancelled(shop, gone["orderId"])
         await until_points(shop, customer, 80)
-        pauper = await shop.wallet(1)
+        pauper = await shop.create_wallet(1)
         assert (await shop.buy(order(pauper, (product, 1))))["status"] == "FAILED"
 
         # It is away while orders complete, and hears all of them twice.
@@ -112,12 +121,12 @@ async def test_a_service_joins_without_a_change_in_any_other(
         await until_points(shop, customer, 230)
         await asyncio.to_thread(run_stack, environment, "kill", "loyalty", root=copy)
         await shop.buy(order(customer, (product, 1)))
-        await shop.ready("loyalty")
+        await shop.wait_until_ready("loyalty")
         await until_points(shop, customer, 240)
         assert (await shop.get("loyalty", f"/api/v1/points/{pauper}"))["points"] == 0
         assert await shop.dead_letters("loyalty") == []
-        await shop.quiet()
-    audit = (sys.executable, "-m", "ops.audit", "--quiet-seconds", "0")
+        await shop.wait_until_idle()
+    audit = (sys.executable, "-m", "ops", "audit", "--quiet-seconds", "0")
     await asyncio.to_thread(run, copy, *audit, environment=environment)
 
 

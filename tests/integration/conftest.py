@@ -17,7 +17,7 @@ from chassis.storage.database import Database
 from infra.stack import config
 from payment.tables import schema
 from tests.integration.redis_server import RedisServer
-from tests.kit.client import free_port, until
+from tests.kit.client import free_port, wait_until
 
 
 class NatsServer:
@@ -48,7 +48,7 @@ class NatsServer:
             writer.close()
             return True
 
-        await until(listens, "nats-server listens")
+        await wait_until(listens, "nats-server listens")
 
     @asynccontextmanager
     async def jetstream(self) -> AsyncIterator[JetStreamContext]:

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from subprocess import DEVNULL
 
-from tests.kit.client import free_port, until
+from tests.kit.client import free_port, wait_until
 
 
 class RedisServer:
@@ -28,7 +28,7 @@ class RedisServer:
             writer.close()
             return True
 
-        await until(answers, "Redis answers")
+        await wait_until(answers, "Redis answers")
 
     async def kill(self) -> None:
         if self._process is not None:

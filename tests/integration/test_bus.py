@@ -21,7 +21,7 @@ from payment.reactions import reactions
 from saga import envelope
 from saga.reactions import Reactions
 from tests.integration.conftest import NatsServer
-from tests.kit.client import until
+from tests.kit.client import wait_until
 from tests.kit.settings import settings_of
 
 
@@ -75,7 +75,7 @@ async def received(inbox: Inbox, count: int) -> None:
     async def enough() -> bool:
         return len(inbox.all) >= count
 
-    await until(enough, f"{count} messages are delivered")
+    await wait_until(enough, f"{count} messages are delivered")
 
 
 async def test_the_running_choreography_can_be_read_from_the_broker(
@@ -173,7 +173,7 @@ async def test_what_is_not_acknowledged_comes_again(nats_server: NatsServer) -> 
         async def again() -> bool:
             return len(inbox.all) == 2
 
-        await until(again, "it is delivered again", timeout_seconds=2 * ACK_WAIT_SECONDS)
+        await wait_until(again, "it is delivered again", timeout_seconds=2 * ACK_WAIT_SECONDS)
     assert inbox.all[0] == inbox.all[1]
 
 
@@ -192,12 +192,12 @@ async def test_delivery_goes_on_after_the_broker_was_killed(nats_server: NatsSer
         async def stored() -> bool:
             return await broker.publish([late]) != [None]
 
-        await until(stored, "the broker stores events again")
+        await wait_until(stored, "the broker stores events again")
 
         async def delivered() -> bool:
             return late.subject in inbox.all
 
-        await until(delivered, "the event is delivered")
+        await wait_until(delivered, "the event is delivered")
 
 
 async def test_a_stream_that_was_deleted_is_made_anew(nats_server: NatsServer) -> None:
@@ -212,7 +212,7 @@ async def test_a_stream_that_was_deleted_is_made_anew(nats_server: NatsServer) -
         async def stored() -> bool:
             return await broker.publish([after]) != [None]
 
-        await until(stored, "the stream is there again")
+        await wait_until(stored, "the stream is there again")
         await received(inbox, 2)
     assert inbox.all[1] == after.subject
 
@@ -301,7 +301,7 @@ async def test_headers_arrive_as_the_client_would_send_them(
     async def both() -> bool:
         return len(received) == 2
 
-    await until(both, "both were heard")
+    await wait_until(both, "both were heard")
     assert received[0] == received[1]
     assert "ce-id" not in (received[0] or {})
     for client in (sturdy, plain):
@@ -343,7 +343,7 @@ async def test_an_acknowledgement_goes_with_what_is_said_next_or_soon(
         async def by_itself() -> bool:
             return emitted == b"PUB fourth  1\r\n4\r\n"
 
-        await until(by_itself, "the acknowledgement is sent by itself")
+        await wait_until(by_itself, "the acknowledgement is sent by itself")
         await client.close()
         client.publish_along("fifth", b"5")  # nobody is there to take it: no error
     assert b"fifth" not in emitted

@@ -15,7 +15,7 @@ from payment.commands import SettlePayment, SettleTopUp
 from payment.domain import GatewayOutcome
 from payment.external_calls import Action, GatewayCall, Purpose
 from saga.errors import Outage
-from tests.kit.client import free_port, until
+from tests.kit.client import free_port, wait_until
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=2)
@@ -214,7 +214,7 @@ async def test_open_breaker_makes_no_call(client: gateway.HttpGateway, url: str)
 
     assert client.is_resting
     assert await posted(url) == []
-    await until(lambda: is_closed(client), "the breaker is closed")
+    await wait_until(lambda: is_closed(client), "the breaker is closed")
     assert await outcome(client, call(key="after")) is GatewayOutcome.CAPTURED
     assert await posted(url) == [("after", "CAPTURE", 70)]
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from infra.simulators import gateway
 from infra.simulators.gateway_books import Books, Status
-from tests.kit.client import free_port, until
+from tests.kit.client import free_port, wait_until
 
 CHARGE = {"amount": 70, "customerId": "c", "reference": "r"}
 
@@ -92,7 +92,7 @@ async def test_a_late_charge_is_unknown_until_it_lands(http: aiohttp.ClientSessi
         async with http.get("/v1/charges/k") as answer:
             return answer.status == 200
 
-    await until(landed, "the charge has landed")
+    await wait_until(landed, "the charge has landed")
     assert await charge(http, "k") == (
         200,
         {"key": "k", "status": "CAPTURED", "amount": 70, "refundedAmount": 0},

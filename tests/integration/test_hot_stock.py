@@ -8,7 +8,7 @@ import pytest
 from chassis.redis import leases
 from chassis.redis.leases import CountedLeases, LeaseResult, LeaseStatus
 from tests.integration.redis_server import RedisServer
-from tests.kit.client import until
+from tests.kit.client import wait_until
 
 CAKE, PIE = "cake", "pie"
 OPEN, LEASED, KNOWN = (
@@ -82,7 +82,7 @@ async def test_a_lease_whose_order_never_came_to_be_expires(
     async def free_again() -> bool:
         return await gate.lease("next", {CAKE: 1}) == LEASED
 
-    await until(free_again, "the lost lease has expired")
+    await wait_until(free_again, "the lost lease has expired")
     assert await gate.state(CAKE) == (1, 1)
     await gate.end(["lost"])
     assert await gate.state(CAKE) == (1, 1)
@@ -127,7 +127,7 @@ async def test_while_redis_is_away_the_gate_is_open(
     async def back() -> bool:
         return await gate.enable([CAKE]) == 1
 
-    await until(back, "Redis is used again, and is empty")
+    await wait_until(back, "Redis is used again, and is empty")
     assert await gate.lease("d", {CAKE: 1}) == OPEN
     await gate.renew(CAKE, 0)
     assert (await gate.lease("d", {CAKE: 1})).status is LeaseStatus.SOLD_OUT

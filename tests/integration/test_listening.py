@@ -16,7 +16,7 @@ from saga import envelope
 from saga.errors import RetryLater
 from tests.integration.conftest import NatsServer
 from tests.integration.test_bus import Inbox, bus
-from tests.kit.client import connected, until
+from tests.kit.client import connect_to_broker, wait_until
 from tests.kit.settings import settings_of
 
 SUBJECT = "passing.by"
@@ -43,7 +43,7 @@ async def nobody_listens(server: NatsServer) -> None:
     async def nobody() -> bool:
         return not await has_listeners(server)
 
-    await until(nobody, "nobody listens any more")
+    await wait_until(nobody, "nobody listens any more")
 
 
 async def test_reading_on(nats_server: NatsServer) -> None:
@@ -63,7 +63,7 @@ async def test_reading_on(nats_server: NatsServer) -> None:
 
 async def test_listening_has_begun_when_it_says_so(nats_server: NatsServer) -> None:
     """What is published from that moment on is noticed: a client waits for it in vain else."""
-    async with bus(nats_server.url, Inbox()) as broker, connected(nats_server.url) as other:
+    async with bus(nats_server.url, Inbox()) as broker, connect_to_broker(nats_server.url) as other:
         for _ in range(300):
             async with broker.notifications(SUBJECT) as look:
                 await asyncio.wait_for(look.wait(), 5)
@@ -85,7 +85,7 @@ async def test_a_stream_that_was_lost_is_read_from_its_start(nats_server: NatsSe
         async def is_away() -> bool:
             return not broker.connected
 
-        await until(is_away, "the broker is away")
+        await wait_until(is_away, "the broker is away")
         with pytest.raises(RetryLater):
             await broker.history_since(subject, place)
         shutil.rmtree(nats_server.folder)
@@ -120,7 +120,7 @@ async def test_who_listens_before_the_broker_is_there(nats_server: NatsServer) -
             async def is_heard() -> bool:
                 return await has_listeners(nats_server)
 
-            await until(is_heard, "it listens")
+            await wait_until(is_heard, "it listens")
         await nobody_listens(nats_server)
     finally:
         await broker.stop()

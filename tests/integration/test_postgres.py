@@ -14,7 +14,7 @@ from chassis.storage import tables
 from chassis.storage.database import Database
 from tests.e2e.audit_fixtures import found_wrong
 from tests.e2e.saga.broker_stream import lose, until_in_stream
-from tests.kit.client import SERVICES, Opened, Shop, order, running_stack
+from tests.kit.client import SERVICES, Shop, open_shop, order, running_stack
 from tests.kit.postgres import create_database, program, running_postgres
 from tests.kit.service_instances import second_instances
 from tests.kit.waitlist import every_unit_goes_to_the_next
@@ -44,7 +44,7 @@ def stack(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Map
 
 @pytest.fixture
 async def shop(stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with Opened(stack) as shop:
+    async with open_shop(stack) as shop:
         yield shop
 
 
@@ -64,18 +64,21 @@ async def test_a_batch_finds_its_rows_by_index_from_the_first_one_on(server: str
 
 
 async def test_orders_end_as_they_do_on_sqlite(shop: Shop) -> None:
-    cake, pie = await shop.product(1_000, 5, "Cake"), await shop.product(500, 1, "Pie")
-    customer = await shop.wallet(10_000)
-    coupon = await shop.coupon(customer)
+    cake, pie = (
+        await shop.create_product(1_000, 5, "Cake"),
+        await shop.create_product(500, 1, "Pie"),
+    )
+    customer = await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer)
 
     completed = await shop.buy(order(customer, (cake, 2), (pie, 1), couponId=coupon))
     short = await shop.buy(order(customer, (cake, 1), (pie, 1)))
-    poor = await shop.buy(order(await shop.wallet(1), (cake, 1)))
+    poor = await shop.buy(order(await shop.create_wallet(1), (cake, 1)))
 
     assert (completed["status"], completed["payableAmount"]) == ("COMPLETED", 1_500)
     assert (short["status"], short["failReason"]) == ("FAILED", "INSUFFICIENT_STOCK")
     assert (poor["status"], poor["failReason"]) == ("FAILED", "INSUFFICIENT_BALANCE")
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(cake) == (3, 0)
     assert await shop.stock(pie) == (0, 0)
     assert await shop.balance(customer) == 8_500
@@ -83,14 +86,14 @@ async def test_orders_end_as_they_do_on_sqlite(shop: Shop) -> None:
 
 
 async def test_many_orders_for_few_units_sell_each_unit_once(shop: Shop) -> None:
-    cake = await shop.product(1_000, 50)
-    customers = [await shop.wallet(2_500) for _ in range(20)]
+    cake = await shop.create_product(1_000, 50)
+    customers = [await shop.create_wallet(2_500) for _ in range(20)]
     placed = await asyncio.gather(
         *(shop.place(order(customer, (cake, 1))) for customer in customers for _ in range(5))
     )
-    ended = [await shop.ended(order_id) for order_id in placed]
+    ended = [await shop.wait_until_ended(order_id) for order_id in placed]
     reasons = Counter(each["failReason"] for each in ended)
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert sum(reasons.values()) == 100
     sold = reasons[None]
     assert await shop.stock(cake) == (50 - sold, 0)
@@ -101,8 +104,8 @@ async def test_many_orders_for_few_units_sell_each_unit_once(shop: Shop) -> None
 
 @pytest.mark.parametrize("method", ["WALLET", "CARD"])
 async def test_a_cancel_gives_everything_back(shop: Shop, method: str) -> None:
-    cake, customer = await shop.product(1_000, 5), await shop.wallet(3_000)
-    coupon = await shop.coupon(customer)
+    cake, customer = await shop.create_product(1_000, 5), await shop.create_wallet(3_000)
+    coupon = await shop.create_coupon(customer)
     bought = await shop.buy(order(customer, (cake, 2), couponId=coupon, paymentMethod=method))
     path = f"/api/v1/orders/{bought['orderId']}/cancel"
     cancelled = await shop.call("order", "POST", path)
@@ -113,31 +116,31 @@ async def test_a_cancel_gives_everything_back(shop: Shop, method: str) -> None:
 
 
 async def test_a_lost_event_is_asked_for_and_a_late_order_times_out(shop: Shop) -> None:
-    cake, customer = await shop.product(1_000, 5), await shop.wallet(3_000)
+    cake, customer = await shop.create_product(1_000, 5), await shop.create_wallet(3_000)
     await asyncio.to_thread(shop.command, "stop", "product")
     lost = await shop.place(order(customer, (cake, 1)))
     await until_in_stream(shop, lost, "CouponUsed")
     await lose(shop, lost, "CouponUsed")
     await asyncio.to_thread(shop.command, "start", "product")
-    assert (await shop.ended(lost, 60))["status"] == "COMPLETED"
+    assert (await shop.wait_until_ended(lost, 60))["status"] == "COMPLETED"
 
     await asyncio.to_thread(shop.command, "stop", "coupon")
     late = await shop.place(order(customer, (cake, 1)))
-    assert (await shop.ended(late, 60))["failReason"] == "ORDER_TIMED_OUT"
+    assert (await shop.wait_until_ended(late, 60))["failReason"] == "ORDER_TIMED_OUT"
     await asyncio.to_thread(shop.command, "start", "coupon")
-    await shop.ready()
-    await shop.quiet()
+    await shop.wait_until_ready()
+    await shop.wait_until_idle()
     assert await shop.stock(cake) == (4, 0)
     assert await shop.balance(customer) == 2_000
 
 
 async def test_two_instances_change_the_same_carts(shop: Shop) -> None:
     """Its first line too, which both of them would make a row for."""
-    cake, pie = await shop.product(10, 500, "Cake"), await shop.product(5, 500, "Pie")
-    customers = [await shop.wallet(10_000) for _ in range(10)]
+    cake, pie = await shop.create_product(10, 500, "Cake"), await shop.create_product(5, 500, "Pie")
+    customers = [await shop.create_wallet(10_000) for _ in range(10)]
     async with (
         second_instances(shop.environment, ["order"]) as addresses,
-        Opened(addresses) as two,
+        open_shop(addresses) as two,
     ):
 
         async def add(at: int) -> int:
@@ -156,13 +159,13 @@ async def test_two_instances_change_the_same_carts(shop: Shop) -> None:
             }
             path = f"/api/v1/carts/{customer}/checkout"
             placed = await two.call("order", "POST", path, {"price": shown["totalAmount"]})
-            assert (await shop.ended(placed.body["orderId"]))["status"] == "COMPLETED"
+            assert (await shop.wait_until_ended(placed.body["orderId"]))["status"] == "COMPLETED"
             assert (await shop.get("order", f"/api/v1/carts/{customer}"))["items"] == []
 
 
 async def test_connections_that_are_cut_are_made_anew(shop: Shop) -> None:
-    cake, customer = await shop.product(1_000, 5), await shop.wallet(10_000)
-    await shop.quiet()
+    cake, customer = await shop.create_product(1_000, 5), await shop.create_wallet(10_000)
+    await shop.wait_until_idle()
     url = shop.environment["ORDER_DATABASE_URL"].replace("+psycopg", "")
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as operator:
         cut = await operator.execute(
@@ -173,12 +176,12 @@ async def test_connections_that_are_cut_are_made_anew(shop: Shop) -> None:
         assert connections >= len(SERVICES)
     ended = await shop.buy(order(customer, (cake, 2)))
     assert ended["status"] == "COMPLETED"
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(cake) == (3, 0)
 
 
 async def test_a_search_and_a_ledger_read_the_same(shop: Shop) -> None:
-    cake = await shop.product(1_000, 5, "Cake 100%_sure")
+    cake = await shop.create_product(1_000, 5, "Cake 100%_sure")
     found = await shop.get("product", "/api/v1/products?query=100%25_SURE")
     assert [each["productId"] for each in found["items"]] == [cake]
     booked = await shop.call(

@@ -18,7 +18,7 @@ from events.contract import CONTRACT, FailReason, PaymentFailed
 from saga import envelope
 from saga.errors import NotFound, Outage, RetryLater
 from tests.integration.deliveries import Delivered
-from tests.kit.client import until
+from tests.kit.client import wait_until
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 Work = Callable[[list[Message]], list[Outcome]]
@@ -82,11 +82,11 @@ async def test_what_arrives_during_a_commit_is_the_next_batch(writer: Writer) ->
     async with at_work(writer) as mailbox:
         writer.may_go.clear()
         first = asyncio.create_task(mailbox.ask("first"))
-        await until(_count(writer.batches, 1), "the first batch is being written")
+        await wait_until(_count(writer.batches, 1), "the first batch is being written")
         others = [asyncio.create_task(mailbox.ask(f"other {i}")) for i in range(5)]
         received = event()
         mailbox.put(received)
-        await until(_count_waiting(mailbox, 7), "all have arrived")
+        await wait_until(_count_waiting(mailbox, 7), "all have arrived")
         writer.may_go.set()
         await asyncio.gather(first, *others)
         await mailbox.drained()
@@ -199,7 +199,7 @@ async def test_a_full_mailbox_refuses_commands_and_takes_events(writer: Writer) 
     async with at_work(writer, capacity=2) as mailbox:
         writer.may_go.clear()
         waiting = [asyncio.create_task(mailbox.ask(i)) for i in range(2)]
-        await until(_count_waiting(mailbox, 2), "the mailbox is full")
+        await wait_until(_count_waiting(mailbox, 2), "the mailbox is full")
         with pytest.raises(RetryLater, match="too many"):
             await mailbox.ask("one too many")
         received = event()

@@ -7,7 +7,7 @@ import pytest
 from chassis.redis.read_cache import MAX_ENTRIES, TTL_SECONDS, ReadCache, Source
 from saga.errors import NotFound
 from tests.integration.redis_server import RedisServer
-from tests.kit.client import until
+from tests.kit.client import wait_until
 
 
 class Shelf:
@@ -64,7 +64,7 @@ async def test_nothing_is_older_than_twice_what_is_kept(
         values = [(await each.get("cake", shelf.read))[0] for each in (mine, other)]
         return values == [4, 4]
 
-    await until(seen, "the change is seen everywhere")
+    await wait_until(seen, "the change is seen everywhere")
     assert loop.time() - changed_at < 2 * TTL_SECONDS + 0.15
     await mine.close()
     await other.close()
@@ -85,11 +85,11 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it(
     mine = ReadCache("stock", int, redis_server.url)
     shelf.may_answer.clear()
     early = asyncio.create_task(mine.get("cake", shelf.read))
-    await until(lambda: _is(shelf.asked == 1), "the source is being read")
+    await wait_until(lambda: _is(shelf.asked == 1), "the source is being read")
     shelf.units = 4
     mine.forget(["cake"])
     late = asyncio.create_task(mine.get("cake", shelf.read))
-    await until(lambda: _is(shelf.asked == 2), "it is read again")
+    await wait_until(lambda: _is(shelf.asked == 2), "it is read again")
     shelf.may_answer.set()
     assert (await early)[0] == 5
     assert (await late)[0] == 4
@@ -143,7 +143,7 @@ async def test_redis_goes_and_comes_back(redis_server: RedisServer, shelf: Shelf
         clock.seconds += 1
         return (await mine.get("cake", shelf.read))[1] is Source.REDIS
 
-    await until(used, "Redis is used again")
+    await wait_until(used, "Redis is used again")
     await mine.close()
 
 

@@ -18,7 +18,7 @@ from events.contract import CATALOG, SAGA, ProductChanged, ProductStatus
 from saga import envelope
 from tests.integration.conftest import NatsServer
 from tests.integration.test_relay import all_published, events, relay, store, stream
-from tests.kit.client import until
+from tests.kit.client import wait_until
 
 
 @asynccontextmanager
@@ -170,7 +170,7 @@ async def test_the_loop_notices_by_itself(
             return len(await stream(nats_server.url)) == 5
 
         await asyncio.wait_for(running.broker.wait_connected(), 10)
-        await until(refilled, "the stream is filled again")
+        await wait_until(refilled, "the stream is filled again")
         await all_published(database)
         task.cancel()
         assert await stream(nats_server.url) == ids

@@ -22,7 +22,7 @@ from payment.reactions import reactions
 from saga import envelope
 from saga.errors import Outage
 from tests.integration.conftest import NatsServer
-from tests.kit.client import until
+from tests.kit.client import wait_until
 from tests.kit.settings import settings_of
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -82,7 +82,7 @@ async def all_published(database: Database) -> None:
     async def none_left() -> bool:
         return None not in (await published(database)).values()
 
-    await until(none_left, "the whole outbox is published")
+    await wait_until(none_left, "the whole outbox is published")
 
 
 async def stream(url: str) -> list[str]:
@@ -136,7 +136,7 @@ async def test_rows_that_a_living_instance_has_claimed_are_left_to_it(
         async def free_is_out() -> bool:
             return (await published(database))[free[0].event_id] is not None
 
-        await until(free_is_out, "the free row is published")
+        await wait_until(free_is_out, "the free row is published")
         assert (await published(database))[claimed[0].event_id] is None
         time[0] = later
         await all_published(database)

@@ -1,4 +1,4 @@
-"""The few calls on a running stack that most tests make."""
+"""One client of the shop, over HTTP: for tests, the demo, the load generator and the benchmarks."""
 
 import asyncio
 from collections import Counter
@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import msgspec
 from nats.aio.client import Client
 
 from chassis.broker.nats_client import NatsClient
@@ -21,7 +22,7 @@ SECOND = "123e4567-e89b-12d3-a456-426614174000"
 
 Json = dict[str, Any]
 
-# The names of tests.kit.stack too, for tests that look for everything about the shop in one place.
+# With the names of tests.kit.stack, so that a test imports everything about the shop from here.
 __all__ = [
     "COFFEE",
     "PASTA",
@@ -30,33 +31,38 @@ __all__ = [
     "ROOT",
     "SECOND",
     "SERVICES",
-    "Answer",
     "Json",
-    "Opened",
+    "Response",
     "Shop",
-    "connected",
+    "UnexpectedResponse",
+    "connect_to_broker",
     "free_port",
+    "open_shop",
     "order",
     "run_stack",
     "running_stack",
-    "until",
+    "wait_until",
 ]
 
 
-class Answer:
-    """An HTTP answer, read whole."""
+class Response(msgspec.Struct, frozen=True):
+    """An HTTP response; `body` is decoded where it is JSON, and text otherwise."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: Any) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+    status: int
+    headers: Mapping[str, str]
+    body: Any
 
-    def __repr__(self) -> str:
-        return f"<{self.status} {self.body}>"
+
+class UnexpectedResponse(AssertionError):
+    """A service refused what the client relies on. The text has the request and the response."""
+
+    def __init__(self, request: str, response: Response) -> None:
+        super().__init__(f"{request}: HTTP {response.status}: {str(response.body)[:300]}")
+        self.response = response
 
 
 class Shop:
-    """A running stack. `environment` holds what `make env` prints."""
+    """The services of a running stack. `environment` holds what `make env` prints."""
 
     def __init__(self, environment: Mapping[str, str], http: aiohttp.ClientSession) -> None:
         self.environment = environment
@@ -64,105 +70,136 @@ class Shop:
 
     async def call(
         self, service: str, method: str, path: str, json: Any = None, **headers: str
-    ) -> Answer:
-        """One request. Header names are given as `idempotency_key="..."`."""
+    ) -> Response:
+        """One request, whatever its status. Header names are given as `idempotency_key="..."`."""
         url = f"{self.environment[f'{service.upper()}_URL']}{path}"
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self._http.request(method, url, json=json, headers=sent) as answer:
-            text = await answer.text()
-            is_json = answer.content_type == "application/json" and text
-            body = await answer.json() if is_json else text
-            return Answer(answer.status, answer.headers.copy(), body)
+        async with self._http.request(method, url, json=json, headers=sent) as response:
+            text = await response.text()
+            is_json = response.content_type == "application/json" and text
+            body = await response.json() if is_json else text
+            return Response(response.status, response.headers.copy(), body)
+
+    async def send(
+        self, service: str, method: str, path: str, json: Any = None, **headers: str
+    ) -> Any:
+        """The body of the response. Raises UnexpectedResponse unless the status is 2xx."""
+        response = await self.call(service, method, path, json, **headers)
+        if not 200 <= response.status < 300:
+            raise UnexpectedResponse(f"{service}: {method} {path}", response)
+        return response.body
 
     async def get(self, service: str, path: str, **headers: str) -> Any:
-        """A GET that must go well."""
-        answer = await self.call(service, "GET", path, **headers)
-        assert answer.status == 200, answer
-        return answer.body
+        return await self.send(service, "GET", path, **headers)
 
-    # ------------------------------------------------------------ what a test needs around it
+    # ------------------------------------------------------------ what an order needs
 
-    async def wallet(self, balance: int) -> str:
+    async def create_wallet(self, balance: int) -> str:
         """A new customer with this much money. Returns the customer's id."""
         customer = str(uuid4())
-        opened = await self.call("payment", "POST", "/api/v1/wallets", {"customerId": customer})
-        assert opened.status == 201, opened
+        await self.send("payment", "POST", "/api/v1/wallets", {"customerId": customer})
         if balance:
             path = f"/api/v1/wallets/{customer}/charge"
-            charged = await self.call("payment", "POST", path, {"amount": balance})
-            assert charged.status == 200, charged
+            await self.send("payment", "POST", path, {"amount": balance})
         return customer
 
-    async def product(self, price: int, stock: int, name: str = "Cake") -> str:
+    async def create_product(self, price: int, stock: int, name: str = "Cake") -> str:
         """A new product that can be ordered: the order service knows its price. Returns its id."""
         body = {"name": name, "price": price, "stock": stock}
-        created = await self.call("product", "POST", "/api/v1/products", body)
-        assert created.status == 201, created
-        product_id: str = created.body["productId"]
+        created = await self.send("product", "POST", "/api/v1/products", body)
+        product_id: str = created["productId"]
 
-        async def known() -> bool:
-            # An order that can't be accepted, at a wrong price, tells without leaving anything.
+        async def is_projected() -> bool:
+            # An order at a wrong price is refused by the price projection, and stores nothing.
             probe = order(str(uuid4()), (product_id, 1), price=price + 1)
-            answer = await self.call("order", "POST", "/api/v1/orders", probe)
-            return bool(answer.body["error"] == "PRICE_MISMATCH")
+            response = await self.call("order", "POST", "/api/v1/orders", probe)
+            return bool(response.body["error"] == "PRICE_MISMATCH")
 
-        await until(known, "the order service has heard the price")
+        await wait_until(is_projected, "the order service knows the price")
         return product_id
 
-    async def coupon(self, customer: str, **terms: Any) -> str:
-        """A coupon of this customer; 1,000 won off where no terms are given. Returns its id."""
+    async def create_coupon(self, customer: str, **terms: Any) -> str:
+        """A coupon of this customer; 1,000 KRW off where no terms are given. Returns its id."""
         defined = {"name": "test", "discountType": "FIXED", "discountValue": 1000, "quantity": 1}
-        made = await self.call("coupon", "POST", "/api/v1/coupons", defined | terms)
-        assert made.status == 201, made
-        path = f"/api/v1/coupons/{made.body['couponId']}/issue"
-        issued = await self.call("coupon", "POST", path, {"customerId": customer})
-        assert issued.status == 201, issued
-        return str(issued.body["issuedCouponId"])
+        made = await self.send("coupon", "POST", "/api/v1/coupons", defined | terms)
+        path = f"/api/v1/coupons/{made['couponId']}/issue"
+        issued = await self.send("coupon", "POST", path, {"customerId": customer})
+        return str(issued["issuedCouponId"])
+
+    async def add_stock(self, product_id: str, quantity: int) -> None:
+        """Book a delivery of the product."""
+        path = f"/api/v1/products/{product_id}/stock"
+        body = {"delta": quantity, "reason": "delivery"}
+        await self.send("product", "PATCH", path, body, idempotency_key=str(uuid4()))
 
     # ------------------------------------------------------------ orders
 
     async def place(self, body: Json, **headers: str) -> str:
-        """Place an order that must be accepted. Returns its id."""
-        answer = await self.call("order", "POST", "/api/v1/orders", body, **headers)
-        assert answer.status in (200, 202), answer
-        return str(answer.body["orderId"])
+        """Place an order that is accepted. Returns its id."""
+        return str((await self.send("order", "POST", "/api/v1/orders", body, **headers))["orderId"])
 
-    async def ended(self, order_id: str, timeout_seconds: float = 20) -> Json:
-        """The order, once it is not PENDING any more."""
+    async def wait_until_ended(
+        self,
+        order_id: str,
+        timeout_seconds: float = 20,
+        *,
+        not_ended: tuple[str, ...] = ("PENDING",),
+    ) -> Json:
+        """The order, as soon as its status is not one of `not_ended`."""
         found: Json = {}
 
-        async def done() -> bool:
+        async def has_ended() -> bool:
             nonlocal found
             found = await self.get("order", f"/api/v1/orders/{order_id}")
-            return bool(found["status"] != "PENDING")
+            return found["status"] not in not_ended
 
-        await until(done, f"order {order_id} has ended", timeout_seconds)
+        await wait_until(has_ended, f"order {order_id} has ended", timeout_seconds)
         return found
 
     async def buy(self, body: Json) -> Json:
         """Place an order and wait for its end."""
-        return await self.ended(await self.place(body))
+        return await self.wait_until_ended(await self.place(body))
 
-    async def outcome(self, customer: str, timeout_seconds: float = 60) -> Counter[str]:
-        """How many of a customer's orders ended in which status, once none is PENDING any more."""
+    async def count_ends(self, customer: str, timeout_seconds: float = 60) -> Counter[str]:
+        """How many of a customer's orders ended in which status, as soon as none is PENDING."""
         path = f"/api/v1/orders?customerId={customer}&size=1"
 
         async def count(status: str) -> int:
             return int((await self.get("order", f"{path}&status={status}"))["total"])
 
-        async def none_pending() -> bool:
+        async def none_is_pending() -> bool:
             return await count("PENDING") == 0
 
-        await until(none_pending, f"all orders of {customer} have ended", timeout_seconds)
+        await wait_until(none_is_pending, f"all orders of {customer} have ended", timeout_seconds)
         return Counter({status: await count(status) for status in ("COMPLETED", "FAILED")})
 
-    async def entries(self, customer: str) -> list[Json]:
-        """The newest lines of a wallet's ledger, newest first."""
-        path = f"/api/v1/wallets/{customer}/transactions?size=100"
-        items: list[Json] = (await self.get("payment", path))["items"]
-        return items
+    async def cancel(self, order_id: str) -> Response:
+        return await self.call("order", "POST", f"/api/v1/orders/{order_id}/cancel")
 
-    async def bookings(self, product_id: str) -> list[Json]:
+    async def trace(self, order_id: str) -> list[Json]:
+        events: list[Json] = (await self.get("order", f"/api/v1/orders/{order_id}/trace"))["events"]
+        return events
+
+    async def event_names(self, order_id: str) -> list[str]:
+        return [event["name"] for event in await self.trace(order_id)]
+
+    async def wait_for_events(self, order_id: str, *names: str) -> None:
+        """Wait until these events of the order are in the stream."""
+
+        async def are_in_stream() -> bool:
+            return set(names) <= set(await self.event_names(order_id))
+
+        await wait_until(are_in_stream, f"{names} of order {order_id} are in the stream")
+
+    # ------------------------------------------------------------ what is left
+
+    async def stock(self, product_id: str) -> tuple[int, int]:
+        """Units that are available, and units that are reserved."""
+        path = f"/api/v1/products/{product_id}/stock"
+        body = await self.get("product", path, cache_control="no-cache")
+        return body["available"], body["reserved"]
+
+    async def stock_entries(self, product_id: str) -> list[Json]:
         """A product's stock ledger, oldest first, every page of it."""
         path = f"/api/v1/products/{product_id}/stock/history?size=100"
         found = await self.get("product", path)
@@ -172,80 +209,69 @@ class Shop:
             items += found["items"]
         return items
 
-    async def trace(self, order_id: str) -> list[Json]:
-        events: list[Json] = (await self.get("order", f"/api/v1/orders/{order_id}/trace"))["events"]
-        return events
-
-    async def event_names(self, order_id: str) -> list[str]:
-        return [event["name"] for event in await self.trace(order_id)]
-
-    async def emitted(self, order_id: str, *names: str) -> None:
-        """Wait until these events of the order are in the stream."""
-
-        async def there() -> bool:
-            return set(names) <= set(await self.event_names(order_id))
-
-        await until(there, f"{names} of order {order_id} are in the stream")
-
-    async def stock(self, product_id: str) -> tuple[int, int]:
-        """What is available, and what is reserved."""
-        path = f"/api/v1/products/{product_id}/stock"
-        body = await self.get("product", path, cache_control="no-cache")
-        return body["available"], body["reserved"]
-
     async def balance(self, customer: str) -> int:
         return int((await self.get("payment", f"/api/v1/wallets/{customer}"))["balance"])
 
+    async def wallet_entries(self, customer: str) -> list[Json]:
+        """The newest hundred entries of a wallet's ledger, newest first."""
+        path = f"/api/v1/wallets/{customer}/transactions?size=100"
+        items: list[Json] = (await self.get("payment", path))["items"]
+        return items
+
     async def coupon_status(self, issued_coupon_id: str) -> tuple[str, str | None]:
-        """Its status, and the order that has it."""
+        """Its status, and the order that uses it."""
         body = await self.get("coupon", f"/api/v1/issued-coupons/{issued_coupon_id}")
         return body["status"], body["orderId"]
 
     async def payments(self, order_id: str) -> list[Json]:
-        items: list[Json] = (await self.get("payment", f"/api/v1/payments?orderId={order_id}"))[
-            "items"
-        ]
+        found = await self.get("payment", f"/api/v1/payments?orderId={order_id}")
+        items: list[Json] = found["items"]
         return items
+
+    # ------------------------------------------------------------ operating it
 
     async def dead_letters(self, service: str) -> list[Json]:
         items: list[Json] = (await self.get(service, "/api/v1/ops/dead-letters?size=100"))["items"]
         return items
 
-    # ------------------------------------------------------------ the servers
+    async def unsettled(self, service: str) -> list[Json]:
+        """The service's oldest unsettled orders."""
+        items: list[Json] = (await self.get(service, "/api/v1/ops/owed"))["items"]
+        return items
 
     def nats(self, user: str = "admin") -> AbstractAsyncContextManager[Client]:
         """A connection to the broker as this user (admin or observer)."""
-        return connected(self.environment[f"NATS_URL_{user.upper()}"])
+        return connect_to_broker(self.environment[f"NATS_URL_{user.upper()}"])
 
     def command(self, *words: str) -> str:
-        """A command of the local stack, such as `kill order`. Returns what it printed."""
+        """Run a command of the local stack, such as `kill order`. Returns its output."""
         return run_stack(self.environment, *words)
 
-    async def ready(self, *services: str) -> None:
-        """Wait until these services, or all, can do their part."""
+    async def wait_until_ready(self, *services: str) -> None:
+        """Wait until these services, or all of them, are ready."""
 
-        async def all_ready() -> bool:
+        async def are_ready() -> bool:
             try:
-                answers = [
+                responses = [
                     await self.call(service, "GET", "/health/ready")
                     for service in services or SERVICES
                 ]
             except aiohttp.ClientError:
                 return False
-            return all(answer.status == 200 for answer in answers)
+            return all(response.status == 200 for response in responses)
 
-        await until(all_ready, f"{services or SERVICES} are ready", timeout_seconds=60)
+        await wait_until(are_ready, f"{services or SERVICES} are ready", timeout_seconds=60)
 
-    async def quiet(self, *, told: bool = True) -> None:
-        """Wait until nothing is under way: no event unpublished, none unheard, no order unsent.
+    async def wait_until_idle(self, *, platform: bool = True) -> None:
+        """Wait until no event is unpublished or unhandled, and each order is sent to the platform.
 
-        Without `told`, the data platform may still have to be told of orders.
+        Without `platform`, orders may still be on their way to the data platform.
         """
-        services = SERVICES if told else [each for each in SERVICES if each != "dataplatform"]
+        services = SERVICES if platform else [each for each in SERVICES if each != "dataplatform"]
 
-        async def idle() -> bool:
-            # In this order: what a consumer has acknowledged is committed, what it led to is in the
-            # outbox until the stream has it, and then the stream has grown.
+        async def is_idle() -> bool:
+            # In this order: an acknowledged event is committed; its consequences are in the outbox
+            # until the stream has them; and then the stream has grown.
             async with self.nats() as client:
                 jetstream = client.jetstream()
                 before = (await jetstream.stream_info("SAGA")).state.last_seq
@@ -256,11 +282,11 @@ class Shop:
                 for service in services:
                     if (await self.get(service, "/api/v1/ops/outbox"))["total"]:
                         return False
-                if told and (await self.get("dataplatform", "/api/v1/ops/owed"))["items"]:
+                if platform and await self.unsettled("dataplatform"):
                     return False
                 return bool((await jetstream.stream_info("SAGA")).state.last_seq == before)
 
-        await until(idle, "nothing is under way", timeout_seconds=60)
+        await wait_until(is_idle, "the stack is idle", timeout_seconds=60)
 
 
 def order(customer: str, *lines: tuple[str, int], **more: Any) -> Json:
@@ -269,20 +295,20 @@ def order(customer: str, *lines: tuple[str, int], **more: Any) -> Json:
     return {"customerId": customer, "items": items} | more
 
 
-async def until(
+async def wait_until(
     condition: Callable[[], Awaitable[bool]], what: str, timeout_seconds: float = 20
 ) -> None:
-    """Wait for a condition; fail with what was waited for."""
+    """Wait for a condition. Raises AssertionError with `what` when the time is over."""
     try:
         async with asyncio.timeout(timeout_seconds):
             while not await condition():
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise AssertionError(f"waited {timeout_seconds} s in vain until {what}") from None
+        raise AssertionError(f"after {timeout_seconds} s it does not hold that {what}") from None
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Client]:
+async def connect_to_broker(url: str) -> AsyncIterator[Client]:
     client = NatsClient()
     await client.connect(url, connect_timeout=5)
     try:
@@ -291,18 +317,11 @@ async def connected(url: str) -> AsyncIterator[Client]:
         await client.close()
 
 
-class Opened:
-    """`async with Opened(environment) as shop`: the calls on a running stack."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-
-    async def __aenter__(self) -> Shop:
-        # The server hangs up on a connection that was idle for five seconds.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
-        timeout = aiohttp.ClientTimeout(total=60)
-        self._http = aiohttp.ClientSession(connector=connector, timeout=timeout)
-        return Shop(self._environment, self._http)
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._http.close()
+@asynccontextmanager
+async def open_shop(environment: Mapping[str, str]) -> AsyncIterator[Shop]:
+    """The client of a running stack."""
+    # The server closes a connection that was idle for five seconds.
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
+    timeout = aiohttp.ClientTimeout(total=60)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
+        yield Shop(environment, http)

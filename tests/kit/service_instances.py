@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from infra.stack import config, launch
-from tests.kit.client import Opened, Shop, until
+from tests.kit.client import Shop, open_shop, wait_until
 from tests.kit.stack import ROOT, SERVICES, free_port
 
 
@@ -28,9 +28,9 @@ async def second_instances(
             port = free_port()
             processes.append(second_instance(environment, service, port, **settings))
             addresses[f"{service.upper()}_URL"] = f"http://127.0.0.1:{port}"
-        async with Opened(addresses) as twin:
+        async with open_shop(addresses) as twin:
             for service in services:
-                await until(partial(ready, twin, service), f"a second {service} is ready")
+                await wait_until(partial(ready, twin, service), f"a second {service} is ready")
         yield addresses
     finally:
         for process in processes:

@@ -3,14 +3,14 @@
 import asyncio
 from uuid import uuid4
 
-from tests.kit.client import Json, Opened, Shop, order, until
+from tests.kit.client import Json, Shop, open_shop, order, wait_until
 from tests.kit.service_instances import second_instances
 
 
 async def waits(shop: Shop, customer: str, *lines: tuple[str, int], **more: object) -> str:
     """Place an order that has to wait. Returns its id once it stands in the queue."""
     order_id = await shop.place(order(customer, *lines, onShortage="WAIT", **more))
-    assert (await shop.ended(order_id))["status"] == "WAITING"
+    assert (await shop.wait_until_ended(order_id))["status"] == "WAITING"
     return order_id
 
 
@@ -30,7 +30,7 @@ async def finished(shop: Shop, order_id: str, timeout_seconds: float = 20) -> Js
         found = await shop.get("order", f"/api/v1/orders/{order_id}")
         return found["status"] not in ("PENDING", "WAITING")
 
-    await until(over, f"order {order_id} is over", timeout_seconds)
+    await wait_until(over, f"order {order_id} is over", timeout_seconds)
     return found
 
 
@@ -42,10 +42,10 @@ async def queue(shop: Shop, product: str) -> list[str]:
 
 async def every_unit_goes_to_the_next(shop: Shop) -> None:
     """Many orders wait for two products at two instances, and stock comes in at both."""
-    cake, pie = await shop.product(100, 0), await shop.product(100, 0, "Pie")
-    customer = await shop.wallet(1_000_000)
+    cake, pie = await shop.create_product(100, 0), await shop.create_product(100, 0, "Pie")
+    customer = await shop.create_wallet(1_000_000)
     wanted = [((cake, 1),), ((pie, 1),), ((cake, 1), (pie, 1)), ((cake, 2),)] * 20
-    async with second_instances(shop.environment) as addresses, Opened(addresses) as twin:
+    async with second_instances(shop.environment) as addresses, open_shop(addresses) as twin:
         doors = (shop, twin)
         placed = await asyncio.gather(
             *(
@@ -53,12 +53,12 @@ async def every_unit_goes_to_the_next(shop: Shop) -> None:
                 for number, lines in enumerate(wanted)
             )
         )
-        await asyncio.gather(*(shop.ended(order_id) for order_id in placed))
+        await asyncio.gather(*(shop.wait_until_ended(order_id) for order_id in placed))
         by_queue = await queue(shop, cake)
         assert sorted({*by_queue, *await queue(shop, pie)}) == sorted(placed)
         half = (brings(doors[number % 2], each, 1) for number in range(20) for each in (cake, pie))
         await asyncio.gather(*half)
-        await shop.quiet()
+        await shop.wait_until_idle()
         served = [each for each in by_queue if each not in await queue(shop, cake)]
         assert 0 < len(served) < len(by_queue)
         assert served == by_queue[: len(served)]
@@ -66,7 +66,7 @@ async def every_unit_goes_to_the_next(shop: Shop) -> None:
         await asyncio.gather(*more)
         ends = await asyncio.gather(*(finished(shop, order_id, 60) for order_id in placed))
         assert {end["status"] for end in ends} == {"COMPLETED"}
-        await shop.quiet()
+        await shop.wait_until_idle()
     sold = {
         product: sum(quantity for lines in wanted for each, quantity in lines if each == product)
         for product in (cake, pie)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chassis.observability import logs
-from tests.kit.client import until
+from tests.kit.client import wait_until
 
 LOG = logging.Logger("tests.lines", logging.INFO)  # noqa: LOG001 - pytest listens to the tree's
 
@@ -76,7 +76,7 @@ async def _room_again(full: int, log: Path, last: str) -> list[Line]:
         text = _text(log)
         return text.endswith("\n") and last in text.splitlines()[-1]
 
-    await until(written, f"{last} is written", timeout_seconds=5)
+    await wait_until(written, f"{last} is written", timeout_seconds=5)
     return [json.loads(line) for line in _text(log).splitlines()]
 
 
@@ -95,7 +95,7 @@ async def test_lines_are_written_together_and_soon(
     async def written() -> bool:
         return len(reader.read()) == 100
 
-    await until(written, "all lines are written", timeout_seconds=5)
+    await wait_until(written, "all lines are written", timeout_seconds=5)
     assert len(reader.writes) == 1
     assert [line["number"] for line in reader.read()] == list(range(100))
     assert reader.read()[0].keys() == {"time", "level", "service", "message", "number"}

@@ -61,4 +61,4 @@ def test_what_a_person_wrote_is_left_alone(tmp_path: Path, contexts: Path) -> No
     (contexts / "shop.json").write_text('{"description": "mine", "url": "nats://far.away:7"}')
     notes = nats_cli.write_contexts(stack(tmp_path / "first", 1))
     assert port(contexts) == 7
-    assert "somebody else" in notes[0]
+    assert "another owner" in notes[0]

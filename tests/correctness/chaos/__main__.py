@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.correctness.chaos.storm import TIMES, Storm, Weathered
-from tests.kit.client import Opened, running_stack
+from tests.kit.client import open_shop, running_stack
 
 
 def main() -> int:
@@ -38,7 +38,7 @@ def main() -> int:
 
 
 async def _rage(environment: Mapping[str, str], seed: int, seconds: float) -> Weathered:
-    async with Opened(environment) as shop:
+    async with open_shop(environment) as shop:
         return await Storm(shop, random.Random(seed)).rage(seconds)
 
 

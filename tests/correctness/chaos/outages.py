@@ -23,7 +23,7 @@ from rich.table import Table
 from infra.stack import pids
 from tests.correctness.chaos.faults import command
 from tests.e2e.audit_fixtures import found_wrong
-from tests.kit.client import SERVICES, Opened, Shop, order, running_stack, until
+from tests.kit.client import SERVICES, Shop, open_shop, order, running_stack, wait_until
 
 ORDERS_PER_SECOND = 40
 HANG = {"operation": "charge", "does": "HANG", "seconds": 60}
@@ -70,7 +70,10 @@ class Load:
 
 
 async def measure(shop: Shop, seconds: float) -> list[Phase]:
-    product, customer = await shop.product(100, 1_000_000), await shop.wallet(900_000_000)
+    product, customer = (
+        await shop.create_product(100, 1_000_000),
+        await shop.create_wallet(900_000_000),
+    )
     phases: list[Phase] = []
     for name in ("all is well", "the broker is away", "product is away", "the gateway hangs"):
         load = Load(shop, product, customer)
@@ -109,7 +112,7 @@ async def _all_ended(shop: Shop, customer: str) -> None:
         path = f"/api/v1/orders?customerId={customer}&status=PENDING&size=1"
         return bool((await shop.get("order", path))["total"] == 0)
 
-    await until(none_pending, "every order has ended", SETTLED_SECONDS)
+    await wait_until(none_pending, "every order has ended", SETTLED_SECONDS)
 
 
 def _memory_mib(shop: Shop, service: str) -> float:
@@ -142,7 +145,7 @@ def main() -> int:
 
 
 async def _run(environment: Mapping[str, str], seconds: float) -> tuple[list[Phase], list[object]]:
-    async with Opened(environment) as shop:
+    async with open_shop(environment) as shop:
         phases = await measure(shop, seconds)
         return phases, [*await found_wrong(shop)]
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from tests.kit.client import Answer, Json, Shop, order
+from tests.kit.client import Json, Response, Shop, order
 
 PAUSE_SECONDS = 0.1
 ENDS = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
@@ -42,10 +42,10 @@ class Shoppers:
     async def arrive(self) -> None:
         """Make what they buy, and their wallets."""
         shop = self._shop
-        self._product = await shop.product(price=100, stock=1_000_000)
-        self._rare = await shop.product(price=100, stock=200)
-        self._rich_customer = await shop.wallet(900_000_000)
-        self._poor_customer = await shop.wallet(5_000)
+        self._product = await shop.create_product(price=100, stock=1_000_000)
+        self._rare = await shop.create_product(price=100, stock=200)
+        self._rich_customer = await shop.create_wallet(900_000_000)
+        self._poor_customer = await shop.create_wallet(5_000)
 
     async def keep_buying(self) -> None:
         """One customer after the other, until closing time."""
@@ -98,7 +98,7 @@ class Shoppers:
         body: Json | None = None,
         service: str = "order",
         **headers: str,
-    ) -> Answer:
+    ) -> Response:
         """Send it until somebody answers with more than 'later'."""
         while True:
             began = monotonic()

@@ -13,7 +13,7 @@ from ops.audit import Discrepancy
 from tests.correctness.chaos.faults import FAULTS, command
 from tests.correctness.chaos.shoppers import Shoppers
 from tests.e2e.audit_fixtures import found_wrong
-from tests.kit.client import SERVICES, Shop, until
+from tests.kit.client import SERVICES, Shop, wait_until
 
 CUSTOMERS = 8
 SETTLED_SECONDS = 240
@@ -92,7 +92,7 @@ class Storm:
 
     async def _calm_down(self) -> None:
         """Nothing is harmed any more, and everything runs."""
-        await self._shop.ready()
+        await self._shop.wait_until_ready()
         for simulator in SIMULATORS:
             await self._shop.call(simulator, "DELETE", "/control/behaviours")
         await command(self._shop, "status")
@@ -102,7 +102,7 @@ class Storm:
             return not self._shoppers.open and not any((await self._owed()).values())
 
         try:
-            await until(all_ended, "every order has ended", SETTLED_SECONDS)
+            await wait_until(all_ended, "every order has ended", SETTLED_SECONDS)
         except AssertionError:
             return sorted(self._shoppers.open)
         return []

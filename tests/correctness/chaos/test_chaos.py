@@ -8,13 +8,13 @@ import pytest
 
 from tests.correctness.chaos.faults import FAULTS
 from tests.correctness.chaos.storm import TIMES, Storm
-from tests.kit.client import Opened, Shop, running_stack
+from tests.kit.client import Shop, open_shop, running_stack
 
 
 @pytest.fixture
 async def stormy(tmp_path: Path) -> AsyncIterator[Shop]:
     with running_stack(tmp_path / "stack", **TIMES) as environment:
-        async with Opened(environment) as shop:
+        async with open_shop(environment) as shop:
             yield shop
 
 

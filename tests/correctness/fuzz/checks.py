@@ -6,7 +6,7 @@ import schemathesis
 from schemathesis import Case, CheckContext, Response
 
 from tests.e2e.api.raw_http import complaint
-from tests.kit.client import Answer
+from tests.kit import client
 
 
 @schemathesis.check
@@ -14,7 +14,7 @@ def refusals_have_one_form(_: CheckContext, response: Response, case: Case[Any])
     """Every error is `{"error", "message", "details"}`, whoever found it."""
     if response.status_code >= 400 and case.method != "HEAD":
         headers = {"Content-Type": response.headers["content-type"][0]}
-        answer = Answer(response.status_code, headers, response.json())
+        answer = client.Response(response.status_code, headers, response.json())
         emitted = complaint(answer, response.status_code)
         assert not emitted, emitted
 

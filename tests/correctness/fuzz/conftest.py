@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.correctness.fuzz.examples import ASKED_FOR
-from tests.kit.client import SERVICES, Opened, Shop, running_stack
+from tests.kit.client import SERVICES, Shop, open_shop, running_stack
 from tests.kit.postgres import create_database, program, running_postgres
 
 NO_POSTGRES = pytest.mark.skipif(
@@ -39,7 +39,7 @@ def fuzzed_stack(
 
 @pytest.fixture
 async def fuzzed_shop(fuzzed_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with Opened(fuzzed_stack) as shop:
+    async with open_shop(fuzzed_stack) as shop:
         yield shop
 
 
@@ -54,5 +54,5 @@ def doomed_stack(
 
 @pytest.fixture
 async def doomed_shop(doomed_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with Opened(doomed_stack) as shop:
+    async with open_shop(doomed_stack) as shop:
         yield shop

@@ -14,7 +14,7 @@ from infra.stack import config, processes
 from saga.choreography import graph
 from tests.correctness.fuzz.messages import Message
 from tests.correctness.fuzz.raw import Place, speaking
-from tests.kit.client import Json, Shop, until
+from tests.kit.client import Json, Shop, wait_until
 
 FLOW = graph.load()
 
@@ -42,7 +42,7 @@ async def standing_still(shop: Shop, sent: Sent) -> list[str]:
         return not behind
 
     with suppress(AssertionError):
-        await until(all_is_done, "every service has worked on everything")
+        await wait_until(all_is_done, "every service has worked on everything")
     return [f"{info.name} on {_next_of(info, sent)}" for info in behind]
 
 

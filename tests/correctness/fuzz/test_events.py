@@ -38,7 +38,7 @@ from tests.correctness.fuzz.messages import (
     with_any_headers,
 )
 from tests.e2e.saga.broker_stream import written_by_hand
-from tests.kit.client import SERVICES, Opened, Shop, order, until
+from tests.kit.client import SERVICES, Shop, open_shop, order, wait_until
 
 RECEIVED = [event for event in CONTRACT if FLOW.consumers(event)]
 EACH_EVENT = pytest.mark.parametrize("event_type", RECEIVED, ids=lambda event: event.__name__)
@@ -69,15 +69,15 @@ class Real(NamedTuple):
 @pytest.fixture(scope="module")
 def real(fuzzed_stack: Mapping[str, str]) -> Real:
     async def make() -> Real:
-        async with Opened(fuzzed_stack) as shop:
+        async with open_shop(fuzzed_stack) as shop:
             return await something_real(shop)
 
     return asyncio.run(make())
 
 
 async def something_real(shop: Shop) -> Real:
-    product, customer = await shop.product(100, 1_000), await shop.wallet(1_000_000)
-    coupon = await shop.coupon(customer, discountValue=10)
+    product, customer = await shop.create_product(100, 1_000), await shop.create_wallet(1_000_000)
+    coupon = await shop.create_coupon(customer, discountValue=10)
     ended = await shop.buy(order(customer, (product, 1), couponId=coupon))
     return Real(ended["orderId"], customer, product, coupon)
 
@@ -95,7 +95,7 @@ async def endured(shop: Shop, messages: Iterable[Message]) -> None:
 
 async def works(shop: Shop) -> None:
     """Assert that an order completes."""
-    product, customer = await shop.product(100, 5), await shop.wallet(100)
+    product, customer = await shop.create_product(100, 5), await shop.create_wallet(100)
     assert (await shop.buy(order(customer, (product, 1))))["status"] == "COMPLETED"
 
 
@@ -142,7 +142,7 @@ async def test_large_events_that_come_at_once(doomed_shop: Shop) -> None:
         async def all_wait() -> bool:
             return await waiting(doomed_shop, "product") >= len(sent)
 
-        await until(all_wait, "the product service has all of them in its hands")
+        await wait_until(all_wait, "the product service has all of them in its hands")
     assert await standing_still(doomed_shop, sent) == []
     await works(doomed_shop)
 

@@ -51,16 +51,16 @@ async def test_the_books_add_up_after_it(fuzzed_shop: Shop) -> None:
 
 async def something_of_each_kind(shop: Shop) -> dict[str, str]:
     """Ids by what they are ids of, and a dead letter in every service."""
-    product, customer = await shop.product(100, 1_000), await shop.wallet(1_000_000)
-    issued = await shop.coupon(customer, discountValue=10)
+    product, customer = await shop.create_product(100, 1_000), await shop.create_wallet(1_000_000)
+    issued = await shop.create_coupon(customer, discountValue=10)
     ended = await shop.buy(order(customer, (product, 1), couponId=issued))
     [paid] = await shop.payments(ended["orderId"])
-    spare = await shop.coupon(customer)
+    spare = await shop.create_coupon(customer)
     coupon = (await shop.get("coupon", f"/api/v1/issued-coupons/{spare}"))["couponId"]
     async with shop.nats() as client:
         for name in ("OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted"):
             await publish(client, f"saga.{uuid4()}.{name}", b"no JSON")
-    await shop.quiet()
+    await shop.wait_until_idle()
     return {
         "customer": customer,
         "product": product,

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from tests.kit.client import SERVICES, Answer, Shop, until
+from tests.kit.client import SERVICES, Response, Shop, wait_until
 
 JSON_TYPE = {"Content-Type": "application/json"}
 
@@ -33,7 +33,7 @@ class Wire:
         path: str,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         url = URL(f"{self.shop.environment[f'{service.upper()}_URL']}{path}", encoded=True)
         async with self._http.request(
             method, url, data=body, headers=headers, allow_redirects=False
@@ -41,11 +41,11 @@ class Wire:
             raw = await answer.read()
             is_json = answer.content_type == "application/json" and raw
             content = json.loads(raw) if is_json else raw.decode(errors="replace")
-            return Answer(answer.status, answer.headers.copy(), content)
+            return Response(answer.status, answer.headers.copy(), content)
 
     async def send_json(
         self, service: str, method: str, path: str, body: Any, **headers: str
-    ) -> Answer:
+    ) -> Response:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.send(service, method, path, json.dumps(body).encode(), JSON_TYPE | sent)
 
@@ -54,7 +54,7 @@ class Wire:
         return json.loads((await self.send(service, "GET", "/schema/openapi.json")).body)
 
 
-def complaint(answer: Answer, status: int | None = None, code: str | None = None) -> str:
+def complaint(answer: Response, status: int | None = None, code: str | None = None) -> str:
     """What is wrong with a refusal; empty for one that is as the contract says.
 
     Without a status, any 4xx will do. Given as text, so that a test can try a hundred bad requests
@@ -84,7 +84,7 @@ def is_code(text: object) -> bool:
     return isinstance(text, str) and text.isascii() and text == text.upper() and text.isidentifier()
 
 
-def refused(answer: Answer, status: int, code: str) -> None:
+def refused(answer: Response, status: int, code: str) -> None:
     """Assert that this is such an error."""
     assert not complaint(answer, status, code), f"{complaint(answer, status, code)} in {answer}"
 
@@ -106,8 +106,8 @@ async def stored_at_rest(shop: Shop) -> dict[str, set[str]]:
             info = await client.jetstream().consumer_info("CATALOG", "order")
         return not (info.num_pending or info.num_ack_pending)
 
-    await shop.quiet()
-    await until(prices_are_heard, "the order service has heard all prices")
+    await shop.wait_until_idle()
+    await wait_until(prices_are_heard, "the order service has heard all prices")
     return stored(shop)
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.kit.client import Opened, Shop, order, running_stack, until
+from tests.kit.client import Shop, open_shop, order, running_stack, wait_until
 
 ORDERS_PER_SECOND = 10
 MAX_BODY_BYTES = 2048
@@ -25,12 +25,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[st
 
 @pytest.fixture
 async def limited(environment: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with Opened(environment) as shop:
+    async with open_shop(environment) as shop:
         yield shop
 
 
 async def test_more_orders_than_the_limit_are_asked_to_come_back(limited: Shop) -> None:
-    customer, cake = await limited.wallet(1_000_000), await limited.product(1, 1_000)
+    customer, cake = await limited.create_wallet(1_000_000), await limited.create_product(1, 1_000)
     answers = [
         await limited.call("order", "POST", ORDERS, order(customer, (cake, 1))) for _ in range(100)
     ]
@@ -39,7 +39,7 @@ async def test_more_orders_than_the_limit_are_asked_to_come_back(limited: Shop) 
     refused = [answer for answer in answers if answer.status == 503]
     assert {answer.body["error"] for answer in refused} == {"RETRY_LATER"}
     assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
-    assert (await limited.outcome(customer))["COMPLETED"] == statuses[202]
+    assert (await limited.count_ends(customer))["COMPLETED"] == statuses[202]
     metrics = await limited.get("order", "/metrics")
     assert f"shop_orders_turned_away_total {statuses[503]}.0" in metrics
 
@@ -52,7 +52,7 @@ async def test_checkouts_come_through_the_same_door(limited: Shop) -> None:
         seen.add((await limited.call("order", "POST", path, {})).body["error"])
         return len(seen) == 2
 
-    await until(both, "some were let in and some turned away")
+    await wait_until(both, "some were let in and some turned away")
     assert seen == {"CART_EMPTY", "RETRY_LATER"}
 
 

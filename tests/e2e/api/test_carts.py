@@ -11,7 +11,7 @@ from tests.e2e.api.raw_http import Wire, complaint, nothing_stored, refused
 from tests.e2e.api.routes import UUID_EXAMPLE
 from tests.e2e.api.test_every_route import BAD_IDS
 from tests.e2e.audit_fixtures import found_wrong
-from tests.kit.client import Answer, Opened, Shop, order, until
+from tests.kit.client import Response, Shop, open_shop, order, wait_until
 from tests.kit.service_instances import second_instances
 
 REPLAYED = "Idempotency-Replayed"
@@ -21,7 +21,9 @@ def cart(customer: str) -> str:
     return f"/api/v1/carts/{customer}"
 
 
-async def add(shop: Shop, customer: str, product: str, quantity: int = 1, **headers: str) -> Answer:
+async def add(
+    shop: Shop, customer: str, product: str, quantity: int = 1, **headers: str
+) -> Response:
     body = {"productId": product, "quantity": quantity}
     return await shop.call("order", "POST", f"{cart(customer)}/items", body, **headers)
 
@@ -34,7 +36,7 @@ async def filled(shop: Shop, customer: str, *lines: tuple[str, int]) -> str:
     return customer
 
 
-async def check_out(shop: Shop, customer: str, options: Any = None, **headers: str) -> Answer:
+async def check_out(shop: Shop, customer: str, options: Any = None, **headers: str) -> Response:
     path = f"{cart(customer)}/checkout"
     return await shop.call("order", "POST", path, options or {}, **headers)
 
@@ -43,7 +45,7 @@ async def bought(shop: Shop, customer: str, **options: Any) -> Any:
     """Check out, which must be accepted. Returns the order as it has ended."""
     answer = await check_out(shop, customer, options)
     assert answer.status == 202, answer
-    return await shop.ended(answer.body["orderId"])
+    return await shop.wait_until_ended(answer.body["orderId"])
 
 
 async def held(shop: Shop, customer: str) -> dict[str, int]:
@@ -57,7 +59,10 @@ async def held(shop: Shop, customer: str) -> dict[str, int]:
 
 async def test_a_whole_cart(shop: Shop) -> None:
     customer = str(uuid4())
-    cake, tart = await shop.product(price=30, stock=1), await shop.product(7, 0, "Tart")
+    cake, tart = (
+        await shop.create_product(price=30, stock=1),
+        await shop.create_product(7, 0, "Tart"),
+    )
     await filled(shop, customer, (cake, 2), (tart, 1))
     answer = await add(shop, customer, cake, 3)
     assert answer.status == 200
@@ -86,7 +91,10 @@ async def test_a_whole_cart(shop: Shop) -> None:
 
 async def test_changing_and_taking_out(shop: Shop) -> None:
     customer = str(uuid4())
-    cake, tart = await shop.product(price=30, stock=10), await shop.product(7, 10, "Tart")
+    cake, tart = (
+        await shop.create_product(price=30, stock=10),
+        await shop.create_product(7, 10, "Tart"),
+    )
     await filled(shop, customer, (cake, 2), (tart, 1))
     path = f"{cart(customer)}/items"
     changed = await shop.call("order", "PATCH", f"{path}/{cake.upper()}", {"quantity": 9})
@@ -108,7 +116,7 @@ async def test_changing_and_taking_out(shop: Shop) -> None:
 
 async def test_adding_again_under_a_key_adds_nothing(wire: Wire) -> None:
     shop, customer = wire.shop, str(uuid4())
-    cake = await shop.product(price=30, stock=10)
+    cake = await shop.create_product(price=30, stock=10)
     first = await add(shop, customer, cake, 2, idempotency_key="add")
     assert first.status == 200
     assert REPLAYED not in first.headers
@@ -123,7 +131,7 @@ async def test_adding_again_under_a_key_adds_nothing(wire: Wire) -> None:
 
 async def test_what_can_not_be_put_into_it(wire: Wire) -> None:
     shop, customer = wire.shop, str(uuid4())
-    cake, missing = await shop.product(price=30, stock=10), str(uuid4())
+    cake, missing = await shop.create_product(price=30, stock=10), str(uuid4())
     await filled(shop, customer, (cake, 10**9 - 1))
     async with nothing_stored(shop):
         unknown = await add(shop, customer, missing)
@@ -155,7 +163,10 @@ async def test_ids_that_can_not_be_one(wire: Wire, method: str, path: str, body:
 
 async def test_adds_of_fifty_clients_add_up(shop: Shop) -> None:
     customer = str(uuid4())
-    cake, tart = await shop.product(price=30, stock=10), await shop.product(7, 10, "Tart")
+    cake, tart = (
+        await shop.create_product(price=30, stock=10),
+        await shop.create_product(7, 10, "Tart"),
+    )
     answers = await asyncio.gather(
         *(add(shop, customer, (cake, tart)[at % 2], 1 + at % 3) for at in range(50))
     )
@@ -167,8 +178,11 @@ async def test_adds_of_fifty_clients_add_up(shop: Shop) -> None:
 
 
 async def test_two_instances_change_the_same_cart(shop: Shop) -> None:
-    customer, cake = str(uuid4()), await shop.product(price=30, stock=10)
-    async with second_instances(shop.environment, ["order"]) as addresses, Opened(addresses) as two:
+    customer, cake = str(uuid4()), await shop.create_product(price=30, stock=10)
+    async with (
+        second_instances(shop.environment, ["order"]) as addresses,
+        open_shop(addresses) as two,
+    ):
         doors = (shop, two)
         answers = await asyncio.gather(*(add(doors[at % 2], customer, cake, 2) for at in range(60)))
         assert {answer.status for answer in answers} == {200}
@@ -180,7 +194,7 @@ async def test_two_instances_change_the_same_cart(shop: Shop) -> None:
 
 
 async def test_it_shows_what_is_sold_out_until_there_is_some_again(shop: Shop) -> None:
-    cake, customer = await shop.product(price=30, stock=1), await shop.wallet(1000)
+    cake, customer = await shop.create_product(price=30, stock=1), await shop.create_wallet(1000)
     await filled(shop, customer, (cake, 1))
 
     async def shows(problem: str | None) -> bool:
@@ -189,17 +203,20 @@ async def test_it_shows_what_is_sold_out_until_there_is_some_again(shop: Shop) -
 
     assert await shows(None)
     sold = await shop.buy(order(customer, (cake, 1)))
-    await until(lambda: shows("SOLD_OUT"), "the last one is sold")
+    await wait_until(lambda: shows("SOLD_OUT"), "the last one is sold")
     path = f"/api/v1/orders/{sold['orderId']}/cancel"
     assert (await shop.call("order", "POST", path)).status == 200
-    await until(lambda: shows(None), "it is back")
+    await wait_until(lambda: shows(None), "it is back")
 
 
 async def test_it_follows_the_price_and_the_end_of_a_product(wire: Wire) -> None:
     """What is not sold any more is shown, costs nothing, and stops a checkout."""
     shop = wire.shop
-    cake, tart = await shop.product(price=30, stock=10), await shop.product(7, 10, "Tart")
-    customer = await filled(shop, await shop.wallet(1000), (cake, 2), (tart, 3))
+    cake, tart = (
+        await shop.create_product(price=30, stock=10),
+        await shop.create_product(7, 10, "Tart"),
+    )
+    customer = await filled(shop, await shop.create_wallet(1000), (cake, 2), (tart, 3))
     await shop.call("product", "PATCH", f"/api/v1/products/{cake}", {"price": 50})
     await shop.call("product", "DELETE", f"/api/v1/products/{tart}")
 
@@ -207,7 +224,7 @@ async def test_it_follows_the_price_and_the_end_of_a_product(wire: Wire) -> None
         shown = await shop.get("order", cart(customer))
         return bool(shown["totalAmount"] == 100)
 
-    await until(received, "the cart has the new price and knows of the end")
+    await wait_until(received, "the cart has the new price and knows of the end")
     shown = (await shop.get("order", cart(customer)))["items"]
     assert [(item["available"], item["problem"]) for item in shown] == [
         (True, None),
@@ -227,11 +244,14 @@ async def test_it_follows_the_price_and_the_end_of_a_product(wire: Wire) -> None
 
 
 async def test_a_checkout_is_an_order(shop: Shop) -> None:
-    customer = await shop.wallet(5000)
-    cake, tart = await shop.product(price=1500, stock=10), await shop.product(7, 10, "Tart")
+    customer = await shop.create_wallet(5000)
+    cake, tart = (
+        await shop.create_product(price=1500, stock=10),
+        await shop.create_product(7, 10, "Tart"),
+    )
     await filled(shop, customer, (cake, 2), (tart, 1))
     options = {
-        "couponId": await shop.coupon(customer),
+        "couponId": await shop.create_coupon(customer),
         "address": {"street": "1 Sejong-daero", "postalCode": "04524", "city": "서울"},
         "paymentMethod": "WALLET",
         "onShortage": "REJECT",
@@ -247,7 +267,7 @@ async def test_a_checkout_is_an_order(shop: Shop) -> None:
         "totalAmount": 3007,
     }
     assert answer.headers["Location"] == f"/api/v1/orders/{order_id}"
-    found = await shop.ended(order_id)
+    found = await shop.wait_until_ended(order_id)
     assert found["items"] == [
         {"productId": cake, "quantity": 2, "price": 1500},
         {"productId": tart, "quantity": 1, "price": 7},
@@ -259,8 +279,8 @@ async def test_a_checkout_is_an_order(shop: Shop) -> None:
 
 
 async def test_waiting_for_the_end_of_a_checkout(shop: Shop) -> None:
-    cake = await shop.product(price=30, stock=10)
-    customer = await filled(shop, await shop.wallet(1000), (cake, 2))
+    cake = await shop.create_product(price=30, stock=10)
+    customer = await filled(shop, await shop.create_wallet(1000), (cake, 2))
     answer = await check_out(shop, customer, prefer="wait=20")
     assert (answer.status, answer.body["status"]) == (200, "COMPLETED")
     assert answer.headers["Preference-Applied"] == "wait=20"
@@ -268,9 +288,12 @@ async def test_waiting_for_the_end_of_a_checkout(shop: Shop) -> None:
 
 async def test_lines_leave_when_the_order_completes_and_what_came_later_stays(shop: Shop) -> None:
     """Two checkouts are two orders; together they take no more than there is."""
-    cake, tart = await shop.product(price=30, stock=10), await shop.product(7, 10, "Tart")
-    pie = await shop.product(price=5, stock=10, name="Pie")
-    customer = await filled(shop, await shop.wallet(1000), (cake, 2), (tart, 3), (pie, 4))
+    cake, tart = (
+        await shop.create_product(price=30, stock=10),
+        await shop.create_product(7, 10, "Tart"),
+    )
+    pie = await shop.create_product(price=5, stock=10, name="Pie")
+    customer = await filled(shop, await shop.create_wallet(1000), (cake, 2), (tart, 3), (pie, 4))
     await asyncio.to_thread(shop.command, "stop", "coupon")
     try:
         first = await check_out(shop, customer)
@@ -282,7 +305,7 @@ async def test_lines_leave_when_the_order_completes_and_what_came_later_stays(sh
         await filled(shop, customer, (pie, 9))
     finally:
         await asyncio.to_thread(shop.command, "start", "coupon")
-    ended = [await shop.ended(answer.body["orderId"]) for answer in (first, second)]
+    ended = [await shop.wait_until_ended(answer.body["orderId"]) for answer in (first, second)]
     assert [each["status"] for each in ended] == ["COMPLETED"] * 2
     assert [each["totalAmount"] for each in ended] == [101, 217]
     # 7 cakes less 2 less 7; 1 tart less 3 less 1; of the 9 pies that came last, the first took 4.
@@ -290,8 +313,8 @@ async def test_lines_leave_when_the_order_completes_and_what_came_later_stays(sh
 
 
 async def test_a_failed_order_leaves_the_cart_as_it_was(shop: Shop) -> None:
-    cake = await shop.product(price=30, stock=1)
-    customer = await filled(shop, await shop.wallet(0), (cake, 2))
+    cake = await shop.create_product(price=30, stock=1)
+    customer = await filled(shop, await shop.create_wallet(0), (cake, 2))
     short = await bought(shop, customer)
     await shop.call("order", "PATCH", f"{cart(customer)}/items/{cake}", {"quantity": 1})
     poor = await bought(shop, customer)
@@ -303,16 +326,16 @@ async def test_a_failed_order_leaves_the_cart_as_it_was(shop: Shop) -> None:
 
 
 async def test_an_ordinary_order_leaves_the_cart_alone(shop: Shop) -> None:
-    cake = await shop.product(price=30, stock=10)
-    customer = await filled(shop, await shop.wallet(1000), (cake, 2))
+    cake = await shop.create_product(price=30, stock=10)
+    customer = await filled(shop, await shop.create_wallet(1000), (cake, 2))
     assert (await shop.buy(order(customer, (cake, 2))))["status"] == "COMPLETED"
     assert await held(shop, customer) == {cake: 2}
 
 
 async def test_a_checkout_that_is_refused_stores_nothing(wire: Wire) -> None:
     shop = wire.shop
-    cake = await shop.product(price=30, stock=10)
-    customer = await filled(shop, await shop.wallet(1000), (cake, 2))
+    cake = await shop.create_product(price=30, stock=10)
+    customer = await filled(shop, await shop.create_wallet(1000), (cake, 2))
     emptied = await filled(shop, str(uuid4()), (cake, 1))
     await shop.call("order", "DELETE", cart(emptied))
     async with nothing_stored(shop):
@@ -329,11 +352,11 @@ async def test_a_checkout_that_is_refused_stores_nothing(wire: Wire) -> None:
 
 async def test_the_first_answer_again_whatever_is_in_the_cart_by_then(wire: Wire) -> None:
     shop = wire.shop
-    cake = await shop.product(price=30, stock=10)
-    customer = await filled(shop, await shop.wallet(1000), (cake, 2))
+    cake = await shop.create_product(price=30, stock=10)
+    customer = await filled(shop, await shop.create_wallet(1000), (cake, 2))
     first = await check_out(shop, customer, idempotency_key="once")
     assert REPLAYED not in first.headers
-    assert (await shop.ended(first.body["orderId"]))["status"] == "COMPLETED"
+    assert (await shop.wait_until_ended(first.body["orderId"]))["status"] == "COMPLETED"
     for then in ({}, {cake: 1}):
         await filled(shop, customer, *then.items())
         async with nothing_stored(shop):
@@ -349,20 +372,20 @@ async def test_the_first_answer_again_whatever_is_in_the_cart_by_then(wire: Wire
 
 
 async def test_checkouts_at_once_under_one_key_are_one_order(shop: Shop) -> None:
-    cake = await shop.product(price=30, stock=100)
-    customer = await filled(shop, await shop.wallet(1000), (cake, 2))
+    cake = await shop.create_product(price=30, stock=100)
+    customer = await filled(shop, await shop.create_wallet(1000), (cake, 2))
     answers = await asyncio.gather(
         *(check_out(shop, customer, idempotency_key="one") for _ in range(20))
     )
     assert {answer.status for answer in answers} == {202}
     [order_id] = {answer.body["orderId"] for answer in answers}
-    assert (await shop.ended(order_id))["status"] == "COMPLETED"
+    assert (await shop.wait_until_ended(order_id))["status"] == "COMPLETED"
     assert (await shop.get("order", f"/api/v1/orders?customerId={customer}"))["total"] == 1
     assert await held(shop, customer) == {}
 
 
 async def test_a_checkout_passes_the_gate_of_a_hot_product(shop: Shop) -> None:
-    product, customer = await shop.product(price=10, stock=3), await shop.wallet(1000)
+    product, customer = await shop.create_product(price=10, stock=3), await shop.create_wallet(1000)
     hot = await shop.call("order", "POST", f"/api/v1/admin/products/{product}/hot")
     assert hot.body["limit"] == 3
     await filled(shop, customer, (product, 4))
@@ -371,7 +394,7 @@ async def test_a_checkout_passes_the_gate_of_a_hot_product(shop: Shop) -> None:
     assert answer.body["details"] == {"reason": "SOLD_OUT", "productId": product, "available": 3}
     await shop.call("order", "PATCH", f"{cart(customer)}/items/{product}", {"quantity": 3})
     first = await check_out(shop, customer, idempotency_key="hot")
-    assert (await shop.ended(first.body["orderId"]))["status"] == "COMPLETED"
+    assert (await shop.wait_until_ended(first.body["orderId"]))["status"] == "COMPLETED"
     await filled(shop, customer, (product, 1))
     again = await check_out(shop, customer, idempotency_key="hot")
     assert (again.status, again.body) == (202, first.body)
@@ -380,8 +403,8 @@ async def test_a_checkout_passes_the_gate_of_a_hot_product(shop: Shop) -> None:
 async def test_parallel_adds_and_checkouts_lose_nothing(fresh_shop: Shop) -> None:
     """What has left the carts was sold."""
     shop = fresh_shop
-    cake = await shop.product(price=10, stock=60)
-    customers = [await shop.wallet(100_000) for _ in range(5)]
+    cake = await shop.create_product(price=10, stock=60)
+    customers = [await shop.create_wallet(100_000) for _ in range(5)]
 
     async def go_shopping(customer: str) -> None:
         for _ in range(10):
@@ -390,8 +413,8 @@ async def test_parallel_adds_and_checkouts_lose_nothing(fresh_shop: Shop) -> Non
 
     await asyncio.gather(*map(go_shopping, customers))
     for customer in customers:
-        await shop.outcome(customer)
-    await shop.quiet()
+        await shop.count_ends(customer)
+    await shop.wait_until_idle()
     sold = 60 - (await shop.stock(cake))[0]
     left = [(await held(shop, customer)).get(cake, 0) for customer in customers]
     assert 0 < sold <= 60

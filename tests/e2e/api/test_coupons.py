@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.e2e.api.raw_http import Wire, assert_utc, nothing_stored, refused
-from tests.kit.client import Json, Shop, order, until
+from tests.kit.client import Json, Shop, order, wait_until
 
 COUPONS, ISSUED = "/api/v1/coupons", "/api/v1/issued-coupons"
 FIXED = {"name": "off", "discountType": "FIXED", "discountValue": 500, "quantity": 3}
@@ -58,8 +58,8 @@ async def test_a_coupon_is_valid_by_the_instant_not_by_the_clock_face(shop: Shop
     for hours in (-9, 9):
         offset = f"{hours:+03d}:00"
         text = f"{soon + timedelta(hours=hours):%Y-%m-%dT%H:%M:%S}{offset}"
-        ending = await shop.coupon(customer, validUntil=text)
-        beginning = await shop.coupon(customer, validFrom=text)
+        ending = await shop.create_coupon(customer, validUntil=text)
+        beginning = await shop.create_coupon(customer, validFrom=text)
         assert (await validate(shop, ending, customer, 1000))["valid"] is True, text
         assert (await validate(shop, beginning, customer, 1000))["valid"] is False, text
 
@@ -136,9 +136,9 @@ async def test_a_rush_for_a_few(shop: Shop) -> None:
 
 async def test_what_validate_says(wire: Wire) -> None:
     shop, customer = wire.shop, str(uuid4())
-    fixed = await shop.coupon(customer, discountValue=500, minOrderAmount=400)
-    rate = await shop.coupon(customer, discountType="RATE", discountValue=33)
-    early = await shop.coupon(customer, validFrom="2099-01-01T00:00:00Z")
+    fixed = await shop.create_coupon(customer, discountValue=500, minOrderAmount=400)
+    rate = await shop.create_coupon(customer, discountType="RATE", discountValue=33)
+    early = await shop.create_coupon(customer, validFrom="2099-01-01T00:00:00Z")
 
     def good(discount: int, payable: int) -> Json:
         amounts = {"discountAmount": discount, "payableAmount": payable}
@@ -159,8 +159,8 @@ async def test_what_validate_says(wire: Wire) -> None:
 
 
 async def test_a_used_coupon(shop: Shop) -> None:
-    customer, cake = await shop.wallet(5000), await shop.product(price=1500, stock=10)
-    coupon = await shop.coupon(customer)
+    customer, cake = await shop.create_wallet(5000), await shop.create_product(price=1500, stock=10)
+    coupon = await shop.create_coupon(customer)
     order_id = (await shop.buy(order(customer, (cake, 1), couponId=coupon)))["orderId"]
     found = await shop.get("coupon", f"{ISSUED}/{coupon}")
     assert (found["status"], found["orderId"]) == ("USED", order_id)
@@ -172,13 +172,13 @@ async def test_a_used_coupon(shop: Shop) -> None:
 async def test_a_coupon_expires(shop: Shop) -> None:
     customer = str(uuid4())
     ends = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
-    coupon = await shop.coupon(customer, validUntil=ends, quantity=2)
+    coupon = await shop.create_coupon(customer, validUntil=ends, quantity=2)
     definition = (await shop.get("coupon", f"{ISSUED}/{coupon}"))["couponId"]
 
     async def expired() -> bool:
         return (await shop.coupon_status(coupon)) == ("EXPIRED", None)
 
-    await until(expired, "the coupon has expired")
+    await wait_until(expired, "the coupon has expired")
     tried = await validate(shop, coupon, customer, 1500)
     assert (tried["valid"], tried["reason"]) == (False, "COUPON_EXPIRED")
     path = f"{COUPONS}/{definition}/issue"
@@ -198,9 +198,9 @@ async def test_a_coupon_expires(shop: Shop) -> None:
 async def test_orders_whose_coupon_is_refused(
     shop: Shop, terms: Json | None, owner: bool, reason: str
 ) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     holder = customer if owner else str(uuid4())
-    coupon = str(uuid4()) if terms is None else await shop.coupon(holder, **terms)
+    coupon = str(uuid4()) if terms is None else await shop.create_coupon(holder, **terms)
     found = await shop.buy(order(customer, (cake, 1), couponId=coupon))
     assert (found["status"], found["failReason"]) == ("FAILED", reason)
     assert await shop.balance(customer) == 1000

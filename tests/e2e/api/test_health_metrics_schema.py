@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.api.raw_http import Wire
 from tests.e2e.api.routes import ROUTES
-from tests.kit.client import SERVICES, Shop, order, until
+from tests.kit.client import SERVICES, Shop, order, wait_until
 
 SERVICE = pytest.mark.parametrize("service", SERVICES)
 UUID = re.compile(
@@ -46,7 +46,7 @@ async def test_alive(shop: Shop, service: str) -> None:
 
 @SERVICE
 async def test_ready(shop: Shop, service: str) -> None:
-    await shop.quiet()
+    await shop.wait_until_idle()
     answer = await shop.call(service, "GET", "/health/ready")
     assert answer.status == 200
     assert set(answer.body) == {"status", "checks"}
@@ -60,10 +60,10 @@ async def test_ready(shop: Shop, service: str) -> None:
 
 
 async def test_counters_move_when_an_order_runs(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     before = {service: await figures(shop, service) for service in SERVICES}
     found = await shop.buy(order(customer, (cake, 1)))
-    await shop.quiet()
+    await shop.wait_until_idle()
 
     async def grown(service: str, name: str, **labels: str) -> bool:
         key = (name, tuple(sorted(labels.items())))
@@ -85,7 +85,7 @@ async def test_counters_move_when_an_order_runs(shop: Shop) -> None:
     for service, name, labels in expected:
         # Counted after the commit, so perhaps a moment after the order has ended.
         counted = partial(grown, service, name, **labels)
-        await until(counted, f"{service} has counted {name} {labels}")
+        await wait_until(counted, f"{service} has counted {name} {labels}")
     assert found["status"] == "COMPLETED"
 
 
@@ -93,8 +93,8 @@ async def test_counters_move_when_an_order_runs(shop: Shop) -> None:
 async def test_requests_are_counted_by_route_and_no_label_holds_an_id(
     shop: Shop, service: str
 ) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
-    found = await shop.buy(order(customer, (cake, 1), couponId=await shop.coupon(customer)))
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
+    found = await shop.buy(order(customer, (cake, 1), couponId=await shop.create_coupon(customer)))
     order_id = found["orderId"]
     paths = [route.path for route in ROUTES if route.service == service and route.method == "GET"]
     for path in [*paths, "/api/v1/no-such/{}", "/{}"]:

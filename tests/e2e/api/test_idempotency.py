@@ -5,7 +5,7 @@ import json
 from uuid import uuid4
 
 from tests.e2e.api.raw_http import Wire, nothing_stored, refused
-from tests.kit.client import Shop, order, until
+from tests.kit.client import Shop, order, wait_until
 
 ORDERS = "/api/v1/orders"
 REPLAYED = "Idempotency-Replayed"
@@ -13,24 +13,24 @@ REPLAYED = "Idempotency-Replayed"
 
 async def test_the_same_order_again(wire: Wire) -> None:
     shop = wire.shop
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
     first = await wire.send_json("order", "POST", ORDERS, body, idempotency_key="again")
     assert first.status == 202
     assert REPLAYED not in first.headers
-    await shop.ended(first.body["orderId"])
+    await shop.wait_until_ended(first.body["orderId"])
     async with nothing_stored(shop):
         again = await wire.send_json("order", "POST", ORDERS, body, idempotency_key="again")
     assert (again.status, again.body) == (202, first.body)
     assert again.headers[REPLAYED] == "true"
     assert again.headers["Location"] == first.headers["Location"]
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(cake) == (9, 0)
 
 
 async def test_spaces_and_the_order_of_fields_do_not_matter(wire: Wire) -> None:
     shop = wire.shop
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1), address=None)
     first = await wire.send_json("order", "POST", ORDERS, body, idempotency_key="spaces")
     turned = json.dumps(dict(reversed(body.items())), indent=3).encode()
@@ -42,9 +42,9 @@ async def test_spaces_and_the_order_of_fields_do_not_matter(wire: Wire) -> None:
 
 async def test_another_order_under_the_same_key(wire: Wire) -> None:
     shop = wire.shop
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     first = await shop.place(order(customer, (cake, 1)), idempotency_key="other")
-    coupon = await shop.coupon(customer)
+    coupon = await shop.create_coupon(customer)
     async with nothing_stored(shop):
         for body in (
             order(customer, (cake, 2)),
@@ -54,12 +54,12 @@ async def test_another_order_under_the_same_key(wire: Wire) -> None:
         ):
             answer = await wire.send_json("order", "POST", ORDERS, body, idempotency_key="other")
             refused(answer, 422, "IDEMPOTENCY_KEY_REUSED")
-    assert (await shop.ended(first))["status"] == "COMPLETED"
+    assert (await shop.wait_until_ended(first))["status"] == "COMPLETED"
 
 
 async def test_a_key_belongs_to_its_customer(shop: Shop) -> None:
-    cake = await shop.product(price=30, stock=10)
-    one, other = await shop.wallet(1000), await shop.wallet(1000)
+    cake = await shop.create_product(price=30, stock=10)
+    one, other = await shop.create_wallet(1000), await shop.create_wallet(1000)
     first = await shop.place(order(one, (cake, 1)), idempotency_key="mine")
     second = await shop.place(order(other, (cake, 1)), idempotency_key="mine")
     assert first != second
@@ -67,24 +67,24 @@ async def test_a_key_belongs_to_its_customer(shop: Shop) -> None:
 
 
 async def test_the_first_answer_stays_whatever_changes(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
     first = await shop.call("order", "POST", ORDERS, body, idempotency_key="stays")
-    await shop.ended(first.body["orderId"])
+    await shop.wait_until_ended(first.body["orderId"])
     await shop.call("product", "PATCH", f"/api/v1/products/{cake}", {"price": 50})
 
     async def known() -> bool:
         probe = order(customer, (cake, 1), price=30)
         return (await shop.call("order", "POST", ORDERS, probe)).status == 400
 
-    await until(known, "the order service has heard the new price")
+    await wait_until(known, "the order service has heard the new price")
     again = await shop.call("order", "POST", ORDERS, body, idempotency_key="stays")
     assert (again.status, again.body) == (202, first.body)
     assert again.headers[REPLAYED] == "true"
 
 
 async def test_twenty_at_once_make_one_order(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=100)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=100)
     body = order(customer, (cake, 1))
     answers = await asyncio.gather(
         *(shop.call("order", "POST", ORDERS, body, idempotency_key="once") for _ in range(20))
@@ -98,7 +98,7 @@ async def test_twenty_at_once_make_one_order(shop: Shop) -> None:
 
 async def test_a_charge_again(wire: Wire) -> None:
     shop = wire.shop
-    customer = await shop.wallet(0)
+    customer = await shop.create_wallet(0)
     path = f"/api/v1/wallets/{customer}/charge"
     first = await wire.send_json("payment", "POST", path, {"amount": 70}, idempotency_key="c")
     assert (first.status, first.body) == (200, {"customerId": customer, "balance": 70})
@@ -114,7 +114,7 @@ async def test_a_charge_again(wire: Wire) -> None:
 
 
 async def test_a_charge_without_a_key_is_made_each_time(shop: Shop) -> None:
-    customer = await shop.wallet(0)
+    customer = await shop.create_wallet(0)
     path = f"/api/v1/wallets/{customer}/charge"
     for _ in range(3):
         assert (await shop.call("payment", "POST", path, {"amount": 5})).status == 200
@@ -122,7 +122,7 @@ async def test_a_charge_without_a_key_is_made_each_time(shop: Shop) -> None:
 
 
 async def test_charges_at_once_under_one_key(shop: Shop) -> None:
-    customer = await shop.wallet(0)
+    customer = await shop.create_wallet(0)
     path = f"/api/v1/wallets/{customer}/charge"
     answers = await asyncio.gather(
         *(

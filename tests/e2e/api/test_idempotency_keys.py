@@ -32,7 +32,7 @@ async def test_the_longest_key_is_taken(wire: Wire, route: Route) -> None:
 
 
 async def test_a_stock_change_needs_a_key(wire: Wire) -> None:
-    product = await wire.shop.product(price=10, stock=5)
+    product = await wire.shop.create_product(price=10, stock=5)
     path = f"/api/v1/products/{product}/stock"
     async with nothing_stored(wire.shop):
         answer = await wire.send_json("product", "PATCH", path, {"delta": 1})

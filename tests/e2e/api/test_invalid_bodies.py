@@ -17,7 +17,7 @@ from tests.e2e.api.raw_http import (
     stored_at_rest,
 )
 from tests.e2e.api.routes import BY_NAME, OF_NOBODY, ROUTES, UUID_EXAMPLE, Field, Json, Route, good
-from tests.kit.client import Answer
+from tests.kit.client import Response
 
 WITH_BODY = [route for route in ROUTES if route.body]
 EVERY_ROUTE = pytest.mark.parametrize("route", WITH_BODY, ids=lambda route: route.name)
@@ -26,7 +26,7 @@ NO_SHAPE: tuple[Any, ...] = (1, 0, True, "x", "", "null", [[]])
 DEEP = 20_000
 
 
-async def send(wire: Wire, route: Route, body: Any, **headers: str) -> Answer:
+async def send(wire: Wire, route: Route, body: Any, **headers: str) -> Response:
     # A key of its own for each request: none may be answered with an earlier answer.
     key = {"Idempotency-Key": str(uuid4())} if route.name.endswith("/stock") else {}
     return await wire.send(

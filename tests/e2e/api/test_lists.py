@@ -14,21 +14,21 @@ COUNT = 7
 
 
 async def orders(shop: Shop) -> tuple[str, str, str, list[Any]]:
-    customer, cake = await shop.wallet(10**6), await shop.product(price=3, stock=100)
+    customer, cake = await shop.create_wallet(10**6), await shop.create_product(price=3, stock=100)
     made = [await shop.place(order(customer, (cake, 1))) for _ in range(COUNT)]
     for each in made:
-        await shop.ended(each)
+        await shop.wait_until_ended(each)
     return "order", f"/api/v1/orders?customerId={customer}", "orderId", made
 
 
 async def coupons(shop: Shop) -> tuple[str, str, str, list[Any]]:
     customer = str(uuid4())
-    made = [await shop.coupon(customer) for _ in range(COUNT)]
+    made = [await shop.create_coupon(customer) for _ in range(COUNT)]
     return "coupon", f"/api/v1/issued-coupons?customerId={customer}", "issuedCouponId", made
 
 
 async def charges(shop: Shop) -> tuple[str, str, str, list[Any]]:
-    customer = await shop.wallet(0)
+    customer = await shop.create_wallet(0)
     for amount in range(1, COUNT + 1):
         path = f"/api/v1/wallets/{customer}/charge"
         assert (await shop.call("payment", "POST", path, {"amount": amount})).status == 200
@@ -37,7 +37,7 @@ async def charges(shop: Shop) -> tuple[str, str, str, list[Any]]:
 
 
 async def bookings(shop: Shop) -> tuple[str, str, str, list[Any]]:
-    product = await shop.product(price=3, stock=0)
+    product = await shop.create_product(price=3, stock=0)
     path = f"/api/v1/products/{product}/stock"
     for delta in range(1, COUNT + 1):
         body = {"delta": delta}
@@ -75,9 +75,9 @@ async def test_pages_without_repeats_or_gaps(shop: Shop, make: Make) -> None:
 
 async def test_orders_that_are_made_at_once_are_all_listed(shop: Shop) -> None:
     """They may have the same time of creation: pages must still not overlap."""
-    customer, cake = await shop.wallet(10**6), await shop.product(price=3, stock=100)
+    customer, cake = await shop.create_wallet(10**6), await shop.create_product(price=3, stock=100)
     made = await asyncio.gather(*(shop.place(order(customer, (cake, 1))) for _ in range(30)))
-    await asyncio.gather(*(shop.ended(each) for each in made))
+    await asyncio.gather(*(shop.wait_until_ended(each) for each in made))
     found = []
     for number in range(8):
         path = f"/api/v1/orders?customerId={customer}&page={number}&size=4"
@@ -86,8 +86,8 @@ async def test_orders_that_are_made_at_once_are_all_listed(shop: Shop) -> None:
 
 
 async def test_orders_by_customer_and_status(shop: Shop) -> None:
-    customer, cake = await shop.wallet(50), await shop.product(price=30, stock=100)
-    other = await shop.wallet(1000)
+    customer, cake = await shop.create_wallet(50), await shop.create_product(price=30, stock=100)
+    other = await shop.create_wallet(1000)
     done = await shop.buy(order(customer, (cake, 1)))
     failed = await shop.buy(order(customer, (cake, 1)))
     others = await shop.buy(order(other, (cake, 1)))

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.api.raw_http import Wire, assert_utc, refused, stored
 from tests.e2e.api.routes import ROUTES, Route
-from tests.kit.client import SERVICES, Json, Opened, Shop, order, running_stack, until
+from tests.kit.client import SERVICES, Json, Shop, open_shop, order, running_stack, wait_until
 
 TOKEN = "open-sesame"
 ALLOWED = {"Authorization": f"Bearer {TOKEN}"}
@@ -27,7 +27,7 @@ def guarded_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[
 
 @pytest.fixture
 async def guarded(guarded_stack: Mapping[str, str]) -> AsyncIterator[Wire]:
-    async with Opened(guarded_stack) as shop, aiohttp.ClientSession() as http:
+    async with open_shop(guarded_stack) as shop, aiohttp.ClientSession() as http:
         yield Wire(shop, http)
 
 
@@ -104,7 +104,7 @@ async def test_a_dead_letter_and_its_second_try(guarded: Wire) -> None:
     async def set_aside() -> bool:
         return bool(await letters())
 
-    await until(set_aside, "the poison is set aside")
+    await wait_until(set_aside, "the poison is set aside")
     (letter,) = await letters()
     assert set(letter) == LETTER
     assert (letter["stream"], letter["sequence"]) == ("SAGA", stored_at.seq)
@@ -123,7 +123,7 @@ async def test_a_dead_letter_and_its_second_try(guarded: Wire) -> None:
         (found,) = await letters()
         return found["redrivenAt"] is not None
 
-    await until(tried, "the letter was tried again")
+    await wait_until(tried, "the letter was tried again")
     (after,) = await letters()
     assert_utc(after.pop("redrivenAt"))
     assert after == {name: value for name, value in letter.items() if name != "redrivenAt"}
@@ -141,7 +141,7 @@ async def test_dead_letters_come_in_pages(guarded: Wire) -> None:
     async def all_there() -> bool:
         return bool((await page(0))["total"] >= 3)
 
-    await until(all_there, "three letters are set aside")
+    await wait_until(all_there, "three letters are set aside")
     first, second = await page(0), await page(1)
     assert (first["page"], first["size"], second["page"]) == (0, 2, 1)
     found = [each["subject"] for each in first["items"] + second["items"]]
@@ -150,7 +150,7 @@ async def test_dead_letters_come_in_pages(guarded: Wire) -> None:
 
 async def test_what_is_owed(guarded: Wire) -> None:
     shop = guarded.shop
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     shop.command("stop", "coupon")
     order_id = await shop.place(order(customer, (cake, 1)))
     (owed,) = (await asked(guarded, "order", "owed"))["items"]
@@ -162,15 +162,15 @@ async def test_what_is_owed(guarded: Wire) -> None:
     async def a_second_old() -> bool:
         return bool((await asked(guarded, "order", "owed?olderThanSeconds=1"))["items"])
 
-    await until(a_second_old, "the order has waited for a second")
+    await wait_until(a_second_old, "the order has waited for a second")
     shop.command("start", "coupon")
-    assert (await shop.ended(order_id))["status"] == "COMPLETED"
+    assert (await shop.wait_until_ended(order_id))["status"] == "COMPLETED"
     assert (await asked(guarded, "order", "owed"))["items"] == []
 
 
 async def test_what_is_not_published_yet(guarded: Wire) -> None:
     shop = guarded.shop
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
 
     async def outbox_of_order() -> Json:
         return await asked(guarded, "order", "outbox")
@@ -178,7 +178,7 @@ async def test_what_is_not_published_yet(guarded: Wire) -> None:
     async def empty() -> bool:
         return await outbox_of_order() == {"items": [], "total": 0, "oldestAt": None}
 
-    await until(empty, "all is published")
+    await wait_until(empty, "all is published")
     shop.command("stop", "nats")
     try:
         order_id = await shop.place(order(customer, (cake, 1)))
@@ -195,11 +195,11 @@ async def test_what_is_not_published_yet(guarded: Wire) -> None:
             ready = await guarded.send("order", "GET", "/health/ready")
             return ready.status == 503 and not ready.body["checks"]["broker"]["ok"]
 
-        await until(broker_missed, "the order service misses the broker")
+        await wait_until(broker_missed, "the order service misses the broker")
         trace = await guarded.send("order", "GET", f"/api/v1/orders/{order_id}/trace")
         refused(trace, 503, "RETRY_LATER")
         assert int(trace.headers["Retry-After"]) >= 1
     finally:
         shop.command("start", "nats")
-    assert (await shop.ended(order_id, timeout_seconds=40))["status"] == "COMPLETED"
-    await until(empty, "all is published")
+    assert (await shop.wait_until_ended(order_id, timeout_seconds=40))["status"] == "COMPLETED"
+    await wait_until(empty, "all is published")

@@ -5,7 +5,7 @@ import re
 from uuid import uuid4
 
 from tests.e2e.api.raw_http import Wire, assert_utc, nothing_stored, refused
-from tests.kit.client import Shop, order, until
+from tests.kit.client import Shop, order, wait_until
 
 ORDERS = "/api/v1/orders"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -18,7 +18,7 @@ ADDRESS = {"street": "1 Sejong-daero", "postalCode": "04524", "city": "서울"}
 
 
 async def test_an_accepted_order(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     answer = await shop.call("order", "POST", ORDERS, order(customer, (cake, 2)))
     assert answer.status == 202
     assert answer.headers["Content-Type"] == "application/json"
@@ -37,8 +37,8 @@ async def test_an_accepted_order(shop: Shop) -> None:
 
 
 async def test_a_whole_order(shop: Shop) -> None:
-    customer, cake = await shop.wallet(5000), await shop.product(price=1500, stock=10)
-    coupon = await shop.coupon(customer)
+    customer, cake = await shop.create_wallet(5000), await shop.create_product(price=1500, stock=10)
+    coupon = await shop.create_coupon(customer)
     body = order(customer, (cake, 2), couponId=coupon, address=ADDRESS, price=3000)
     found = await shop.buy(body | {"paymentMethod": "WALLET", "onShortage": "REJECT"})
     assert set(found) == WHOLE
@@ -63,7 +63,7 @@ async def test_a_whole_order(shop: Shop) -> None:
 
 
 async def test_an_order_with_nothing_that_can_be_left_out(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1), couponId=None, address=None, price=None)
     body["items"][0]["price"] = None
     found = await shop.buy(body)
@@ -75,7 +75,7 @@ async def test_an_order_with_nothing_that_can_be_left_out(shop: Shop) -> None:
 
 
 async def test_a_failed_order_says_why(shop: Shop) -> None:
-    customer, cake = await shop.wallet(10), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(10), await shop.create_product(price=30, stock=10)
     found = await shop.buy(order(customer, (cake, 1)))
     assert set(found) == WHOLE
     assert (found["status"], found["failReason"]) == ("FAILED", "INSUFFICIENT_BALANCE")
@@ -84,8 +84,8 @@ async def test_a_failed_order_says_why(shop: Shop) -> None:
 
 
 async def test_the_same_product_twice_is_one_line(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
-    tart = await shop.product(price=7, stock=10, name="Tart")
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
+    tart = await shop.create_product(price=7, stock=10, name="Tart")
     body = order(customer, (cake, 1), (tart, 2), (cake, 3), price=4 * 30 + 2 * 7)
     found = await shop.buy(body)
     assert found["items"] == [
@@ -93,15 +93,15 @@ async def test_the_same_product_twice_is_one_line(shop: Shop) -> None:
         {"productId": tart, "quantity": 2, "price": 7},
     ]
     assert found["totalAmount"] == 134
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(cake) == (6, 0)
     assert await shop.balance(customer) == 866
 
 
 async def test_prices_that_are_not_the_shops(wire: Wire) -> None:
     shop = wire.shop
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
-    tart = await shop.product(price=7, stock=10, name="Tart")
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
+    tart = await shop.create_product(price=7, stock=10, name="Tart")
     line = {"productId": cake, "quantity": 2}
     rest = {"productId": tart, "quantity": 1, "price": 7}
     wrong = [
@@ -124,7 +124,7 @@ async def test_prices_that_are_not_the_shops(wire: Wire) -> None:
 
 async def test_a_product_that_is_not_there(wire: Wire) -> None:
     shop = wire.shop
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     missing = str(uuid4())
     async with nothing_stored(shop):
         for lines in ([(missing, 1)], [(cake, 1), (missing, 1)]):
@@ -136,7 +136,10 @@ async def test_a_product_that_is_not_there(wire: Wire) -> None:
 async def test_more_than_an_order_may_hold(wire: Wire) -> None:
     """Each line is fine, but not all of them together."""
     shop = wire.shop
-    customer, cake = await shop.wallet(1000), await shop.product(price=10**9 - 1, stock=10)
+    customer, cake = (
+        await shop.create_wallet(1000),
+        await shop.create_product(price=10**9 - 1, stock=10),
+    )
     async with nothing_stored(shop):
         for lines in ([(cake, 10**9), (cake, 1)], [(cake, 10**9)]):
             answer = await wire.send_json("order", "POST", ORDERS, order(customer, *lines))
@@ -144,7 +147,7 @@ async def test_more_than_an_order_may_hold(wire: Wire) -> None:
 
 
 async def test_ids_in_capitals_are_the_same_ids(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     found = await shop.buy(order(customer.upper(), (cake.upper(), 1), (cake, 1)))
     assert (found["status"], found["customerId"]) == ("COMPLETED", customer)
     assert found["items"] == [{"productId": cake, "quantity": 2, "price": 30}]
@@ -152,7 +155,7 @@ async def test_ids_in_capitals_are_the_same_ids(shop: Shop) -> None:
 
 
 async def test_a_changed_price_reaches_the_order_service(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     before = await shop.buy(order(customer, (cake, 1)))
     changed = await shop.call("product", "PATCH", f"/api/v1/products/{cake}", {"price": 50})
     assert changed.status == 200
@@ -162,7 +165,7 @@ async def test_a_changed_price_reaches_the_order_service(shop: Shop) -> None:
         answer = await shop.call("order", "POST", ORDERS, probe)
         return bool(answer.body["details"]["price"] == 50)
 
-    await until(known, "the order service has heard the new price")
+    await wait_until(known, "the order service has heard the new price")
     after = await shop.buy(order(customer, (cake, 1)))
     assert (before["totalAmount"], after["totalAmount"]) == (30, 50)
     assert (await shop.get("order", f"{ORDERS}/{before['orderId']}")) == before
@@ -171,7 +174,7 @@ async def test_a_changed_price_reaches_the_order_service(shop: Shop) -> None:
 
 async def test_a_discontinued_product_can_not_be_ordered(wire: Wire) -> None:
     shop = wire.shop
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     gone = await shop.call("product", "DELETE", f"/api/v1/products/{cake}")
     assert (gone.status, gone.body) == (204, "")
     probe = order(customer, (cake, 1), price=1)
@@ -180,7 +183,7 @@ async def test_a_discontinued_product_can_not_be_ordered(wire: Wire) -> None:
         answer = await shop.call("order", "POST", ORDERS, probe)
         return bool(answer.body["error"] != "PRICE_MISMATCH")
 
-    await until(known, "the order service has heard of the end")
+    await wait_until(known, "the order service has heard of the end")
     async with nothing_stored(shop):
         answer = await wire.send_json("order", "POST", ORDERS, order(customer, (cake, 1)))
         refused(answer, 400, "PRODUCT_DISCONTINUED")
@@ -188,9 +191,9 @@ async def test_a_discontinued_product_can_not_be_ordered(wire: Wire) -> None:
 
 
 async def test_the_trace_of_an_order(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     order_id = await shop.place(order(customer, (cake, 1)))
-    await shop.emitted(order_id, "OrderCompleted")
+    await shop.wait_for_events(order_id, "OrderCompleted")
     trace = await shop.get("order", f"{ORDERS}/{order_id}/trace")
     assert set(trace) == {"orderId", "events"}
     assert trace["orderId"] == order_id
@@ -214,19 +217,19 @@ async def test_the_trace_of_an_order(shop: Shop) -> None:
 
 async def test_many_at_once_are_many(shop: Shop) -> None:
     """Without a key, the same body twice is two orders."""
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
     placed = await asyncio.gather(*(shop.place(body) for _ in range(5)))
     assert len(set(placed)) == 5
-    ends = await asyncio.gather(*(shop.ended(each) for each in placed))
+    ends = await asyncio.gather(*(shop.wait_until_ended(each) for each in placed))
     assert {end["status"] for end in ends} == {"COMPLETED"}
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(cake) == (5, 0)
 
 
 async def test_what_curl_sends_by_default_is_read(shop: Shop) -> None:
     """`curl -d` calls everything a form; a newcomer's first order must not fail for it."""
-    cake, customer = await shop.product(1_000, 5), await shop.wallet(5_000)
+    cake, customer = await shop.create_product(1_000, 5), await shop.create_wallet(5_000)
     answer = await shop.call(
         "order",
         "POST",

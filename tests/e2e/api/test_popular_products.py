@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.kit.client import COFFEE, PASTA, RICH, Json, Shop, order, until
+from tests.kit.client import COFFEE, PASTA, RICH, Json, Shop, order, wait_until
 
 POPULAR = "/api/v1/products/popular"
 
@@ -39,14 +39,16 @@ async def until_ranked(shop: Shop, wanted: list[tuple[str, int]]) -> None:
     async def is_so() -> bool:
         return ranked(await popular(shop)) == wanted
 
-    await until(is_so, f"the ranking is {wanted}")
+    await wait_until(is_so, f"the ranking is {wanted}")
 
 
 async def test_as_the_orders_say(fresh_shop: Shop) -> None:
     """Many orders at once, some that can't be paid or served, some cancelled while others go on."""
     shop, chance = fresh_shop, random.Random(3)
-    products = [await shop.product(price=10, stock=60, name=f"Cake {at}") for at in range(6)]
-    customers = [await shop.wallet(10_000) for _ in range(4)] + [await shop.wallet(15)]
+    products = [await shop.create_product(price=10, stock=60, name=f"Cake {at}") for at in range(6)]
+    customers = [await shop.create_wallet(10_000) for _ in range(4)] + [
+        await shop.create_wallet(15)
+    ]
 
     async def shopping(customer: str) -> None:
         lines = [(each, chance.randint(1, 5)) for each in chance.sample(products, 2)]
@@ -56,7 +58,7 @@ async def test_as_the_orders_say(fresh_shop: Shop) -> None:
             assert (await shop.call("order", "POST", path)).status in (200, 202)
 
     await asyncio.gather(*(shopping(customer) for customer in customers for _ in range(16)))
-    await shop.quiet()
+    await shop.wait_until_idle()
 
     wanted = await counted(shop, customers)
     assert len(wanted) == 6
@@ -79,7 +81,7 @@ async def test_prices_and_names_are_todays_and_what_is_off_the_shop_is_left_out(
         first: Any = (await popular(shop))["items"][0]
         return bool(first == changed | {"productId": PASTA, "units": 9})
 
-    await until(shows_the_change, "the price and the name are today's")
+    await wait_until(shows_the_change, "the price and the name are today's")
     assert (await shop.call("product", "DELETE", f"/api/v1/products/{PASTA}")).status == 204
     await until_ranked(shop, [(COFFEE, 2)])
 

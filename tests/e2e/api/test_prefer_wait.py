@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from tests.e2e.api.raw_http import Wire
-from tests.kit.client import Opened, Shop, free_port, order, until
+from tests.kit.client import Shop, free_port, open_shop, order, wait_until
 from tests.kit.service_instances import alive, second_instance
 
 ORDERS = "/api/v1/orders"
@@ -25,7 +25,7 @@ def no_coupon_service(shop: Shop) -> Iterator[None]:
 
 
 async def test_waiting_for_an_order_that_completes(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
     answer = await shop.call("order", "POST", ORDERS, body, prefer="wait=20")
     assert answer.status == 200
@@ -36,7 +36,7 @@ async def test_waiting_for_an_order_that_completes(shop: Shop) -> None:
 
 
 async def test_waiting_for_an_order_that_fails(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=1)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=1)
     body = order(customer, (cake, 2))
     answer = await shop.call("order", "POST", ORDERS, body, prefer="wait=20")
     assert answer.status == 200
@@ -50,7 +50,7 @@ async def test_waiting_for_an_order_that_fails(shop: Shop) -> None:
 )
 async def test_other_ways_to_ask_for_it(shop: Shop, preference: str) -> None:
     """RFC 7240: preferences stand in a list, their names in any case, their values in quotes."""
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
     answer = await shop.call("order", "POST", ORDERS, body, prefer=preference)
     assert (answer.status, answer.body["status"]) == (200, "COMPLETED")
@@ -62,24 +62,24 @@ async def test_other_ways_to_ask_for_it(shop: Shop, preference: str) -> None:
 )
 async def test_what_is_no_wish_to_wait_is_passed_over(wire: Wire, preference: str) -> None:
     shop = wire.shop
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
     answer = await wire.send_json("order", "POST", ORDERS, body, prefer=preference)
     assert answer.status == 202
     assert set(answer.body) == {"orderId", "orderTrackingId", "status", "totalAmount"}
     assert "Preference-Applied" not in answer.headers
-    assert (await shop.ended(answer.body["orderId"]))["status"] == "COMPLETED"
+    assert (await shop.wait_until_ended(answer.body["orderId"]))["status"] == "COMPLETED"
 
 
 async def test_an_instance_that_is_cut_off_from_the_broker_looks_once_more(shop: Shop) -> None:
     """Another instance publishes for it, and hears how the order ends: the database knows it."""
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     port, nowhere = free_port(), f"nats://127.0.0.1:{free_port()}"
     process = second_instance(shop.environment, "order", port, NATS_URL=nowhere)
     try:
         addresses = {**shop.environment, "ORDER_URL": f"http://127.0.0.1:{port}"}
-        async with Opened(addresses) as cut_off:
-            await until(partial(alive, cut_off, "order"), "the instance takes orders")
+        async with open_shop(addresses) as cut_off:
+            await wait_until(partial(alive, cut_off, "order"), "the instance takes orders")
             body = order(customer, (cake, 1))
             answer = await cut_off.call("order", "POST", ORDERS, body, prefer="wait=20")
     finally:
@@ -89,7 +89,7 @@ async def test_an_instance_that_is_cut_off_from_the_broker_looks_once_more(shop:
 
 
 async def test_a_bad_order_is_refused_at_once(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     started = time.monotonic()
     body = order(customer, (cake, 1), price=29)
     answer = await shop.call("order", "POST", ORDERS, body, prefer="wait=20")
@@ -99,7 +99,7 @@ async def test_a_bad_order_is_refused_at_once(shop: Shop) -> None:
 
 async def test_waiting_with_a_key(shop: Shop) -> None:
     """The order is placed once; each call sees it as it has ended."""
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
     first, again = [
         await shop.call("order", "POST", ORDERS, body, prefer="wait=20", idempotency_key="waiting")
@@ -119,8 +119,8 @@ async def test_an_order_that_can_not_go_on(shop: Shop, no_coupon_service: None) 
 
     One test for all of it, because stopping a service takes longer than the rest.
     """
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=10)
-    tart = await shop.product(price=7, stock=10, name="Tart")
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
+    tart = await shop.create_product(price=7, stock=10, name="Tart")
     lone = await shop.place(order(customer, (tart, 1)))
     started = time.monotonic()
     body = order(customer, (cake, 2), price=60)
@@ -145,12 +145,12 @@ async def test_an_order_that_can_not_go_on(shop: Shop, no_coupon_service: None) 
         told = (dearer.body["details"].get("price"), gone.body["error"])
         return told == (50, "PRODUCT_DISCONTINUED")
 
-    await until(both_known, "the order service has heard of both changes")
+    await wait_until(both_known, "the order service has heard of both changes")
     shop.command("start", "coupon")
-    found = await shop.ended(order_id)
+    found = await shop.wait_until_ended(order_id)
     assert (found["status"], found["payableAmount"]) == ("COMPLETED", 60)
     assert found["items"] == [{"productId": cake, "quantity": 2, "price": 30}]
     # The product service knows best: what it has taken off the shop meanwhile can't be had.
-    left = await shop.ended(lone)
+    left = await shop.wait_until_ended(lone)
     assert (left["status"], left["failReason"]) == ("FAILED", "PRODUCT_DISCONTINUED")
     assert await shop.balance(customer) == 940

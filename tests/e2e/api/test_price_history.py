@@ -19,7 +19,7 @@ async def change(shop: Shop, product: str, **changes: object) -> None:
 
 
 async def test_a_row_for_each_price(shop: Shop) -> None:
-    product = await shop.product(price=10, stock=7)
+    product = await shop.create_product(price=10, stock=7)
     for changes in (
         {"price": 12},
         {"name": "Pie", "category": "c", "description": "d"},
@@ -38,7 +38,7 @@ async def test_a_row_for_each_price(shop: Shop) -> None:
 
 
 async def test_prices_page_by_page(shop: Shop) -> None:
-    product = await shop.product(price=1, stock=0)
+    product = await shop.create_product(price=1, stock=0)
     for price in range(2, 8):
         await change(shop, product, price=price)
     pages = [await prices(shop, product, f"page={page}&size=3") for page in range(4)]
@@ -53,7 +53,7 @@ async def test_prices_page_by_page(shop: Shop) -> None:
 
 async def test_many_changes_at_once(shop: Shop) -> None:
     """Each leaves its row, and the last one is what the product costs."""
-    product = await shop.product(price=1, stock=0)
+    product = await shop.create_product(price=1, stock=0)
     await asyncio.gather(*(change(shop, product, price=price) for price in range(2, 32)))
     found = (await prices(shop, product, "size=100"))["items"]
     assert sorted(each["price"] for each in found) == list(range(1, 32))
@@ -62,7 +62,7 @@ async def test_many_changes_at_once(shop: Shop) -> None:
 
 
 async def test_a_refused_change_leaves_no_price(shop: Shop) -> None:
-    product = await shop.product(price=10, stock=7)
+    product = await shop.create_product(price=10, stock=7)
     answer = await shop.call("product", "PATCH", f"{PRODUCTS}/{product}", {"price": 0})
     assert answer.status == 400
     assert (await prices(shop, product))["total"] == 1

@@ -63,7 +63,7 @@ async def test_a_change_keeps_the_rest(shop: Shop) -> None:
 
 
 async def test_a_change_that_changes_nothing_tells_nobody(wire: Wire) -> None:
-    product = await wire.shop.product(price=10, stock=7)
+    product = await wire.shop.create_product(price=10, stock=7)
     async with nothing_stored(wire.shop):
         for change in ({}, {"price": 10}, {"name": "Cake", "status": "ACTIVE"}):
             answer = await wire.send_json("product", "PATCH", f"{PRODUCTS}/{product}", change)
@@ -71,7 +71,7 @@ async def test_a_change_that_changes_nothing_tells_nobody(wire: Wire) -> None:
 
 
 async def test_taking_a_product_off_the_shop(shop: Shop) -> None:
-    product = await shop.product(price=10, stock=7)
+    product = await shop.create_product(price=10, stock=7)
     path = f"{PRODUCTS}/{product}"
     for _ in range(2):
         gone = await shop.call("product", "DELETE", path)
@@ -84,11 +84,11 @@ async def test_taking_a_product_off_the_shop(shop: Shop) -> None:
 
 async def test_what_is_reserved_and_sold(shop: Shop) -> None:
     """`reserved` goes back to 0 when the order has ended, one way or the other."""
-    rich, poor = await shop.wallet(1000), await shop.wallet(0)
-    cake = await shop.product(price=10, stock=7)
+    rich, poor = await shop.create_wallet(1000), await shop.create_wallet(0)
+    cake = await shop.create_product(price=10, stock=7)
     await shop.buy(order(rich, (cake, 2)))
     await shop.buy(order(poor, (cake, 3)))
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(cake) == (5, 0)
     found = await shop.get("product", f"{PRODUCTS}/{cake}")
     assert found["stock"] == 5
@@ -98,7 +98,7 @@ async def test_what_is_reserved_and_sold(shop: Shop) -> None:
 
 
 async def test_a_ledger_row(shop: Shop) -> None:
-    rich, cake = await shop.wallet(1000), await shop.product(price=10, stock=7)
+    rich, cake = await shop.create_wallet(1000), await shop.create_product(price=10, stock=7)
     order_id = (await shop.buy(order(rich, (cake, 2))))["orderId"]
     first, newest = (await shop.get("product", f"{PRODUCTS}/{cake}/stock/history"))["items"]
     assert_utc(newest.pop("createdAt"))

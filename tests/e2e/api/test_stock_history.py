@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from tests.e2e.api.raw_http import refused
 from tests.e2e.api.test_stock import book
-from tests.kit.client import Answer, Json, Opened, Shop, order
+from tests.kit.client import Json, Response, Shop, open_shop, order
 from tests.kit.service_instances import second_instances
 
 
@@ -37,7 +37,7 @@ async def pages(shop: Shop, product: str, size: int) -> list[Json]:
 
 
 async def test_who_booked_is_kept(shop: Shop) -> None:
-    rich, product = await shop.wallet(1000), await shop.product(price=10, stock=7)
+    rich, product = await shop.create_wallet(1000), await shop.create_product(price=10, stock=7)
     for _ in range(2):  # the same key again keeps whom it named first
         await book(shop, product, "in", 5, bookedBy="김민지, warehouse 2")
     await book(shop, product, "in", 5, bookedBy="somebody else")
@@ -57,7 +57,7 @@ async def test_who_booked_is_kept(shop: Shop) -> None:
 
 async def test_between_two_times(shop: Shop) -> None:
     """`from` is included and `to` is not."""
-    product = await shop.product(price=10, stock=1)
+    product = await shop.create_product(price=10, stock=1)
     for delta in (2, -1, 4):
         await book(shop, product, f"h{delta}", delta)
     rows = await history(shop, product)
@@ -86,7 +86,7 @@ def just_after(time: str) -> str:
 
 
 async def test_pages_between_two_times(shop: Shop) -> None:
-    product = await shop.product(price=10, stock=1)
+    product = await shop.create_product(price=10, stock=1)
     for delta in range(2, 9):
         await book(shop, product, f"p{delta}", delta)
     rows = await history(shop, product)
@@ -98,7 +98,7 @@ async def test_pages_between_two_times(shop: Shop) -> None:
 
 
 async def test_from_after_to_is_refused(shop: Shop) -> None:
-    product = await shop.product(price=10, stock=1)
+    product = await shop.create_product(price=10, stock=1)
     query = "from=2026-01-31T09:00:00Z&to=2026-01-31T10:00:00%2B09:00"  # that is 01:00 in UTC
     answer = await shop.call("product", "GET", f"{path_of(product)}?{query}")
     refused(answer, 400, "VALIDATION_ERROR")
@@ -106,7 +106,7 @@ async def test_from_after_to_is_refused(shop: Shop) -> None:
 
 
 async def test_in_another_zone(shop: Shop) -> None:
-    product = await shop.product(price=10, stock=1)
+    product = await shop.create_product(price=10, stock=1)
     (row,) = await history(shop, product)
     made = datetime.fromisoformat(row["createdAt"])
     for hours in (-9, 9):
@@ -127,11 +127,11 @@ async def test_in_another_zone(shop: Shop) -> None:
 
 async def test_turning_pages_while_others_book(shop: Shop) -> None:
     """Through two instances: no row twice, none skipped, all in the order of their balances."""
-    product = await shop.product(price=10, stock=0)
+    product = await shop.create_product(price=10, stock=0)
     booked: list[str] = []
     async with (
         second_instances(shop.environment, ["product"]) as addresses,
-        Opened(addresses) as twin,
+        open_shop(addresses) as twin,
     ):
 
         async def go_on(door: Shop, name: str) -> None:
@@ -156,15 +156,15 @@ async def test_turning_pages_while_others_book(shop: Shop) -> None:
 
 async def test_the_ledger_adds_up_under_orders_and_bookings(shop: Shop) -> None:
     """Orders that are paid, that can't be, that are cancelled; bookings in and out; all at once."""
-    product = await shop.product(price=10, stock=60)
-    rich, poor = await shop.wallet(10_000), await shop.wallet(0)
+    product = await shop.create_product(price=10, stock=60)
+    rich, poor = await shop.create_wallet(10_000), await shop.create_wallet(0)
 
     async def cancel() -> None:
         done = await shop.buy(order(rich, (product, 3)))
         if done["status"] == "COMPLETED":
             await shop.call("order", "POST", f"/api/v1/orders/{done['orderId']}/cancel")
 
-    async def by_hand(delta: int) -> Answer:
+    async def by_hand(delta: int) -> Response:
         return await book(shop, product, str(uuid4()), delta, bookedBy="me")
 
     answers = await asyncio.gather(
@@ -173,14 +173,14 @@ async def test_the_ledger_adds_up_under_orders_and_bookings(shop: Shop) -> None:
         *(shop.buy(order(poor, (product, 5))) for _ in range(10)),
         *(cancel() for _ in range(8)),
     )
-    await shop.quiet()
+    await shop.wait_until_idle()
 
-    rows = await shop.bookings(product)
+    rows = await shop.stock_entries(product)
     deltas = [each["delta"] for each in rows]
     available, reserved = await shop.stock(product)
     assert [each["balanceAfter"] for each in rows] == [*accumulate(deltas)]
     assert (sum(deltas), 0) == (available, reserved)
     assert min(accumulate(deltas)) >= 0
-    kept = [each for each in answers if isinstance(each, Answer) and each.status == 200]
+    kept = [each for each in answers if isinstance(each, Response) and each.status == 200]
     assert len([each for each in rows if each["bookedBy"] == "me"]) == len(kept)
     assert len({each["requestId"] for each in rows}) == len(rows)

@@ -3,15 +3,15 @@
 import asyncio
 from uuid import uuid4
 
-from tests.kit.client import Answer, Shop, order, until
+from tests.kit.client import Response, Shop, order, wait_until
 
 
-async def read(shop: Shop, product: str, **headers: str) -> Answer:
+async def read(shop: Shop, product: str, **headers: str) -> Response:
     return await shop.call("product", "GET", f"/api/v1/products/{product}/stock", **headers)
 
 
 async def test_where_it_was_is_said(shop: Shop) -> None:
-    product = await shop.product(price=10, stock=7)
+    product = await shop.create_product(price=10, stock=7)
     seen: list[str] = []
 
     async def both() -> bool:
@@ -20,7 +20,7 @@ async def test_where_it_was_is_said(shop: Shop) -> None:
         seen.append(answer.headers["X-Cache"])
         return len(seen) > 1 and seen[-2] in ("REDIS", "DATABASE")
 
-    await until(both, "what was kept is no longer, and read anew")
+    await wait_until(both, "what was kept is no longer, and read anew")
     assert seen[-1] == "MEMORY"
     assert set(seen) <= {"MEMORY", "REDIS", "DATABASE"}
     fresh = await read(shop, product, cache_control="no-cache")
@@ -28,7 +28,7 @@ async def test_where_it_was_is_said(shop: Shop) -> None:
 
 
 async def test_a_change_is_seen_at_once_by_who_made_it(shop: Shop) -> None:
-    product = await shop.product(price=10, stock=0)
+    product = await shop.create_product(price=10, stock=0)
     path = f"/api/v1/products/{product}/stock"
     for units in range(1, 30):
         booked = await shop.call(
@@ -43,7 +43,7 @@ async def test_a_change_is_seen_at_once_by_who_made_it(shop: Shop) -> None:
 
 
 async def test_a_sale_is_seen_within_a_second(shop: Shop) -> None:
-    product, customer = await shop.product(price=10, stock=7), await shop.wallet(100)
+    product, customer = await shop.create_product(price=10, stock=7), await shop.create_wallet(100)
     assert (await read(shop, product)).body["available"] == 7
     await shop.buy(order(customer, (product, 2)))
     ended_at = asyncio.get_running_loop().time()
@@ -52,7 +52,7 @@ async def test_a_sale_is_seen_within_a_second(shop: Shop) -> None:
         body = (await read(shop, product)).body
         return (body["available"], body["reserved"]) == (5, 0)
 
-    await until(seen, "the sale is seen")
+    await wait_until(seen, "the sale is seen")
     assert asyncio.get_running_loop().time() - ended_at < 1
 
 
@@ -63,7 +63,7 @@ async def test_an_unknown_product_is_not_found_each_time(shop: Shop) -> None:
 
 
 async def test_without_redis_it_is_right_all_the_same(shop: Shop) -> None:
-    product = await shop.product(price=10, stock=0)
+    product = await shop.create_product(price=10, stock=0)
     await asyncio.to_thread(shop.command, "stop", "redis")
     try:
         path = f"/api/v1/products/{product}/stock"

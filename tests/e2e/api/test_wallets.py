@@ -33,7 +33,7 @@ async def test_charging(wire: Wire) -> None:
 
 
 async def test_the_ledger_of_a_wallet(shop: Shop) -> None:
-    customer, cake = await shop.wallet(100), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(100), await shop.create_product(price=30, stock=10)
     order_id = (await shop.buy(order(customer, (cake, 2))))["orderId"]
     ledger = await shop.get("payment", f"{WALLETS}/{customer}/transactions")
     assert set(ledger) == {"items", "page", "size", "total"}
@@ -45,7 +45,7 @@ async def test_the_ledger_of_a_wallet(shop: Shop) -> None:
 
 
 async def test_a_payment(shop: Shop) -> None:
-    customer, cake = await shop.wallet(100), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(100), await shop.create_product(price=30, stock=10)
     order_id = (await shop.buy(order(customer, (cake, 2))))["orderId"]
     listed = await shop.get("payment", f"{PAYMENTS}?orderId={order_id}")
     (payment,) = listed["items"]
@@ -64,7 +64,7 @@ async def test_a_payment(shop: Shop) -> None:
 
 
 async def test_a_failed_payment_stays_as_history(shop: Shop) -> None:
-    customer, cake = await shop.wallet(59), await shop.product(price=30, stock=10)
+    customer, cake = await shop.create_wallet(59), await shop.create_product(price=30, stock=10)
     nobody = str(uuid4())
     for who, reason in ((customer, "INSUFFICIENT_BALANCE"), (nobody, "WALLET_NOT_FOUND")):
         found = await shop.buy(order(who, (cake, 2)))
@@ -77,7 +77,7 @@ async def test_a_failed_payment_stays_as_history(shop: Shop) -> None:
 
 
 async def test_an_order_that_never_came_to_payment(shop: Shop) -> None:
-    customer, cake = await shop.wallet(1000), await shop.product(price=30, stock=1)
+    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=1)
     found = await shop.buy(order(customer, (cake, 2)))
     assert found["failReason"] == "INSUFFICIENT_STOCK"
     assert await shop.payments(found["orderId"]) == []
@@ -86,8 +86,8 @@ async def test_an_order_that_never_came_to_payment(shop: Shop) -> None:
 
 async def test_an_order_for_nothing(shop: Shop) -> None:
     """A coupon may take off all of it: then it is paid without touching the wallet."""
-    customer, cake = await shop.wallet(10), await shop.product(price=30, stock=10)
-    coupon = await shop.coupon(customer, discountValue=500)
+    customer, cake = await shop.create_wallet(10), await shop.create_product(price=30, stock=10)
+    coupon = await shop.create_coupon(customer, discountValue=500)
     found = await shop.buy(order(customer, (cake, 1), couponId=coupon))
     assert (found["status"], found["discountAmount"], found["payableAmount"]) == (
         "COMPLETED",

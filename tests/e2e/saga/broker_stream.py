@@ -17,7 +17,7 @@ from nats.js.errors import NotFoundError
 from chassis.broker.nats_client import NatsClient
 from infra.stack import passwords
 from saga.choreography.permissions import inbox_prefix
-from tests.kit.client import SERVICES, Json, Shop, until
+from tests.kit.client import SERVICES, Json, Shop, wait_until
 
 
 def name_of(message: RawStreamMsg) -> str:
@@ -60,7 +60,7 @@ async def until_in_stream(shop: Shop, order_id: str, event: str) -> None:
     async def there() -> bool:
         return event in await names(shop, order_id)
 
-    await until(there, f"{event} is in the stream")
+    await wait_until(there, f"{event} is in the stream")
 
 
 async def lose(shop: Shop, order_id: str, event: str) -> None:

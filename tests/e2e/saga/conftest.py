@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 
-from tests.kit.client import Opened, Shop, running_stack
+from tests.kit.client import Shop, open_shop, running_stack
 
 
 @pytest.fixture(scope="session")
@@ -16,5 +16,5 @@ def rough_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[st
 @pytest.fixture
 async def rough_shop(rough_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
     """Like `shop`, but its books need not add up: orders appear there that nobody placed."""
-    async with Opened(rough_stack) as shop:
+    async with open_shop(rough_stack) as shop:
         yield shop

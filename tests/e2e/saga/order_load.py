@@ -9,7 +9,7 @@ from uuid import uuid4
 import aiohttp
 
 from tests.e2e.saga.broker_stream import subjects
-from tests.kit.client import SERVICES, Shop, order, until
+from tests.kit.client import SERVICES, Shop, order, wait_until
 
 SOLD = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
 UNPAID = [*SOLD[:3], "PaymentFailed", "OrderFailed", "StockRestored", "CouponRestored"]
@@ -61,13 +61,13 @@ class Overload:
         async def enough() -> bool:
             return len(self.accepted) >= wanted
 
-        await until(enough, f"{count} more orders are accepted", 60)
+        await wait_until(enough, f"{count} more orders are accepted", 60)
 
     async def _place_one(self, **headers: str) -> None:
         """Sent again under its key until it is accepted."""
         key = str(uuid4())
         accepted = partial(self._is_accepted, key, headers)
-        await until(accepted, "an order is accepted", 60)
+        await wait_until(accepted, "an order is accepted", 60)
 
     async def _is_accepted(self, key: str, headers: Mapping[str, str]) -> bool:
         body = order(self.poor if is_poor(key) else self.rich, (self.product, 1))
@@ -88,9 +88,9 @@ class Overload:
         poor = sum(map(is_poor, self.accepted))
         rich = len(self.accepted) - poor
         assert len(set(self.accepted.values())) == len(self.accepted)
-        assert await shop.outcome(self.rich, timeout_seconds) == {"COMPLETED": rich, "FAILED": 0}
-        assert await shop.outcome(self.poor, timeout_seconds) == {"COMPLETED": 0, "FAILED": poor}
-        await shop.quiet()
+        assert await shop.count_ends(self.rich, timeout_seconds) == {"COMPLETED": rich, "FAILED": 0}
+        assert await shop.count_ends(self.poor, timeout_seconds) == {"COMPLETED": 0, "FAILED": poor}
+        await shop.wait_until_idle()
         assert await shop.stock(self.product) == (self.stocked - rich, 0)
         assert await shop.balance(self.rich) == self.charged - 100 * rich
         assert await shop.balance(self.poor) == 0
@@ -104,5 +104,7 @@ class Overload:
 
 
 async def overload(shop: Shop) -> Overload:
-    product = await shop.product(price=100, stock=10_000)
-    return Overload(shop, await shop.wallet(10_000_000), await shop.wallet(0), product)
+    product = await shop.create_product(price=100, stock=10_000)
+    return Overload(
+        shop, await shop.create_wallet(10_000_000), await shop.create_wallet(0), product
+    )

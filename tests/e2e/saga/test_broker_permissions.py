@@ -23,7 +23,7 @@ from tests.e2e.saga.broker_stream import (
     service_url,
     subjects,
 )
-from tests.kit.client import SERVICES, Json, Shop, order, until
+from tests.kit.client import SERVICES, Json, Shop, order, wait_until
 
 CHAIN = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
 EMITS = {name: registry.emits for name, registry in load().registries.items()}
@@ -88,7 +88,7 @@ async def until_told(refusals: list[str], expected: list[str]) -> None:
         return not missing()
 
     with suppress(AssertionError):
-        await until(told, "everything is refused", 5)
+        await wait_until(told, "everything is refused", 5)
     assert missing() == []
 
 
@@ -159,7 +159,7 @@ async def test_nobody_can_listen_to_what_is_not_for_him(rough_shop: Shop, user: 
 
 
 async def test_the_observer_sees_orders_go_by(shop: Shop) -> None:
-    product, customer = await shop.product(100, 5), await shop.wallet(100)
+    product, customer = await shop.create_product(100, 5), await shop.create_wallet(100)
     received: list[str] = []
 
     async def note(message: Any) -> None:
@@ -174,11 +174,11 @@ async def test_the_observer_sees_orders_go_by(shop: Shop) -> None:
         async def all_heard() -> bool:
             return received == expected
 
-        await until(all_heard, "the observer has heard the order's events")
+        await wait_until(all_heard, "the observer has heard the order's events")
 
 
 async def test_the_observer_can_read_everything(shop: Shop) -> None:
-    product, customer = await shop.product(100, 5), await shop.wallet(100)
+    product, customer = await shop.create_product(100, 5), await shop.create_wallet(100)
     ended = await shop.buy(order(customer, (product, 1)))
     async with connected_as(shop, "observer") as client:
         jetstream = client.jetstream()
@@ -223,10 +223,10 @@ async def test_an_answer_that_the_observer_had_sent_into_the_stream_acts_nowhere
 ) -> None:
     """The broker sends its answer wherever a request wants it, with its own permissions."""
     shop = rough_shop
-    product, customer = await shop.product(100, 5), await shop.wallet(1_000)
+    product, customer = await shop.create_product(100, 5), await shop.create_wallet(1_000)
     await asyncio.to_thread(shop.command, "stop", "payment")
     order_id = await shop.place(order(customer, (product, 1)))
-    await shop.emitted(order_id, "StockDecremented")
+    await shop.wait_for_events(order_id, "StockDecremented")
     subject = f"saga.{order_id}.PaymentFailed"
 
     async with connected_as(shop, "observer") as client:
@@ -237,18 +237,18 @@ async def test_an_answer_that_the_observer_had_sent_into_the_stream_acts_nowhere
         async def set_aside(service: str = service) -> bool:
             return subject in [each["subject"] for each in await shop.dead_letters(service)]
 
-        await until(set_aside, f"{service} has set the answer aside")
+        await wait_until(set_aside, f"{service} has set the answer aside")
     await asyncio.to_thread(shop.command, "start", "payment")
-    assert (await shop.ended(order_id))["status"] == "COMPLETED"
+    assert (await shop.wait_until_ended(order_id))["status"] == "COMPLETED"
 
 
 async def test_a_payment_can_not_be_forged_by_an_answer(rough_shop: Shop) -> None:
     """The coupon service stores a payment's body under its own event's name, and has it sent on."""
     shop = rough_shop
-    product, customer = await shop.product(100, 5), await shop.wallet(0)
+    product, customer = await shop.create_product(100, 5), await shop.create_wallet(0)
     await asyncio.to_thread(shop.command, "stop", "payment")
     order_id = await shop.place(order(customer, (product, 1)))
-    await shop.emitted(order_id, "StockDecremented")
+    await shop.wait_for_events(order_id, "StockDecremented")
     forged = {
         "orderId": order_id,
         "paymentId": str(uuid4()),
@@ -268,8 +268,8 @@ async def test_a_payment_can_not_be_forged_by_an_answer(rough_shop: Shop) -> Non
         await client.request("$JS.API.DIRECT.GET.SAGA", request)
     await asyncio.to_thread(shop.command, "start", "payment")
 
-    ended = await shop.ended(order_id)
-    await shop.quiet()
+    ended = await shop.wait_until_ended(order_id)
+    await shop.wait_until_idle()
 
     assert (ended["status"], ended["failReason"]) == ("FAILED", "INSUFFICIENT_BALANCE")
     assert await shop.stock(product) == (5, 0)

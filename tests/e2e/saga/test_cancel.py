@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from tests.e2e.audit_fixtures import found_wrong
-from tests.kit.client import Answer, Json, Shop, order, until
+from tests.kit.client import Json, Response, Shop, order, wait_until
 
 UNWOUND = [
     "OrderCancelRequested",
@@ -20,13 +20,13 @@ UNWOUND = [
 BOUGHT = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
 
 
-async def cancel(shop: Shop, order_id: str) -> Answer:
+async def cancel(shop: Shop, order_id: str) -> Response:
     return await shop.call("order", "POST", f"/api/v1/orders/{order_id}/cancel")
 
 
 async def test_a_cancel_unwinds_payment_product_coupon_and_order(shop: Shop) -> None:
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
-    coupon = await shop.coupon(customer)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer)
     bought = await shop.buy(order(customer, (product, 2), couponId=coupon))
     assert (bought["status"], bought["cancellation"]) == ("COMPLETED", None)
 
@@ -40,9 +40,9 @@ async def test_a_cancel_unwinds_payment_product_coupon_and_order(shop: Shop) -> 
     assert await shop.coupon_status(coupon) == ("ISSUED", None)
     [payment] = await shop.payments(bought["orderId"])
     assert (payment["status"], payment["amount"]) == ("REFUNDED", 3_000)
-    kinds = [entry["kind"] for entry in await shop.entries(customer)]
+    kinds = [entry["kind"] for entry in await shop.wallet_entries(customer)]
     assert kinds[:2] == ["REFUND", "PAYMENT"]
-    await shop.emitted(bought["orderId"], *UNWOUND)
+    await shop.wait_for_events(bought["orderId"], *UNWOUND)
     trace = await shop.trace(bought["orderId"])
     assert [event["name"] for event in trace] == [*BOUGHT, *UNWOUND]
     causes = {event["id"]: event["name"] for event in trace}
@@ -50,14 +50,14 @@ async def test_a_cancel_unwinds_payment_product_coupon_and_order(shop: Shop) -> 
 
 
 async def test_an_order_without_a_coupon_is_cancelled_too(shop: Shop) -> None:
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     bought = await shop.buy(order(customer, (product, 1)))
     assert (await cancel(shop, bought["orderId"])).status == 200
     assert await shop.balance(customer) == 10_000
 
 
 async def test_parallel_cancels_take_effect_once(shop: Shop) -> None:
-    product, customer = await shop.product(2_000, 50), await shop.wallet(100_000)
+    product, customer = await shop.create_product(2_000, 50), await shop.create_wallet(100_000)
     bought = await shop.buy(order(customer, (product, 3)))
     answers = await asyncio.gather(*(cancel(shop, bought["orderId"]) for _ in range(20)))
     # Who came while it was on its way has joined it; who came after it was done is refused.
@@ -69,7 +69,7 @@ async def test_parallel_cancels_take_effect_once(shop: Shop) -> None:
 
 
 async def test_what_came_back_can_be_bought_again(shop: Shop) -> None:
-    product, customer = await shop.product(9_000, 1), await shop.wallet(9_000)
+    product, customer = await shop.create_product(9_000, 1), await shop.create_wallet(9_000)
     for _ in range(3):
         bought = await shop.buy(order(customer, (product, 1)))
         assert bought["status"] == "COMPLETED"
@@ -77,7 +77,7 @@ async def test_what_came_back_can_be_bought_again(shop: Shop) -> None:
 
 
 async def test_only_a_completed_order_can_be_cancelled(shop: Shop) -> None:
-    product, customer = await shop.product(2_000, 5), await shop.wallet(0)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(0)
     failed = await shop.buy(order(customer, (product, 1)))
     answer = await cancel(shop, failed["orderId"])
     assert (answer.status, answer.body["error"]) == (400, "INVALID_STATE")
@@ -87,7 +87,7 @@ async def test_only_a_completed_order_can_be_cancelled(shop: Shop) -> None:
 
 
 async def test_a_cancelled_order_stays_cancelled(shop: Shop) -> None:
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     bought = await shop.buy(order(customer, (product, 1)))
     assert (await cancel(shop, bought["orderId"])).status == 200
     again = await cancel(shop, bought["orderId"])
@@ -98,7 +98,7 @@ async def test_a_cancelled_order_stays_cancelled(shop: Shop) -> None:
 
 async def test_a_cancel_waits_for_a_service_that_is_away(shaken_shop: Shop) -> None:
     shop = shaken_shop
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     bought = await shop.buy(order(customer, (product, 1)))
     await asyncio.to_thread(shop.command, "stop", "product")
 
@@ -113,7 +113,7 @@ async def test_a_cancel_waits_for_a_service_that_is_away(shaken_shop: Shop) -> N
         found: Json = await shop.get("order", f"/api/v1/orders/{bought['orderId']}")
         return bool(found["status"] == "CANCELLED")
 
-    await until(cancelled, "the order is cancelled")
+    await wait_until(cancelled, "the order is cancelled")
     assert await shop.balance(customer) == 10_000
     assert await found_wrong(shop) == []
 
@@ -121,21 +121,21 @@ async def test_a_cancel_waits_for_a_service_that_is_away(shaken_shop: Shop) -> N
 @pytest.mark.parametrize("crashes", ["payment", "product", "coupon", "order"])
 async def test_a_crash_in_the_middle_of_cancels_loses_none(shaken_shop: Shop, crashes: str) -> None:
     shop = shaken_shop
-    product, customer = await shop.product(100, 100), await shop.wallet(10_000)
+    product, customer = await shop.create_product(100, 100), await shop.create_wallet(10_000)
     bought = [await shop.place(order(customer, (product, 1))) for _ in range(40)]
     for order_id in bought:
-        assert (await shop.ended(order_id))["status"] == "COMPLETED"
+        assert (await shop.wait_until_ended(order_id))["status"] == "COMPLETED"
 
     asking = asyncio.gather(*(patiently(shop, order_id) for order_id in bought))
     await asyncio.to_thread(shop.command, "kill", crashes)
     await asking
-    await shop.ready()
+    await shop.wait_until_ready()
 
     async def all_cancelled() -> bool:
         path = f"/api/v1/orders?customerId={customer}&status=CANCELLED"
         return bool((await shop.get("order", path))["total"] == len(bought))
 
-    await until(all_cancelled, "all orders are cancelled", 60)
+    await wait_until(all_cancelled, "all orders are cancelled", 60)
     assert await shop.balance(customer) == 10_000
     assert await shop.stock(product) == (100, 0)
     assert await found_wrong(shop) == []
@@ -151,4 +151,4 @@ async def patiently(shop: Shop, order_id: str) -> None:
             return False
         return answer.status in (200, 202, 400)
 
-    await until(received, f"a cancel of {order_id} is heard", 60)
+    await wait_until(received, f"a cancel of {order_id} is heard", 60)

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.kit.client import Answer, Json, Opened, Shop, order, running_stack, until
+from tests.kit.client import Json, Response, Shop, open_shop, order, running_stack, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def card_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str
 
 @pytest.fixture
 async def cards(card_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with Opened(card_stack) as shop:
+    async with open_shop(card_stack) as shop:
         yield shop
 
 
@@ -45,23 +45,23 @@ async def statement(shop: Shop, reference: str) -> list[tuple[str, int]]:
     return [(each["kind"], each["amount"]) for each in items if each["reference"] == reference]
 
 
-async def cancel(shop: Shop, order_id: str) -> Answer:
+async def cancel(shop: Shop, order_id: str) -> Response:
     return await shop.call("order", "POST", f"/api/v1/orders/{order_id}/cancel")
 
 
 async def by_card(shop: Shop, price: int = 700, stock: int = 5) -> tuple[str, str]:
     """An order of one unit by card. Returns its id and the product's."""
-    product = await shop.product(price, stock)
+    product = await shop.create_product(price, stock)
     body = order(str(uuid4()), (product, 1), paymentMethod="CARD")
     return await shop.place(body), product
 
 
 async def test_a_card_is_charged(cards: Shop) -> None:
     order_id, product = await by_card(cards)
-    ended = await cards.ended(order_id)
+    ended = await cards.wait_until_ended(order_id)
     assert (ended["status"], ended["paymentMethod"]) == ("COMPLETED", "CARD")
     assert await statement(cards, order_id) == [("CAPTURE", 700)]
-    await cards.quiet()
+    await cards.wait_until_idle()
     assert await cards.stock(product) == (4, 0)
     [payment] = await cards.payments(order_id)
     assert (payment["method"], payment["status"], payment["amount"]) == ("CARD", "COMPLETED", 700)
@@ -74,10 +74,10 @@ async def test_a_card_is_charged(cards: Shop) -> None:
 async def test_a_declined_card_fails_the_order(cards: Shop) -> None:
     async with gateway(cards, "charge", "DECLINE"):
         order_id, product = await by_card(cards)
-        ended = await cards.ended(order_id)
+        ended = await cards.wait_until_ended(order_id)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "PG_DECLINED")
     assert await statement(cards, order_id) == []
-    await cards.quiet()
+    await cards.wait_until_idle()
     assert await cards.stock(product) == (5, 0)
 
 
@@ -85,7 +85,7 @@ async def test_a_declined_card_fails_the_order(cards: Shop) -> None:
 async def test_an_unknown_outcome_is_asked_for_until_it_is_known(cards: Shop, does: str) -> None:
     async with gateway(cards, "charge", does, times=3):
         order_id, _ = await by_card(cards)
-        ended = await cards.ended(order_id)
+        ended = await cards.wait_until_ended(order_id)
     assert ended["status"] == "COMPLETED"
     assert await statement(cards, order_id) == [("CAPTURE", 700)]
 
@@ -94,10 +94,10 @@ async def test_an_order_that_times_out_is_voided_at_the_gateway(cards: Shop) -> 
     """The charge is in flight when the order's time is over; it never lands."""
     async with gateway(cards, "charge", "LAND_LATE", seconds=600):
         order_id, product = await by_card(cards)
-        ended = await cards.ended(order_id, 30)
+        ended = await cards.wait_until_ended(order_id, 30)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "ORDER_TIMED_OUT")
     assert await statement(cards, order_id) == []
-    await cards.quiet()
+    await cards.wait_until_idle()
     assert await cards.stock(product) == (5, 0)
 
 
@@ -105,16 +105,16 @@ async def test_a_charge_that_landed_before_the_void_completes_the_order(cards: S
     """The gateway said that it knows of nothing, and the charge landed all the same."""
     async with gateway(cards, "charge", "LAND_LATE", seconds=2), gateway(cards, "void", "ERROR"):
         order_id, product = await by_card(cards)
-        ended = await cards.ended(order_id, 30)
+        ended = await cards.wait_until_ended(order_id, 30)
     assert ended["status"] == "COMPLETED"
     assert await statement(cards, order_id) == [("CAPTURE", 700)]
-    await cards.quiet()
+    await cards.wait_until_idle()
     assert await cards.stock(product) == (4, 0)
 
 
 async def test_a_cancel_refunds_the_card(cards: Shop) -> None:
     order_id, product = await by_card(cards)
-    await cards.ended(order_id)
+    await cards.wait_until_ended(order_id)
     answer = await cancel(cards, order_id)
     assert (answer.status, answer.body["status"]) == (200, "CANCELLED")
     assert await statement(cards, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
@@ -123,14 +123,14 @@ async def test_a_cancel_refunds_the_card(cards: Shop) -> None:
 
 async def test_a_refused_refund_leaves_the_order_completed(cards: Shop) -> None:
     order_id, product = await by_card(cards)
-    await cards.ended(order_id)
+    await cards.wait_until_ended(order_id)
     async with gateway(cards, "refund", "REFUSE"):
         refused = await cancel(cards, order_id)
     assert (refused.status, refused.body["error"]) == (424, "DEPENDENCY_FAILED")
     kept = await cards.get("order", f"/api/v1/orders/{order_id}")
     assert kept["status"] == "COMPLETED"
     assert kept["cancellation"] == {"state": "REFUSED", "attempt": 1}
-    await cards.quiet()
+    await cards.wait_until_idle()
     assert await cards.stock(product) == (4, 0)
 
     done = await cancel(cards, order_id)
@@ -142,7 +142,7 @@ async def test_a_refused_refund_leaves_the_order_completed(cards: Shop) -> None:
 @pytest.mark.parametrize("does", ["ERROR", "REFUND_THEN_ERROR"])
 async def test_a_refund_is_asked_for_until_it_is_known(cards: Shop, does: str) -> None:
     order_id, _ = await by_card(cards)
-    await cards.ended(order_id)
+    await cards.wait_until_ended(order_id)
     async with gateway(cards, "refund", does, times=2):
         answer = await cancel(cards, order_id)
     assert answer.body["status"] == "CANCELLED"
@@ -156,31 +156,31 @@ async def test_a_payment_survives_a_crash_in_the_middle_of_its_call(cards: Shop)
         async def captured() -> bool:
             return bool(await statement(cards, order_id))
 
-        await until(captured, "the gateway has captured")
+        await wait_until(captured, "the gateway has captured")
         await asyncio.to_thread(cards.command, "kill", "payment")
-        ended = await cards.ended(order_id, 60)
+        ended = await cards.wait_until_ended(order_id, 60)
     assert ended["status"] == "COMPLETED"
     assert await statement(cards, order_id) == [("CAPTURE", 700)]
-    await cards.ready()
+    await cards.wait_until_ready()
 
 
 # ---------------------------------------------------------------- wallets
 
 
-async def charge(shop: Shop, customer: str, amount: int, **headers: str) -> Answer:
+async def charge(shop: Shop, customer: str, amount: int, **headers: str) -> Response:
     path = f"/api/v1/wallets/{customer}/charge"
     return await shop.call("payment", "POST", path, {"amount": amount}, **headers)
 
 
 async def test_money_comes_into_a_wallet_through_the_gateway(cards: Shop) -> None:
-    customer = await cards.wallet(0)
+    customer = await cards.create_wallet(0)
     answer = await charge(cards, customer, 500)
     assert (answer.status, answer.body) == (200, {"customerId": customer, "balance": 500})
 
 
 @pytest.mark.parametrize("does", ["DECLINE", "HANG", "CAPTURE_THEN_HANG", "LAND_LATE"])
 async def test_a_charge_that_fails_leaves_the_balance_as_it_was(cards: Shop, does: str) -> None:
-    customer = await cards.wallet(100)
+    customer = await cards.create_wallet(100)
     async with gateway(cards, "charge", does, customerId=customer, seconds=30, times=1):
         answer = await charge(cards, customer, 500)
         known = answer.status == 200
@@ -209,7 +209,7 @@ async def test_failed_charge_names_the_gateways_outcome(
 
 
 async def test_a_charge_with_a_key_gives_the_first_answer_again(cards: Shop) -> None:
-    customer = await cards.wallet(0)
+    customer = await cards.create_wallet(0)
     first = await charge(cards, customer, 500, idempotency_key="k")
     assert (await charge(cards, customer, 7)).body["balance"] == 507
     again = await charge(cards, customer, 500, idempotency_key="k")
@@ -221,7 +221,7 @@ async def test_a_charge_with_a_key_gives_the_first_answer_again(cards: Shop) -> 
 
 
 async def test_a_failed_charge_stays_failed_under_its_key(cards: Shop) -> None:
-    customer = await cards.wallet(0)
+    customer = await cards.create_wallet(0)
     async with gateway(cards, "charge", "DECLINE", customerId=customer):
         first = await charge(cards, customer, 500, idempotency_key="k")
     again = await charge(cards, customer, 500, idempotency_key="k")
@@ -232,13 +232,13 @@ async def test_a_failed_charge_stays_failed_under_its_key(cards: Shop) -> None:
 async def test_the_door_stays_open_while_the_gateway_hangs(cards: Shop) -> None:
     async with gateway(cards, "charge", "HANG", seconds=60):
         hanging = [(await by_card(cards))[0] for _ in range(5)]
-        product, customer = await cards.product(100, 50), await plain_wallet(cards)
+        product, customer = await cards.create_product(100, 50), await plain_wallet(cards)
         placed = [await cards.buy(order(customer, (product, 1))) for _ in range(10)]
     assert {each["failReason"] for each in placed} == {"INSUFFICIENT_BALANCE"}
     for order_id in hanging:
-        assert (await cards.ended(order_id, 60))["status"] in ("COMPLETED", "FAILED")
+        assert (await cards.wait_until_ended(order_id, 60))["status"] in ("COMPLETED", "FAILED")
 
 
 async def plain_wallet(shop: Shop) -> str:
     """A wallet without money: putting some in would ask the gateway."""
-    return await shop.wallet(0)
+    return await shop.create_wallet(0)

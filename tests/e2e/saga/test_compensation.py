@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.e2e.saga.broker_stream import body_of, headers_of, messages, name_of, names, publish
-from tests.kit.client import Json, Shop, order, until
+from tests.kit.client import Json, Shop, order, wait_until
 
 NO_COUPON = ["CouponRejected", "OrderCreated", "OrderFailed"]
 NO_STOCK = ["CouponRestored", "CouponUsed", "OrderCreated", "OrderFailed", "StockUnavailable"]
@@ -27,7 +27,7 @@ async def failed(shop: Shop, body: Json, reason: str, events: list[str]) -> Json
     """Place an order that must fail like this, and see that its events are these, once each."""
     ended = await shop.buy(body)
     assert (ended["status"], ended["failReason"]) == ("FAILED", reason)
-    await shop.quiet()
+    await shop.wait_until_idle()
     found = await messages(shop, ended["orderId"])
     assert sorted(name_of(message) for message in found) == events
     before: set[str | None] = {None}
@@ -47,35 +47,35 @@ async def unknown(shop: Shop, customer: str, product: str) -> str:
 
 
 async def of_somebody_else(shop: Shop, customer: str, product: str) -> str:
-    return await shop.coupon(str(uuid4()))
+    return await shop.create_coupon(str(uuid4()))
 
 
 async def used_before(shop: Shop, customer: str, product: str) -> str:
-    coupon = await shop.coupon(customer)
+    coupon = await shop.create_coupon(customer)
     first = await shop.buy(order(customer, (product, 2), couponId=coupon))
     assert first["status"] == "COMPLETED"
     return coupon
 
 
 async def past_its_time(shop: Shop, customer: str, product: str) -> str:
-    coupon = await shop.coupon(
+    coupon = await shop.create_coupon(
         customer, validUntil=(datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     )
 
     async def expired() -> bool:
         return (await shop.coupon_status(coupon))[0] == "EXPIRED"
 
-    await until(expired, "the coupon has expired")
+    await wait_until(expired, "the coupon has expired")
     return coupon
 
 
 async def before_its_time(shop: Shop, customer: str, product: str) -> str:
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    return await shop.coupon(customer, validFrom=tomorrow.isoformat())
+    return await shop.create_coupon(customer, validFrom=tomorrow.isoformat())
 
 
 async def for_larger_orders(shop: Shop, customer: str, product: str) -> str:
-    return await shop.coupon(customer, minOrderAmount=2_001)
+    return await shop.create_coupon(customer, minOrderAmount=2_001)
 
 
 @pytest.mark.parametrize(
@@ -93,15 +93,15 @@ async def for_larger_orders(shop: Shop, customer: str, product: str) -> str:
 async def test_a_coupon_that_is_refused(
     shop: Shop, make: Callable[[Shop, str, str], Awaitable[str]], reason: str
 ) -> None:
-    product = await shop.product(price=1_000, stock=9)
-    customer = await shop.wallet(10_000)
+    product = await shop.create_product(price=1_000, stock=9)
+    customer = await shop.create_wallet(10_000)
     coupon = await make(shop, customer, product)
-    await shop.quiet()
+    await shop.wait_until_idle()
     path = f"/api/v1/issued-coupons/{coupon}"
     before = (
         await shop.stock(product),
-        await shop.bookings(product),
-        await shop.entries(customer),
+        await shop.stock_entries(product),
+        await shop.wallet_entries(customer),
         (await shop.call("coupon", "GET", path)).body,
     )
 
@@ -110,16 +110,16 @@ async def test_a_coupon_that_is_refused(
     assert await shop.payments(ended["orderId"]) == []
     assert before == (
         await shop.stock(product),
-        await shop.bookings(product),
-        await shop.entries(customer),
+        await shop.stock_entries(product),
+        await shop.wallet_entries(customer),
         (await shop.call("coupon", "GET", path)).body,
     )
 
 
 async def test_a_refused_coupon_still_serves_an_order_that_it_is_for(shop: Shop) -> None:
-    product = await shop.product(price=1_000, stock=9)
-    owner, other = await shop.wallet(10_000), await shop.wallet(10_000)
-    coupon = await shop.coupon(owner, minOrderAmount=2_000)
+    product = await shop.create_product(price=1_000, stock=9)
+    owner, other = await shop.create_wallet(10_000), await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(owner, minOrderAmount=2_000)
     too_small = order(owner, (product, 1), couponId=coupon)
     not_his = order(other, (product, 2), couponId=coupon)
     await failed(shop, too_small, "COUPON_MIN_AMOUNT", NO_COUPON)
@@ -136,9 +136,9 @@ async def test_a_refused_coupon_still_serves_an_order_that_it_is_for(shop: Shop)
 
 @pytest.mark.parametrize("short", [0, 1, 2])
 async def test_one_line_is_short_of_stock(shop: Shop, short: int) -> None:
-    products = [await shop.product(price=1_000, stock=5) for _ in range(3)]
-    customer = await shop.wallet(50_000)
-    coupon = await shop.coupon(customer)
+    products = [await shop.create_product(price=1_000, stock=5) for _ in range(3)]
+    customer = await shop.create_wallet(50_000)
+    coupon = await shop.create_coupon(customer)
     lines = [(product, 6 if at == short else 1) for at, product in enumerate(products)]
 
     body = order(customer, *lines, couponId=coupon)
@@ -158,7 +158,7 @@ async def test_one_line_is_short_of_stock(shop: Shop, short: int) -> None:
     ]
     for product in products:
         assert await shop.stock(product) == (5, 0)
-        assert len(await shop.bookings(product)) == 1
+        assert len(await shop.stock_entries(product)) == 1
     assert await shop.payments(ended["orderId"]) == []
     assert await shop.balance(customer) == 50_000
     assert await shop.coupon_status(coupon) == ("ISSUED", None)
@@ -170,17 +170,17 @@ async def test_one_line_is_short_of_stock(shop: Shop, short: int) -> None:
 async def test_a_product_is_taken_off_the_shop_while_an_order_waits(rough_shop: Shop) -> None:
     """Stopping the coupon service keeps the order between its acceptance and the stock."""
     shop = rough_shop
-    kept, gone = await shop.product(1_000, 5), await shop.product(1_000, 5)
-    customer = await shop.wallet(50_000)
-    coupon = await shop.coupon(customer)
+    kept, gone = await shop.create_product(1_000, 5), await shop.create_product(1_000, 5)
+    customer = await shop.create_wallet(50_000)
+    coupon = await shop.create_coupon(customer)
     await asyncio.to_thread(shop.command, "stop", "coupon")
     order_id = await shop.place(order(customer, (kept, 1), (gone, 1), couponId=coupon))
     deleted = await shop.call("product", "DELETE", f"/api/v1/products/{gone}")
     assert deleted.status == 204, deleted
     await asyncio.to_thread(shop.command, "start", "coupon")
 
-    ended = await shop.ended(order_id)
-    await shop.quiet()
+    ended = await shop.wait_until_ended(order_id)
+    await shop.wait_until_idle()
 
     assert (ended["status"], ended["failReason"]) == ("FAILED", "PRODUCT_DISCONTINUED")
     assert sorted(await names(shop, order_id)) == NO_STOCK
@@ -195,14 +195,14 @@ async def test_a_product_is_taken_off_the_shop_while_an_order_waits(rough_shop: 
 async def test_a_product_that_nobody_knows(rough_shop: Shop) -> None:
     """The order service refuses it over HTTP; here another order service is less careful."""
     shop = rough_shop
-    known = await shop.product(1_000, 5)
-    order_id, customer, missing = str(uuid4()), await shop.wallet(50_000), str(uuid4())
+    known = await shop.create_product(1_000, 5)
+    order_id, customer, missing = str(uuid4()), await shop.create_wallet(50_000), str(uuid4())
     lines = [{"productId": each, "quantity": 1, "price": 1_000} for each in (known, missing)]
     created = {"orderId": order_id, "customerId": customer, "items": lines, "totalAmount": 2_000}
 
     async with shop.nats() as client:
         await publish(client, f"saga.{order_id}.OrderCreated", created)
-    await shop.quiet()
+    await shop.wait_until_idle()
 
     found = {name_of(message): body_of(message) for message in await messages(shop, order_id)}
     assert set(found) == {"OrderCreated", "CouponUsed", "StockUnavailable", "CouponRestored"}
@@ -220,10 +220,10 @@ async def test_a_product_that_nobody_knows(rough_shop: Shop) -> None:
 
 @pytest.mark.parametrize("reason", ["INSUFFICIENT_BALANCE", "WALLET_NOT_FOUND"])
 async def test_a_payment_that_fails(shop: Shop, reason: str) -> None:
-    first, second = await shop.product(1_000, 5), await shop.product(300, 5)
+    first, second = await shop.create_product(1_000, 5), await shop.create_product(300, 5)
     has_wallet = reason == "INSUFFICIENT_BALANCE"
-    customer = await shop.wallet(1_299) if has_wallet else str(uuid4())
-    coupon = await shop.coupon(customer)  # it leaves 1,300 of 2,300 to pay
+    customer = await shop.create_wallet(1_299) if has_wallet else str(uuid4())
+    coupon = await shop.create_coupon(customer)  # it leaves 1,300 of 2,300 to pay
     body = order(customer, (first, 2), (second, 1), couponId=coupon)
 
     ended = await failed(shop, body, reason, NO_MONEY)
@@ -231,7 +231,7 @@ async def test_a_payment_that_fails(shop: Shop, reason: str) -> None:
     order_id = ended["orderId"]
     for product, quantity in ((first, 2), (second, 1)):
         assert await shop.stock(product) == (5, 0)
-        booked = [(each["requestId"], each["delta"]) for each in await shop.bookings(product)]
+        booked = [(each["requestId"], each["delta"]) for each in await shop.stock_entries(product)]
         undone = [(f"DEC-{order_id}", -quantity), (f"INC-{order_id}", quantity)]
         assert booked[1:] == undone
     [payment] = await shop.payments(order_id)
@@ -240,7 +240,7 @@ async def test_a_payment_that_fails(shop: Shop, reason: str) -> None:
     assert await shop.coupon_status(coupon) == ("ISSUED", None)
     if has_wallet:
         assert await shop.balance(customer) == 1_299
-        assert len(await shop.entries(customer)) == 1
+        assert len(await shop.wallet_entries(customer)) == 1
     else:
         opened = await shop.call("payment", "POST", "/api/v1/wallets", {"customerId": customer})
         assert opened.status == 201, opened

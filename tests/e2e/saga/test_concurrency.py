@@ -5,54 +5,54 @@ from collections import Counter
 from uuid import uuid4
 
 from tests.e2e.saga.broker_stream import names
-from tests.kit.client import Answer, Opened, Shop, order
+from tests.kit.client import Response, Shop, open_shop, order
 from tests.kit.service_instances import second_instances
 
 
 async def test_a_hundred_orders_for_fifty_units_sell_exactly_fifty(shop: Shop) -> None:
-    product = await shop.product(price=100, stock=50)
-    customer = await shop.wallet(20_000)
+    product = await shop.create_product(price=100, stock=50)
+    customer = await shop.create_wallet(20_000)
 
     await asyncio.gather(*(shop.place(order(customer, (product, 1))) for _ in range(100)))
 
-    assert await shop.outcome(customer) == {"COMPLETED": 50, "FAILED": 50}
-    await shop.quiet()
+    assert await shop.count_ends(customer) == {"COMPLETED": 50, "FAILED": 50}
+    await shop.wait_until_idle()
     assert await shop.stock(product) == (0, 0)
     assert await shop.balance(customer) == 15_000
 
 
 async def test_orders_of_several_lines_that_want_the_same_stock(shop: Shop) -> None:
     """In opposite orders of lines: each gets all of its lines or none."""
-    first, second = await shop.product(100, 30), await shop.product(10, 30)
-    customer = await shop.wallet(1_000_000)
+    first, second = await shop.create_product(100, 30), await shop.create_product(10, 30)
+    customer = await shop.create_wallet(1_000_000)
     lines = [(first, 1), (second, 2)]
     bodies = [order(customer, *lines[:: 1 if at % 2 else -1]) for at in range(40)]
 
     await asyncio.gather(*map(shop.place, bodies))
 
-    assert await shop.outcome(customer) == {"COMPLETED": 15, "FAILED": 25}
-    await shop.quiet()
+    assert await shop.count_ends(customer) == {"COMPLETED": 15, "FAILED": 25}
+    await shop.wait_until_idle()
     assert await shop.stock(first) == (15, 0)
     assert await shop.stock(second) == (0, 0)
     assert await shop.balance(customer) == 1_000_000 - 15 * 120
 
 
 async def test_one_coupon_in_two_and_in_ten_orders_is_used_once(shop: Shop) -> None:
-    product = await shop.product(price=2_000, stock=100)
+    product = await shop.create_product(price=2_000, stock=100)
     for count in (2, 10):
-        customer = await shop.wallet(100_000)
-        coupon = await shop.coupon(customer)
+        customer = await shop.create_wallet(100_000)
+        coupon = await shop.create_coupon(customer)
         body = order(customer, (product, 1), couponId=coupon)
 
         ids = await asyncio.gather(*(shop.place(body) for _ in range(count)))
 
-        ended = [await shop.ended(order_id) for order_id in ids]
+        ended = [await shop.wait_until_ended(order_id) for order_id in ids]
         [winner] = [each for each in ended if each["status"] == "COMPLETED"]
         losers = [each["failReason"] for each in ended if each is not winner]
         assert losers == ["COUPON_ALREADY_USED"] * (count - 1)
         assert await shop.coupon_status(coupon) == ("USED", winner["orderId"])
         assert await shop.balance(customer) == 99_000
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(product) == (98, 0)
 
 
@@ -93,21 +93,21 @@ async def test_a_customer_gets_a_coupon_once(shop: Shop) -> None:
 
 
 async def test_ten_orders_of_one_customer_at_once(shop: Shop) -> None:
-    product = await shop.product(price=700, stock=100)
-    customer = await shop.wallet(7_000)
+    product = await shop.create_product(price=700, stock=100)
+    customer = await shop.create_wallet(7_000)
 
     ids = await asyncio.gather(*(shop.place(order(customer, (product, 1))) for _ in range(10)))
 
-    assert await shop.outcome(customer) == {"COMPLETED": 10, "FAILED": 0}
+    assert await shop.count_ends(customer) == {"COMPLETED": 10, "FAILED": 0}
     assert await shop.balance(customer) == 0
-    entries = await shop.entries(customer)
+    entries = await shop.wallet_entries(customer)
     assert [entry["balanceAfter"] for entry in entries] == [*range(0, 7_000, 700), 7_000]
     assert {entry["orderId"] for entry in entries[:-1]} == set(ids)
 
 
 async def test_twenty_requests_with_one_key_make_one_order(shop: Shop) -> None:
-    product = await shop.product(price=700, stock=100)
-    customer, other = await shop.wallet(70_000), await shop.wallet(70_000)
+    product = await shop.create_product(price=700, stock=100)
+    customer, other = await shop.create_wallet(70_000), await shop.create_wallet(70_000)
     body, key = order(customer, (product, 2)), str(uuid4())
 
     answers = await asyncio.gather(
@@ -122,7 +122,7 @@ async def test_twenty_requests_with_one_key_make_one_order(shop: Shop) -> None:
     assert all(answer.body == answers[0].body for answer in answers)
     replayed = Counter(answer.headers.get("Idempotency-Replayed") for answer in answers)
     assert replayed == {"true": 19, None: 1}
-    assert await shop.outcome(customer) == {"COMPLETED": 1, "FAILED": 0}
+    assert await shop.count_ends(customer) == {"COMPLETED": 1, "FAILED": 0}
 
     changed = order(customer, (product, 3))
     refused = await shop.call("order", "POST", "/api/v1/orders", changed, idempotency_key=key)
@@ -133,15 +133,15 @@ async def test_twenty_requests_with_one_key_make_one_order(shop: Shop) -> None:
     # Another customer may happen to choose the same key.
     his = await shop.place(order(other, (product, 2)), idempotency_key=key)
     assert his != order_id
-    assert (await shop.ended(his))["status"] == "COMPLETED"
-    await shop.quiet()
+    assert (await shop.wait_until_ended(his))["status"] == "COMPLETED"
+    await shop.wait_until_idle()
     assert await shop.stock(product) == (96, 0)
     assert await shop.balance(customer) == 68_600
 
 
 async def test_two_requests_with_one_key_at_once_and_different_bodies(shop: Shop) -> None:
-    product = await shop.product(price=1, stock=100)
-    customer, key = await shop.wallet(100), str(uuid4())
+    product = await shop.create_product(price=1, stock=100)
+    customer, key = await shop.create_wallet(100), str(uuid4())
 
     answers = await asyncio.gather(
         *(
@@ -157,11 +157,11 @@ async def test_two_requests_with_one_key_at_once_and_different_bodies(shop: Shop
     )
 
     assert outcomes(answers) == {(202, None): 1, (422, "IDEMPOTENCY_KEY_REUSED"): 9}
-    assert await shop.outcome(customer) == {"COMPLETED": 1, "FAILED": 0}
+    assert await shop.count_ends(customer) == {"COMPLETED": 1, "FAILED": 0}
 
 
 async def test_one_key_changes_the_stock_once(shop: Shop) -> None:
-    product = await shop.product(price=700, stock=10)
+    product = await shop.create_product(price=700, stock=10)
     path, key = f"/api/v1/products/{product}/stock", str(uuid4())
 
     answers = await asyncio.gather(
@@ -174,11 +174,11 @@ async def test_one_key_changes_the_stock_once(shop: Shop) -> None:
     assert {answer.status for answer in answers} == {200}
     assert {answer.body["stock"] for answer in answers} == {7}
     assert await shop.stock(product) == (7, 0)
-    assert [entry["delta"] for entry in await shop.bookings(product)] == [10, -3]
+    assert [entry["delta"] for entry in await shop.stock_entries(product)] == [10, -3]
 
 
 async def test_stock_is_never_taken_out_below_nothing(shop: Shop) -> None:
-    product = await shop.product(price=700, stock=10)
+    product = await shop.create_product(price=700, stock=10)
     path = f"/api/v1/products/{product}/stock"
 
     answers = await asyncio.gather(
@@ -193,9 +193,9 @@ async def test_stock_is_never_taken_out_below_nothing(shop: Shop) -> None:
 
 
 async def test_two_instances_of_every_service(shop: Shop) -> None:
-    product = await shop.product(price=100, stock=150)
-    customers = [await shop.wallet(100_000) for _ in range(4)]
-    async with second_instances(shop.environment) as addresses, Opened(addresses) as twin:
+    product = await shop.create_product(price=100, stock=150)
+    customers = [await shop.create_wallet(100_000) for _ in range(4)]
+    async with second_instances(shop.environment) as addresses, open_shop(addresses) as twin:
         doors = (shop, twin)
 
         placed = await asyncio.gather(
@@ -205,23 +205,23 @@ async def test_two_instances_of_every_service(shop: Shop) -> None:
         twice = await asyncio.gather(
             *(doors[at % 2].place(body, idempotency_key=key) for at in range(20))
         )
-        ended = [await twin.outcome(customer) for customer in customers]
+        ended = [await twin.count_ends(customer) for customer in customers]
 
         assert len(set(placed)) == 200
         assert len(set(twice)) == 1
         total = sum(ended, Counter())
         assert total == {"COMPLETED": 150, "FAILED": 51}
-        await shop.quiet()
+        await shop.wait_until_idle()
         for door in doors:
             assert await door.stock(product) == (0, 0)
             paid = [100_000 - await door.balance(customer) for customer in customers]
             assert paid == [100 * each["COMPLETED"] for each in ended]
-        assert (await shop.bookings(product))[-1]["balanceAfter"] == 0
+        assert (await shop.stock_entries(product))[-1]["balanceAfter"] == 0
         for order_id in placed:
             found = await names(shop, order_id)
             assert len(found) == len(set(found)) == 5, found
 
 
-def outcomes(answers: list[Answer]) -> Counter[tuple[int, str | None]]:
+def outcomes(answers: list[Response]) -> Counter[tuple[int, str | None]]:
     """How many answers had which status and error code."""
     return Counter((answer.status, answer.body.get("error")) for answer in answers)

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.api.raw_http import assert_utc
 from tests.e2e.audit_fixtures import found_wrong
 from tests.e2e.saga.broker_stream import publish
-from tests.kit.client import Json, Opened, Shop, order, running_stack, until
+from tests.kit.client import Json, Shop, open_shop, order, running_stack, wait_until
 from tests.kit.data_platform import accepted, behave, forget, statement
 from tests.kit.postgres import create_database, program, running_postgres
 from tests.kit.service_instances import second_instances
@@ -27,14 +27,14 @@ def platform_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping
 
 @pytest.fixture
 async def shop(platform_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with Opened(platform_stack) as shop:
+    async with open_shop(platform_stack) as shop:
         yield shop
         await forget(shop.environment["PLATFORM_URL"])
 
 
 async def completed(shop: Shop, count: int = 1) -> list[str]:
     """So many orders at once, all of which complete. Returns their ids."""
-    product, customer = await shop.product(100, count), await shop.wallet(100 * count)
+    product, customer = await shop.create_product(100, count), await shop.create_wallet(100 * count)
     body = order(customer, (product, 1))
     ended = await asyncio.gather(*(shop.buy(body) for _ in range(count)))
     assert {each["status"] for each in ended} == {"COMPLETED"}
@@ -54,7 +54,7 @@ async def until_sent(shop: Shop, *order_ids: str, timeout_seconds: float = 60) -
         answers = [await shop.call("dataplatform", "GET", path.format(each)) for each in order_ids]
         return all(each.status == 200 and each.body["status"] == "SENT" for each in answers)
 
-    await until(all_sent, "all is sent", timeout_seconds)
+    await wait_until(all_sent, "all is sent", timeout_seconds)
 
 
 async def tell(shop: Shop, does: str, **more: object) -> None:
@@ -62,9 +62,9 @@ async def tell(shop: Shop, does: str, **more: object) -> None:
 
 
 async def test_a_completed_order_is_sent_with_what_it_is(shop: Shop) -> None:
-    product = await shop.product(100, 5)
-    customer = await shop.wallet(1_000)
-    coupon = await shop.coupon(customer, discountValue=50)
+    product = await shop.create_product(100, 5)
+    customer = await shop.create_wallet(1_000)
+    coupon = await shop.create_coupon(customer, discountValue=50)
     ended = await shop.buy(order(customer, (product, 3), couponId=coupon))
     await until_sent(shop, ended["orderId"])
 
@@ -81,7 +81,7 @@ async def test_a_completed_order_is_sent_with_what_it_is(shop: Shop) -> None:
 
 
 async def test_an_order_that_failed_is_never_sent(shop: Shop) -> None:
-    product, pauper = await shop.product(100, 5), await shop.wallet(0)
+    product, pauper = await shop.create_product(100, 5), await shop.create_wallet(0)
     failed = await shop.buy(order(pauper, (product, 1)))
     assert failed["status"] == "FAILED"
     [later] = await completed(shop)
@@ -104,7 +104,7 @@ async def test_orders_complete_while_the_platform_is_away(shop: Shop, does: str)
         waiting = [each for each in page["items"] if each["lastError"]]
         return {each["orderId"] for each in page["items"]} == set(orders) and bool(waiting)
 
-    await until(has_failed, "all are recorded, and some were tried in vain")
+    await wait_until(has_failed, "all are recorded, and some were tried in vain")
     assert await accepted(shop) == before
     orders += await completed(shop, 5)  # with the platform known to be away
 
@@ -135,7 +135,7 @@ async def test_what_the_platform_refuses_is_shown_and_not_given_up(shop: Shop) -
         answer = await shop.call("dataplatform", "GET", f"/api/v1/deliveries/{refused}")
         return answer.status == 200 and "answered 400" in (answer.body["lastError"] or "")
 
-    await until(shown, "its refusal is shown")
+    await wait_until(shown, "its refusal is shown")
     assert refused in {
         each["orderId"] for each in (await shop.get("dataplatform", "/api/v1/ops/owed"))["items"]
     }
@@ -152,10 +152,10 @@ async def test_a_crash_in_the_middle_of_a_call_loses_nothing(shop: Shop) -> None
     async def has_it() -> bool:
         return caught in await accepted(shop)
 
-    await until(has_it, "the platform has it")
+    await wait_until(has_it, "the platform has it")
     await asyncio.to_thread(shop.command, "kill", "dataplatform")
     others = await completed(shop, 5)  # nobody needs it for that
-    await shop.ready("dataplatform")
+    await shop.wait_until_ready("dataplatform")
     await until_sent(shop, caught, *others)
     counts = await accepted(shop)
     assert counts[caught] == 2
@@ -174,8 +174,8 @@ async def test_an_event_that_comes_again_sends_nothing_again(shop: Shop) -> None
         await publish(client, f"saga.{order_id}.OrderCompleted", held.data or b"")
         await jetstream.delete_consumer("SAGA", "dataplatform")
     await asyncio.to_thread(shop.command, "start", "dataplatform")
-    await shop.ready("dataplatform")
-    await shop.quiet()
+    await shop.wait_until_ready("dataplatform")
+    await shop.wait_until_idle()
     assert await delivery(shop, order_id) == before
     assert (await accepted(shop))[order_id] == 1
 
@@ -202,7 +202,7 @@ async def test_the_lists_show_what_is_sent_and_what_waits(shop: Shop) -> None:
     async def is_there() -> bool:
         return bool((await page("status=PENDING"))["total"])
 
-    await until(is_there, "it waits")
+    await wait_until(is_there, "it waits")
     pending = await page("status=PENDING")
     assert [each["orderId"] for each in pending["items"]] == [waiting]
     newest = await page("size=2")
@@ -226,7 +226,7 @@ async def test_without_an_address_orders_wait_until_there_is_one(fresh_shop: Sho
     await asyncio.to_thread(shop.command, "stop", "dataplatform")
     async with (
         second_instances(shop.environment, ["dataplatform"], DATA_PLATFORM_URL="") as addresses,
-        Opened(addresses) as beside,
+        open_shop(addresses) as beside,
     ):
         orders = await completed(shop, 3)
 
@@ -234,8 +234,8 @@ async def test_without_an_address_orders_wait_until_there_is_one(fresh_shop: Sho
             page = await beside.get("dataplatform", "/api/v1/deliveries?status=PENDING")
             return {each["orderId"] for each in page["items"]} == set(orders)
 
-        await until(recorded, "they are kept")
-        await beside.ready("dataplatform")
+        await wait_until(recorded, "they are kept")
+        await beside.wait_until_ready("dataplatform")
         assert (await delivery(beside, orders[0]))["attempts"] == 0
     assert await accepted(shop) == {}
     await asyncio.to_thread(shop.command, "start", "dataplatform")
@@ -258,7 +258,7 @@ async def two_senders(folder: Path, **settings: str) -> None:
     with running_stack(folder, **settings) as environment:
         async with (
             second_instances(environment, ["dataplatform"]) as addresses,
-            Opened(environment) as shop,
+            open_shop(environment) as shop,
         ):
             assert addresses["DATAPLATFORM_URL"] != environment["DATAPLATFORM_URL"]
             await tell(shop, "ERROR")

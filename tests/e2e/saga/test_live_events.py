@@ -15,7 +15,7 @@ from chassis.run import GRACE_SECONDS
 from tests.e2e.saga.broker_stream import publish, written_by_hand
 from tests.e2e.saga.live_client import followed, following, listeners, retransmitted, subscriptions
 from tests.e2e.saga.test_card_payments import gateway
-from tests.kit.client import COFFEE, Json, Opened, Shop, order, until
+from tests.kit.client import COFFEE, Json, Shop, open_shop, order, wait_until
 from tests.kit.service_instances import second_instances
 
 BOUGHT = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
@@ -50,13 +50,13 @@ async def without(shop: Shop, part: str) -> AsyncIterator[Callable[[], Awaitable
 
 async def basket(shop: Shop, balance: int = 1_000, **more: str) -> Json:
     """An order of one unit at 100 won, to be placed."""
-    customer, product = await shop.wallet(balance), await shop.product(100, 500)
+    customer, product = await shop.create_wallet(balance), await shop.create_product(100, 500)
     return order(customer, (product, 1), **more)
 
 
 async def bought(shop: Shop, method: str = "WALLET") -> str:
     order_id = await shop.place(await basket(shop, paymentMethod=method))
-    await shop.emitted(order_id, "OrderCompleted")
+    await shop.wait_for_events(order_id, "OrderCompleted")
     return order_id
 
 
@@ -73,7 +73,7 @@ async def test_past_events_and_then_each_new_one_up_to_the_end(shaken_shop: Shop
     body = await basket(shop)
     async with without(shop, "payment") as back:
         order_id = await shop.place(body)
-        await shop.emitted(order_id, "StockDecremented")
+        await shop.wait_for_events(order_id, "StockDecremented")
         async with following(shop, order_id) as client:
             await client.until("StockDecremented")
             await back()
@@ -95,7 +95,7 @@ async def test_an_order_that_fails(shaken_shop: Shop) -> None:
     assert "PaymentFailed" in names
     assert "OrderFailed" in names
     # Who asks again gets what was undone after the end.
-    await shop.emitted(order_id, "OrderFailed", "StockRestored", "CouponRestored")
+    await shop.wait_for_events(order_id, "OrderFailed", "StockRestored", "CouponRestored")
     whole = await followed(shop, order_id)
     assert [each.data for each in whole] == await shop.trace(order_id)
     [failed] = [each for each in whole if each.event == "OrderFailed"]
@@ -138,7 +138,7 @@ async def test_what_was_said_again_is_told_once(shaken_shop: Shop) -> None:
     body = await basket(shop)
     async with without(shop, "payment") as back:
         order_id = await shop.place(body)
-        await shop.emitted(order_id, "StockDecremented")
+        await shop.wait_for_events(order_id, "StockDecremented")
         assert await retransmitted(shop, order_id) == 3
         async with following(shop, order_id) as client:
             await client.until("StockDecremented")
@@ -212,7 +212,7 @@ async def test_two_instances_tell_the_same(shaken_shop: Shop) -> None:
     body = await basket(shop)
     async with (
         second_instances(shop.environment, ["order"]) as addresses,
-        Opened(addresses) as twin,
+        open_shop(addresses) as twin,
         without(shop, "payment") as back,
     ):
         order_id = await shop.place(body)
@@ -254,7 +254,7 @@ async def test_the_broker_has_lost_its_store(shaken_shop: Shop) -> None:
     async with without(shop, "payment") as payment_back:
         others = [await shop.place(body) for _ in range(5)]
         order_id = await shop.place(body)
-        await shop.emitted(order_id, "StockDecremented")
+        await shop.wait_for_events(order_id, "StockDecremented")
         async with following(shop, order_id) as client:
             await client.until("StockDecremented")
             async with without(shop, "nats"):
@@ -277,7 +277,7 @@ async def test_a_service_that_stops_ends_its_streams(shaken_shop: Shop) -> None:
             async with without(shop, "order"):
                 assert await client.to_the_end() == BOUGHT[:3]
                 assert time.monotonic() - started < GRACE_SECONDS
-        await shop.ready("order")
+        await shop.wait_until_ready("order")
         async with following(shop, order_id, client.told[-1].id) as again:
             await back()
             assert await again.to_the_end() == BOUGHT[3:]
@@ -294,10 +294,10 @@ async def test_who_goes_away_leaves_nothing_behind(shaken_shop: Shop) -> None:
     async def nobody_is_left() -> bool:
         return (await listeners(shop), await subscriptions(shop)) == (0, before)
 
-    await until(nobody_is_left, "those of other tests are gone")
+    await wait_until(nobody_is_left, "those of other tests are gone")
     async with without(shop, "payment"):
         order_id = await shop.place(body)
-        await shop.emitted(order_id, "StockDecremented")
+        await shop.wait_for_events(order_id, "StockDecremented")
 
         async def come_and_go() -> None:
             async with following(shop, order_id) as client:
@@ -312,9 +312,9 @@ async def test_who_goes_away_leaves_nothing_behind(shaken_shop: Shop) -> None:
             async def all_are_counted() -> bool:
                 return (await listeners(shop), await subscriptions(shop)) == (30, before + 30)
 
-            await until(all_are_counted, "30 are listening")
+            await wait_until(all_are_counted, "30 are listening")
             await everybody_is_here.wait()
-        await until(nobody_is_left, "all are gone")
+        await wait_until(nobody_is_left, "all are gone")
 
 
 async def test_an_instance_takes_so_many_listeners(shaken_shop: Shop) -> None:
@@ -324,7 +324,7 @@ async def test_an_instance_takes_so_many_listeners(shaken_shop: Shop) -> None:
     async with (
         without(shop, "payment") as back,
         second_instances(settings, ["order"]) as addresses,
-        Opened(addresses) as twin,
+        open_shop(addresses) as twin,
     ):
         order_id = await twin.place(body)
         async with following(twin, order_id) as first:
@@ -338,7 +338,7 @@ async def test_an_instance_takes_so_many_listeners(shaken_shop: Shop) -> None:
             async def one_is_left() -> bool:
                 return await listeners(twin) == 1
 
-            await until(one_is_left, "the second is gone")
+            await wait_until(one_is_left, "the second is gone")
             async with following(twin, order_id) as another:
                 await another.until("StockDecremented")
                 await back()
@@ -358,13 +358,13 @@ async def test_a_long_stream_is_no_slow_request(shaken_shop: Shop) -> None:
             async def a_while() -> bool:
                 return time.monotonic() - opened > 3
 
-            await until(a_while, "it is long")
+            await wait_until(a_while, "it is long")
             before = await seconds(shop)
 
     async def counted() -> bool:
         return (await seconds(shop))[0] > before[0]
 
-    await until(counted, "the stream is counted")
+    await wait_until(counted, "the stream is counted")
     count, total = await seconds(shop)
     assert total - before[1] < 3 * (count - before[0])
 

@@ -11,7 +11,7 @@ import pytest
 
 from infra.stack import pids
 from tests.e2e.saga.live_client import following, listeners, subscriptions
-from tests.kit.client import Opened, Shop, order, running_stack, until
+from tests.kit.client import Shop, open_shop, order, running_stack, wait_until
 
 BOUGHT = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
 OVERLOAD = 2_000
@@ -32,14 +32,17 @@ def overloaded_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mappi
 
 @pytest.fixture
 async def overloaded_shop(overloaded_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with Opened(overloaded_stack) as shop:
+    async with open_shop(overloaded_stack) as shop:
         yield shop
 
 
 async def test_a_crowd_follows_its_orders(overloaded_shop: Shop) -> None:
     """One of them reads nothing at all, which is nobody else's trouble."""
     shop = overloaded_shop
-    customer, product = await shop.wallet(10 * OVERLOAD), await shop.product(10, OVERLOAD + 1)
+    customer, product = (
+        await shop.create_wallet(10 * OVERLOAD),
+        await shop.create_product(10, OVERLOAD + 1),
+    )
     idle = await subscriptions(shop)
     await asyncio.to_thread(shop.command, "stop", "payment")
     try:
@@ -51,7 +54,7 @@ async def test_a_crowd_follows_its_orders(overloaded_shop: Shop) -> None:
 
         order_ids = await asyncio.gather(*(place() for _ in range(OVERLOAD)))
         await asyncio.gather(
-            *(shop.emitted(each, "StockDecremented") for each in order_ids[-AT_ONCE:])
+            *(shop.wait_for_events(each, "StockDecremented") for each in order_ids[-AT_ONCE:])
         )
         before = kilobytes(shop)
         sleeper = deaf_client(shop, order_ids[0])
@@ -69,7 +72,7 @@ async def test_a_crowd_follows_its_orders(overloaded_shop: Shop) -> None:
         async def all_wait() -> bool:
             return waiting == OVERLOAD or any(each.done() for each in overload)
 
-        await until(all_wait, "everybody waits", 120)
+        await wait_until(all_wait, "everybody waits", 120)
         assert waiting == OVERLOAD
         assert await listeners(shop) == OVERLOAD + 1
         assert await subscriptions(shop) == idle + OVERLOAD + 1
@@ -85,7 +88,7 @@ async def test_a_crowd_follows_its_orders(overloaded_shop: Shop) -> None:
     async def all_are_gone() -> bool:
         return (await listeners(shop), await subscriptions(shop)) == (0, idle)
 
-    await until(all_are_gone, "nothing is left of them")
+    await wait_until(all_are_gone, "nothing is left of them")
 
 
 def deaf_client(shop: Shop, order_id: str) -> socket.socket:

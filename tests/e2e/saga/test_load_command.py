@@ -16,7 +16,7 @@ from rich.progress import Progress
 from bench.load import Run
 from infra.stack import pids
 from tests.e2e.audit_fixtures import found_wrong
-from tests.kit.client import COFFEE, RICH, ROOT, SERVICES, Shop, order, until
+from tests.kit.client import COFFEE, RICH, ROOT, SERVICES, Shop, order, wait_until
 
 
 def run_load(environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
@@ -68,7 +68,7 @@ async def test_orders_that_do_not_end_are_named_and_refusals_counted(fresh_shop:
     assert "accepted and have not ended" in shown.stdout
     fresh_shop.command("start", "payment")
     for order_id in result["notEnded"]:
-        assert (await fresh_shop.ended(order_id))["status"] == "COMPLETED"
+        assert (await fresh_shop.wait_until_ended(order_id))["status"] == "COMPLETED"
 
     await a_refusal_is_counted_with_its_code(fresh_shop)
 
@@ -81,7 +81,7 @@ async def a_refusal_is_counted_with_its_code(fresh_shop: Shop) -> None:
         answer = await fresh_shop.call("order", "POST", "/api/v1/orders", order(RICH, (COFFEE, 1)))
         return answer.status == 400
 
-    await until(received, "the order service has heard that coffee is not sold any more")
+    await wait_until(received, "the order service has heard that coffee is not sold any more")
     ended = await asyncio.to_thread(run_load, fresh_shop.environment, "--orders", "5")
     assert ended.returncode == 1
     assert "0 accepted" in ended.stdout
@@ -112,9 +112,9 @@ async def test_an_end_that_comes_before_the_answer_counts() -> None:
     run = Run(Progress(disable=True), orders=3)
     run.ended("early", "COMPLETED")
     run.ended("somebody else's", "COMPLETED")
-    run.accepted("early", run.first_sent_at)
-    run.accepted("late", run.first_sent_at)
-    run.delivery_failed("503 RETRY_LATER")
+    run.accept("early", run.first_sent_at)
+    run.accept("late", run.first_sent_at)
+    run.refuse("503 RETRY_LATER")
     assert run.not_ended == ["late"]
     waiting = asyncio.create_task(run.all_ended(timeout_seconds=20))
     run.ended("late", "FAILED INSUFFICIENT_BALANCE")

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.audit_fixtures import found_wrong
 from tests.e2e.saga.broker_stream import subjects
 from tests.e2e.saga.order_load import SOLD, UNPAID, overload
-from tests.kit.client import Shop, until
+from tests.kit.client import Shop, wait_until
 
 
 def delete(store: Path, copy: Path) -> None:
@@ -45,6 +45,6 @@ async def test_every_order_ends_although_the_broker_lost_its_store(
         wanted = (set(SOLD), set(UNPAID))
         return all(set(held[order_id]) in wanted for order_id in orders.accepted.values())
 
-    await until(filled_again, "the stream holds every event again", 60)
+    await wait_until(filled_again, "the stream holds every event again", 60)
     await orders.check()
     assert await found_wrong(shop) == []

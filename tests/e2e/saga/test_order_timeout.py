@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.audit_fixtures import found_wrong
 from tests.e2e.saga.broker_stream import lose, names, until_in_stream
-from tests.kit.client import Opened, Shop, order, running_stack, until
+from tests.kit.client import Shop, open_shop, order, running_stack, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def hasty_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[st
 @pytest.fixture
 async def hasty(hasty_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
     """A stack whose orders may take two seconds, and who ask again after four."""
-    async with Opened(hasty_stack) as shop:
+    async with open_shop(hasty_stack) as shop:
         yield shop
 
 
@@ -28,16 +28,16 @@ async def hasty(hasty_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
 async def test_an_order_fails_when_its_time_is_over(hasty: Shop, away: str) -> None:
     """Whoever was away hears of the order after its death, and does nothing for it."""
     shop = hasty
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
-    coupon = await shop.coupon(customer)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer)
     await asyncio.to_thread(shop.command, "stop", away)
     order_id = await shop.place(order(customer, (product, 1), couponId=coupon))
 
-    ended = await shop.ended(order_id)
+    ended = await shop.wait_until_ended(order_id)
 
     assert (ended["status"], ended["failReason"]) == ("FAILED", "ORDER_TIMED_OUT")
     await asyncio.to_thread(shop.command, "start", away)
-    await shop.ready()
+    await shop.wait_until_ready()
     assert await found_wrong(shop) == []
     assert await shop.stock(product) == (5, 0)
     assert await shop.coupon_status(coupon) == ("ISSUED", None)
@@ -48,7 +48,7 @@ async def test_an_order_fails_when_its_time_is_over(hasty: Shop, away: str) -> N
 async def test_a_payment_that_won_the_race_completes_the_order(hasty: Shop) -> None:
     """The order's time is over before it hears of its payment: payment's word counts."""
     shop = hasty
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     await asyncio.to_thread(shop.command, "stop", "coupon")
     order_id = await shop.place(order(customer, (product, 1)))
     await asyncio.to_thread(shop.command, "stop", "order")
@@ -57,14 +57,14 @@ async def test_a_payment_that_won_the_race_completes_the_order(hasty: Shop) -> N
     async def paid() -> bool:
         return await shop.balance(customer) == 8_000
 
-    await until(paid, "the order is paid")
+    await wait_until(paid, "the order is paid")
     await until_in_stream(shop, order_id, "PaymentCompleted")
     await lose(shop, order_id, "PaymentCompleted")
     await asyncio.to_thread(shop.command, "start", "order")
 
-    ended = await shop.ended(order_id, 60)
+    ended = await shop.wait_until_ended(order_id, 60)
 
     assert ended["status"] == "COMPLETED"
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(product) == (4, 0)
     assert "OrderTimedOut" in await names(shop, order_id)

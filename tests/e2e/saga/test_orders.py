@@ -25,7 +25,7 @@ async def test_the_two_literal_orders(fresh_shop: Shop) -> None:
     assert first["status"] == "COMPLETED"
     assert first["totalAmount"] == first["payableAmount"] == 15_000
     assert first["address"] == address
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(COFFEE) == (997, 0)
     assert await shop.balance(RICH) == 985_000
     trace = await shop.trace(first["orderId"])
@@ -39,15 +39,15 @@ async def test_the_two_literal_orders(fresh_shop: Shop) -> None:
 
     assert second["status"] == "COMPLETED"
     assert second["totalAmount"] == 61_000
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.balance(RICH) == 985_000 - 61_000
     assert await shop.stock(PIZZA) == (199, 0)
     assert await shop.stock(PASTA) == (248, 0)
 
 
 async def test_an_order_without_an_address(shop: Shop) -> None:
-    product = await shop.product(price=700, stock=10)
-    customer = await shop.wallet(5_000)
+    product = await shop.create_product(price=700, stock=10)
+    customer = await shop.create_wallet(5_000)
 
     ended = await shop.buy(order(customer, (product, 2)))
 
@@ -59,8 +59,11 @@ async def test_an_order_without_an_address(shop: Shop) -> None:
 
 
 async def test_the_same_product_twice_is_one_line(shop: Shop) -> None:
-    first, second = await shop.product(price=300, stock=10), await shop.product(price=70, stock=10)
-    customer = await shop.wallet(10_000)
+    first, second = (
+        await shop.create_product(price=300, stock=10),
+        await shop.create_product(price=70, stock=10),
+    )
+    customer = await shop.create_wallet(10_000)
 
     ended = await shop.buy(order(customer, (first, 2), (second, 5), (first, 3), price=1_850))
 
@@ -69,9 +72,9 @@ async def test_the_same_product_twice_is_one_line(shop: Shop) -> None:
         {"productId": second, "quantity": 5, "price": 70},
     ]
     assert ended["status"] == "COMPLETED"
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(first) == await shop.stock(second) == (5, 0)
-    assert [entry["delta"] for entry in await shop.bookings(first)] == [10, -5]
+    assert [entry["delta"] for entry in await shop.stock_entries(first)] == [10, -5]
     assert await shop.balance(customer) == 10_000 - 1_850
 
 
@@ -85,9 +88,9 @@ async def test_the_same_product_twice_is_one_line(shop: Shop) -> None:
     ],
 )
 async def test_a_coupon_lowers_what_is_paid(shop: Shop, terms: Json, discount: int) -> None:
-    product = await shop.product(price=333, stock=10)
-    customer = await shop.wallet(2_000)
-    coupon = await shop.coupon(customer, **terms)
+    product = await shop.create_product(price=333, stock=10)
+    customer = await shop.create_wallet(2_000)
+    coupon = await shop.create_coupon(customer, **terms)
 
     ended = await shop.buy(order(customer, (product, 3), couponId=coupon))
 
@@ -110,30 +113,33 @@ async def test_a_coupon_lowers_what_is_paid(shop: Shop, terms: Json, discount: i
     ],
 )
 async def test_an_order_that_costs_nothing_books_nothing(shop: Shop, terms: Json) -> None:
-    product = await shop.product(price=1_000, stock=10)
-    customer = await shop.wallet(0)
-    coupon = await shop.coupon(customer, **terms)
+    product = await shop.create_product(price=1_000, stock=10)
+    customer = await shop.create_wallet(0)
+    coupon = await shop.create_coupon(customer, **terms)
 
     ended = await shop.buy(order(customer, (product, 2), couponId=coupon))
 
     assert ended["status"] == "COMPLETED"
     assert (ended["discountAmount"], ended["payableAmount"]) == (2_000, 0)
-    assert await shop.entries(customer) == []
-    await shop.quiet()
+    assert await shop.wallet_entries(customer) == []
+    await shop.wait_until_idle()
     assert await shop.stock(product) == (8, 0)
     [payment] = await shop.payments(ended["orderId"])
     assert (payment["status"], payment["amount"]) == ("COMPLETED", 0)
 
 
 async def test_what_the_stream_holds_of_an_order(shop: Shop) -> None:
-    cake, tea = await shop.product(price=900, stock=10), await shop.product(price=50, stock=10)
-    customer = await shop.wallet(10_000)
-    coupon = await shop.coupon(customer, discountType="RATE", discountValue=10)
+    cake, tea = (
+        await shop.create_product(price=900, stock=10),
+        await shop.create_product(price=50, stock=10),
+    )
+    customer = await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer, discountType="RATE", discountValue=10)
     address = {"street": "1 Nat's Rd", "postalCode": "00017", "city": "부산"}
     body = order(customer, (cake, 1), (tea, 2), couponId=coupon, address=address)
 
     ended = await shop.buy(body)
-    await shop.quiet()
+    await shop.wait_until_idle()
 
     identity = ended["orderId"]
     lines = [
@@ -165,13 +171,13 @@ async def test_what_the_stream_holds_of_an_order(shop: Shop) -> None:
 
 @pytest.mark.parametrize("sent", [True, False], ids=["traceparent-sent", "no-traceparent"])
 async def test_the_headers_of_an_orders_events(shop: Shop, sent: bool) -> None:
-    product = await shop.product(price=100, stock=10)
-    customer = await shop.wallet(1_000)
+    product = await shop.create_product(price=100, stock=10)
+    customer = await shop.create_wallet(1_000)
     trace_id, span_id = uuid4().hex, uuid4().hex[:16]
     headers = {"traceparent": f"00-{trace_id}-{span_id}-01"} if sent else {}
 
     order_id = await shop.place(order(customer, (product, 1)), **headers)
-    await shop.emitted(order_id, "OrderCompleted")
+    await shop.wait_for_events(order_id, "OrderCompleted")
 
     found = await messages(shop, order_id)
     events = [headers_of(message) for message in found]
@@ -201,12 +207,12 @@ async def test_the_headers_of_an_orders_events(shop: Shop, sent: bool) -> None:
 
 
 async def test_a_broken_traceparent_is_passed_over(shop: Shop) -> None:
-    product = await shop.product(price=100, stock=10)
-    customer = await shop.wallet(1_000)
+    product = await shop.create_product(price=100, stock=10)
+    customer = await shop.create_wallet(1_000)
     broken = f"00-{'0' * 32}-{uuid4().hex[:16]}-01"  # a trace id of zeroes is none
 
     order_id = await shop.place(order(customer, (product, 1)), traceparent=broken)
-    await shop.emitted(order_id, "OrderCompleted")
+    await shop.wait_for_events(order_id, "OrderCompleted")
 
     traces = {
         headers_of(message)["traceparent"][3:35] for message in await messages(shop, order_id)
@@ -218,15 +224,15 @@ async def test_a_broken_traceparent_is_passed_over(shop: Shop) -> None:
 async def test_an_order_keeps_the_price_that_it_was_accepted_at(rough_shop: Shop) -> None:
     """The price changes while the order waits for a service that is away."""
     shop = rough_shop
-    product = await shop.product(price=1_000, stock=10)
-    customer = await shop.wallet(5_000)
+    product = await shop.create_product(price=1_000, stock=10)
+    customer = await shop.create_wallet(5_000)
     await asyncio.to_thread(shop.command, "stop", "coupon")
     order_id = await shop.place(order(customer, (product, 2)))
     changed = await shop.call("product", "PATCH", f"/api/v1/products/{product}", {"price": 2_000})
     assert changed.status == 200, changed
     await asyncio.to_thread(shop.command, "start", "coupon")
 
-    ended = await shop.ended(order_id)
+    ended = await shop.wait_until_ended(order_id)
 
     assert ended["status"] == "COMPLETED"
     assert ended["payableAmount"] == 2_000

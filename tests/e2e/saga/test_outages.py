@@ -17,7 +17,7 @@ import pytest
 from infra.stack import pids
 from tests.e2e.saga.broker_stream import database_file
 from tests.e2e.saga.order_load import overload
-from tests.kit.client import SERVICES, Answer, Json, Shop, order, until
+from tests.kit.client import SERVICES, Json, Response, Shop, order, wait_until
 
 USUAL_SECONDS = 1.0  # far above what a POST takes, far below any time-out behind it
 REDELIVERY_SECONDS = 30  # after which the broker gives a dead instance's messages to another
@@ -36,7 +36,7 @@ async def all_ready(shop: Shop) -> None:
             return False  # one that was killed is not back yet
         return all(answer.status == 200 for answer in answers)
 
-    await until(ready, "every service is ready", 30)
+    await wait_until(ready, "every service is ready", 30)
 
 
 async def test_the_broker_is_stopped(shaken_shop: Shop) -> None:
@@ -44,7 +44,7 @@ async def test_the_broker_is_stopped(shaken_shop: Shop) -> None:
     orders = await overload(shop)
     before = await shop.buy(order(orders.rich, (orders.product, 1)))
     orders.accepted["ffff"] = before["orderId"]
-    await shop.quiet()
+    await shop.wait_until_idle()
     await command(shop, "stop", "nats")
 
     seconds: list[float] = []
@@ -91,7 +91,7 @@ async def test_a_service_is_stopped_for_a_while(shaken_shop: Shop, service: str)
     """Orders wait for it. (The order service is the door itself: nothing can come in.)"""
     shop = shaken_shop
     orders = await overload(shop)
-    await shop.quiet()
+    await shop.wait_until_idle()
     await command(shop, "stop", service)
     await orders.place(20)
     path = f"/api/v1/orders?customerId={orders.rich}&size=100"
@@ -174,7 +174,7 @@ async def test_databases_are_locked_for_a_while(shaken_shop: Shop) -> None:
     ]
     keys = [f"f{uuid4()}" for _ in requests]
 
-    async def ask() -> list[Answer]:
+    async def ask() -> list[Response]:
         return await asyncio.gather(
             *(
                 shop.call(*each, idempotency_key=key)

@@ -16,7 +16,7 @@ from tests.e2e.saga.broker_stream import (
     subjects,
     written_by_hand,
 )
-from tests.kit.client import SERVICES, Json, Opened, Shop, order, running_stack, until
+from tests.kit.client import SERVICES, Json, Shop, open_shop, order, running_stack, wait_until
 
 CHAIN = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
 
@@ -71,14 +71,14 @@ async def letter(shop: Shop, subject: str, timeout_seconds: float = 10) -> Json:
         found[:] = await letters(shop, subject)
         return bool(found)
 
-    await until(there, f"{subject} is a dead letter", timeout_seconds)
+    await wait_until(there, f"{subject} is a dead letter", timeout_seconds)
     [only] = found
     return only
 
 
 async def passes(shop: Shop) -> None:
     """An order that came behind all of it completes."""
-    product, customer = await shop.product(100, 5), await shop.wallet(100)
+    product, customer = await shop.create_product(100, 5), await shop.create_wallet(100)
     assert (await shop.buy(order(customer, (product, 1))))["status"] == "COMPLETED"
 
 
@@ -108,7 +108,7 @@ async def test_what_nobody_can_read_is_set_aside(rough_shop: Shop, kind: str) ->
 
 async def test_all_of_it_at_once_among_orders(rough_shop: Shop) -> None:
     shop = rough_shop
-    product, customer = await shop.product(100, 100), await shop.wallet(10_000)
+    product, customer = await shop.create_product(100, 100), await shop.create_wallet(10_000)
     bad = [f"saga.{uuid4()}.OrderCreated" for _ in range(30)]
 
     placing = asyncio.gather(*(shop.place(order(customer, (product, 1))) for _ in range(30)))
@@ -117,8 +117,8 @@ async def test_all_of_it_at_once_among_orders(rough_shop: Shop) -> None:
             await publish(client, subject, b"what a nice day")
     ids = await placing
 
-    assert await shop.outcome(customer) == {"COMPLETED": 30, "FAILED": 0}
-    await shop.quiet()
+    assert await shop.count_ends(customer) == {"COMPLETED": 30, "FAILED": 0}
+    await shop.wait_until_idle()
     for order_id in ids:
         assert await names(shop, order_id) == CHAIN
     for subject in bad:
@@ -141,7 +141,7 @@ async def test_what_breaks_a_reader(
     doomed_stack: Mapping[str, str], body: bytes, headers: dict[str, str]
 ) -> None:
     subject = f"saga.{uuid4()}.OrderCreated"
-    async with Opened(doomed_stack) as shop:
+    async with open_shop(doomed_stack) as shop:
         async with shop.nats() as client:
             await publish(client, subject, body, headers)
         await passes(shop)
@@ -150,8 +150,8 @@ async def test_what_breaks_a_reader(
 
 async def test_a_subject_that_is_no_text(doomed_stack: Mapping[str, str]) -> None:
     """The broker takes any bytes as a subject."""
-    async with Opened(doomed_stack) as shop:
-        product, customer = await shop.product(100, 5), await shop.wallet(500)
+    async with open_shop(doomed_stack) as shop:
+        product, customer = await shop.create_product(100, 5), await shop.create_wallet(500)
         credentials, _, place = shop.environment["NATS_URL_ADMIN"][7:].partition("@")
         user, _, password = credentials.partition(":")
         reader, writer = await asyncio.open_connection(*place.split(":"))
@@ -163,7 +163,7 @@ async def test_a_subject_that_is_no_text(doomed_stack: Mapping[str, str]) -> Non
 
         order_id = await shop.place(order(customer, (product, 1)))
 
-        assert (await shop.ended(order_id, 10))["status"] == "COMPLETED"
+        assert (await shop.wait_until_ended(order_id, 10))["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize("extra", [{}, {"note": "x" * 100_000, "later": {"field": [1, None]}}])
@@ -176,7 +176,7 @@ async def test_a_large_event_is_worked_on_like_any_other(rough_shop: Shop, extra
 
     async with shop.nats() as client:
         await publish(client, f"saga.{order_id}.OrderCreated", body)
-    await shop.quiet()
+    await shop.wait_until_idle()
 
     expected = ["OrderCreated", "CouponUsed", "StockUnavailable", "CouponRestored"]
     assert await names(shop, order_id) == expected
@@ -188,8 +188,8 @@ async def test_a_large_event_is_worked_on_like_any_other(rough_shop: Shop, extra
 async def test_what_no_database_can_hold_is_set_aside(rough_shop: Shop) -> None:
     """Readable, but on the way to the table our own code raises."""
     shop = rough_shop
-    order_id, customer = str(uuid4()), await shop.wallet(1)
-    coupon = await shop.coupon(customer, discountType="RATE", discountValue=50)
+    order_id, customer = str(uuid4()), await shop.create_wallet(1)
+    coupon = await shop.create_coupon(customer, discountType="RATE", discountValue=50)
     body = created(order_id, customerId=customer, couponId=coupon, totalAmount=10**30)
     subject = f"saga.{order_id}.OrderCreated"
 
@@ -253,8 +253,8 @@ def refusing(shop: Shop, coupon: str) -> Iterator[None]:
 
 async def test_a_letter_is_redriven_after_the_bug_is_gone(rough_shop: Shop) -> None:
     shop = rough_shop
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
-    coupon = await shop.coupon(customer)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer)
     with refusing(shop, coupon):
         order_id = await shop.place(order(customer, (product, 1), couponId=coupon))
         found = await letter(shop, f"saga.{order_id}.OrderCreated")
@@ -267,8 +267,8 @@ async def test_a_letter_is_redriven_after_the_bug_is_gone(rough_shop: Shop) -> N
     answers = await asyncio.gather(*(redrive(shop, found["id"]) for _ in range(5)))
 
     assert answers == [202] * 5
-    assert (await shop.ended(order_id))["status"] == "COMPLETED"
-    await shop.quiet()
+    assert (await shop.wait_until_ended(order_id))["status"] == "COMPLETED"
+    await shop.wait_until_idle()
     assert [name_of(message) for message in await messages(shop, order_id)] == CHAIN
     assert await shop.stock(product) == (4, 0)
     assert await shop.balance(customer) == 9_000
@@ -276,7 +276,7 @@ async def test_a_letter_is_redriven_after_the_bug_is_gone(rough_shop: Shop) -> N
     assert (await letter(shop, found["subject"]))["redrivenAt"] is not None
 
     assert await redrive(shop, found["id"]) == 202  # of an order that has ended
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert [name_of(message) for message in await messages(shop, order_id)] == CHAIN
     assert await shop.balance(customer) == 9_000
 
@@ -285,12 +285,12 @@ async def test_everything_is_delivered_anew(rough_shop: Shop) -> None:
     """Without its durable a service hears the whole stream again: each letter is kept once."""
     shop = rough_shop
     subject = f"saga.{uuid4()}.OrderCreated"
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     ended = await shop.buy(order(customer, (product, 1)))
     async with shop.nats() as client:
         await publish(client, subject, b"what a nice day")
         await letter(shop, subject)
-        await shop.quiet()
+        await shop.wait_until_idle()
         before = await shop.get("coupon", "/api/v1/ops/dead-letters?size=100")
         held = await subjects(shop)
 
@@ -303,8 +303,8 @@ async def test_everything_is_delivered_anew(rough_shop: Shop) -> None:
             floor = info.delivered
             return floor is not None and floor.stream_seq > 0 and not info.num_pending
 
-        await until(heard_again, "the coupon service has been given the stream again")
-    await shop.quiet()
+        await wait_until(heard_again, "the coupon service has been given the stream again")
+    await shop.wait_until_idle()
 
     assert await shop.get("coupon", "/api/v1/ops/dead-letters?size=100") == before
     after = await subjects(shop)  # what waits for an answer may have been said again meanwhile

@@ -5,21 +5,21 @@ import shutil
 from pathlib import Path
 
 from tests.e2e.audit_fixtures import found_wrong
-from tests.kit.client import Shop, order, until
+from tests.kit.client import Shop, order, wait_until
 
 
 async def test_a_restored_database_catches_up_in_quarantine(fresh_shop: Shop) -> None:
     shop = fresh_shop
-    product, customer = await shop.product(1_000, 50), await shop.wallet(20_000)
+    product, customer = await shop.create_product(1_000, 50), await shop.create_wallet(20_000)
     database = Path(shop.environment["STATE_DIR"]) / "db"
     before = [(await shop.buy(order(customer, (product, 1))))["orderId"] for _ in range(3)]
-    await shop.quiet()
+    await shop.wait_until_idle()
     await asyncio.to_thread(shop.command, "stop", "payment")
     shutil.copytree(database, database.parent / "backup")
     await asyncio.to_thread(shop.command, "start", "payment")
-    await shop.ready()
+    await shop.wait_until_ready()
     after = [(await shop.buy(order(customer, (product, 2))))["orderId"] for _ in range(3)]
-    await shop.quiet()
+    await shop.wait_until_idle()
 
     await asyncio.to_thread(shop.command, "stop", "payment")
     for file in database.glob("payment.db*"):
@@ -31,7 +31,7 @@ async def test_a_restored_database_catches_up_in_quarantine(fresh_shop: Shop) ->
     async def caught_up() -> bool:
         return await shop.balance(customer) == 20_000 - 3 * 1_000 - 3 * 2_000
 
-    await until(caught_up, "payment has heard again what it had forgotten")
+    await wait_until(caught_up, "payment has heard again what it had forgotten")
     for order_id in (*before, *after):
         assert len(await shop.payments(order_id)) == 1
     path = f"/api/v1/wallets/{customer}/charge"
@@ -40,6 +40,6 @@ async def test_a_restored_database_catches_up_in_quarantine(fresh_shop: Shop) ->
     assert (await shop.get("payment", "/api/v1/ops/outbox"))["total"] == 3
 
     await asyncio.to_thread(shop.command, "release", "payment")
-    await shop.ready()
+    await shop.wait_until_ready()
     assert (await shop.buy(order(customer, (product, 1))))["status"] == "COMPLETED"
     assert await found_wrong(shop) == []

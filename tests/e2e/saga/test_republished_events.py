@@ -27,25 +27,25 @@ class Ended:
         return [
             await shop.get("order", f"/api/v1/orders/{self.order_id}"),
             await shop.stock(self.product),
-            await shop.bookings(self.product),
+            await shop.stock_entries(self.product),
             await shop.balance(self.customer),
-            await shop.entries(self.customer),
+            await shop.wallet_entries(self.customer),
             await shop.payments(self.order_id),
             await shop.get("coupon", f"/api/v1/issued-coupons/{self.coupon}"),
         ]
 
 
 async def completed(shop: Shop) -> Ended:
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
-    coupon = await shop.coupon(customer)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer)
     ended = await shop.buy(order(customer, (product, 2), couponId=coupon))
     assert ended["status"] == "COMPLETED"
     return Ended(ended["orderId"], customer, product, coupon)
 
 
 async def refused_coupon(shop: Shop) -> Ended:
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
-    coupon = await shop.coupon(customer, minOrderAmount=100_000)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer, minOrderAmount=100_000)
     ended = await shop.buy(order(customer, (product, 2), couponId=coupon))
     assert ended["failReason"] == "COUPON_MIN_AMOUNT"
     return Ended(ended["orderId"], customer, product, coupon)
@@ -53,8 +53,8 @@ async def refused_coupon(shop: Shop) -> Ended:
 
 async def short_stock(shop: Shop) -> Ended:
     """There is enough by the time of the repeats, and another order has the coupon."""
-    product, customer = await shop.product(2_000, 5), await shop.wallet(100_000)
-    coupon = await shop.coupon(customer)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(100_000)
+    coupon = await shop.create_coupon(customer)
     ended = await shop.buy(order(customer, (product, 6), couponId=coupon))
     assert ended["failReason"] == "INSUFFICIENT_STOCK"
     await used_by_another(shop, customer, coupon, ended["orderId"])
@@ -66,8 +66,8 @@ async def short_stock(shop: Shop) -> Ended:
 
 async def failed_payment(shop: Shop) -> Ended:
     """The customer has enough by the time of the repeats, and another order has the coupon."""
-    product, customer = await shop.product(2_000, 5), await shop.wallet(100)
-    coupon = await shop.coupon(customer)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(100)
+    coupon = await shop.create_coupon(customer)
     ended = await shop.buy(order(customer, (product, 2), couponId=coupon))
     assert ended["failReason"] == "INSUFFICIENT_BALANCE"
     charge = f"/api/v1/wallets/{customer}/charge"
@@ -78,8 +78,8 @@ async def failed_payment(shop: Shop) -> Ended:
 
 
 async def used_by_another(shop: Shop, customer: str, coupon: str, first: str) -> None:
-    await shop.emitted(first, "CouponRestored")
-    other = await shop.product(3_000, 1)
+    await shop.wait_for_events(first, "CouponRestored")
+    other = await shop.create_product(3_000, 1)
     again = await shop.buy(order(customer, (other, 1), couponId=coupon))
     assert (again["status"], again["discountAmount"]) == ("COMPLETED", 1_000)
 
@@ -117,7 +117,7 @@ async def test_republished_events_change_nothing(
 ) -> None:
     shop = rough_shop
     orders = [await make(shop) for make in KINDS]
-    await shop.quiet()
+    await shop.wait_until_idle()
     before = [await ended.state(shop) for ended in orders]
     events = [await messages(shop, ended.order_id) for ended in orders]
     letters = {service: len(await shop.dead_letters(service)) for service in SERVICES}
@@ -126,7 +126,7 @@ async def test_republished_events_change_nothing(
     async with shop.nats() as client:
         for event in copies:
             await publish(client, event.subject or "", event.data or b"", headers(event))
-    await shop.quiet()
+    await shop.wait_until_idle()
 
     assert [await ended.state(shop) for ended in orders] == before
     for ended, emitted in zip(orders, events, strict=True):
@@ -176,24 +176,24 @@ async def test_an_order_that_is_dead_before_it_is_heard_of(
     rough_shop: Shop, events: list[str], at_once: bool
 ) -> None:
     shop = rough_shop
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
-    coupon = await shop.coupon(customer)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer)
     unborn = Unborn(customer, product, coupon)
 
     async with shop.nats() as client:
         for name in events:
             await publish(client, f"saga.{unborn.order_id}.{name}", unborn.bodies[name])
             if not at_once:
-                await shop.quiet()
-    await shop.quiet()
+                await shop.wait_until_idle()
+    await shop.wait_until_idle()
 
     told = ["StockRestored"] if "CouponUsed" in events else []  # the coupon may have missed it
     assert set(await names(shop, unborn.order_id)) == {*events, *told}
     assert await shop.stock(product) == (5, 0)
-    assert len(await shop.bookings(product)) == 1
+    assert len(await shop.stock_entries(product)) == 1
     assert await shop.coupon_status(coupon) == ("ISSUED", None)
     assert await shop.payments(unborn.order_id) == []
-    assert len(await shop.entries(customer)) == 1
+    assert len(await shop.wallet_entries(customer)) == 1
     alive = await shop.buy(order(customer, (product, 5), couponId=coupon))
     assert alive["status"] == "COMPLETED"
 
@@ -201,15 +201,15 @@ async def test_an_order_that_is_dead_before_it_is_heard_of(
 async def test_a_payment_failure_of_another_order_holds_nothing_up(rough_shop: Shop) -> None:
     """A tombstone belongs to its order, not to the coupon or the product that it names."""
     shop = rough_shop
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
-    coupon = await shop.coupon(customer)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer)
     unborn = Unborn(customer, product, coupon)
     holder = await shop.buy(order(customer, (product, 1), couponId=coupon))
 
     async with shop.nats() as client:
         for name in ("PaymentFailed", "StockRestored", "StockUnavailable"):
             await publish(client, f"saga.{unborn.order_id}.{name}", unborn.bodies[name])
-    await shop.quiet()
+    await shop.wait_until_idle()
 
     assert await shop.coupon_status(coupon) == ("USED", holder["orderId"])
     assert await shop.stock(product) == (4, 0)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 import pytest
 
 from tests.e2e.saga.broker_stream import lose, until_in_stream
-from tests.kit.client import SERVICES, Json, Opened, Shop, order, running_stack, until
+from tests.kit.client import SERVICES, Json, Shop, open_shop, order, running_stack, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def asking_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[s
 
 @pytest.fixture
 async def asking(asking_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with Opened(asking_stack) as shop:
+    async with open_shop(asking_stack) as shop:
         yield shop
 
 
@@ -35,7 +35,7 @@ async def nothing_unsettled(shop: Shop) -> None:
         owed = [(await shop.get(each, "/api/v1/ops/owed"))["items"] for each in SERVICES]
         return not any(owed)
 
-    await until(settled, "nobody owes an answer", 60)
+    await wait_until(settled, "nobody owes an answer", 60)
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,12 @@ async def test_a_lost_event_is_asked_for(
     asking: Shop, cause: str | None, event: str, deaf: list[str]
 ) -> None:
     shop = asking
-    product, customer = await shop.product(2_000, 50), await shop.wallet(10_000)
-    coupon = await shop.coupon(customer)
+    product, customer = await shop.create_product(2_000, 50), await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer)
     body = order(customer, (product, 1), couponId=coupon)
     order_id = await lost_on_its_way(shop, body, cause, event, deaf)
 
-    assert (await shop.ended(order_id, 60))["status"] == "COMPLETED"
+    assert (await shop.wait_until_ended(order_id, 60))["status"] == "COMPLETED"
     await nothing_unsettled(shop)
     assert await shop.balance(customer) == 9_000
     assert await shop.stock(product) == (49, 0)
@@ -88,13 +88,13 @@ async def lost_on_its_way(
     await lose(shop, order_id, event)
     for service in deaf:
         await asyncio.to_thread(shop.command, "start", service)
-    await shop.ready()
+    await shop.wait_until_ready()
     return order_id
 
 
 async def test_a_cancel_whose_answer_was_lost_is_asked_for(asking: Shop) -> None:
     shop = asking
-    product, customer = await shop.product(2_000, 5), await shop.wallet(10_000)
+    product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     bought = await shop.buy(order(customer, (product, 1)))
     order_id = bought["orderId"]
     await asyncio.to_thread(shop.command, "stop", "product")
@@ -108,17 +108,17 @@ async def test_a_cancel_whose_answer_was_lost_is_asked_for(asking: Shop) -> None
         found = await shop.get("order", f"/api/v1/orders/{order_id}")
         return bool(found["status"] == "CANCELLED")
 
-    await until(cancelled, "the order is cancelled", 60)
+    await wait_until(cancelled, "the order is cancelled", 60)
     assert await shop.balance(customer) == 10_000
     assert await shop.stock(product) == (5, 0)
 
 
 async def test_nobody_asks_while_nothing_is_missing(shop: Shop) -> None:
-    product, customer = await shop.product(2_000, 50), await shop.wallet(100_000)
+    product, customer = await shop.create_product(2_000, 50), await shop.create_wallet(100_000)
     before = [await retransmitted(shop, service) for service in SERVICES]
     for order_id in [await shop.place(order(customer, (product, 1))) for _ in range(20)]:
-        await shop.ended(order_id)
-    await shop.quiet()
+        await shop.wait_until_ended(order_id)
+    await shop.wait_until_idle()
     assert [await retransmitted(shop, service) for service in SERVICES] == before
 
 

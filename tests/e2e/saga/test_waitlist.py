@@ -8,12 +8,12 @@ import pytest
 
 from chassis.outbox.reconciliation import CHECK_SECONDS
 from tests.e2e.audit_fixtures import found_wrong
-from tests.kit.client import Opened, Shop, order, running_stack, until
+from tests.kit.client import Shop, open_shop, order, running_stack, wait_until
 from tests.kit.waitlist import brings, every_unit_goes_to_the_next, finished, queue, waits
 
 
 async def test_an_order_waits_and_an_arrival_of_stock_serves_it(shop: Shop) -> None:
-    product, customer = await shop.product(1_000, 1), await shop.wallet(10_000)
+    product, customer = await shop.create_product(1_000, 1), await shop.create_wallet(10_000)
     first = await waits(shop, customer, (product, 2))
     second = await waits(shop, customer, (product, 1))
 
@@ -38,13 +38,13 @@ async def test_an_order_waits_and_an_arrival_of_stock_serves_it(shop: Shop) -> N
         "PaymentCompleted",
         "OrderCompleted",
     ]
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(product) == (4, 0)
     assert await shop.balance(customer) == 7_000
 
 
 async def test_who_does_not_wait_may_take_what_nobody_can_use_yet(shop: Shop) -> None:
-    product, customer = await shop.product(1_000, 2), await shop.wallet(50_000)
+    product, customer = await shop.create_product(1_000, 2), await shop.create_wallet(50_000)
     large = await waits(shop, customer, (product, 5))
     small = await waits(shop, customer, (product, 1))
     hasty = await shop.buy(order(customer, (product, 2)))
@@ -58,8 +58,8 @@ async def test_who_does_not_wait_may_take_what_nobody_can_use_yet(shop: Shop) ->
 
 
 async def test_an_order_of_several_lines_holds_no_part_of_them(shop: Shop) -> None:
-    cake, pie = await shop.product(1_000, 1), await shop.product(500, 0, "Pie")
-    customer = await shop.wallet(50_000)
+    cake, pie = await shop.create_product(1_000, 1), await shop.create_product(500, 0, "Pie")
+    customer = await shop.create_wallet(50_000)
     both = await waits(shop, customer, (cake, 1), (pie, 1))
     one = await waits(shop, customer, (cake, 1))
     await brings(shop, cake, 1)
@@ -68,14 +68,14 @@ async def test_an_order_of_several_lines_holds_no_part_of_them(shop: Shop) -> No
     await brings(shop, pie, 1)
     for order_id in (both, one):
         assert (await finished(shop, order_id))["status"] == "COMPLETED"
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(cake) == await shop.stock(pie) == (0, 0)
 
 
 async def test_what_a_cancel_or_a_failed_payment_gives_back_serves_the_queue(shop: Shop) -> None:
-    product, customer = await shop.product(1_000, 2), await shop.wallet(50_000)
+    product, customer = await shop.create_product(1_000, 2), await shop.create_wallet(50_000)
     bought = await shop.buy(order(customer, (product, 2)))
-    poor = await waits(shop, await shop.wallet(10), (product, 1))
+    poor = await waits(shop, await shop.create_wallet(10), (product, 1))
     rich = await waits(shop, customer, (product, 2))
     last = await waits(shop, customer, (product, 1))
 
@@ -86,7 +86,7 @@ async def test_what_a_cancel_or_a_failed_payment_gives_back_serves_the_queue(sho
     assert (ended["status"], ended["failReason"]) == ("FAILED", "INSUFFICIENT_BALANCE")
     assert (await finished(shop, rich))["status"] == "COMPLETED"
     assert await queue(shop, product) == [last]
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.stock(product) == (0, 0)
     assert await shop.balance(customer) == 48_000
     await brings(shop, product, 1)
@@ -94,7 +94,7 @@ async def test_what_a_cancel_or_a_failed_payment_gives_back_serves_the_queue(sho
 
 
 async def test_an_order_that_waits_cant_be_cancelled(shop: Shop) -> None:
-    product, customer = await shop.product(1_000, 0), await shop.wallet(10_000)
+    product, customer = await shop.create_product(1_000, 0), await shop.create_wallet(10_000)
     order_id = await waits(shop, customer, (product, 1))
     answer = await shop.call("order", "POST", f"/api/v1/orders/{order_id}/cancel")
     assert (answer.status, answer.body["error"]) == (400, "INVALID_STATE")
@@ -104,16 +104,16 @@ async def test_an_order_that_waits_cant_be_cancelled(shop: Shop) -> None:
 
 
 async def test_nobody_waits_for_a_product_that_is_taken_off_the_shop(shop: Shop) -> None:
-    cake, pie = await shop.product(1_000, 0), await shop.product(500, 1, "Pie")
-    customer = await shop.wallet(10_000)
-    coupon = await shop.coupon(customer)
+    cake, pie = await shop.create_product(1_000, 0), await shop.create_product(500, 1, "Pie")
+    customer = await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer)
     both = await waits(shop, customer, (cake, 1), (pie, 1), couponId=coupon)
     behind = await waits(shop, customer, (pie, 1))
     assert (await shop.call("product", "DELETE", f"/api/v1/products/{cake}")).status == 204
     ended = await finished(shop, both)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "PRODUCT_DISCONTINUED")
     assert (await finished(shop, behind))["status"] == "COMPLETED"
-    await shop.quiet()
+    await shop.wait_until_idle()
     assert await shop.coupon_status(coupon) == ("ISSUED", None)
     assert await queue(shop, cake) == await queue(shop, pie) == []
 
@@ -133,14 +133,14 @@ def impatient_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mappin
 
 @pytest.fixture
 async def impatient(impatient_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with Opened(impatient_stack) as shop:
+    async with open_shop(impatient_stack) as shop:
         yield shop
 
 
 async def test_a_wait_runs_out_and_the_coupon_comes_back(impatient: Shop) -> None:
     shop = impatient
-    product, customer = await shop.product(1_000, 1), await shop.wallet(10_000)
-    coupon = await shop.coupon(customer)
+    product, customer = await shop.create_product(1_000, 1), await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer)
     large = await waits(shop, customer, (product, 2), couponId=coupon)
     ended = await finished(shop, large)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "WAIT_EXPIRED")
@@ -152,7 +152,7 @@ async def test_a_wait_runs_out_and_the_coupon_comes_back(impatient: Shop) -> Non
 
 async def test_whoever_stood_behind_is_served_when_a_wait_runs_out(impatient: Shop) -> None:
     shop = impatient
-    product, customer = await shop.product(1_000, 1), await shop.wallet(10_000)
+    product, customer = await shop.create_product(1_000, 1), await shop.create_wallet(10_000)
     large = await waits(shop, customer, (product, 2))
     small = await shop.place(order(customer, (product, 1), onShortage="WAIT"))
     assert (await finished(shop, large))["failReason"] == "WAIT_EXPIRED"
@@ -162,14 +162,14 @@ async def test_whoever_stood_behind_is_served_when_a_wait_runs_out(impatient: Sh
 async def test_payment_ends_an_order_that_product_has_left_waiting(impatient: Shop) -> None:
     """Product is away when the wait should run out: the order asks payment at its own deadline."""
     shop = impatient
-    product, customer = await shop.product(1_000, 0), await shop.wallet(10_000)
-    coupon = await shop.coupon(customer)
+    product, customer = await shop.create_product(1_000, 0), await shop.create_wallet(10_000)
+    coupon = await shop.create_coupon(customer)
     order_id = await waits(shop, customer, (product, 1), couponId=coupon)
     await asyncio.to_thread(shop.command, "stop", "product")
     ended = await finished(shop, order_id, timeout_seconds=40)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "ORDER_TIMED_OUT")
     await asyncio.to_thread(shop.command, "start", "product")
-    await shop.ready()
+    await shop.wait_until_ready()
     assert await found_wrong(shop) == []
     assert await shop.coupon_status(coupon) == ("ISSUED", None)
     assert await queue(shop, product) == []
@@ -185,4 +185,4 @@ async def test_many_wait_at_two_instances_and_every_unit_goes_to_the_next(
         # as long as it takes until somebody looks.
         return await found_wrong(fresh_shop) == []
 
-    await until(nothing_is_wrong, "nothing is wrong", timeout_seconds=6 * CHECK_SECONDS)
+    await wait_until(nothing_is_wrong, "nothing is wrong", timeout_seconds=6 * CHECK_SECONDS)

@@ -1,7 +1,8 @@
-"""`make audit`: print what adds up and what does not. 0: clean, 1: it is not, 2: can't tell."""
+"""`make audit`: print each check's result. Exits with 0 when clean, with 1 or 2 otherwise."""
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 import msgspec
 from rich import box
@@ -9,14 +10,43 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.stack.config import StackError
-from ops.audit.findings import CannotRead, Report
-from ops.audit.inspection import LIMIT_SECONDS, QUIET_SECONDS, inspect
+
+if TYPE_CHECKING:  # imported when the command runs: the other commands need no database libraries
+    from ops.audit.findings import Report
 
 _MAX_SHOWN = 100
+_QUIET_SECONDS = 5.0
+_LIMIT_SECONDS = 60.0
 
 
-def main() -> int:
-    arguments = _parser().parse_args()
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its options to the parser of `python -m ops`."""
+    explained = "check that money, stock, coupons and events add up; changes nothing"
+    parser = commands.add_parser(
+        "audit",
+        help=explained,
+        description=explained,
+        epilog="Exits with 0 when all is clean, 1 with discrepancies, 2 when it can't read all.",
+    )
+    parser.add_argument(
+        "--quiet-seconds",
+        type=_seconds,
+        default=_QUIET_SECONDS,
+        help="check only orders without an event for so long (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--limit-seconds",
+        type=_seconds,
+        default=_LIMIT_SECONDS,
+        help="how long an order may be unsettled (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from ops.audit import CannotRead, inspect
+
     try:
         report = inspect(
             quiet_seconds=arguments.quiet_seconds, limit_seconds=arguments.limit_seconds
@@ -31,28 +61,6 @@ def main() -> int:
     return 0 if report.clean else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m ops.audit",
-        description="Check that money, stock, coupons and events add up. Changes nothing.",
-        epilog="Ends with 0 when all is clean, 1 when something is not, 2 when it can't tell.",
-    )
-    parser.add_argument(
-        "--quiet-seconds",
-        type=_seconds,
-        default=QUIET_SECONDS,
-        help="judge only orders to which nothing has happened for so long (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--limit-seconds",
-        type=_seconds,
-        default=LIMIT_SECONDS,
-        help="how long an order may be under way (default: %(default)s)",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser
-
-
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -63,12 +71,12 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _json(report: Report) -> str:
+def _json(report: "Report") -> str:
     body = {"clean": report.clean} | msgspec.to_builtins(report)
     return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()
 
 
-def _print(report: Report, console: Console, quiet_seconds: float) -> None:
+def _print(report: "Report", console: Console, quiet_seconds: float) -> None:
     table = Table("check", box=box.SIMPLE_HEAD)
     table.add_column("looked at", justify="right")
     table.add_column("wrong", justify="right")
@@ -83,7 +91,7 @@ def _print(report: Report, console: Console, quiet_seconds: float) -> None:
         console.print(str(discrepancy), markup=False, highlight=False, soft_wrap=True)
     if len(found) > _MAX_SHOWN:
         console.print(f"... and {len(found) - _MAX_SHOWN:,} more; all of them: --json")
-    left_out = f", {report.under_way:,} of them not judged: under way, or not quiet for "
+    left_out = f", {report.under_way:,} of them not checked: unsettled, or not quiet for "
     orders = f"{report.orders:,} orders" + (
         f"{left_out}{quiet_seconds:g} s" if report.under_way else ""
     )
@@ -91,7 +99,3 @@ def _print(report: Report, console: Console, quiet_seconds: float) -> None:
         console.print(f"[bold green]clean[/] ({orders})", highlight=False)
     else:
         console.print(f"[bold red]{len(found):,} discrepancies[/] ({orders})", highlight=False)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
