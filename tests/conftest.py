@@ -1,4 +1,4 @@
-"""A stack for the whole run, one for each module that breaks things, and one for new data."""
+"""The stacks of end-to-end tests. Each worker starts one of a kind, when a test first needs it."""
 
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -10,7 +10,7 @@ from tests.kit.client import Shop, open_shop, running_stack
 
 
 def pytest_configure() -> None:
-    """A run that is told to end stops what it started, as one that is interrupted does."""
+    """A run that is terminated stops its processes, as an interrupted one does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -22,32 +22,33 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str
 
 @pytest.fixture
 async def shop(stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    """The shared stack. Tests make customers and products of their own on it."""
+    """The shared stack, whose parts keep running. Tests create their own customers and products."""
     async with open_shop(stack) as shop:
         yield shop
 
 
-@pytest.fixture(scope="module")
-def shaken_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    with running_stack(tmp_path_factory.mktemp("shaken")) as environment:
+@pytest.fixture(scope="session")
+def breakable_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    with running_stack(tmp_path_factory.mktemp("breakable")) as environment:
         yield environment
 
 
 @pytest.fixture
-async def shaken_shop(shaken_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    """A stack of the module's own. Its tests stop and kill parts, and bring them back."""
-    async with open_shop(shaken_stack) as shop:
+async def breakable_shop(breakable_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    """A stack whose parts a test may stop and kill. Its audit is clean before and after a test."""
+    async with open_shop(breakable_stack) as shop:
+        await shop.wait_until_ready()
         yield shop
 
 
 @pytest.fixture
-def fresh_stack(tmp_path: Path) -> Iterator[Mapping[str, str]]:
+def new_stack(tmp_path: Path) -> Iterator[Mapping[str, str]]:
     with running_stack(tmp_path / "stack") as environment:
         yield environment
 
 
 @pytest.fixture
-async def fresh_shop(fresh_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    """A stack of the test's own, with the first data."""
-    async with open_shop(fresh_stack) as shop:
+async def new_shop(new_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    """A stack of the test's own, with nothing but the first data."""
+    async with open_shop(new_stack) as shop:
         yield shop

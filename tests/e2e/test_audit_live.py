@@ -32,8 +32,8 @@ async def placing(shop: Shop) -> asyncio.subprocess.Process:
     )
 
 
-async def test_beside_live_load_it_raises_no_false_alarm(shaken_shop: Shop) -> None:
-    shop = shaken_shop
+async def test_beside_live_load_it_raises_no_false_alarm(breakable_shop: Shop) -> None:
+    shop = breakable_shop
     path = f"/api/v1/wallets/{RICH}/charge"
     charged = await shop.call("payment", "POST", path, {"amount": 3_000_000})
     assert charged.status == 200
@@ -58,8 +58,8 @@ async def test_beside_live_load_it_raises_no_false_alarm(shaken_shop: Shop) -> N
     assert await found_wrong(shop) == []
 
 
-async def test_an_order_that_waits_for_a_stopped_service_is_under_way(shaken_shop: Shop) -> None:
-    shop = shaken_shop
+async def test_an_order_that_waits_for_a_stopped_service_is_under_way(breakable_shop: Shop) -> None:
+    shop = breakable_shop
     shop.command("stop", "coupon")
     order_id = await shop.place(order(RICH, (COFFEE, 1)))
 

@@ -71,9 +71,9 @@ def events_by_scene(output: str) -> list[list[tuple[str, str, str]]]:
     return scenes
 
 
-async def test_demo_plays_every_kind_of_order_twice(fresh_shop: Shop) -> None:
+async def test_demo_plays_every_kind_of_order_twice(new_shop: Shop) -> None:
     for time in (1, 2):
-        ended = run_demo(fresh_shop.environment)
+        ended = run_demo(new_shop.environment)
         assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
         scenes = events_by_scene(ended.stdout)
         for events, chain, others in zip(scenes, CHAINS, OTHERS, strict=True):
@@ -102,9 +102,9 @@ async def test_demo_plays_every_kind_of_order_twice(fresh_shop: Shop) -> None:
         assert "nats --context" not in ended.stdout  # this stack has written none
         for hint in ("make trace ORDER=", "make load", "make down", "/schema"):
             assert hint in ended.stdout
-    await assert_demo_runs_without_coffee_and_money(fresh_shop)
-    assert await found_wrong(fresh_shop) == []
-    await assert_demo_reports_missing_events_and_answers(fresh_shop)
+    await assert_demo_runs_without_coffee_and_money(new_shop)
+    assert await found_wrong(new_shop) == []
+    await assert_demo_reports_missing_events_and_answers(new_shop)
 
 
 async def assert_demo_runs_without_coffee_and_money(shop: Shop) -> None:

@@ -286,8 +286,11 @@ async def test_waiting_for_the_end_of_a_checkout(shop: Shop) -> None:
     assert answer.headers["Preference-Applied"] == "wait=20"
 
 
-async def test_lines_leave_when_the_order_completes_and_what_came_later_stays(shop: Shop) -> None:
+async def test_lines_leave_when_the_order_completes_and_what_came_later_stays(
+    breakable_shop: Shop,
+) -> None:
     """Two checkouts are two orders; together they take no more than there is."""
+    shop = breakable_shop
     cake, tart = (
         await shop.create_product(price=30, stock=10),
         await shop.create_product(7, 10, "Tart"),
@@ -400,9 +403,9 @@ async def test_a_checkout_passes_the_gate_of_a_hot_product(shop: Shop) -> None:
     assert (again.status, again.body) == (202, first.body)
 
 
-async def test_parallel_adds_and_checkouts_lose_nothing(fresh_shop: Shop) -> None:
+async def test_parallel_adds_and_checkouts_lose_nothing(breakable_shop: Shop) -> None:
     """What has left the carts was sold."""
-    shop = fresh_shop
+    shop = breakable_shop
     cake = await shop.create_product(price=10, stock=60)
     customers = [await shop.create_wallet(100_000) for _ in range(5)]
 

@@ -1,48 +1,47 @@
-"""The operators' routes, on a stack that asks for the operators' token."""
+"""The operators' routes: their token, dead letters, unsettled orders and the outbox."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from uuid import uuid4
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
-from tests.e2e.api.raw_http import Wire, assert_utc, refused, stored
+from tests.e2e.api.raw_http import Wire, assert_utc, nothing_stored, refused
 from tests.e2e.api.routes import ROUTES, Route
-from tests.kit.client import SERVICES, Json, Shop, open_shop, order, running_stack, wait_until
+from tests.kit.client import SERVICES, Json, Shop, open_shop, order, wait_until
+from tests.kit.service_instances import second_instances
 
 TOKEN = "open-sesame"
-ALLOWED = {"Authorization": f"Bearer {TOKEN}"}
+WITH_TOKEN = {"Authorization": f"Bearer {TOKEN}"}
 OPERATIONS = [route for route in ROUTES if "/ops/" in route.path or "/deliveries" in route.path]
-LETTER = {
+DEAD_LETTER_FIELDS = {
     *("id", "stream", "sequence", "subject", "headers", "body", "reason", "error"),
     *("createdAt", "redrivenAt"),
 }
 
 
-@pytest.fixture(scope="module")
-def guarded_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    with running_stack(tmp_path_factory.mktemp("guarded"), OPS_TOKEN=TOKEN) as environment:
-        yield environment
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded_addresses(stack: Mapping[str, str]) -> AsyncIterator[Mapping[str, str]]:
+    async with second_instances(stack, SERVICES, OPS_TOKEN=TOKEN) as addresses:
+        yield addresses
 
 
 @pytest.fixture
-async def guarded(guarded_stack: Mapping[str, str]) -> AsyncIterator[Wire]:
-    async with open_shop(guarded_stack) as shop, aiohttp.ClientSession() as http:
+async def guarded(guarded_addresses: Mapping[str, str]) -> AsyncIterator[Wire]:
+    """Instances that require the operators' token, beside those of the shared stack."""
+    async with open_shop(guarded_addresses) as shop, aiohttp.ClientSession() as http:
         yield Wire(shop, http)
 
 
-async def asked(wire: Wire, service: str, path: str) -> Json:
-    """An operator's GET that must go well."""
-    answer = await wire.send(service, "GET", f"/api/v1/ops/{path}", headers=ALLOWED)
-    assert answer.status == 200, answer
-    body: Json = answer.body
-    return body
+# ---------------------------------------------------------------- the token
 
 
 @pytest.mark.parametrize("route", OPERATIONS, ids=lambda route: route.name)
-async def test_without_the_token(guarded: Wire, route: Route) -> None:
-    before = stored(guarded.shop)
-    for headers in (
+async def test_operator_route_without_token_answers_401(
+    guarded: Wire, shop: Shop, route: Route
+) -> None:
+    attempts: tuple[dict[str, str], ...] = (
         {},
         {"Authorization": ""},
         {"Authorization": "Bearer"},
@@ -52,16 +51,17 @@ async def test_without_the_token(guarded: Wire, route: Route) -> None:
         {"Authorization": f"Bearer {TOKEN}x"},
         {"Authorization": f"Bearer {TOKEN[:-1]}"},
         {"Authorization": "Bearer 열려라참깨"},
-    ):
-        answer = await guarded.send(route.service, route.method, route.address, headers=headers)
-        refused(answer, 401, "UNAUTHORIZED")
-        assert TOKEN not in str(answer.body)
-    assert stored(guarded.shop) == before
+    )
+    async with nothing_stored(shop):
+        for headers in attempts:
+            answer = await guarded.send(route.service, route.method, route.address, headers=headers)
+            refused(answer, 401, "UNAUTHORIZED")
+            assert TOKEN not in str(answer.body)
 
 
 @pytest.mark.parametrize("route", OPERATIONS, ids=lambda route: route.name)
-async def test_with_the_token(guarded: Wire, route: Route) -> None:
-    answer = await guarded.send(route.service, route.method, route.address, headers=ALLOWED)
+async def test_operator_route_with_token_answers(guarded: Wire, route: Route) -> None:
+    answer = await guarded.send(route.service, route.method, route.address, headers=WITH_TOKEN)
     if route.unknown:
         refused(answer, 404, route.unknown)
     else:
@@ -69,12 +69,12 @@ async def test_with_the_token(guarded: Wire, route: Route) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_nobody_else_needs_the_token(guarded: Wire, service: str) -> None:
+async def test_health_metrics_and_schema_need_no_token(guarded: Wire, service: str) -> None:
     for path in ("/health/live", "/health/ready", "/metrics", "/schema", "/schema/openapi.json"):
         assert (await guarded.send(service, "GET", path)).status == 200
 
 
-async def test_without_a_token_set_nobody_is_asked(shop: Shop) -> None:
+async def test_operator_routes_are_open_where_no_token_is_set(shop: Shop) -> None:
     for service in SERVICES:
         letters = await shop.get(service, "/api/v1/ops/dead-letters")
         assert set(letters) == {"items", "page", "size", "total"}
@@ -82,124 +82,130 @@ async def test_without_a_token_set_nobody_is_asked(shop: Shop) -> None:
         assert set(await shop.get(service, "/api/v1/ops/outbox")) == {"items", "total", "oldestAt"}
 
 
-async def test_seeding_twice_changes_nothing(guarded: Wire) -> None:
-    before = stored(guarded.shop)
-    for service in SERVICES:
-        answer = await guarded.send(service, "POST", "/api/v1/ops/seed", headers=ALLOWED)
-        assert (answer.status, answer.body) == (204, "")
-    assert stored(guarded.shop) == before
+async def test_seeding_is_idempotent(guarded: Wire, shop: Shop) -> None:
+    async with nothing_stored(shop):
+        for service in SERVICES:
+            answer = await guarded.send(service, "POST", "/api/v1/ops/seed", headers=WITH_TOKEN)
+            assert (answer.status, answer.body) == (204, "")
 
 
-async def test_a_dead_letter_and_its_second_try(guarded: Wire) -> None:
-    shop = guarded.shop
-    order_id, poison = str(uuid4()), b'{"orderId": 3, \xff'
-    subject = f"saga.{order_id}.OrderCreated"
+# ---------------------------------------------------------------- what they show
+
+
+async def test_dead_letter_is_listed_and_redriven(forged_shop: Shop) -> None:
+    shop = forged_shop
+    malformed, headers = b'{"orderId": 3, \xff', {"x-who": "a test"}
+    subject = f"saga.{uuid4()}.OrderCreated"
     async with shop.nats() as client:
-        stored_at = await client.jetstream().publish(subject, poison, headers={"x-who": "a test"})
+        published = await client.jetstream().publish(subject, malformed, headers=headers)
 
     async def letters() -> list[Json]:
-        items: list[Json] = (await asked(guarded, "coupon", "dead-letters?size=100"))["items"]
-        return [each for each in items if each["subject"] == subject]
+        return [each for each in await shop.dead_letters("coupon") if each["subject"] == subject]
 
-    async def set_aside() -> bool:
+    async def is_listed() -> bool:
         return bool(await letters())
 
-    await wait_until(set_aside, "the poison is set aside")
+    await wait_until(is_listed, "the message is a dead letter")
     (letter,) = await letters()
-    assert set(letter) == LETTER
-    assert (letter["stream"], letter["sequence"]) == ("SAGA", stored_at.seq)
-    assert letter["body"] == poison.decode(errors="replace")
+    assert set(letter) == DEAD_LETTER_FIELDS
+    assert (letter["stream"], letter["sequence"]) == ("SAGA", published.seq)
+    assert letter["body"] == malformed.decode(errors="replace")
     assert letter["headers"]["x-who"] == "a test"
     assert (letter["reason"], letter["redrivenAt"]) == ("UNREADABLE", None)
     assert letter["error"]
     assert_utc(letter["createdAt"])
 
     path = f"/api/v1/ops/dead-letters/{letter['id']}/redrive"
-    again = await guarded.send("coupon", "POST", path, headers=ALLOWED)
+    again = await shop.call("coupon", "POST", path)
     assert again.status == 202
     assert again.headers.get("Content-Type", "application/json") == "application/json"
 
-    async def tried() -> bool:
+    async def is_redriven() -> bool:
         (found,) = await letters()
         return found["redrivenAt"] is not None
 
-    await wait_until(tried, "the letter was tried again")
+    await wait_until(is_redriven, "the dead letter was redriven")
     (after,) = await letters()
     assert_utc(after.pop("redrivenAt"))
     assert after == {name: value for name, value in letter.items() if name != "redrivenAt"}
 
 
-async def test_dead_letters_come_in_pages(guarded: Wire) -> None:
+async def test_dead_letters_are_paged_newest_first(forged_shop: Shop) -> None:
     subjects = [f"saga.{uuid4()}.PaymentFailed" for _ in range(3)]
-    async with guarded.shop.nats() as client:
+
+    async def page(number: int) -> Json:
+        found = await forged_shop.get("product", f"/api/v1/ops/dead-letters?page={number}&size=2")
+        return dict(found)
+
+    before = (await page(0))["total"]
+    async with forged_shop.nats() as client:
         for subject in subjects:
             await client.jetstream().publish(subject, b"no event")
 
-    async def page(number: int) -> Json:
-        return await asked(guarded, "product", f"dead-letters?page={number}&size=2")
+    async def all_are_listed() -> bool:
+        return bool((await page(0))["total"] >= before + 3)
 
-    async def all_there() -> bool:
-        return bool((await page(0))["total"] >= 3)
-
-    await wait_until(all_there, "three letters are set aside")
+    await wait_until(all_are_listed, "the three messages are dead letters")
     first, second = await page(0), await page(1)
     assert (first["page"], first["size"], second["page"]) == (0, 2, 1)
     found = [each["subject"] for each in first["items"] + second["items"]]
     assert found[:3] == subjects[::-1]
 
 
-async def test_what_is_owed(guarded: Wire) -> None:
-    shop = guarded.shop
+async def test_unsettled_order_is_listed_until_it_ends(breakable_shop: Shop) -> None:
+    shop = breakable_shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
+    await shop.wait_until_idle()
     shop.command("stop", "coupon")
     order_id = await shop.place(order(customer, (cake, 1)))
-    (owed,) = (await asked(guarded, "order", "owed"))["items"]
-    assert_utc(owed.pop("since"))
-    assert owed == {"orderId": order_id, "state": "PENDING"}
-    assert (await asked(guarded, "order", "owed?olderThanSeconds=3600"))["items"] == []
-    assert (await asked(guarded, "product", "owed"))["items"] == []
+    (unsettled,) = await shop.unsettled("order")
+    assert_utc(unsettled.pop("since"))
+    assert unsettled == {"orderId": order_id, "state": "PENDING"}
+    path = "/api/v1/ops/owed?olderThanSeconds="
+    assert (await shop.get("order", f"{path}3600"))["items"] == []
+    assert await shop.unsettled("product") == []
 
-    async def a_second_old() -> bool:
-        return bool((await asked(guarded, "order", "owed?olderThanSeconds=1"))["items"])
+    async def is_a_second_old() -> bool:
+        return bool((await shop.get("order", f"{path}1"))["items"])
 
-    await wait_until(a_second_old, "the order has waited for a second")
+    await wait_until(is_a_second_old, "the order was unsettled for a second")
     shop.command("start", "coupon")
     assert (await shop.wait_until_ended(order_id))["status"] == "COMPLETED"
-    assert (await asked(guarded, "order", "owed"))["items"] == []
+    assert await shop.unsettled("order") == []
 
 
-async def test_what_is_not_published_yet(guarded: Wire) -> None:
-    shop = guarded.shop
+async def test_outbox_lists_events_while_the_broker_is_stopped(breakable_shop: Shop) -> None:
+    shop = breakable_shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
 
-    async def outbox_of_order() -> Json:
-        return await asked(guarded, "order", "outbox")
+    async def outbox() -> Json:
+        return dict(await shop.get("order", "/api/v1/ops/outbox"))
 
-    async def empty() -> bool:
-        return await outbox_of_order() == {"items": [], "total": 0, "oldestAt": None}
+    async def is_empty() -> bool:
+        return await outbox() == {"items": [], "total": 0, "oldestAt": None}
 
-    await wait_until(empty, "all is published")
+    await wait_until(is_empty, "all events are published")
     shop.command("stop", "nats")
     try:
         order_id = await shop.place(order(customer, (cake, 1)))
-        waiting = await outbox_of_order()
-        (row,) = waiting["items"]
-        assert waiting["total"] == 1
+        found = await outbox()
+        (row,) = found["items"]
+        assert found["total"] == 1
         assert set(row) == {"eventId", "name", "subject", "createdAt", "claimedBy"}
         assert row["name"] == "OrderCreated"
         assert row["subject"] == f"saga.{order_id}.OrderCreated"
-        assert waiting["oldestAt"] == row["createdAt"]
+        assert found["oldestAt"] == row["createdAt"]
         assert_utc(row["createdAt"])
 
-        async def broker_missed() -> bool:
-            ready = await guarded.send("order", "GET", "/health/ready")
-            return ready.status == 503 and not ready.body["checks"]["broker"]["ok"]
+        async def is_not_ready() -> bool:
+            answer = await shop.call("order", "GET", "/health/ready")
+            return answer.status == 503 and not answer.body["checks"]["broker"]["ok"]
 
-        await wait_until(broker_missed, "the order service misses the broker")
-        trace = await guarded.send("order", "GET", f"/api/v1/orders/{order_id}/trace")
+        await wait_until(is_not_ready, "the order service reports the missing broker")
+        trace = await shop.call("order", "GET", f"/api/v1/orders/{order_id}/trace")
         refused(trace, 503, "RETRY_LATER")
         assert int(trace.headers["Retry-After"]) >= 1
     finally:
         shop.command("start", "nats")
     assert (await shop.wait_until_ended(order_id, timeout_seconds=40))["status"] == "COMPLETED"
-    await wait_until(empty, "all is published")
+    await wait_until(is_empty, "all events are published")

@@ -15,13 +15,13 @@ ORDERS = "/api/v1/orders"
 
 
 @pytest.fixture
-def no_coupon_service(shop: Shop) -> Iterator[None]:
+def stopped_coupon_service(breakable_shop: Shop) -> Iterator[None]:
     """Orders are accepted, and stay PENDING until `start coupon`."""
-    shop.command("stop", "coupon")
+    breakable_shop.command("stop", "coupon")
     try:
         yield
     finally:
-        shop.command("start", "coupon")
+        breakable_shop.command("start", "coupon")
 
 
 async def test_waiting_for_an_order_that_completes(shop: Shop) -> None:
@@ -81,7 +81,7 @@ async def test_an_instance_that_is_cut_off_from_the_broker_looks_once_more(shop:
         async with open_shop(addresses) as cut_off:
             await wait_until(partial(alive, cut_off, "order"), "the instance takes orders")
             body = order(customer, (cake, 1))
-            answer = await cut_off.call("order", "POST", ORDERS, body, prefer="wait=20")
+            answer = await cut_off.call("order", "POST", ORDERS, body, prefer="wait=15")
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait, 20)
@@ -114,11 +114,14 @@ async def test_waiting_with_a_key(shop: Shop) -> None:
     assert await shop.stock(cake) == (9, 0)
 
 
-async def test_an_order_that_can_not_go_on(shop: Shop, no_coupon_service: None) -> None:
+async def test_an_order_that_can_not_go_on(
+    breakable_shop: Shop, stopped_coupon_service: None
+) -> None:
     """The wait ends with 202; what changes meanwhile does not touch the order; later it completes.
 
     One test for all of it, because stopping a service takes longer than the rest.
     """
+    shop = breakable_shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     tart = await shop.create_product(price=7, stock=10, name="Tart")
     lone = await shop.place(order(customer, (tart, 1)))

@@ -62,7 +62,8 @@ async def test_an_unknown_product_is_not_found_each_time(shop: Shop) -> None:
         assert (answer.status, answer.body["error"]) == (404, "PRODUCT_NOT_FOUND")
 
 
-async def test_without_redis_it_is_right_all_the_same(shop: Shop) -> None:
+async def test_without_redis_it_is_right_all_the_same(breakable_shop: Shop) -> None:
+    shop = breakable_shop
     product = await shop.create_product(price=10, stock=0)
     await asyncio.to_thread(shop.command, "stop", "redis")
     try:

@@ -90,6 +90,15 @@ async def publish(
     return (await client.jetstream().publish(subject, payload, headers=sent)).seq
 
 
+async def republish(shop: Shop, order_id: str) -> int:
+    """Publish all of an order's messages once more. Returns how many."""
+    found = await messages(shop, order_id)
+    async with shop.nats() as client:
+        for message in found:
+            await publish(client, message.subject or "", message.data, headers_of(message))
+    return len(found)
+
+
 def service_url(shop: Shop, service: str, password: str | None = None) -> str:
     """The broker's address with a service's credentials."""
     known = passwords.load(Path(shop.environment["STATE_DIR"]))[service]

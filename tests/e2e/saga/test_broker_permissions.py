@@ -93,8 +93,8 @@ async def until_told(refusals: list[str], expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_can_not_say_what_another_one_says(rough_shop: Shop, service: str) -> None:
-    shop = rough_shop
+async def test_a_service_can_not_say_what_another_one_says(forged_shop: Shop, service: str) -> None:
+    shop = forged_shop
     victim = str(uuid4())
     assert len(foreign(service)) > len(CONTRACT) / 2
 
@@ -109,9 +109,9 @@ async def test_a_service_can_not_say_what_another_one_says(rough_shop: Shop, ser
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_can_say_what_is_its_own(rough_shop: Shop, service: str) -> None:
+async def test_a_service_can_say_what_is_its_own(forged_shop: Shop, service: str) -> None:
     """Nobody can read these bodies: on this stack it does not matter."""
-    shop = rough_shop
+    shop = forged_shop
     key = str(uuid4())
     own = sorted(EMITS[service], key=lambda event: event.__name__)
     async with connected_as(shop, service) as client:
@@ -121,8 +121,8 @@ async def test_a_service_can_say_what_is_its_own(rough_shop: Shop, service: str)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_can_not_touch_what_is_not_its_own(rough_shop: Shop, service: str) -> None:
-    shop = rough_shop
+async def test_a_service_can_not_touch_what_is_not_its_own(forged_shop: Shop, service: str) -> None:
+    shop = forged_shop
     before = await configuration(shop)
 
     await all_refused(shop, service, changing(service))
@@ -131,9 +131,9 @@ async def test_a_service_can_not_touch_what_is_not_its_own(rough_shop: Shop, ser
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_can_not_make_its_stream_otherwise(rough_shop: Shop, service: str) -> None:
+async def test_a_service_can_not_make_its_stream_otherwise(forged_shop: Shop, service: str) -> None:
     """It may make its streams where there are none; where they are, it changes nothing."""
-    shop = rough_shop
+    shop = forged_shop
     before = await configuration(shop)
     other: Json = {"name": "SAGA", "subjects": ["saga.*.*"], "max_msgs": 1, "deny_delete": True}
     async with connected_as(shop, service) as client:
@@ -143,13 +143,13 @@ async def test_a_service_can_not_make_its_stream_otherwise(rough_shop: Shop, ser
 
 
 @pytest.mark.parametrize("user", [*SERVICES, "observer"])
-async def test_nobody_can_listen_to_what_is_not_for_him(rough_shop: Shop, user: str) -> None:
+async def test_nobody_can_listen_to_what_is_not_for_him(forged_shop: Shop, user: str) -> None:
     others = [f"_INBOX_{service}.>" for service in SERVICES if service != user]
     private = [*others, ">", "*.>", "$JS.>", "$SYS.>"]
     if user != "observer":
         private += ["saga.>", "catalog.>", "_INBOX.>"]
     refusals: list[str] = []
-    async with connected_as(rough_shop, user, refusals) as client:
+    async with connected_as(forged_shop, user, refusals) as client:
         for subject in private:
             await client.subscribe(subject)
         await until_told(refusals, [f'subscription to "{subject.lower()}"' for subject in private])
@@ -197,8 +197,8 @@ async def test_the_observer_can_read_everything(shop: Shop) -> None:
         assert last.data
 
 
-async def test_the_observer_changes_nothing(rough_shop: Shop) -> None:
-    shop = rough_shop
+async def test_the_observer_changes_nothing(forged_shop: Shop) -> None:
+    shop = forged_shop
     key = str(uuid4())
     before, held = await configuration(shop), await subjects(shop)
     wanted = [subject_of(event, key) for event in CONTRACT]
@@ -219,10 +219,10 @@ async def test_the_observer_changes_nothing(rough_shop: Shop) -> None:
 
 
 async def test_an_answer_that_the_observer_had_sent_into_the_stream_acts_nowhere(
-    rough_shop: Shop,
+    forged_shop: Shop,
 ) -> None:
     """The broker sends its answer wherever a request wants it, with its own permissions."""
-    shop = rough_shop
+    shop = forged_shop
     product, customer = await shop.create_product(100, 5), await shop.create_wallet(1_000)
     await asyncio.to_thread(shop.command, "stop", "payment")
     order_id = await shop.place(order(customer, (product, 1)))
@@ -242,9 +242,9 @@ async def test_an_answer_that_the_observer_had_sent_into_the_stream_acts_nowhere
     assert (await shop.wait_until_ended(order_id))["status"] == "COMPLETED"
 
 
-async def test_a_payment_can_not_be_forged_by_an_answer(rough_shop: Shop) -> None:
+async def test_a_payment_can_not_be_forged_by_an_answer(forged_shop: Shop) -> None:
     """The coupon service stores a payment's body under its own event's name, and has it sent on."""
-    shop = rough_shop
+    shop = forged_shop
     product, customer = await shop.create_product(100, 5), await shop.create_wallet(0)
     await asyncio.to_thread(shop.command, "stop", "payment")
     order_id = await shop.place(order(customer, (product, 1)))

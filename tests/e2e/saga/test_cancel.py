@@ -96,8 +96,8 @@ async def test_a_cancelled_order_stays_cancelled(shop: Shop) -> None:
     assert [each["orderId"] for each in found["items"]] == [bought["orderId"]]
 
 
-async def test_a_cancel_waits_for_a_service_that_is_away(shaken_shop: Shop) -> None:
-    shop = shaken_shop
+async def test_a_cancel_waits_for_a_service_that_is_away(breakable_shop: Shop) -> None:
+    shop = breakable_shop
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     bought = await shop.buy(order(customer, (product, 1)))
     await asyncio.to_thread(shop.command, "stop", "product")
@@ -119,8 +119,10 @@ async def test_a_cancel_waits_for_a_service_that_is_away(shaken_shop: Shop) -> N
 
 
 @pytest.mark.parametrize("crashes", ["payment", "product", "coupon", "order"])
-async def test_a_crash_in_the_middle_of_cancels_loses_none(shaken_shop: Shop, crashes: str) -> None:
-    shop = shaken_shop
+async def test_a_crash_in_the_middle_of_cancels_loses_none(
+    breakable_shop: Shop, crashes: str
+) -> None:
+    shop = breakable_shop
     product, customer = await shop.create_product(100, 100), await shop.create_wallet(10_000)
     bought = [await shop.place(order(customer, (product, 1))) for _ in range(40)]
     for order_id in bought:

@@ -1,28 +1,20 @@
 """Payments by card, and money brought into wallets, through a gateway that misbehaves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.kit.client import Json, Response, Shop, open_shop, order, running_stack, wait_until
-
-
-@pytest.fixture(scope="module")
-def card_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """Orders may take four seconds here."""
-    folder = tmp_path_factory.mktemp("cards")
-    with running_stack(folder, ORDER_TIMEOUT_SECONDS="4") as environment:
-        yield environment
+from tests.kit.client import Json, Response, Shop, order, wait_until
 
 
 @pytest.fixture
-async def cards(card_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with open_shop(card_stack) as shop:
-        yield shop
+def shop(impatient_shop: Shop) -> Shop:
+    """A stack where orders time out after four seconds."""
+    return impatient_shop
 
 
 @asynccontextmanager
@@ -56,112 +48,117 @@ async def by_card(shop: Shop, price: int = 700, stock: int = 5) -> tuple[str, st
     return await shop.place(body), product
 
 
-async def test_a_card_is_charged(cards: Shop) -> None:
-    order_id, product = await by_card(cards)
-    ended = await cards.wait_until_ended(order_id)
+async def test_a_card_is_charged(shop: Shop) -> None:
+    order_id, product = await by_card(shop)
+    ended = await shop.wait_until_ended(order_id)
     assert (ended["status"], ended["paymentMethod"]) == ("COMPLETED", "CARD")
-    assert await statement(cards, order_id) == [("CAPTURE", 700)]
-    await cards.wait_until_idle()
-    assert await cards.stock(product) == (4, 0)
-    [payment] = await cards.payments(order_id)
+    assert await statement(shop, order_id) == [("CAPTURE", 700)]
+    await shop.wait_until_idle()
+    assert await shop.stock(product) == (4, 0)
+    [payment] = await shop.payments(order_id)
     assert (payment["method"], payment["status"], payment["amount"]) == ("CARD", "COMPLETED", 700)
-    trace = await cards.trace(order_id)
+    trace = await shop.trace(order_id)
     names = {event["id"]: event["name"] for event in trace}
     paid = next(event for event in trace if event["name"] == "PaymentCompleted")
     assert names[paid["cause"]] == "StockDecremented"
 
 
-async def test_a_declined_card_fails_the_order(cards: Shop) -> None:
-    async with gateway(cards, "charge", "DECLINE"):
-        order_id, product = await by_card(cards)
-        ended = await cards.wait_until_ended(order_id)
+async def test_a_declined_card_fails_the_order(shop: Shop) -> None:
+    async with gateway(shop, "charge", "DECLINE"):
+        order_id, product = await by_card(shop)
+        ended = await shop.wait_until_ended(order_id)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "PG_DECLINED")
-    assert await statement(cards, order_id) == []
-    await cards.wait_until_idle()
-    assert await cards.stock(product) == (5, 0)
+    assert await statement(shop, order_id) == []
+    await shop.wait_until_idle()
+    assert await shop.stock(product) == (5, 0)
 
 
 @pytest.mark.parametrize("does", ["ERROR", "CAPTURE_THEN_ERROR", "ANSWER_TWICE"])
-async def test_an_unknown_outcome_is_asked_for_until_it_is_known(cards: Shop, does: str) -> None:
-    async with gateway(cards, "charge", does, times=3):
-        order_id, _ = await by_card(cards)
-        ended = await cards.wait_until_ended(order_id)
+async def test_an_unknown_outcome_is_asked_for_until_it_is_known(shop: Shop, does: str) -> None:
+    async with gateway(shop, "charge", does, times=3):
+        order_id, _ = await by_card(shop)
+        ended = await shop.wait_until_ended(order_id)
     assert ended["status"] == "COMPLETED"
-    assert await statement(cards, order_id) == [("CAPTURE", 700)]
+    assert await statement(shop, order_id) == [("CAPTURE", 700)]
 
 
-async def test_an_order_that_times_out_is_voided_at_the_gateway(cards: Shop) -> None:
+async def test_an_order_that_times_out_is_voided_at_the_gateway(shop: Shop) -> None:
     """The charge is in flight when the order's time is over; it never lands."""
-    async with gateway(cards, "charge", "LAND_LATE", seconds=600):
-        order_id, product = await by_card(cards)
-        ended = await cards.wait_until_ended(order_id, 30)
+    async with gateway(shop, "charge", "LAND_LATE", seconds=600):
+        order_id, product = await by_card(shop)
+        ended = await shop.wait_until_ended(order_id, 30)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "ORDER_TIMED_OUT")
-    assert await statement(cards, order_id) == []
-    await cards.wait_until_idle()
-    assert await cards.stock(product) == (5, 0)
+    assert await statement(shop, order_id) == []
+    await shop.wait_until_idle()
+    assert await shop.stock(product) == (5, 0)
 
 
-async def test_a_charge_that_landed_before_the_void_completes_the_order(cards: Shop) -> None:
+async def test_a_charge_that_landed_before_the_void_completes_the_order(
+    shop: Shop,
+) -> None:
     """The gateway said that it knows of nothing, and the charge landed all the same."""
-    async with gateway(cards, "charge", "LAND_LATE", seconds=2), gateway(cards, "void", "ERROR"):
-        order_id, product = await by_card(cards)
-        ended = await cards.wait_until_ended(order_id, 30)
+    async with (
+        gateway(shop, "charge", "LAND_LATE", seconds=2),
+        gateway(shop, "void", "ERROR"),
+    ):
+        order_id, product = await by_card(shop)
+        ended = await shop.wait_until_ended(order_id, 30)
     assert ended["status"] == "COMPLETED"
-    assert await statement(cards, order_id) == [("CAPTURE", 700)]
-    await cards.wait_until_idle()
-    assert await cards.stock(product) == (4, 0)
+    assert await statement(shop, order_id) == [("CAPTURE", 700)]
+    await shop.wait_until_idle()
+    assert await shop.stock(product) == (4, 0)
 
 
-async def test_a_cancel_refunds_the_card(cards: Shop) -> None:
-    order_id, product = await by_card(cards)
-    await cards.wait_until_ended(order_id)
-    answer = await cancel(cards, order_id)
+async def test_a_cancel_refunds_the_card(shop: Shop) -> None:
+    order_id, product = await by_card(shop)
+    await shop.wait_until_ended(order_id)
+    answer = await cancel(shop, order_id)
     assert (answer.status, answer.body["status"]) == (200, "CANCELLED")
-    assert await statement(cards, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
-    assert await cards.stock(product) == (5, 0)
+    assert await statement(shop, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
+    assert await shop.stock(product) == (5, 0)
 
 
-async def test_a_refused_refund_leaves_the_order_completed(cards: Shop) -> None:
-    order_id, product = await by_card(cards)
-    await cards.wait_until_ended(order_id)
-    async with gateway(cards, "refund", "REFUSE"):
-        refused = await cancel(cards, order_id)
+async def test_a_refused_refund_leaves_the_order_completed(shop: Shop) -> None:
+    order_id, product = await by_card(shop)
+    await shop.wait_until_ended(order_id)
+    async with gateway(shop, "refund", "REFUSE"):
+        refused = await cancel(shop, order_id)
     assert (refused.status, refused.body["error"]) == (424, "DEPENDENCY_FAILED")
-    kept = await cards.get("order", f"/api/v1/orders/{order_id}")
+    kept = await shop.get("order", f"/api/v1/orders/{order_id}")
     assert kept["status"] == "COMPLETED"
     assert kept["cancellation"] == {"state": "REFUSED", "attempt": 1}
-    await cards.wait_until_idle()
-    assert await cards.stock(product) == (4, 0)
+    await shop.wait_until_idle()
+    assert await shop.stock(product) == (4, 0)
 
-    done = await cancel(cards, order_id)
+    done = await cancel(shop, order_id)
 
     assert done.body["cancellation"] == {"state": "DONE", "attempt": 2}
-    assert await statement(cards, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
+    assert await statement(shop, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
 
 
 @pytest.mark.parametrize("does", ["ERROR", "REFUND_THEN_ERROR"])
-async def test_a_refund_is_asked_for_until_it_is_known(cards: Shop, does: str) -> None:
-    order_id, _ = await by_card(cards)
-    await cards.wait_until_ended(order_id)
-    async with gateway(cards, "refund", does, times=2):
-        answer = await cancel(cards, order_id)
+async def test_a_refund_is_asked_for_until_it_is_known(shop: Shop, does: str) -> None:
+    order_id, _ = await by_card(shop)
+    await shop.wait_until_ended(order_id)
+    async with gateway(shop, "refund", does, times=2):
+        answer = await cancel(shop, order_id)
     assert answer.body["status"] == "CANCELLED"
-    assert await statement(cards, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
+    assert await statement(shop, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
 
 
-async def test_a_payment_survives_a_crash_in_the_middle_of_its_call(cards: Shop) -> None:
-    async with gateway(cards, "charge", "CAPTURE_THEN_HANG", seconds=20, times=1):
-        order_id, _ = await by_card(cards)
+async def test_a_payment_survives_a_crash_in_the_middle_of_its_call(shop: Shop) -> None:
+    async with gateway(shop, "charge", "CAPTURE_THEN_HANG", seconds=20, times=1):
+        order_id, _ = await by_card(shop)
 
         async def captured() -> bool:
-            return bool(await statement(cards, order_id))
+            return bool(await statement(shop, order_id))
 
         await wait_until(captured, "the gateway has captured")
-        await asyncio.to_thread(cards.command, "kill", "payment")
-        ended = await cards.wait_until_ended(order_id, 60)
+        await asyncio.to_thread(shop.command, "kill", "payment")
+        ended = await shop.wait_until_ended(order_id, 60)
     assert ended["status"] == "COMPLETED"
-    assert await statement(cards, order_id) == [("CAPTURE", 700)]
-    await cards.wait_until_ready()
+    assert await statement(shop, order_id) == [("CAPTURE", 700)]
+    await shop.wait_until_ready()
 
 
 # ---------------------------------------------------------------- wallets
@@ -172,71 +169,77 @@ async def charge(shop: Shop, customer: str, amount: int, **headers: str) -> Resp
     return await shop.call("payment", "POST", path, {"amount": amount}, **headers)
 
 
-async def test_money_comes_into_a_wallet_through_the_gateway(cards: Shop) -> None:
-    customer = await cards.create_wallet(0)
-    answer = await charge(cards, customer, 500)
+async def test_money_comes_into_a_wallet_through_the_gateway(shop: Shop) -> None:
+    customer = await shop.create_wallet(0)
+    answer = await charge(shop, customer, 500)
     assert (answer.status, answer.body) == (200, {"customerId": customer, "balance": 500})
 
 
 @pytest.mark.parametrize("does", ["DECLINE", "HANG", "CAPTURE_THEN_HANG", "LAND_LATE"])
-async def test_a_charge_that_fails_leaves_the_balance_as_it_was(cards: Shop, does: str) -> None:
-    customer = await cards.create_wallet(100)
-    async with gateway(cards, "charge", does, customerId=customer, seconds=30, times=1):
-        answer = await charge(cards, customer, 500)
+async def test_a_charge_that_fails_leaves_the_balance_as_it_was(shop: Shop, does: str) -> None:
+    customer = await shop.create_wallet(100)
+    async with gateway(shop, "charge", does, customerId=customer, seconds=30, times=1):
+        answer = await charge(shop, customer, 500)
         known = answer.status == 200
     assert (answer.status, answer.body.get("error")) in (
         (502, "PAYMENT_GATEWAY_FAILED"),
         (200, None),  # asked again, it was found to be captured
     )
-    assert await cards.balance(customer) == (600 if known else 100)
+    assert await shop.balance(customer) == (600 if known else 100)
 
 
 @pytest.mark.parametrize(("does", "outcome"), [("DECLINE", "DECLINED"), ("ERROR", "NO_ANSWER")])
 async def test_failed_charge_names_the_gateways_outcome(
-    cards: Shop, does: str, outcome: str
+    shop: Shop, does: str, outcome: str
 ) -> None:
     """Also when the same request is sent again, after the gateway has voided the key."""
-    customer = await cards.wallet(0)
-    async with gateway(cards, "charge", does, customerId=customer):
-        first = await charge(cards, customer, 500, idempotency_key="k")
+    customer = await shop.create_wallet(0)
+    async with gateway(shop, "charge", does, customerId=customer):
+        first = await charge(shop, customer, 500, idempotency_key="k")
     assert (first.status, first.body["error"]) == (502, "PAYMENT_GATEWAY_FAILED")
     assert first.body["details"]["outcome"] == outcome
-    await cards.quiet()
-    again = await charge(cards, customer, 500, idempotency_key="k")
+    await shop.quiet()
+    again = await charge(shop, customer, 500, idempotency_key="k")
     assert (again.status, again.body) == (502, first.body)
-    assert await statement(cards, first.body["details"]["topUpId"]) == []
-    assert await cards.balance(customer) == 0
+    assert await statement(shop, first.body["details"]["topUpId"]) == []
+    assert await shop.balance(customer) == 0
 
 
-async def test_a_charge_with_a_key_gives_the_first_answer_again(cards: Shop) -> None:
-    customer = await cards.create_wallet(0)
-    first = await charge(cards, customer, 500, idempotency_key="k")
-    assert (await charge(cards, customer, 7)).body["balance"] == 507
-    again = await charge(cards, customer, 500, idempotency_key="k")
+async def test_a_charge_with_a_key_gives_the_first_answer_again(shop: Shop) -> None:
+    customer = await shop.create_wallet(0)
+    first = await charge(shop, customer, 500, idempotency_key="k")
+    assert (await charge(shop, customer, 7)).body["balance"] == 507
+    again = await charge(shop, customer, 500, idempotency_key="k")
     assert (again.status, again.body) == (200, first.body)
     assert again.headers["Idempotency-Replayed"] == "true"
-    other = await charge(cards, customer, 501, idempotency_key="k")
+    other = await charge(shop, customer, 501, idempotency_key="k")
     assert (other.status, other.body["error"]) == (422, "IDEMPOTENCY_KEY_REUSED")
-    assert await cards.balance(customer) == 507
+    assert await shop.balance(customer) == 507
 
 
-async def test_a_failed_charge_stays_failed_under_its_key(cards: Shop) -> None:
-    customer = await cards.create_wallet(0)
-    async with gateway(cards, "charge", "DECLINE", customerId=customer):
-        first = await charge(cards, customer, 500, idempotency_key="k")
-    again = await charge(cards, customer, 500, idempotency_key="k")
+async def test_a_failed_charge_stays_failed_under_its_key(shop: Shop) -> None:
+    customer = await shop.create_wallet(0)
+    async with gateway(shop, "charge", "DECLINE", customerId=customer):
+        first = await charge(shop, customer, 500, idempotency_key="k")
+    again = await charge(shop, customer, 500, idempotency_key="k")
     assert [first.status, again.status] == [502, 502]
-    assert await cards.balance(customer) == 0
+    assert await shop.balance(customer) == 0
 
 
-async def test_the_door_stays_open_while_the_gateway_hangs(cards: Shop) -> None:
-    async with gateway(cards, "charge", "HANG", seconds=60):
-        hanging = [(await by_card(cards))[0] for _ in range(5)]
-        product, customer = await cards.create_product(100, 50), await plain_wallet(cards)
-        placed = [await cards.buy(order(customer, (product, 1))) for _ in range(10)]
+async def test_the_door_stays_open_while_the_gateway_hangs(shop: Shop) -> None:
+    async with gateway(shop, "charge", "HANG", seconds=60):
+        hanging = [(await by_card(shop))[0] for _ in range(5)]
+        product, customer = (
+            await shop.create_product(100, 50),
+            await plain_wallet(shop),
+        )
+        placed = [await shop.buy(order(customer, (product, 1))) for _ in range(10)]
     assert {each["failReason"] for each in placed} == {"INSUFFICIENT_BALANCE"}
     for order_id in hanging:
-        assert (await cards.wait_until_ended(order_id, 60))["status"] in ("COMPLETED", "FAILED")
+        assert (await shop.wait_until_ended(order_id, 60))["status"] in (
+            "COMPLETED",
+            "FAILED",
+        )
 
 
 async def plain_wallet(shop: Shop) -> str:

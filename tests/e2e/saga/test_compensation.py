@@ -167,9 +167,9 @@ async def test_one_line_is_short_of_stock(shop: Shop, short: int) -> None:
     assert (again["status"], again["payableAmount"]) == ("COMPLETED", 2_000)
 
 
-async def test_a_product_is_taken_off_the_shop_while_an_order_waits(rough_shop: Shop) -> None:
+async def test_a_product_is_taken_off_the_shop_while_an_order_waits(breakable_shop: Shop) -> None:
     """Stopping the coupon service keeps the order between its acceptance and the stock."""
-    shop = rough_shop
+    shop = breakable_shop
     kept, gone = await shop.create_product(1_000, 5), await shop.create_product(1_000, 5)
     customer = await shop.create_wallet(50_000)
     coupon = await shop.create_coupon(customer)
@@ -192,9 +192,9 @@ async def test_a_product_is_taken_off_the_shop_while_an_order_waits(rough_shop: 
     assert again["status"] == "COMPLETED"
 
 
-async def test_a_product_that_nobody_knows(rough_shop: Shop) -> None:
+async def test_a_product_that_nobody_knows(forged_shop: Shop) -> None:
     """The order service refuses it over HTTP; here another order service is less careful."""
-    shop = rough_shop
+    shop = forged_shop
     known = await shop.create_product(1_000, 5)
     order_id, customer, missing = str(uuid4()), await shop.create_wallet(50_000), str(uuid4())
     lines = [{"productId": each, "quantity": 1, "price": 1_000} for each in (known, missing)]

@@ -143,7 +143,8 @@ async def test_more_than_is_left_is_said(shop: Shop) -> None:
     assert (await place(shop, customer, product, 3)).status == 202
 
 
-async def test_redis_goes_and_comes_back_in_the_middle_of_a_sale(shop: Shop) -> None:
+async def test_redis_goes_and_comes_back_in_the_middle_of_a_sale(breakable_shop: Shop) -> None:
+    shop = breakable_shop
     product, customer = (
         await shop.create_product(price=10, stock=30),
         await shop.create_wallet(100_000),

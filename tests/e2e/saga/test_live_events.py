@@ -1,9 +1,9 @@
-"""An order's events, live: all of them, once, in order, up to its end."""
+"""An order's live events: all of them, once, in order, up to its end."""
 
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,14 +12,15 @@ from uuid import uuid4
 import pytest
 
 from chassis.run import GRACE_SECONDS
-from tests.e2e.saga.broker_stream import publish, written_by_hand
-from tests.e2e.saga.live_client import followed, following, listeners, retransmitted, subscriptions
+from tests.e2e.saga.broker_stream import publish, republish, written_by_hand
+from tests.e2e.saga.listeners import listeners, subscriptions
 from tests.e2e.saga.test_card_payments import gateway
 from tests.kit.client import COFFEE, Json, Shop, open_shop, order, wait_until
+from tests.kit.order_events import events_to_end, follow_order
 from tests.kit.service_instances import second_instances
 
-BOUGHT = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
-UNWOUND = [
+COMPLETED = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
+CANCELLED = [
     "OrderCancelRequested",
     "PaymentRefunded",
     "StockRestored",
@@ -27,35 +28,53 @@ UNWOUND = [
     "OrderCancelled",
 ]
 PROMPT_SECONDS = 8
-"""Long before a heartbeat, with which it would look by itself."""
+"""Less than the interval of heartbeats, at which a listener reads the stream without a message."""
+
+Start = Callable[[], Awaitable[None]]
+
+
+@pytest.fixture
+def shop(breakable_shop: Shop) -> Shop:
+    """A stack whose parts a test may stop and kill."""
+    return breakable_shop
 
 
 @asynccontextmanager
-async def without(shop: Shop, part: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """The part is stopped, until it is called back or the test is over."""
+async def stopped(shop: Shop, part: str) -> AsyncIterator[Start]:
+    """The part is stopped, until it is started inside or the block ends."""
     await asyncio.to_thread(shop.command, "stop", part)
-    is_back = False
+    is_started = False
 
-    async def back() -> None:
-        nonlocal is_back
-        is_back = True
+    async def start() -> None:
+        nonlocal is_started
+        is_started = True
         await asyncio.to_thread(shop.command, "start", part)
 
     try:
-        yield back
+        yield start
     finally:
-        if not is_back:
-            await back()
+        if not is_started:
+            await start()
 
 
-async def basket(shop: Shop, balance: int = 1_000, **more: str) -> Json:
-    """An order of one unit at 100 won, to be placed."""
+@asynccontextmanager
+async def unpaid_order(shop: Shop) -> AsyncIterator[tuple[str, Start]]:
+    """An order up to its StockDecremented, while payment is stopped. Payment can be started."""
+    body = await order_body(shop)
+    async with stopped(shop, "payment") as start_payment:
+        order_id = await shop.place(body)
+        await shop.wait_for_events(order_id, "StockDecremented")
+        yield order_id, start_payment
+
+
+async def order_body(shop: Shop, balance: int = 1_000, **more: str) -> Json:
+    """An order of one unit at 100 KRW, to be placed."""
     customer, product = await shop.create_wallet(balance), await shop.create_product(100, 500)
     return order(customer, (product, 1), **more)
 
 
-async def bought(shop: Shop, method: str = "WALLET") -> str:
-    order_id = await shop.place(await basket(shop, paymentMethod=method))
+async def completed_order(shop: Shop, method: str = "WALLET") -> str:
+    order_id = await shop.place(await order_body(shop, paymentMethod=method))
     await shop.wait_for_events(order_id, "OrderCompleted")
     return order_id
 
@@ -65,135 +84,113 @@ async def refusal(shop: Shop, order_id: str, **headers: str) -> tuple[int, str]:
     return answer.status, answer.body and answer.body["error"]
 
 
-# ---------------------------------------------------------------- what is told
+# ---------------------------------------------------------------- which events
 
 
-async def test_past_events_and_then_each_new_one_up_to_the_end(shaken_shop: Shop) -> None:
-    shop = shaken_shop
-    body = await basket(shop)
-    async with without(shop, "payment") as back:
-        order_id = await shop.place(body)
-        await shop.wait_for_events(order_id, "StockDecremented")
-        async with following(shop, order_id) as client:
-            await client.until("StockDecremented")
-            await back()
-            await client.until("PaymentCompleted")
-            late = datetime.now(UTC) - datetime.fromisoformat(client.told[-1].data["time"])
-            assert late < timedelta(seconds=PROMPT_SECONDS)
-            assert await client.to_the_end() == BOUGHT
-    assert [each.data for each in client.told] == await shop.trace(order_id)
+async def test_client_receives_past_events_and_then_new_ones_up_to_the_end(shop: Shop) -> None:
+    async with (
+        unpaid_order(shop) as (order_id, start_payment),
+        follow_order(shop, order_id) as client,
+    ):
+        await client.wait_for("StockDecremented")
+        await start_payment()
+        await client.wait_for("PaymentCompleted")
+        latency = datetime.now(UTC) - datetime.fromisoformat(client.received[-1].data["time"])
+        assert latency < timedelta(seconds=PROMPT_SECONDS)
+        assert await client.read_to_end() == COMPLETED
+    assert [each.data for each in client.received] == await shop.trace(order_id)
     assert all(
-        (each.id, each.event) == (each.data["id"], each.data["name"]) for each in client.told
+        (each.id, each.name) == (each.data["id"], each.data["name"]) for each in client.received
     )
 
 
-async def test_an_order_that_fails(shaken_shop: Shop) -> None:
-    shop = shaken_shop
-    order_id = await shop.place(await basket(shop, balance=0))
-    names = [each.event for each in await followed(shop, order_id)]
-    assert names[:3] == BOUGHT[:3]
+async def test_client_of_a_failed_order_receives_its_compensations(shop: Shop) -> None:
+    order_id = await shop.place(await order_body(shop, balance=0))
+    names = [each.name for each in await events_to_end(shop, order_id)]
+    assert names[:3] == COMPLETED[:3]
     assert "PaymentFailed" in names
     assert "OrderFailed" in names
-    # Who asks again gets what was undone after the end.
+    # A second request also returns compensations after the end.
     await shop.wait_for_events(order_id, "OrderFailed", "StockRestored", "CouponRestored")
-    whole = await followed(shop, order_id)
-    assert [each.data for each in whole] == await shop.trace(order_id)
-    [failed] = [each for each in whole if each.event == "OrderFailed"]
-    rest = whole[whole.index(failed) + 1 :]
+    all_events = await events_to_end(shop, order_id)
+    assert [each.data for each in all_events] == await shop.trace(order_id)
+    [failed] = [each for each in all_events if each.name == "OrderFailed"]
+    rest = all_events[all_events.index(failed) + 1 :]
     if rest:
-        assert await followed(shop, order_id, failed.id) == rest
+        assert await events_to_end(shop, order_id, failed.id) == rest
 
 
-async def test_an_order_that_is_cancelled(shaken_shop: Shop) -> None:
-    """COMPLETED is its end no more once a cancel is on its way."""
-    shop = shaken_shop
-    order_id = await bought(shop)
-    async with without(shop, "product") as back:
-        answer = await shop.call("order", "POST", f"/api/v1/orders/{order_id}/cancel")
-        assert answer.status == 202
-        async with following(shop, order_id) as client:
-            await client.until("PaymentRefunded")
-            await back()
-            assert await client.to_the_end() == [*BOUGHT, *UNWOUND]
+async def test_client_of_a_cancelled_order_receives_events_up_to_order_cancelled(
+    shop: Shop,
+) -> None:
+    """OrderCompleted is not the last event once a cancel was requested."""
+    order_id = await completed_order(shop)
+    async with stopped(shop, "product") as start_product:
+        assert (await shop.cancel(order_id)).status == 202
+        async with follow_order(shop, order_id) as client:
+            await client.wait_for("PaymentRefunded")
+            await start_product()
+            assert await client.read_to_end() == [*COMPLETED, *CANCELLED]
 
 
-async def test_a_cancel_that_is_refused(shaken_shop: Shop) -> None:
-    """No event of the order service says so: the order is COMPLETED again, that is all."""
-    shop = shaken_shop
-    order_id = await bought(shop, "CARD")
-    async with without(shop, "payment") as back, gateway(shop, "refund", "REFUSE"):
-        await shop.call("order", "POST", f"/api/v1/orders/{order_id}/cancel")
-        async with following(shop, order_id) as client:
-            await client.until("OrderCancelRequested")
-            await back()
-            assert await client.to_the_end() == [
-                *BOUGHT,
+async def test_refused_cancel_ends_the_live_events(shop: Shop) -> None:
+    """The order is COMPLETED again, without another event of the order service."""
+    order_id = await completed_order(shop, "CARD")
+    async with stopped(shop, "payment") as start_payment, gateway(shop, "refund", "REFUSE"):
+        await shop.cancel(order_id)
+        async with follow_order(shop, order_id) as client:
+            await client.wait_for("OrderCancelRequested")
+            await start_payment()
+            assert await client.read_to_end() == [
+                *COMPLETED,
                 "OrderCancelRequested",
                 "PaymentRefundFailed",
             ]
 
 
-async def test_what_was_said_again_is_told_once(shaken_shop: Shop) -> None:
-    shop = shaken_shop
-    body = await basket(shop)
-    async with without(shop, "payment") as back:
-        order_id = await shop.place(body)
-        await shop.wait_for_events(order_id, "StockDecremented")
-        assert await retransmitted(shop, order_id) == 3
-        async with following(shop, order_id) as client:
-            await client.until("StockDecremented")
-            await retransmitted(shop, order_id)
-            await back()
-            assert await client.to_the_end() == BOUGHT
-
-
-async def test_what_is_no_event_is_not_told(rough_shop: Shop) -> None:
-    shop = rough_shop
-    order_id = await bought(shop)
+async def test_malformed_messages_are_not_sent_to_clients(forged_shop: Shop) -> None:
+    shop = forged_shop
+    order_id = await completed_order(shop)
     forged = {"ce-id": "x\r\n data: forged", "ce-type": "PaymentFailed"}
     async with shop.nats() as client:
         await publish(client, f"saga.{order_id}.PaymentFailed", b"no JSON", forged)
         await publish(client, f"saga.{order_id}.Nonsense", {"orderId": order_id})
         await publish(client, f"saga.{order_id}.PaymentFailed", {"orderId": str(uuid4())})
-    assert [each.event for each in await followed(shop, order_id)] == BOUGHT
+    assert [each.name for each in await events_to_end(shop, order_id)] == COMPLETED
 
 
-# ---------------------------------------------------------------- going on where it ended
+# ---------------------------------------------------------------- Last-Event-ID
 
 
-async def test_going_on_behind_an_event_gives_exactly_the_rest(shaken_shop: Shop) -> None:
-    shop = shaken_shop
-    order_id = await bought(shop)
-    whole = await followed(shop, order_id)
-    assert [each.event for each in whole] == BOUGHT
-    for count, last in enumerate(whole[:-1], 1):
-        assert await followed(shop, order_id, last.id) == whole[count:]
-    assert await followed(shop, order_id, str(uuid4())) == whole
-    assert await refusal(shop, order_id, last_event_id=whole[-1].id) == (204, "")
+async def test_last_event_id_continues_after_that_event(shop: Shop) -> None:
+    order_id = await completed_order(shop)
+    all_events = await events_to_end(shop, order_id)
+    assert [each.name for each in all_events] == COMPLETED
+    for count, last in enumerate(all_events[:-1], 1):
+        assert await events_to_end(shop, order_id, last.id) == all_events[count:]
+    assert await events_to_end(shop, order_id, str(uuid4())) == all_events
+    assert await refusal(shop, order_id, last_event_id=all_events[-1].id) == (204, "")
 
 
-async def test_going_on_while_the_order_does(shaken_shop: Shop) -> None:
-    shop = shaken_shop
-    body = await basket(shop)
-    async with without(shop, "payment") as back:
-        order_id = await shop.place(body)
-        async with following(shop, order_id) as client:
-            await client.until("CouponUsed")
-        async with following(shop, order_id, client.told[-1].id) as again:
-            await again.until("StockDecremented")
-            await back()
-            assert await again.to_the_end() == BOUGHT[2:]
+async def test_last_event_id_continues_while_the_order_is_pending(shop: Shop) -> None:
+    async with unpaid_order(shop) as (order_id, start_payment):
+        async with follow_order(shop, order_id) as client:
+            await client.wait_for("CouponUsed")
+        async with follow_order(shop, order_id, client.received[-1].id) as again:
+            await again.wait_for("StockDecremented")
+            await start_payment()
+            assert await again.read_to_end() == COMPLETED[2:]
 
 
 @pytest.mark.parametrize("bad", ["x", "null", "1", "0" * 40, "é", f"{COFFEE}0"])
-async def test_a_last_event_id_that_can_not_be_one(shaken_shop: Shop, bad: str) -> None:
-    order_id = await bought(shaken_shop)
-    assert await refusal(shaken_shop, order_id, last_event_id=bad) == (400, "VALIDATION_ERROR")
+async def test_invalid_last_event_id_is_refused(shop: Shop, bad: str) -> None:
+    order_id = await completed_order(shop)
+    assert await refusal(shop, order_id, last_event_id=bad) == (400, "VALIDATION_ERROR")
 
 
-async def test_an_order_that_the_stream_has_forgotten(rough_shop: Shop) -> None:
-    shop = rough_shop
-    order_id = await bought(shop)
+async def test_order_without_events_in_the_stream_answers_204(forged_shop: Shop) -> None:
+    shop = forged_shop
+    order_id = await completed_order(shop)
     async with shop.nats() as client:
         await client.jetstream().purge_stream("SAGA", subject=f"saga.{order_id}.*")
     with written_by_hand(shop, "order") as database:
@@ -204,173 +201,163 @@ async def test_an_order_that_the_stream_has_forgotten(rough_shop: Shop) -> None:
     assert await refusal(shop, order_id) == (204, "")
 
 
-# ---------------------------------------------------------------- outages
+# ---------------------------------------------------------------- faults while a client follows
 
 
-async def test_two_instances_tell_the_same(shaken_shop: Shop) -> None:
-    shop = shaken_shop
-    body = await basket(shop)
+async def republish_events(shop: Shop, order_id: str) -> None:
+    assert await republish(shop, order_id) == 3
+
+
+async def kill_broker(shop: Shop, order_id: str) -> None:
+    await asyncio.to_thread(shop.command, "kill", "nats")
+
+
+async def lose_broker_store(shop: Shop, order_id: str) -> None:
+    """The stream's sequences begin again, and the services publish its events again."""
+    async with stopped(shop, "nats"):
+        shutil.rmtree(Path(shop.environment["STATE_DIR"]) / "nats")
+
+
+@pytest.mark.parametrize(
+    ("fault", "arrange"),
+    [(republish_events, list), (kill_broker, list), (lose_broker_store, sorted)],
+    ids=lambda value: value.__name__,
+)
+async def test_client_receives_each_event_once_despite_a_fault(
+    shop: Shop,
+    fault: Callable[[Shop, str], Awaitable[None]],
+    arrange: Callable[[Iterable[str]], list[str]],
+) -> None:
+    async with unpaid_order(shop) as (order_id, start_payment):
+        others = [await shop.place(await order_body(shop)) for _ in range(2)]
+        for each in others:
+            await shop.wait_for_events(each, "StockDecremented")
+        if fault is republish_events:  # also before the client connects
+            await fault(shop, order_id)
+        async with follow_order(shop, order_id) as client:
+            await client.wait_for("StockDecremented")
+            await fault(shop, order_id)
+            await start_payment()
+            assert arrange(await client.read_to_end()) == arrange(COMPLETED)
+        for each in others:
+            names = [event.name for event in await events_to_end(shop, each)]
+            assert arrange(names) == arrange(COMPLETED)
+
+
+async def test_client_that_connects_without_a_broker_receives_all_events(shop: Shop) -> None:
+    body = await order_body(shop)
+    async with stopped(shop, "nats") as start_broker:
+        order_id = await shop.place(body)
+        async with follow_order(shop, order_id) as client:
+            assert client.received == []
+            await start_broker()
+            assert await client.read_to_end() == COMPLETED
+
+
+async def test_two_instances_send_the_same_events(shop: Shop) -> None:
     async with (
         second_instances(shop.environment, ["order"]) as addresses,
         open_shop(addresses) as twin,
-        without(shop, "payment") as back,
+        unpaid_order(shop) as (order_id, start_payment),
+        follow_order(shop, order_id) as here,
+        follow_order(twin, order_id) as there,
     ):
-        order_id = await shop.place(body)
-        async with following(shop, order_id) as here, following(twin, order_id) as there:
-            await here.until("StockDecremented")
-            await there.until("StockDecremented")
-            await back()
-            assert await here.to_the_end() == await there.to_the_end() == BOUGHT
-    assert here.told == there.told
+        await here.wait_for("StockDecremented")
+        await there.wait_for("StockDecremented")
+        await start_payment()
+        assert await here.read_to_end() == await there.read_to_end() == COMPLETED
+    assert here.received == there.received
 
 
-async def test_the_broker_is_killed_in_the_middle(shaken_shop: Shop) -> None:
-    shop = shaken_shop
-    body = await basket(shop)
-    async with without(shop, "payment") as back:
-        order_id = await shop.place(body)
-        async with following(shop, order_id) as client:
-            await client.until("StockDecremented")
-            await asyncio.to_thread(shop.command, "kill", "nats")
-            await back()
-            assert await client.to_the_end() == BOUGHT
-
-
-async def test_the_broker_is_away_at_the_beginning(shaken_shop: Shop) -> None:
-    shop = shaken_shop
-    body = await basket(shop)
-    async with without(shop, "nats") as back:
-        order_id = await shop.place(body)
-        async with following(shop, order_id) as client:
-            assert client.told == []
-            await back()
-            assert await client.to_the_end() == BOUGHT
-
-
-async def test_the_broker_has_lost_its_store(shaken_shop: Shop) -> None:
-    """Its sequences begin again; what the services say again is not told again."""
-    shop = shaken_shop
-    body = await basket(shop)
-    async with without(shop, "payment") as payment_back:
-        others = [await shop.place(body) for _ in range(5)]
-        order_id = await shop.place(body)
-        await shop.wait_for_events(order_id, "StockDecremented")
-        async with following(shop, order_id) as client:
-            await client.until("StockDecremented")
-            async with without(shop, "nats"):
-                shutil.rmtree(Path(shop.environment["STATE_DIR"]) / "nats")
-            await payment_back()
-            assert sorted(await client.to_the_end()) == sorted(BOUGHT)
-        for each in others:
-            assert sorted(told.event for told in await followed(shop, each)) == sorted(BOUGHT)
-
-
-async def test_a_service_that_stops_ends_its_streams(shaken_shop: Shop) -> None:
-    """At once, instead of waiting for them; the client goes on when it is back."""
-    shop = shaken_shop
-    body = await basket(shop)
-    async with without(shop, "payment") as back:
-        order_id = await shop.place(body)
-        async with following(shop, order_id) as client:
-            await client.until("StockDecremented")
-            started = time.monotonic()
-            async with without(shop, "order"):
-                assert await client.to_the_end() == BOUGHT[:3]
-                assert time.monotonic() - started < GRACE_SECONDS
+async def test_stopping_service_ends_its_responses_and_clients_continue_later(shop: Shop) -> None:
+    async with unpaid_order(shop) as (order_id, start_payment):
+        async with follow_order(shop, order_id) as client:
+            await client.wait_for("StockDecremented")
+            stopping_at = time.monotonic()
+            async with stopped(shop, "order"):
+                assert await client.read_to_end() == COMPLETED[:3]
+                assert time.monotonic() - stopping_at < GRACE_SECONDS
         await shop.wait_until_ready("order")
-        async with following(shop, order_id, client.told[-1].id) as again:
-            await back()
-            assert await again.to_the_end() == BOUGHT[3:]
+        async with follow_order(shop, order_id, client.received[-1].id) as again:
+            await start_payment()
+            assert await again.read_to_end() == COMPLETED[3:]
 
 
-# ---------------------------------------------------------------- many
+# ---------------------------------------------------------------- many clients
 
 
-async def test_who_goes_away_leaves_nothing_behind(shaken_shop: Shop) -> None:
-    shop = shaken_shop
-    body = await basket(shop)
+async def test_disconnected_clients_leave_no_listener_and_no_subscription(shop: Shop) -> None:
     before = await subscriptions(shop)
 
-    async def nobody_is_left() -> bool:
+    async def none_is_left() -> bool:
         return (await listeners(shop), await subscriptions(shop)) == (0, before)
 
-    await wait_until(nobody_is_left, "those of other tests are gone")
-    async with without(shop, "payment"):
-        order_id = await shop.place(body)
-        await shop.wait_for_events(order_id, "StockDecremented")
+    await wait_until(none_is_left, "listeners of other tests have ended")
+    async with unpaid_order(shop) as (order_id, _):
+        all_are_connected = asyncio.Barrier(31)
 
-        async def come_and_go() -> None:
-            async with following(shop, order_id) as client:
-                await client.until("StockDecremented")
-                await everybody_is_here.wait()
+        async def connect() -> None:
+            async with follow_order(shop, order_id) as client:
+                await client.wait_for("StockDecremented")
+                await all_are_connected.wait()
 
-        everybody_is_here = asyncio.Barrier(31)
         async with asyncio.TaskGroup() as clients:
             for _ in range(30):
-                clients.create_task(come_and_go())
+                clients.create_task(connect())
 
             async def all_are_counted() -> bool:
                 return (await listeners(shop), await subscriptions(shop)) == (30, before + 30)
 
-            await wait_until(all_are_counted, "30 are listening")
-            await everybody_is_here.wait()
-        await wait_until(nobody_is_left, "all are gone")
+            await wait_until(all_are_counted, "30 listeners are counted")
+            await all_are_connected.wait()
+        await wait_until(none_is_left, "all listeners have ended")
 
 
-async def test_an_instance_takes_so_many_listeners(shaken_shop: Shop) -> None:
-    shop = shaken_shop
-    body = await basket(shop)
-    settings = {**shop.environment, "MOST_LISTENERS": "2"}
+async def test_instance_rejects_listeners_above_its_limit(shop: Shop) -> None:
     async with (
-        without(shop, "payment") as back,
-        second_instances(settings, ["order"]) as addresses,
+        second_instances(shop.environment, ["order"], MOST_LISTENERS="2") as addresses,
         open_shop(addresses) as twin,
+        unpaid_order(shop) as (order_id, start_payment),
+        follow_order(twin, order_id) as first,
     ):
-        order_id = await twin.place(body)
-        async with following(twin, order_id) as first:
-            async with following(twin, order_id) as second:
-                await second.until("StockDecremented")
-                path = f"/api/v1/orders/{order_id}/events"
-                third = await twin.call("order", "GET", path)
-                assert (third.status, third.body["error"]) == (503, "RETRY_LATER")
-                assert int(third.headers["Retry-After"]) >= 1
+        async with follow_order(twin, order_id) as second:
+            await second.wait_for("StockDecremented")
+            third = await twin.call("order", "GET", f"/api/v1/orders/{order_id}/events")
+            assert (third.status, third.body["error"]) == (503, "RETRY_LATER")
+            assert int(third.headers["Retry-After"]) >= 1
 
-            async def one_is_left() -> bool:
-                return await listeners(twin) == 1
+        async def one_is_left() -> bool:
+            return await listeners(twin) == 1
 
-            await wait_until(one_is_left, "the second is gone")
-            async with following(twin, order_id) as another:
-                await another.until("StockDecremented")
-                await back()
-                assert await another.to_the_end() == BOUGHT
-            assert await first.to_the_end() == BOUGHT
+        await wait_until(one_is_left, "the second listener has ended")
+        async with follow_order(twin, order_id) as another:
+            await another.wait_for("StockDecremented")
+            await start_payment()
+            assert await another.read_to_end() == COMPLETED
+        assert await first.read_to_end() == COMPLETED
 
 
-async def test_a_long_stream_is_no_slow_request(shaken_shop: Shop) -> None:
-    shop = shaken_shop
-    body = await basket(shop)
-    async with without(shop, "payment"):
-        order_id = await shop.place(body)
-        async with following(shop, order_id) as client:
-            await client.until("StockDecremented")
-            opened = time.monotonic()
+async def test_long_response_does_not_count_as_a_slow_request(shop: Shop) -> None:
+    async with unpaid_order(shop) as (order_id, _), follow_order(shop, order_id) as client:
+        await client.wait_for("StockDecremented")
+        connected_at = time.monotonic()
 
-            async def a_while() -> bool:
-                return time.monotonic() - opened > 3
+        async def lasted_three_seconds() -> bool:
+            return time.monotonic() - connected_at > 3
 
-            await wait_until(a_while, "it is long")
-            before = await seconds(shop)
+        await wait_until(lasted_three_seconds, "the response has lasted for three seconds")
+        before = await request_seconds(shop)
 
-    async def counted() -> bool:
-        return (await seconds(shop))[0] > before[0]
+    async def is_counted() -> bool:
+        return (await request_seconds(shop))[0] > before[0]
 
-    await wait_until(counted, "the stream is counted")
-    count, total = await seconds(shop)
+    await wait_until(is_counted, "the request is counted")
+    count, total = await request_seconds(shop)
     assert total - before[1] < 3 * (count - before[0])
 
 
-async def seconds(shop: Shop) -> tuple[float, float]:
-    """How many requests for live events there were, and how long they took together."""
+async def request_seconds(shop: Shop) -> tuple[float, float]:
+    """The number of requests for live events, and their duration in all."""
     metrics: str = await shop.get("order", "/metrics")
     of_route = [line for line in metrics.splitlines() if "/orders/{orderId}/events" in line]
     found = [

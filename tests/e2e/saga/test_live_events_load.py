@@ -1,47 +1,54 @@
-"""Thousands follow their orders at once: all are told everything, and it costs little memory."""
+"""Thousands of clients follow their orders at once, at little memory for each."""
 
 import asyncio
 import resource
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator
+from functools import partial
+from urllib.parse import urlsplit
 
 import pytest
 
-from infra.stack import pids
-from tests.e2e.saga.live_client import following, listeners, subscriptions
-from tests.kit.client import Shop, open_shop, order, running_stack, wait_until
+from tests.e2e.saga.listeners import listeners, subscriptions
+from tests.kit.client import Shop, free_port, open_shop, order, wait_until
+from tests.kit.order_events import follow_order
+from tests.kit.service_instances import ready, second_instance
 
 BOUGHT = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
-OVERLOAD = 2_000
+CLIENTS = 2_000
 AT_ONCE = 100
 MAX_KILOBYTES = 100
-"""So much memory of the service a listener may take, all told."""
-
-
-@pytest.fixture(scope="module")
-def overloaded_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """With connections for all of them: half of what a process may open is for listeners."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4 * OVERLOAD), hard))
-    with running_stack(tmp_path_factory.mktemp("live"), LATE_SECONDS="0") as environment:
-        yield environment
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+"""The service's memory for one client that follows an order."""
 
 
 @pytest.fixture
-async def overloaded_shop(overloaded_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with open_shop(overloaded_stack) as shop:
-        yield shop
+async def order_instance(breakable_shop: Shop) -> AsyncIterator[tuple[Shop, int]]:
+    """An instance of the order service that admits every order, and its process id.
+
+    It may open connections for all clients: half of them are for clients of live events.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4 * CLIENTS), hard))
+    port = free_port()
+    process = second_instance(breakable_shop.environment, "order", port, LATE_SECONDS="0")
+    try:
+        addresses = {**breakable_shop.environment, "ORDER_URL": f"http://127.0.0.1:{port}"}
+        async with open_shop(addresses) as shop:
+            await wait_until(partial(ready, shop, "order"), "the instance is ready")
+            yield shop, process.pid
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait, 20)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_a_crowd_follows_its_orders(overloaded_shop: Shop) -> None:
-    """One of them reads nothing at all, which is nobody else's trouble."""
-    shop = overloaded_shop
+async def test_two_thousand_clients_follow_their_orders(order_instance: tuple[Shop, int]) -> None:
+    """A client that reads nothing does not disturb the others."""
+    shop, pid = order_instance
     customer, product = (
-        await shop.create_wallet(10 * OVERLOAD),
-        await shop.create_product(10, OVERLOAD + 1),
+        await shop.create_wallet(10 * CLIENTS),
+        await shop.create_product(10, CLIENTS + 1),
     )
     idle = await subscriptions(shop)
     await asyncio.to_thread(shop.command, "stop", "payment")
@@ -52,48 +59,47 @@ async def test_a_crowd_follows_its_orders(overloaded_shop: Shop) -> None:
             async with turn:
                 return await shop.place(order(customer, (product, 1)))
 
-        order_ids = await asyncio.gather(*(place() for _ in range(OVERLOAD)))
+        order_ids = await asyncio.gather(*(place() for _ in range(CLIENTS)))
         await asyncio.gather(
             *(shop.wait_for_events(each, "StockDecremented") for each in order_ids[-AT_ONCE:])
         )
-        before = kilobytes(shop)
-        sleeper = deaf_client(shop, order_ids[0])
+        before = kilobytes(pid)
+        silent = connect_without_reading(shop, order_ids[0])
         waiting = 0
 
         async def follow(order_id: str) -> list[str]:
             nonlocal waiting
-            async with following(shop, order_id) as client:
-                await client.until("StockDecremented")
+            async with follow_order(shop, order_id) as client:
+                await client.wait_for("StockDecremented")
                 waiting += 1
-                return await client.to_the_end()
+                return await client.read_to_end()
 
-        overload = [asyncio.create_task(follow(each)) for each in order_ids]
+        clients = [asyncio.create_task(follow(each)) for each in order_ids]
 
         async def all_wait() -> bool:
-            return waiting == OVERLOAD or any(each.done() for each in overload)
+            return waiting == CLIENTS or any(each.done() for each in clients)
 
-        await wait_until(all_wait, "everybody waits", 120)
-        assert waiting == OVERLOAD
-        assert await listeners(shop) == OVERLOAD + 1
-        assert await subscriptions(shop) == idle + OVERLOAD + 1
-        each_takes = (kilobytes(shop) - before) / OVERLOAD
-        print(f"\na listener takes {each_takes:.1f} kB")
+        await wait_until(all_wait, "all clients wait", 120)
+        assert waiting == CLIENTS
+        assert await listeners(shop) == CLIENTS + 1
+        assert await subscriptions(shop) == idle + CLIENTS + 1
+        each_takes = (kilobytes(pid) - before) / CLIENTS
         assert each_takes < MAX_KILOBYTES
     finally:
         await asyncio.to_thread(shop.command, "start", "payment")
 
-    assert await asyncio.gather(*overload) == [BOUGHT] * OVERLOAD
-    sleeper.close()
+    assert await asyncio.gather(*clients) == [BOUGHT] * CLIENTS
+    silent.close()
 
     async def all_are_gone() -> bool:
         return (await listeners(shop), await subscriptions(shop)) == (0, idle)
 
-    await wait_until(all_are_gone, "nothing is left of them")
+    await wait_until(all_are_gone, "no listener and no subscription is left")
 
 
-def deaf_client(shop: Shop, order_id: str) -> socket.socket:
-    """A client that asks, and then reads nothing."""
-    port = int(shop.environment["ORDER_PORT"])
+def connect_without_reading(shop: Shop, order_id: str) -> socket.socket:
+    """A client that sends a request and reads nothing."""
+    port = urlsplit(shop.environment["ORDER_URL"]).port
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     client.connect(("127.0.0.1", port))
@@ -101,7 +107,6 @@ def deaf_client(shop: Shop, order_id: str) -> socket.socket:
     return client
 
 
-def kilobytes(shop: Shop) -> int:
-    """The memory of the order service's process."""
-    pid = pids.alive(Path(shop.environment["STATE_DIR"]), "order")
+def kilobytes(pid: int) -> int:
+    """The memory of a process."""
     return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(pid)]))

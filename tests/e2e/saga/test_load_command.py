@@ -31,9 +31,9 @@ def run_load(environment: Mapping[str, str], *words: str) -> subprocess.Complete
     )
 
 
-async def test_a_hundred_orders_at_once_come_to_exactly_this(fresh_shop: Shop) -> None:
+async def test_a_hundred_orders_at_once_come_to_exactly_this(new_shop: Shop) -> None:
     words = ("--orders", "100", "--concurrency", "100", "--json")
-    ended = await asyncio.to_thread(run_load, fresh_shop.environment, *words)
+    ended = await asyncio.to_thread(run_load, new_shop.environment, *words)
     assert ended.returncode == 0, ended.stderr
     result: dict[str, Any] = json.loads(ended.stdout)
     assert result["accepted"] == 100
@@ -45,44 +45,47 @@ async def test_a_hundred_orders_at_once_come_to_exactly_this(fresh_shop: Shop) -
         assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
     assert 0 < result["endedPerSecond"] <= result["acceptedPerSecond"]
 
-    assert await found_wrong(fresh_shop) == []
-    assert await fresh_shop.balance(RICH) == 10_000
-    assert await fresh_shop.stock(COFFEE) == (802, 0)
+    assert await found_wrong(new_shop) == []
+    assert await new_shop.balance(RICH) == 10_000
+    assert await new_shop.stock(COFFEE) == (802, 0)
+
+    await assert_orders_that_do_not_end_are_named(new_shop)
+    await assert_refusals_are_counted(new_shop)
 
 
-async def test_orders_that_do_not_end_are_named_and_refusals_counted(fresh_shop: Shop) -> None:
-    fresh_shop.command("stop", "payment")
+async def assert_orders_that_do_not_end_are_named(new_shop: Shop) -> None:
+    charge = f"/api/v1/wallets/{RICH}/charge"
+    await new_shop.send("payment", "POST", charge, {"amount": 1_000_000})
+    new_shop.command("stop", "payment")
     words = ("--orders", "3", "--timeout-seconds", "1")
-    ended = await asyncio.to_thread(run_load, fresh_shop.environment, *words, "--json")
+    ended = await asyncio.to_thread(run_load, new_shop.environment, *words, "--json")
     assert ended.returncode == 1
     result = json.loads(ended.stdout)
     assert (result["accepted"], result["ends"]) == (3, {})
     assert len(result["notEnded"]) == 3
     assert (result["walletBalance"], result["stockAvailable"], result["stockReserved"]) == (
         None,
-        991,
+        793,
         9,
     )
-    shown = await asyncio.to_thread(run_load, fresh_shop.environment, *words)
+    shown = await asyncio.to_thread(run_load, new_shop.environment, *words)
     assert shown.returncode == 1
     assert "accepted and have not ended" in shown.stdout
-    fresh_shop.command("start", "payment")
+    new_shop.command("start", "payment")
     for order_id in result["notEnded"]:
-        assert (await fresh_shop.wait_until_ended(order_id))["status"] == "COMPLETED"
-
-    await a_refusal_is_counted_with_its_code(fresh_shop)
+        assert (await new_shop.wait_until_ended(order_id))["status"] == "COMPLETED"
 
 
-async def a_refusal_is_counted_with_its_code(fresh_shop: Shop) -> None:
-    answer = await fresh_shop.call("product", "DELETE", f"/api/v1/products/{COFFEE}")
+async def assert_refusals_are_counted(new_shop: Shop) -> None:
+    answer = await new_shop.call("product", "DELETE", f"/api/v1/products/{COFFEE}")
     assert answer.status == 204
 
     async def received() -> bool:
-        answer = await fresh_shop.call("order", "POST", "/api/v1/orders", order(RICH, (COFFEE, 1)))
+        answer = await new_shop.call("order", "POST", "/api/v1/orders", order(RICH, (COFFEE, 1)))
         return answer.status == 400
 
     await wait_until(received, "the order service has heard that coffee is not sold any more")
-    ended = await asyncio.to_thread(run_load, fresh_shop.environment, "--orders", "5")
+    ended = await asyncio.to_thread(run_load, new_shop.environment, "--orders", "5")
     assert ended.returncode == 1
     assert "0 accepted" in ended.stdout
     assert re.search(r"not accepted: 400 PRODUCT_DISCONTINUED +5", ended.stdout)

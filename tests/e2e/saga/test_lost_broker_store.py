@@ -24,9 +24,9 @@ def set_back(store: Path, copy: Path) -> None:
 
 @pytest.mark.parametrize("harm", [delete, set_back])
 async def test_every_order_ends_although_the_broker_lost_its_store(
-    shaken_shop: Shop, harm: Callable[[Path, Path], None], tmp_path: Path
+    breakable_shop: Shop, harm: Callable[[Path, Path], None], tmp_path: Path
 ) -> None:
-    shop, copy = shaken_shop, tmp_path / "copy"
+    shop, copy = breakable_shop, tmp_path / "copy"
     store = Path(shop.environment["STATE_DIR"]) / "nats"
     orders = await overload(shop)
     async with orders.streaming():

@@ -1,33 +1,23 @@
 """An order that is not finished by its deadline asks payment, which alone decides."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 
 from tests.e2e.audit_fixtures import found_wrong
 from tests.e2e.saga.broker_stream import lose, names, until_in_stream
-from tests.kit.client import Shop, open_shop, order, running_stack, wait_until
-
-
-@pytest.fixture(scope="module")
-def hasty_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    times = {"ORDER_TIMEOUT_SECONDS": "2", "REPEAT_AFTER_SECONDS": "4"}
-    with running_stack(tmp_path_factory.mktemp("hasty"), **times) as environment:
-        yield environment
+from tests.kit.client import Shop, order, wait_until
 
 
 @pytest.fixture
-async def hasty(hasty_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    """A stack whose orders may take two seconds, and who ask again after four."""
-    async with open_shop(hasty_stack) as shop:
-        yield shop
+def shop(impatient_shop: Shop) -> Shop:
+    """A stack where orders time out after four seconds."""
+    return impatient_shop
 
 
 @pytest.mark.parametrize("away", ["coupon", "product"])
-async def test_an_order_fails_when_its_time_is_over(hasty: Shop, away: str) -> None:
+async def test_an_order_fails_when_its_time_is_over(shop: Shop, away: str) -> None:
     """Whoever was away hears of the order after its death, and does nothing for it."""
-    shop = hasty
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
     await asyncio.to_thread(shop.command, "stop", away)
@@ -45,9 +35,8 @@ async def test_an_order_fails_when_its_time_is_over(hasty: Shop, away: str) -> N
     assert {"OrderTimedOut", "PaymentFailed", "OrderFailed"} <= set(await names(shop, order_id))
 
 
-async def test_a_payment_that_won_the_race_completes_the_order(hasty: Shop) -> None:
+async def test_a_payment_that_won_the_race_completes_the_order(shop: Shop) -> None:
     """The order's time is over before it hears of its payment: payment's word counts."""
-    shop = hasty
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     await asyncio.to_thread(shop.command, "stop", "coupon")
     order_id = await shop.place(order(customer, (product, 1)))

@@ -23,6 +23,12 @@ USUAL_SECONDS = 1.0  # far above what a POST takes, far below any time-out behin
 REDELIVERY_SECONDS = 30  # after which the broker gives a dead instance's messages to another
 
 
+@pytest.fixture
+def shop(breakable_shop: Shop) -> Shop:
+    """A stack whose parts a test may stop and kill."""
+    return breakable_shop
+
+
 async def command(shop: Shop, *words: str) -> None:
     """A command of the stack, while the test's own requests go on."""
     await asyncio.to_thread(shop.command, *words)
@@ -39,8 +45,7 @@ async def all_ready(shop: Shop) -> None:
     await wait_until(ready, "every service is ready", 30)
 
 
-async def test_the_broker_is_stopped(shaken_shop: Shop) -> None:
-    shop = shaken_shop
+async def test_the_broker_is_stopped(shop: Shop) -> None:
     orders = await overload(shop)
     before = await shop.buy(order(orders.rich, (orders.product, 1)))
     orders.accepted["ffff"] = before["orderId"]
@@ -87,9 +92,8 @@ async def test_the_broker_is_stopped(shaken_shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("service", ["coupon", "product", "payment"])
-async def test_a_service_is_stopped_for_a_while(shaken_shop: Shop, service: str) -> None:
+async def test_a_service_is_stopped_for_a_while(shop: Shop, service: str) -> None:
     """Orders wait for it. (The order service is the door itself: nothing can come in.)"""
-    shop = shaken_shop
     orders = await overload(shop)
     await shop.wait_until_idle()
     await command(shop, "stop", service)
@@ -103,8 +107,7 @@ async def test_a_service_is_stopped_for_a_while(shaken_shop: Shop, service: str)
     await orders.check()
 
 
-async def test_each_service_is_killed_in_the_middle(shaken_shop: Shop) -> None:
-    shop = shaken_shop
+async def test_each_service_is_killed_in_the_middle(shop: Shop) -> None:
     orders = await overload(shop)
 
     async with orders.streaming():
@@ -117,8 +120,7 @@ async def test_each_service_is_killed_in_the_middle(shaken_shop: Shop) -> None:
     await orders.check(timeout_seconds=2 * REDELIVERY_SECONDS)
 
 
-async def test_the_broker_is_killed_in_the_middle(shaken_shop: Shop) -> None:
-    shop = shaken_shop
+async def test_the_broker_is_killed_in_the_middle(shop: Shop) -> None:
     orders = await overload(shop)
 
     async with orders.streaming():
@@ -143,8 +145,7 @@ def hanging(shop: Shop, part: str) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-async def test_the_broker_hangs(shaken_shop: Shop) -> None:
-    shop = shaken_shop
+async def test_the_broker_hangs(shop: Shop) -> None:
     orders = await overload(shop)
     body = order(orders.rich, (orders.product, 1))
     with hanging(shop, "nats"):
@@ -159,9 +160,8 @@ async def test_the_broker_hangs(shaken_shop: Shop) -> None:
     await all_ready(shop)
 
 
-async def test_databases_are_locked_for_a_while(shaken_shop: Shop) -> None:
+async def test_databases_are_locked_for_a_while(shop: Shop) -> None:
     """Held by somebody who knows nothing of the services, such as a backup by hand."""
-    shop = shaken_shop
     orders = await overload(shop)
     product, customer = orders.product, orders.rich
     coupon = {"name": "x", "discountType": "FIXED", "discountValue": 1, "quantity": 1}

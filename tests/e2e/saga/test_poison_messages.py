@@ -1,7 +1,7 @@
 """A message that can't be worked on is set aside with its reason, and never stops others."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,7 @@ from tests.e2e.saga.broker_stream import (
     subjects,
     written_by_hand,
 )
-from tests.kit.client import SERVICES, Json, Shop, open_shop, order, running_stack, wait_until
+from tests.kit.client import SERVICES, Json, Shop, order, wait_until
 
 CHAIN = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
 
@@ -83,8 +83,8 @@ async def passes(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("kind", POISON)
-async def test_what_nobody_can_read_is_set_aside(rough_shop: Shop, kind: str) -> None:
-    shop = rough_shop
+async def test_what_nobody_can_read_is_set_aside(forged_shop: Shop, kind: str) -> None:
+    shop = forged_shop
     body, headers, word = POISON[kind]
     subject = f"saga.{uuid4()}.OrderCreated"
     if isinstance(body, dict) and body["orderId"] == IDENTITY:
@@ -106,8 +106,8 @@ async def test_what_nobody_can_read_is_set_aside(rough_shop: Shop, kind: str) ->
     assert set((await subjects(shop))[subject.split(".")[1]]) == {"OrderCreated"}
 
 
-async def test_all_of_it_at_once_among_orders(rough_shop: Shop) -> None:
-    shop = rough_shop
+async def test_all_of_it_at_once_among_orders(forged_shop: Shop) -> None:
+    shop = forged_shop
     product, customer = await shop.create_product(100, 100), await shop.create_wallet(10_000)
     bad = [f"saga.{uuid4()}.OrderCreated" for _ in range(30)]
 
@@ -125,51 +125,44 @@ async def test_all_of_it_at_once_among_orders(rough_shop: Shop) -> None:
         await letter(shop, subject)
 
 
-@pytest.fixture(scope="module")
-def doomed_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """For what may hurt more than itself: a message that is not set aside comes again for ever."""
-    with running_stack(tmp_path_factory.mktemp("doomed")) as environment:
-        yield environment
-
-
 @pytest.mark.parametrize(
     ("body", "headers"),
     [(b'{"new": ' + b"[" * 200_000, {}), (b"", {"Status": "100"})],
     ids=["nested-in-an-unknown-field", "like-a-word-of-the-broker"],
 )
 async def test_what_breaks_a_reader(
-    doomed_stack: Mapping[str, str], body: bytes, headers: dict[str, str]
+    forged_shop: Shop, body: bytes, headers: dict[str, str]
 ) -> None:
+    shop = forged_shop
     subject = f"saga.{uuid4()}.OrderCreated"
-    async with open_shop(doomed_stack) as shop:
-        async with shop.nats() as client:
-            await publish(client, subject, body, headers)
-        await passes(shop)
-        assert (await letter(shop, subject, timeout_seconds=5))["reason"] == "UNREADABLE"
+    async with shop.nats() as client:
+        await publish(client, subject, body, headers)
+    await passes(shop)
+    assert (await letter(shop, subject, timeout_seconds=5))["reason"] == "UNREADABLE"
 
 
-async def test_a_subject_that_is_no_text(doomed_stack: Mapping[str, str]) -> None:
+async def test_a_subject_that_is_no_text(forged_shop: Shop) -> None:
     """The broker takes any bytes as a subject."""
-    async with open_shop(doomed_stack) as shop:
-        product, customer = await shop.create_product(100, 5), await shop.create_wallet(500)
-        credentials, _, place = shop.environment["NATS_URL_ADMIN"][7:].partition("@")
-        user, _, password = credentials.partition(":")
-        reader, writer = await asyncio.open_connection(*place.split(":"))
-        await reader.readline()
-        connect = f'CONNECT {{"verbose": false, "user": "{user}", "pass": "{password}"}}\r\n'
-        writer.write(connect.encode() + b"PUB saga.\xff\xfe.OrderCreated 2\r\n{}\r\nPING\r\n")
-        assert await reader.readline() == b"PONG\r\n"
-        writer.close()
+    shop = forged_shop
+    product, customer = await shop.create_product(100, 5), await shop.create_wallet(500)
+    credentials, _, place = shop.environment["NATS_URL_ADMIN"][7:].partition("@")
+    user, _, password = credentials.partition(":")
+    reader, writer = await asyncio.open_connection(*place.split(":"))
+    await reader.readline()
+    connect = f'CONNECT {{"verbose": false, "user": "{user}", "pass": "{password}"}}\r\n'
+    writer.write(connect.encode() + b"PUB saga.\xff\xfe.OrderCreated 2\r\n{}\r\nPING\r\n")
+    assert await reader.readline() == b"PONG\r\n"
+    writer.close()
 
-        order_id = await shop.place(order(customer, (product, 1)))
+    order_id = await shop.place(order(customer, (product, 1)))
 
-        assert (await shop.wait_until_ended(order_id, 10))["status"] == "COMPLETED"
+    assert (await shop.wait_until_ended(order_id, 10))["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize("extra", [{}, {"note": "x" * 100_000, "later": {"field": [1, None]}}])
-async def test_a_large_event_is_worked_on_like_any_other(rough_shop: Shop, extra: Json) -> None:
+async def test_a_large_event_is_worked_on_like_any_other(forged_shop: Shop, extra: Json) -> None:
     """Fields that a reader does not know are passed over, however many there are."""
-    shop = rough_shop
+    shop = forged_shop
     order_id = str(uuid4())
     lines = [line(quantity=10**9, price=10**9) for _ in range(1_000)]
     body = created(order_id, items=lines, totalAmount=10**15, **extra)
@@ -185,9 +178,9 @@ async def test_a_large_event_is_worked_on_like_any_other(rough_shop: Shop, extra
         assert not any(order_id in each["subject"] for each in await shop.dead_letters(service))
 
 
-async def test_what_no_database_can_hold_is_set_aside(rough_shop: Shop) -> None:
+async def test_what_no_database_can_hold_is_set_aside(forged_shop: Shop) -> None:
     """Readable, but on the way to the table our own code raises."""
-    shop = rough_shop
+    shop = forged_shop
     order_id, customer = str(uuid4()), await shop.create_wallet(1)
     coupon = await shop.create_coupon(customer, discountType="RATE", discountValue=50)
     body = created(order_id, customerId=customer, couponId=coupon, totalAmount=10**30)
@@ -211,8 +204,8 @@ async def redrive(shop: Shop, identity: int) -> int:
     return answer.status
 
 
-async def test_a_letter_that_is_still_bad_stays(rough_shop: Shop) -> None:
-    shop = rough_shop
+async def test_a_letter_that_is_still_bad_stays(forged_shop: Shop) -> None:
+    shop = forged_shop
     subject = f"saga.{uuid4()}.OrderCreated"
     async with shop.nats() as client:
         await publish(client, subject, b"what a nice day")
@@ -251,8 +244,8 @@ def refusing(shop: Shop, coupon: str) -> Iterator[None]:
             connection.execute(f"DROP TRIGGER {name}")
 
 
-async def test_a_letter_is_redriven_after_the_bug_is_gone(rough_shop: Shop) -> None:
-    shop = rough_shop
+async def test_a_letter_is_redriven_after_the_bug_is_gone(forged_shop: Shop) -> None:
+    shop = forged_shop
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
     with refusing(shop, coupon):
@@ -281,9 +274,9 @@ async def test_a_letter_is_redriven_after_the_bug_is_gone(rough_shop: Shop) -> N
     assert await shop.balance(customer) == 9_000
 
 
-async def test_everything_is_delivered_anew(rough_shop: Shop) -> None:
+async def test_everything_is_delivered_anew(forged_shop: Shop) -> None:
     """Without its durable a service hears the whole stream again: each letter is kept once."""
-    shop = rough_shop
+    shop = forged_shop
     subject = f"saga.{uuid4()}.OrderCreated"
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     ended = await shop.buy(order(customer, (product, 1)))

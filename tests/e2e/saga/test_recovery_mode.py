@@ -8,14 +8,16 @@ from tests.e2e.audit_fixtures import found_wrong
 from tests.kit.client import Shop, order, wait_until
 
 
-async def test_a_restored_database_catches_up_in_quarantine(fresh_shop: Shop) -> None:
-    shop = fresh_shop
+async def test_restored_database_catches_up_in_recovery_mode(
+    breakable_shop: Shop, tmp_path: Path
+) -> None:
+    shop = breakable_shop
     product, customer = await shop.create_product(1_000, 50), await shop.create_wallet(20_000)
-    database = Path(shop.environment["STATE_DIR"]) / "db"
+    database, backup = Path(shop.environment["STATE_DIR"]) / "db", tmp_path / "backup"
     before = [(await shop.buy(order(customer, (product, 1))))["orderId"] for _ in range(3)]
     await shop.wait_until_idle()
     await asyncio.to_thread(shop.command, "stop", "payment")
-    shutil.copytree(database, database.parent / "backup")
+    shutil.copytree(database, backup)
     await asyncio.to_thread(shop.command, "start", "payment")
     await shop.wait_until_ready()
     after = [(await shop.buy(order(customer, (product, 2))))["orderId"] for _ in range(3)]
@@ -24,7 +26,7 @@ async def test_a_restored_database_catches_up_in_quarantine(fresh_shop: Shop) ->
     await asyncio.to_thread(shop.command, "stop", "payment")
     for file in database.glob("payment.db*"):
         file.unlink()
-    for file in (database.parent / "backup").glob("payment.db*"):
+    for file in backup.glob("payment.db*"):
         shutil.copy2(file, database)
     await asyncio.to_thread(shop.command, "quarantine", "payment")
 

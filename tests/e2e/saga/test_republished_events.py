@@ -111,11 +111,11 @@ def bare(event: RawStreamMsg) -> dict[str, str]:
 @pytest.mark.parametrize("headers", [as_emitted, bare])
 @pytest.mark.parametrize("arrange", [backwards, shuffled])
 async def test_republished_events_change_nothing(
-    rough_shop: Shop,
+    forged_shop: Shop,
     arrange: Callable[[list[RawStreamMsg]], list[RawStreamMsg]],
     headers: Callable[[RawStreamMsg], dict[str, str]],
 ) -> None:
-    shop = rough_shop
+    shop = forged_shop
     orders = [await make(shop) for make in KINDS]
     await shop.wait_until_idle()
     before = [await ended.state(shop) for ended in orders]
@@ -173,9 +173,9 @@ class Unborn:
     ids="-".join,
 )
 async def test_an_order_that_is_dead_before_it_is_heard_of(
-    rough_shop: Shop, events: list[str], at_once: bool
+    forged_shop: Shop, events: list[str], at_once: bool
 ) -> None:
-    shop = rough_shop
+    shop = forged_shop
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
     unborn = Unborn(customer, product, coupon)
@@ -198,9 +198,9 @@ async def test_an_order_that_is_dead_before_it_is_heard_of(
     assert alive["status"] == "COMPLETED"
 
 
-async def test_a_payment_failure_of_another_order_holds_nothing_up(rough_shop: Shop) -> None:
+async def test_a_payment_failure_of_another_order_holds_nothing_up(forged_shop: Shop) -> None:
     """A tombstone belongs to its order, not to the coupon or the product that it names."""
-    shop = rough_shop
+    shop = forged_shop
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
     unborn = Unborn(customer, product, coupon)

@@ -1,14 +1,11 @@
 """Orders that wait for stock: first come, first served, whatever brings the stock."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
 from uuid import uuid4
-
-import pytest
 
 from chassis.outbox.reconciliation import CHECK_SECONDS
 from tests.e2e.audit_fixtures import found_wrong
-from tests.kit.client import Shop, open_shop, order, running_stack, wait_until
+from tests.kit.client import Shop, order, wait_until
 from tests.kit.waitlist import brings, every_unit_goes_to_the_next, finished, queue, waits
 
 
@@ -123,22 +120,8 @@ async def test_the_queue_of_a_product_that_nobody_knows(shop: Shop) -> None:
     assert (answer.status, answer.body["error"]) == (404, "PRODUCT_NOT_FOUND")
 
 
-@pytest.fixture(scope="module")
-def impatient_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """Its orders wait for stock for two seconds."""
-    times = {"WAIT_TIMEOUT_SECONDS": "2", "ORDER_TIMEOUT_SECONDS": "5"}
-    with running_stack(tmp_path_factory.mktemp("impatient"), **times) as environment:
-        yield environment
-
-
-@pytest.fixture
-async def impatient(impatient_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
-    async with open_shop(impatient_stack) as shop:
-        yield shop
-
-
-async def test_a_wait_runs_out_and_the_coupon_comes_back(impatient: Shop) -> None:
-    shop = impatient
+async def test_a_wait_runs_out_and_the_coupon_comes_back(impatient_shop: Shop) -> None:
+    shop = impatient_shop
     product, customer = await shop.create_product(1_000, 1), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
     large = await waits(shop, customer, (product, 2), couponId=coupon)
@@ -150,8 +133,8 @@ async def test_a_wait_runs_out_and_the_coupon_comes_back(impatient: Shop) -> Non
     assert await queue(shop, product) == []
 
 
-async def test_whoever_stood_behind_is_served_when_a_wait_runs_out(impatient: Shop) -> None:
-    shop = impatient
+async def test_whoever_stood_behind_is_served_when_a_wait_runs_out(impatient_shop: Shop) -> None:
+    shop = impatient_shop
     product, customer = await shop.create_product(1_000, 1), await shop.create_wallet(10_000)
     large = await waits(shop, customer, (product, 2))
     small = await shop.place(order(customer, (product, 1), onShortage="WAIT"))
@@ -159,9 +142,9 @@ async def test_whoever_stood_behind_is_served_when_a_wait_runs_out(impatient: Sh
     assert (await finished(shop, small))["status"] == "COMPLETED"
 
 
-async def test_payment_ends_an_order_that_product_has_left_waiting(impatient: Shop) -> None:
+async def test_payment_ends_an_order_that_product_has_left_waiting(impatient_shop: Shop) -> None:
     """Product is away when the wait should run out: the order asks payment at its own deadline."""
-    shop = impatient
+    shop = impatient_shop
     product, customer = await shop.create_product(1_000, 0), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
     order_id = await waits(shop, customer, (product, 1), couponId=coupon)
@@ -176,13 +159,13 @@ async def test_payment_ends_an_order_that_product_has_left_waiting(impatient: Sh
 
 
 async def test_many_wait_at_two_instances_and_every_unit_goes_to_the_next(
-    fresh_shop: Shop,
+    breakable_shop: Shop,
 ) -> None:
-    await every_unit_goes_to_the_next(fresh_shop)
+    await every_unit_goes_to_the_next(breakable_shop)
 
     async def nothing_is_wrong() -> bool:
         # The catalogue may hold an older word of one instance behind a newer one of the other, for
         # as long as it takes until somebody looks.
-        return await found_wrong(fresh_shop) == []
+        return await found_wrong(breakable_shop) == []
 
     await wait_until(nothing_is_wrong, "nothing is wrong", timeout_seconds=6 * CHECK_SECONDS)

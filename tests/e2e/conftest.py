@@ -1,0 +1,46 @@
+"""Stacks for tests that publish forged messages, or that wait for time-outs."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+
+import pytest
+
+from tests.kit.client import Shop, open_shop, running_stack
+
+
+@pytest.fixture(scope="session")
+def forged_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    with running_stack(tmp_path_factory.mktemp("forged")) as environment:
+        yield environment
+
+
+@pytest.fixture
+async def forged_shop(forged_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    """A stack for messages that no service published, and for changes of rows by hand.
+
+    Its audit need not be clean.
+    """
+    async with open_shop(forged_stack) as shop:
+        await shop.wait_until_ready()
+        yield shop
+
+
+@pytest.fixture(scope="session")
+def impatient_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    seconds = {
+        "ORDER_TIMEOUT_SECONDS": "4",
+        "WAIT_TIMEOUT_SECONDS": "2",
+        "REPEAT_AFTER_SECONDS": "4",
+    }
+    with running_stack(tmp_path_factory.mktemp("impatient"), **seconds) as environment:
+        yield environment
+
+
+@pytest.fixture
+async def impatient_shop(impatient_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    """A breakable stack where orders time out after four seconds, and waits for stock after two.
+
+    Events are retransmitted after four seconds.
+    """
+    async with open_shop(impatient_stack) as shop:
+        await shop.wait_until_ready()
+        yield shop
