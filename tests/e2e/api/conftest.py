@@ -1,4 +1,4 @@
-"""Requests that no well-behaved client would send."""
+"""A client for requests that the shop's client never sends: raw paths, headers and bodies."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Sending bytes as they are, and checking what every refusal must look like."""
+"""Requests with raw bytes, and checks that hold for every refusal."""
 
 import json
 import sqlite3
@@ -15,7 +15,7 @@ from tests.kit.client import SERVICES, Response, Shop, wait_until
 
 JSON_TYPE = {"Content-Type": "application/json"}
 
-# Words that would tell a client about our code instead of about its request.
+# Words about the code of the service. A refusal is about the request.
 _INTERNALS = ("Traceback", 'File "', "<class ", "object at 0x", "MultiDict", "msgspec", "litestar")
 
 
@@ -50,15 +50,15 @@ class Wire:
         return await self.send(service, method, path, json.dumps(body).encode(), JSON_TYPE | sent)
 
     async def openapi(self, service: str) -> Any:
-        """The service's own description of itself."""
+        """The service's OpenAPI document."""
         return json.loads((await self.send(service, "GET", "/schema/openapi.json")).body)
 
 
 def complaint(answer: Response, status: int | None = None, code: str | None = None) -> str:
-    """What is wrong with a refusal; empty for one that is as the contract says.
+    """What is wrong with a refusal; empty when nothing is.
 
-    Without a status, any 4xx will do. Given as text, so that a test can try a hundred bad requests
-    and name all that were answered badly.
+    Without a status, any 4xx is right. A text, so that a test can send a hundred invalid requests
+    and then name every wrong answer.
     """
     wrong = []
     if answer.status != status and (status or not 400 <= answer.status < 500):
@@ -74,7 +74,7 @@ def complaint(answer: Response, status: int | None = None, code: str | None = No
     if not isinstance(answer.body["details"], dict | None):
         wrong.append("details is neither null nor an object")
     if found := [word for word in _INTERNALS if word in json.dumps(answer.body)]:
-        wrong.append(f"tells of our code: {found}")
+        wrong.append(f"names internals: {found}")
     if len(str(answer.body["message"]).split()) < 3:
         wrong.append(f"no sentence: {answer.body['message']!r}")
     return "; ".join(wrong)
@@ -85,13 +85,13 @@ def is_code(text: object) -> bool:
 
 
 def refused(answer: Response, status: int, code: str) -> None:
-    """Assert that this is such an error."""
+    """Assert that this is an error with this status and code, in the error format."""
     assert not complaint(answer, status, code), f"{complaint(answer, status, code)} in {answer}"
 
 
 @asynccontextmanager
 async def nothing_stored(shop: Shop) -> AsyncIterator[None]:
-    """Assert that what is done inside leaves every row of every service as it was."""
+    """Assert that the block changes no row of any service."""
     before = await stored_at_rest(shop)
     yield
     found = new_rows(before, await stored_at_rest(shop))
@@ -99,20 +99,20 @@ async def nothing_stored(shop: Shop) -> AsyncIterator[None]:
 
 
 async def stored_at_rest(shop: Shop) -> dict[str, set[str]]:
-    """What is stored once nothing moves any more: no order, and no price on its way either."""
+    """The stored rows, as soon as all orders and all price events are handled."""
 
-    async def prices_are_heard() -> bool:
+    async def prices_are_projected() -> bool:
         async with shop.nats() as client:
             info = await client.jetstream().consumer_info("CATALOG", "order")
         return not (info.num_pending or info.num_ack_pending)
 
     await shop.wait_until_idle()
-    await wait_until(prices_are_heard, "the order service has heard all prices")
+    await wait_until(prices_are_projected, "the order service knows all prices")
     return stored(shop)
 
 
 def new_rows(before: Mapping[str, set[str]], after: Mapping[str, set[str]]) -> dict[str, list[str]]:
-    """Rows that are new, changed or gone, a few of each table."""
+    """Rows that are new, changed or deleted, two of each table."""
     return {
         table: sorted(after[table] ^ rows)[:2]
         for table, rows in before.items()

@@ -1,4 +1,4 @@
-"""Every route of every service, and what each takes. A route that is missing here fails a test."""
+"""Every route of every service with its parameters. A test fails for a route that is missing."""
 
 from typing import Any, NamedTuple
 
@@ -6,18 +6,18 @@ from tests.kit.stack import SERVICES
 
 MAX_AMOUNT = 10**9
 UUID_EXAMPLE = "7b0e3a52-6f0c-4c64-9a39-2f1d5f9f8a11"
-NOBODY = "c5f2f0d4-8a43-4f0e-8f5b-0d2f4c1b9e77"
-"""An id that no test gives to anything."""
+UNKNOWN_ID = "c5f2f0d4-8a43-4f0e-8f5b-0d2f4c1b9e77"
+"""An id that nothing has."""
 
 Json = dict[str, Any]
 
 
-OF_NOBODY = ("_NOT_FOUND", "CART_EMPTY")
-"""How the codes end that a request gets whose only fault is an id that nobody has."""
+UNKNOWN_ID_CODES = ("_NOT_FOUND", "CART_EMPTY")
+"""Ends of the error codes of a request that is valid but for an unknown id."""
 
 
 class Field(NamedTuple):
-    """A field of a body: an example, the values that are refused, and whether it may be left out.
+    """A field of a body: an example, values that are refused, and whether it is required.
 
     `nullable`: JSON's null means the same as leaving it out.
     """
@@ -34,7 +34,7 @@ class Query(NamedTuple):
 
 
 class Route(NamedTuple):
-    """`unknown` is the code for an id that nobody has, where the path holds one."""
+    """`unknown`: the error code for an unknown id, where the path has an id."""
 
     service: str
     method: str
@@ -43,7 +43,7 @@ class Route(NamedTuple):
     unknown: str | None = None
     query: dict[str, Query] = {}  # noqa: RUF012 - a tuple's default, never changed
     key: bool = False
-    """Takes an Idempotency-Key."""
+    """The route accepts an Idempotency-Key."""
 
     @property
     def name(self) -> str:
@@ -51,11 +51,11 @@ class Route(NamedTuple):
 
     @property
     def address(self) -> str:
-        """The path, with an id that nobody has."""
-        return self.path.replace("{}", "999999999" if "dead-letters" in self.path else NOBODY)
+        """The path, with an unknown id."""
+        return self.path.replace("{}", "999999999" if "dead-letters" in self.path else UNKNOWN_ID)
 
-    def asking(self, name: str, value: str) -> str:
-        """The address with this query parameter, and those that can't be left out."""
+    def with_query(self, name: str, value: str) -> str:
+        """The address with this query parameter and all required ones."""
         needed = "".join(
             f"&{other}={UUID_EXAMPLE}"
             for other, query in self.query.items()
@@ -303,10 +303,10 @@ ROUTES = (
 BY_NAME = {route.name: route for route in ROUTES}
 
 
-def good(shape: Any) -> Any:
-    """A body that is fine, every field in it."""
+def valid(shape: Any) -> Any:
+    """A valid body with every field."""
     if isinstance(shape, Field):
         return shape.example
     if isinstance(shape, list):
-        return [good(each) for each in shape]
-    return {name: good(each) for name, each in shape.items()}
+        return [valid(each) for each in shape]
+    return {name: valid(each) for name, each in shape.items()}

@@ -1,4 +1,4 @@
-"""Coupons: defining, issuing first come first served, trying without using."""
+"""Coupons: definition, issuing in the order of requests, and validation without use."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ async def validate(shop: Shop, issued: str, customer: str, amount: int) -> Json:
     return found
 
 
-async def test_a_definition(shop: Shop) -> None:
+async def test_definition_shows_every_field(shop: Shop) -> None:
     times = {"validFrom": "2020-01-01T00:00:00Z", "validUntil": "2099-12-31T23:59:59Z"}
     sent = FIXED | times | {"minOrderAmount": 1000}
     made = await shop.call("coupon", "POST", COUPONS, sent)
@@ -43,7 +43,7 @@ async def test_a_definition(shop: Shop) -> None:
     assert (least["minOrderAmount"], least["validFrom"], least["validUntil"]) == (0, None, None)
 
 
-async def test_times_in_another_zone_are_the_same_instants(shop: Shop) -> None:
+async def test_times_of_another_zone_are_the_same_instants(shop: Shop) -> None:
     sent = {"validFrom": "2030-01-01T09:00:00+09:00", "validUntil": "2029-12-31T20:00:00-05:00"}
     utc = {"validFrom": "2030-01-01T00:00:00Z", "validUntil": "2030-01-01T01:00:00Z"}
     made = await define(shop, **sent)
@@ -51,8 +51,8 @@ async def test_times_in_another_zone_are_the_same_instants(shop: Shop) -> None:
     assert await shop.get("coupon", f"{COUPONS}/{made['couponId']}") == made
 
 
-async def test_a_coupon_is_valid_by_the_instant_not_by_the_clock_face(shop: Shop) -> None:
-    """Half an hour from now, written as the wall clock of a far zone shows it."""
+async def test_validity_is_an_instant_not_a_local_time(shop: Shop) -> None:
+    """In half an hour, written as the local time of a distant zone."""
     customer = str(uuid4())
     soon = datetime.now(UTC) + timedelta(minutes=30)
     for hours in (-9, 9):
@@ -73,13 +73,13 @@ async def test_a_coupon_is_valid_by_the_instant_not_by_the_clock_face(shop: Shop
         {"validFrom": "2030-01-01T00:00:00-09:00", "validUntil": "2030-01-01T00:00:00Z"},
     ],
 )
-async def test_terms_that_make_no_sense_together(wire: Wire, terms: Json) -> None:
+async def test_contradictory_terms_are_refused(wire: Wire, terms: Json) -> None:
     async with nothing_stored(wire.shop):
         answer = await wire.send_json("coupon", "POST", COUPONS, FIXED | terms)
     refused(answer, 400, "VALIDATION_ERROR")
 
 
-async def test_an_issued_coupon(shop: Shop) -> None:
+async def test_issued_coupon_shows_every_field(shop: Shop) -> None:
     coupon, customer = await define(shop, minOrderAmount=700), str(uuid4())
     path = f"{COUPONS}/{coupon['couponId']}/issue"
     answer = await shop.call("coupon", "POST", path, {"customerId": customer})
@@ -107,7 +107,7 @@ async def test_an_issued_coupon(shop: Shop) -> None:
     assert (counted["issued"], counted["remaining"]) == (1, 2)
 
 
-async def test_one_for_each_customer_and_never_one_too_many(wire: Wire) -> None:
+async def test_coupon_is_issued_once_per_customer_up_to_its_quantity(wire: Wire) -> None:
     shop = wire.shop
     path = f"{COUPONS}/{(await define(shop, quantity=2))['couponId']}/issue"
     one, two, three = [{"customerId": str(uuid4())} for _ in range(3)]
@@ -123,7 +123,7 @@ async def test_one_for_each_customer_and_never_one_too_many(wire: Wire) -> None:
     refused(again, 409, "COUPON_ALREADY_ISSUED")
 
 
-async def test_a_rush_for_a_few(shop: Shop) -> None:
+async def test_concurrent_requests_get_no_coupon_too_many(shop: Shop) -> None:
     coupon = (await define(shop, quantity=5))["couponId"]
     path = f"{COUPONS}/{coupon}/issue"
     answers = await asyncio.gather(
@@ -134,7 +134,7 @@ async def test_a_rush_for_a_few(shop: Shop) -> None:
     assert (counted["issued"], counted["remaining"]) == (5, 0)
 
 
-async def test_what_validate_says(wire: Wire) -> None:
+async def test_validate_answers_discount_or_reason(wire: Wire) -> None:
     shop, customer = wire.shop, str(uuid4())
     fixed = await shop.create_coupon(customer, discountValue=500, minOrderAmount=400)
     rate = await shop.create_coupon(customer, discountType="RATE", discountValue=33)
@@ -158,7 +158,7 @@ async def test_what_validate_says(wire: Wire) -> None:
         assert await validate(shop, early, customer, 600) == bad("COUPON_EXPIRED", 600)
 
 
-async def test_a_used_coupon(shop: Shop) -> None:
+async def test_used_coupon_names_its_order(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(5000), await shop.create_product(price=1500, stock=10)
     coupon = await shop.create_coupon(customer)
     order_id = (await shop.buy(order(customer, (cake, 1), couponId=coupon)))["orderId"]
@@ -169,7 +169,7 @@ async def test_a_used_coupon(shop: Shop) -> None:
     assert (tried["valid"], tried["reason"]) == (False, "COUPON_ALREADY_USED")
 
 
-async def test_a_coupon_expires(shop: Shop) -> None:
+async def test_coupon_expires(shop: Shop) -> None:
     customer = str(uuid4())
     ends = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     coupon = await shop.create_coupon(customer, validUntil=ends, quantity=2)
@@ -195,7 +195,7 @@ async def test_a_coupon_expires(shop: Shop) -> None:
         (None, True, "COUPON_NOT_FOUND"),
     ],
 )
-async def test_orders_whose_coupon_is_refused(
+async def test_order_with_a_refused_coupon_fails(
     shop: Shop, terms: Json | None, owner: bool, reason: str
 ) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)

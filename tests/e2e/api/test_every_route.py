@@ -1,11 +1,11 @@
-"""Every route of every service answers what is wrong in the error format, and stores nothing."""
+"""Every route of every service answers errors in the error format, and stores nothing then."""
 
 import re
 
 import pytest
 
 from tests.e2e.api.raw_http import Wire, complaint, nothing_stored, refused
-from tests.e2e.api.routes import ROUTES, UUID_EXAMPLE, Route, good
+from tests.e2e.api.routes import ROUTES, UUID_EXAMPLE, Route, valid
 from tests.kit.client import SERVICES
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")
@@ -20,8 +20,8 @@ BAD_IDS = (
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_no_route_is_missing_in_the_table(wire: Wire, service: str) -> None:
-    """A new route needs its line in tests.e2e.api.routes, and gets all the tests below by it."""
+async def test_table_has_every_route(wire: Wire, service: str) -> None:
+    """All tests below run on a new route once it has a line in tests.e2e.api.routes."""
     paths = (await wire.openapi(service))["paths"]
     served = {
         f"{service} {method.upper()} {re.sub(r'{[^}]+}', '{}', path)}"
@@ -32,8 +32,8 @@ async def test_no_route_is_missing_in_the_table(wire: Wire, service: str) -> Non
 
 
 @pytest.mark.parametrize("route", WITH_ID, ids=lambda route: route.name)
-async def test_an_unknown_id(wire: Wire, route: Route) -> None:
-    body = good(route.body or {})
+async def test_unknown_id_answers_404(wire: Wire, route: Route) -> None:
+    body = valid(route.body or {})
     async with nothing_stored(wire.shop):
         answer = await wire.send_json(
             route.service, route.method, route.address, body, idempotency_key="unknown-id"
@@ -43,8 +43,8 @@ async def test_an_unknown_id(wire: Wire, route: Route) -> None:
 
 
 @pytest.mark.parametrize("route", WITH_ID, ids=lambda route: route.name)
-async def test_an_id_that_can_not_be_one(wire: Wire, route: Route) -> None:
-    body = good(route.body or {})
+async def test_malformed_id_answers_400(wire: Wire, route: Route) -> None:
+    body = valid(route.body or {})
     wrong = {}
     is_number = "dead-letters" in route.path
     bad_ids = ("x", "1.5", "%00", "-1", "9" * 18, "9" * 30) if is_number else BAD_IDS
@@ -54,44 +54,42 @@ async def test_an_id_that_can_not_be_one(wire: Wire, route: Route) -> None:
             answer = await wire.send_json(
                 route.service, route.method, path, body, idempotency_key="bad-id"
             )
-            if emitted := complaint(answer, 404 if is_number else 400):
-                wrong[bad] = emitted
+            if problem := complaint(answer, 404 if is_number else 400):
+                wrong[bad] = problem
     assert wrong == {}
 
 
 @pytest.mark.parametrize("route", WITH_QUERY, ids=lambda route: route.name)
-async def test_bad_query_parameters(wire: Wire, route: Route) -> None:
+async def test_invalid_query_parameter_answers_400(wire: Wire, route: Route) -> None:
     wrong = {}
     for name, query in route.query.items():
         for bad in query.bad:
-            answer = await wire.send(route.service, route.method, route.asking(name, bad))
-            if emitted := complaint(answer, 400, "VALIDATION_ERROR"):
-                wrong[f"{name}={bad[:40]}"] = emitted
+            answer = await wire.send(route.service, route.method, route.with_query(name, bad))
+            if problem := complaint(answer, 400, "VALIDATION_ERROR"):
+                wrong[f"{name}={bad[:40]}"] = problem
         if query.required:
             answer = await wire.send(route.service, route.method, route.address)
-            if emitted := complaint(answer, 400, "VALIDATION_ERROR"):
-                wrong[f"without {name}"] = emitted
+            if problem := complaint(answer, 400, "VALIDATION_ERROR"):
+                wrong[f"without {name}"] = problem
     assert wrong == {}
 
 
 @pytest.mark.parametrize("route", WITH_QUERY, ids=lambda route: route.name)
-async def test_the_message_names_the_parameter_as_the_client_wrote_it(
-    wire: Wire, route: Route
-) -> None:
+async def test_message_names_the_query_parameter_as_sent(wire: Wire, route: Route) -> None:
     messages = {}
     for name, query in route.query.items():
-        path = route.asking(name, query.bad[0])
+        path = route.with_query(name, query.bad[0])
         messages[name] = (await wire.send(route.service, route.method, path)).body["message"]
     misnamed = {
-        name: emitted
-        for name, emitted in messages.items()
-        if not re.search(rf"\b{name}\b", emitted)
+        name: problem
+        for name, problem in messages.items()
+        if not re.search(rf"\b{name}\b", problem)
     }
     assert misnamed == {}
 
 
 @pytest.mark.parametrize(("service", "path"), PATHS)
-async def test_a_method_that_the_path_does_not_take(wire: Wire, service: str, path: str) -> None:
+async def test_other_method_answers_405(wire: Wire, service: str, path: str) -> None:
     taken = {route.method for route in ROUTES if (route.service, route.path) == (service, path)}
     address = next(route.address for route in ROUTES if route.path == path)
     wrong = {}
@@ -99,17 +97,17 @@ async def test_a_method_that_the_path_does_not_take(wire: Wire, service: str, pa
         for method in set(METHODS) - taken:
             answer = await wire.send_json(service, method, address, {})
             allowed = set(answer.headers.get("Allow", "").replace(" ", "").split(","))
-            emitted = complaint(answer, 405, "METHOD_NOT_ALLOWED")
+            problem = complaint(answer, 405, "METHOD_NOT_ALLOWED")
             if allowed - {"OPTIONS", "HEAD"} != taken:
-                emitted += f" Allow: {sorted(allowed)} instead of {sorted(taken)}"
-            if emitted:
-                wrong[method] = emitted
+                problem += f" Allow: {sorted(allowed)} instead of {sorted(taken)}"
+            if problem:
+                wrong[method] = problem
     assert wrong == {}
 
 
 @pytest.mark.parametrize(("service", "path"), PATHS)
-async def test_head_has_no_body(wire: Wire, service: str, path: str) -> None:
-    """HEAD may be answered as GET is, or refused, but never with a body."""
+async def test_head_answers_without_a_body(wire: Wire, service: str, path: str) -> None:
+    """The status is that of GET or a refusal; there is no body."""
     address = next(route.address for route in ROUTES if route.path == path)
     answer = await wire.send(service, "HEAD", address)
     assert answer.body == ""
@@ -121,7 +119,7 @@ async def test_head_has_no_body(wire: Wire, service: str, path: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("method", METHODS)
-async def test_an_unknown_route(wire: Wire, service: str, method: str) -> None:
+async def test_unknown_route_answers_404(wire: Wire, service: str, method: str) -> None:
     paths = (
         *("/", "/api", "/api/v1", "/api/v2/orders", "/api/v1/nothing", "/health", "/%ff", "/a%00b"),
         *("/schema/nothing", "/schema-assets/nothing.js", "/schema-assets/..%2f__init__.py"),
@@ -131,14 +129,14 @@ async def test_an_unknown_route(wire: Wire, service: str, method: str) -> None:
     for path in paths:
         answer = await wire.send_json(service, method, path, {})
         static = path.startswith(("/schema", "/health"))
-        if emitted := complaint(answer, None if static else 404, None if static else "NOT_FOUND"):
-            wrong[path] = emitted
+        if problem := complaint(answer, None if static else 404, None if static else "NOT_FOUND"):
+            wrong[path] = problem
     assert wrong == {}
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_the_documentation_shows_the_error_format(wire: Wire, service: str) -> None:
-    """Who generates a client from openapi.json must get the errors that are really sent."""
+async def test_openapi_describes_the_error_format(wire: Wire, service: str) -> None:
+    """A client that is generated from openapi.json has to know the real errors."""
     document = await wire.openapi(service)
     wrong = set()
     for path, methods in document["paths"].items():

@@ -1,4 +1,4 @@
-"""What people and other programs read of a service: health, figures, and its API's description."""
+"""What operators and tools read of a service: health, metrics and the API's description."""
 
 import re
 from functools import partial
@@ -17,7 +17,7 @@ SERVICE = pytest.mark.parametrize("service", SERVICES)
 UUID = re.compile(
     r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE
 )
-# These only name a vocabulary; no browser fetches them.
+# Names of vocabularies, which no browser requests.
 NAMESPACES = ("http://www.w3.org/",)
 
 Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -37,7 +37,7 @@ async def figures(shop: Shop, service: str) -> Figures:
 
 
 @SERVICE
-async def test_alive(shop: Shop, service: str) -> None:
+async def test_live_service_answers_200(shop: Shop, service: str) -> None:
     answer = await shop.call(service, "GET", "/health/live")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "application/json"
@@ -45,7 +45,7 @@ async def test_alive(shop: Shop, service: str) -> None:
 
 
 @SERVICE
-async def test_ready(shop: Shop, service: str) -> None:
+async def test_ready_service_names_its_checks(shop: Shop, service: str) -> None:
     await shop.wait_until_idle()
     answer = await shop.call(service, "GET", "/health/ready")
     assert answer.status == 200
@@ -59,7 +59,7 @@ async def test_ready(shop: Shop, service: str) -> None:
         assert check["detail"]
 
 
-async def test_counters_move_when_an_order_runs(shop: Shop) -> None:
+async def test_metrics_count_the_events_of_an_order(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     before = {service: await figures(shop, service) for service in SERVICES}
     found = await shop.buy(order(customer, (cake, 1)))
@@ -83,14 +83,14 @@ async def test_counters_move_when_an_order_runs(shop: Shop) -> None:
         ("dataplatform", "shop_deliveries_total", {"outcome": "accepted"}),
     ]
     for service, name, labels in expected:
-        # Counted after the commit, so perhaps a moment after the order has ended.
+        # Counted after the commit, perhaps a moment after the order has ended.
         counted = partial(grown, service, name, **labels)
         await wait_until(counted, f"{service} has counted {name} {labels}")
     assert found["status"] == "COMPLETED"
 
 
 @SERVICE
-async def test_requests_are_counted_by_route_and_no_label_holds_an_id(
+async def test_requests_are_counted_by_route_without_ids_in_labels(
     shop: Shop, service: str
 ) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
@@ -109,7 +109,7 @@ async def test_requests_are_counted_by_route_and_no_label_holds_an_id(
 
 
 class References(HTMLParser):
-    """Every address that a page makes a browser fetch."""
+    """The addresses that a browser requests for a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class References(HTMLParser):
 
 
 async def assets(wire: Wire, service: str) -> dict[str, str]:
-    """The page's assets and theirs, by address: all of them served by the service itself."""
+    """The page's assets and those they name, by address. The service serves all of them."""
     page = await wire.send(service, "GET", "/schema")
     assert page.status == 200
     assert page.headers["Content-Type"].startswith("text/html")
@@ -136,7 +136,7 @@ async def assets(wire: Wire, service: str) -> dict[str, str]:
 
 
 @SERVICE
-async def test_the_schema_page_works_offline(wire: Wire, service: str) -> None:
+async def test_schema_page_works_offline(wire: Wire, service: str) -> None:
     found = await assets(wire, service)
     assert any(name.endswith(".js") for name in found)
     assert any(name.endswith(".css") for name in found)
@@ -148,14 +148,14 @@ async def test_the_schema_page_works_offline(wire: Wire, service: str) -> None:
 
 
 @SERVICE
-async def test_the_schema_page_itself_names_no_foreign_host(wire: Wire, service: str) -> None:
+async def test_schema_page_names_no_other_host(wire: Wire, service: str) -> None:
     page = (await wire.send(service, "GET", "/schema")).body
     hosts = re.findall(r"(?:https?:)?//[\w.-]+\.[a-z]{2,}[^\s\"'<>]*", page)
     assert [host for host in hosts if not host.startswith(NAMESPACES)] == []
 
 
 @SERVICE
-async def test_the_description_is_openapi(wire: Wire, service: str) -> None:
+async def test_description_is_openapi(wire: Wire, service: str) -> None:
     document = await wire.openapi(service)
     assert re.fullmatch(r"3\.1\.\d+", document["openapi"])
     assert document["info"]["title"]
@@ -182,7 +182,7 @@ async def test_the_description_is_openapi(wire: Wire, service: str) -> None:
 
 
 @SERVICE
-async def test_the_description_is_in_camel_case(wire: Wire, service: str) -> None:
+async def test_description_is_in_camel_case(wire: Wire, service: str) -> None:
     document = await wire.openapi(service)
     names = {name for path in document["paths"] for name in re.findall(r"{([^}]+)}", path)}
     for methods in document["paths"].values():
@@ -196,8 +196,8 @@ async def test_the_description_is_in_camel_case(wire: Wire, service: str) -> Non
 
 
 @SERVICE
-async def test_bodies_are_described(wire: Wire, service: str) -> None:
-    """Each field that a route takes stands in its description, those that it needs as required."""
+async def test_description_has_the_fields_of_each_body(wire: Wire, service: str) -> None:
+    """Each field of a route's body is described, and marked as required where it is."""
     document = await wire.openapi(service)
     described = {
         f"{method.upper()} {re.sub(r'{[^}]+}', '{}', path)}": operation

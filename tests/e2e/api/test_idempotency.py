@@ -1,4 +1,4 @@
-"""Idempotency-Key: the same request again gives the first answer, and is not carried out again."""
+"""Idempotency-Key: a repeated request gets the first answer, and has no second effect."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ ORDERS = "/api/v1/orders"
 REPLAYED = "Idempotency-Replayed"
 
 
-async def test_the_same_order_again(wire: Wire) -> None:
+async def test_repeated_order_gets_the_first_answer(wire: Wire) -> None:
     shop = wire.shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
@@ -28,7 +28,7 @@ async def test_the_same_order_again(wire: Wire) -> None:
     assert await shop.stock(cake) == (9, 0)
 
 
-async def test_spaces_and_the_order_of_fields_do_not_matter(wire: Wire) -> None:
+async def test_spaces_and_order_of_fields_make_no_other_request(wire: Wire) -> None:
     shop = wire.shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1), address=None)
@@ -40,7 +40,7 @@ async def test_spaces_and_the_order_of_fields_do_not_matter(wire: Wire) -> None:
     assert again.headers[REPLAYED] == "true"
 
 
-async def test_another_order_under_the_same_key(wire: Wire) -> None:
+async def test_other_order_under_the_same_key_answers_422(wire: Wire) -> None:
     shop = wire.shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     first = await shop.place(order(customer, (cake, 1)), idempotency_key="other")
@@ -57,7 +57,7 @@ async def test_another_order_under_the_same_key(wire: Wire) -> None:
     assert (await shop.wait_until_ended(first))["status"] == "COMPLETED"
 
 
-async def test_a_key_belongs_to_its_customer(shop: Shop) -> None:
+async def test_customers_may_use_the_same_key(shop: Shop) -> None:
     cake = await shop.create_product(price=30, stock=10)
     one, other = await shop.create_wallet(1000), await shop.create_wallet(1000)
     first = await shop.place(order(one, (cake, 1)), idempotency_key="mine")
@@ -66,7 +66,7 @@ async def test_a_key_belongs_to_its_customer(shop: Shop) -> None:
     assert await shop.place(order(other, (cake, 1)), idempotency_key="mine") == second
 
 
-async def test_the_first_answer_stays_whatever_changes(shop: Shop) -> None:
+async def test_first_answer_stays_after_a_price_change(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
     first = await shop.call("order", "POST", ORDERS, body, idempotency_key="stays")
@@ -77,13 +77,13 @@ async def test_the_first_answer_stays_whatever_changes(shop: Shop) -> None:
         probe = order(customer, (cake, 1), price=30)
         return (await shop.call("order", "POST", ORDERS, probe)).status == 400
 
-    await wait_until(known, "the order service has heard the new price")
+    await wait_until(known, "the order service knows the new price")
     again = await shop.call("order", "POST", ORDERS, body, idempotency_key="stays")
     assert (again.status, again.body) == (202, first.body)
     assert again.headers[REPLAYED] == "true"
 
 
-async def test_twenty_at_once_make_one_order(shop: Shop) -> None:
+async def test_concurrent_requests_with_one_key_place_one_order(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=100)
     body = order(customer, (cake, 1))
     answers = await asyncio.gather(
@@ -96,7 +96,7 @@ async def test_twenty_at_once_make_one_order(shop: Shop) -> None:
     assert listed["total"] == 1
 
 
-async def test_a_charge_again(wire: Wire) -> None:
+async def test_repeated_charge_gets_the_first_answer(wire: Wire) -> None:
     shop = wire.shop
     customer = await shop.create_wallet(0)
     path = f"/api/v1/wallets/{customer}/charge"
@@ -113,7 +113,7 @@ async def test_a_charge_again(wire: Wire) -> None:
     assert await shop.balance(customer) == 75
 
 
-async def test_a_charge_without_a_key_is_made_each_time(shop: Shop) -> None:
+async def test_charge_without_a_key_has_an_effect_each_time(shop: Shop) -> None:
     customer = await shop.create_wallet(0)
     path = f"/api/v1/wallets/{customer}/charge"
     for _ in range(3):
@@ -121,7 +121,7 @@ async def test_a_charge_without_a_key_is_made_each_time(shop: Shop) -> None:
     assert await shop.balance(customer) == 15
 
 
-async def test_charges_at_once_under_one_key(shop: Shop) -> None:
+async def test_concurrent_charges_with_one_key_charge_once(shop: Shop) -> None:
     customer = await shop.create_wallet(0)
     path = f"/api/v1/wallets/{customer}/charge"
     answers = await asyncio.gather(
@@ -134,10 +134,10 @@ async def test_charges_at_once_under_one_key(shop: Shop) -> None:
     assert await shop.balance(customer) == 9
 
 
-async def test_a_product_and_a_coupon_again(wire: Wire) -> None:
+async def test_repeated_product_and_coupon_get_the_first_answer(wire: Wire) -> None:
     product = {"name": "Pie", "price": 9, "stock": 3}
     coupon = {"name": "off", "discountType": "FIXED", "discountValue": 5, "quantity": 2}
-    # The two services stand for themselves: the same key in both is no conflict.
+    # Each service has its own keys: the same key in both is no conflict.
     key = f"made-once-{uuid4()}"
     for service, path, body in (
         ("product", "/api/v1/products", product),

@@ -1,4 +1,4 @@
-"""Every route that lists something finds it by an index, and in the order in which it is shown."""
+"""The statements of every list route use an index, also for the order of the rows."""
 
 import sqlite3
 from collections.abc import Callable
@@ -55,17 +55,17 @@ ASKED = [(service, path) for service in APPS for path in (*LISTS.get(service, ()
 
 
 @pytest.mark.parametrize(("service", "path"), ASKED, ids=[f"{s}{p}" for s, p in ASKED])
-async def test_a_list_is_found_by_an_index(service: str, path: str, tmp_path: Path) -> None:
+async def test_list_uses_an_index(service: str, path: str, tmp_path: Path) -> None:
     plans = await _plans(service, path, tmp_path)
     assert plans, "it reads nothing"
     for statement, plan in plans:
         assert plan
         for step in plan:
-            assert not _looks_at_every_row(step, statement), f"{statement}\n{plan}"
+            assert not _reads_every_row(step, statement), f"{statement}\n{plan}"
 
 
-async def test_a_ranking_looks_at_the_days_of_its_window_alone(tmp_path: Path) -> None:
-    """And of the whole days at an index only, which is a fifth of the table."""
+async def test_ranking_reads_the_days_of_its_window_only(tmp_path: Path) -> None:
+    """Whole days are read from an index alone, which is a fifth of the table."""
     [(_, plan)] = await _plans("product", "/products/popular", tmp_path)
     assert "SEARCH sales USING COVERING INDEX sales_of_whole_days (day>?)" in plan
     assert "SEARCH sales USING PRIMARY KEY (day=?)" in plan
@@ -73,7 +73,7 @@ async def test_a_ranking_looks_at_the_days_of_its_window_alone(tmp_path: Path) -
 
 
 async def _plans(service: str, path: str, folder: Path) -> list[tuple[str, list[str]]]:
-    """What a route asks its database for, and how SQLite finds each of that."""
+    """The statements of a route, each with SQLite's plan for it."""
     environment = {"STATE_DIR": str(folder), "NATS_URL": "nats://127.0.0.1:1"}
     app = APPS[service](settings_of(service, environment))
     asked: list[tuple[str, Any]] = []
@@ -96,7 +96,7 @@ async def _plans(service: str, path: str, folder: Path) -> list[tuple[str, list[
         ]
 
 
-def _looks_at_every_row(step: str, statement: str) -> bool:
+def _reads_every_row(step: str, statement: str) -> bool:
     """A table read without an index, or rows that have to be sorted before the first is shown.
 
     The right part of an order only tells apart what has the same time. And the first so many of all

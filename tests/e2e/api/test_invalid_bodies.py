@@ -1,4 +1,4 @@
-"""Bodies that can't be meant: each is refused as VALIDATION_ERROR and leaves no row behind."""
+"""Invalid bodies: each is refused with VALIDATION_ERROR and stores nothing."""
 
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -16,7 +16,16 @@ from tests.e2e.api.raw_http import (
     nothing_stored,
     stored_at_rest,
 )
-from tests.e2e.api.routes import BY_NAME, OF_NOBODY, ROUTES, UUID_EXAMPLE, Field, Json, Route, good
+from tests.e2e.api.routes import (
+    BY_NAME,
+    ROUTES,
+    UNKNOWN_ID_CODES,
+    UUID_EXAMPLE,
+    Field,
+    Json,
+    Route,
+    valid,
+)
 from tests.kit.client import Response
 
 WITH_BODY = [route for route in ROUTES if route.body]
@@ -27,7 +36,7 @@ DEEP = 20_000
 
 
 async def send(wire: Wire, route: Route, body: Any, **headers: str) -> Response:
-    # A key of its own for each request: none may be answered with an earlier answer.
+    # Each request has its own key, so that no earlier answer is returned.
     key = {"Idempotency-Key": str(uuid4())} if route.name.endswith("/stock") else {}
     return await wire.send(
         route.service, route.method, route.address, body, JSON_TYPE | key | headers
@@ -37,13 +46,13 @@ async def send(wire: Wire, route: Route, body: Any, **headers: str) -> Response:
 async def complaints(
     wire: Wire, route: Route, bodies: Iterable[tuple[str, Any]], code: str = "VALIDATION_ERROR"
 ) -> dict[str, Any]:
-    """What is wrong with the answers to these bodies, none of which may leave a trace."""
+    """The wrong answers to these bodies. Also asserts that none stores a row."""
     wrong: dict[str, Any] = {}
     before = await stored_at_rest(wire.shop)
     for what, body in bodies:
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-        if emitted := complaint(await send(wire, route, sent), 400, code):
-            wrong[what] = emitted
+        if problem := complaint(await send(wire, route, sent), 400, code):
+            wrong[what] = problem
     return wrong | new_rows(before, await stored_at_rest(wire.shop))
 
 
@@ -87,39 +96,39 @@ def named(path: tuple[Any, ...], value: Any) -> str:
 
 
 def wrong_values(route: Route) -> Iterator[tuple[str, Json]]:
-    whole = good(route.body)
+    whole = valid(route.body)
     for path, field in fields(route.body):
         for value in (*field.bad, *(() if field.nullable else (None,))):
             yield named(path, value), changed(whole, path, value)
 
 
 def whole_numbers_as_floats(route: Route) -> Iterator[tuple[str, Json]]:
-    whole = good(route.body)
+    whole = valid(route.body)
     for path, field in fields(route.body):
         if type(field.example) is int:
             yield named(path, float(field.example)), changed(whole, path, float(field.example))
 
 
 def missing_fields(route: Route) -> Iterator[tuple[str, Json]]:
-    whole = good(route.body)
+    whole = valid(route.body)
     for path, field in fields(route.body):
         if field.required:
             yield f"without {path}", without(whole, path)
 
 
 def unknown_fields(route: Route) -> Iterator[tuple[str, Json]]:
-    whole = good(route.body)
+    whole = valid(route.body)
     for path in objects(route.body):
         yield f"surplus in {path}", changed(whole, (*path, "surplus"), 1)
         yield f"empty name in {path}", changed(whole, (*path, ""), None)
     for path, _ in fields(route.body):
-        # Snake case, and another case: near misses that would else be passed over in silence.
+        # Snake case and another case: near misses that could be ignored unnoticed.
         for name in {f"{path[-1]}s", str(path[-1]).upper(), f"_{path[-1]}"}:
             yield f"{name} beside {path}", changed(whole, (*path[:-1], name), 1)
 
 
 def malformed(route: Route) -> Iterator[tuple[str, bytes]]:
-    whole = json.dumps(good(route.body)).encode()
+    whole = json.dumps(valid(route.body)).encode()
     for text in (b"", b" ", b"{", b"}", b"{]", b"nope", b"'x'", b"\x00", b"\xef\xbb\xbf", b"{} {}"):
         yield repr(text), text
     yield "cut short", whole[:-1]
@@ -132,54 +141,54 @@ def malformed(route: Route) -> Iterator[tuple[str, bytes]]:
     yield "UTF-16", whole.decode().encode("utf-16")
 
 
-def another_kind(_: Route) -> Iterator[tuple[str, Any]]:
+def another_type(_: Route) -> Iterator[tuple[str, Any]]:
     values: tuple[Any, ...] = ([], [{}], [1], "text", "", 3, 0, 1.5, True, False, None)
     for value in values:
         yield json.dumps(value), value
 
 
 @EVERY_ROUTE
-async def test_the_body_that_the_others_are_made_from_is_fine(wire: Wire, route: Route) -> None:
-    """Else the tests below would prove nothing: its only fault may be an id that nobody has."""
-    body = json.dumps(good(route.body)).encode()
+async def test_valid_body_is_accepted(wire: Wire, route: Route) -> None:
+    """The invalid bodies below differ from this one in one thing. It may name unknown ids."""
+    body = json.dumps(valid(route.body)).encode()
     answer = await send(wire, route, body)
-    assert answer.status in (200, 201) or answer.body["error"].endswith(OF_NOBODY), answer
+    assert answer.status in (200, 201) or answer.body["error"].endswith(UNKNOWN_ID_CODES), answer
 
 
 @EVERY_ROUTE
-async def test_wrong_values(wire: Wire, route: Route) -> None:
+async def test_wrong_value_is_refused(wire: Wire, route: Route) -> None:
     assert await complaints(wire, route, wrong_values(route)) == {}
 
 
 @EVERY_ROUTE
-async def test_missing_fields(wire: Wire, route: Route) -> None:
+async def test_missing_field_is_refused(wire: Wire, route: Route) -> None:
     assert await complaints(wire, route, missing_fields(route)) == {}
 
 
 @EVERY_ROUTE
-async def test_unknown_fields(wire: Wire, route: Route) -> None:
+async def test_unknown_field_is_refused(wire: Wire, route: Route) -> None:
     assert await complaints(wire, route, unknown_fields(route)) == {}
 
 
 @EVERY_ROUTE
-async def test_malformed_json(wire: Wire, route: Route) -> None:
+async def test_malformed_json_is_refused(wire: Wire, route: Route) -> None:
     assert await complaints(wire, route, malformed(route)) == {}
 
 
 @EVERY_ROUTE
-async def test_json_of_another_kind(wire: Wire, route: Route) -> None:
-    assert await complaints(wire, route, another_kind(route)) == {}
+async def test_json_of_another_type_is_refused(wire: Wire, route: Route) -> None:
+    assert await complaints(wire, route, another_type(route)) == {}
 
 
 @EVERY_ROUTE
-async def test_a_float_is_no_whole_number(wire: Wire, route: Route) -> None:
-    """3.0 is refused too: a client that computes with floats sends 2.9999999 the next time."""
+async def test_float_is_refused_as_a_whole_number(wire: Wire, route: Route) -> None:
+    """3.0 too: a client that computes with floats sends 2.9999999 another time."""
     assert await complaints(wire, route, whole_numbers_as_floats(route)) == {}
 
 
 @EVERY_ROUTE
-async def test_text_that_is_not_utf_8(wire: Wire, route: Route) -> None:
-    whole = json.dumps(good(route.body)).encode()
+async def test_body_that_is_not_utf_8_is_refused(wire: Wire, route: Route) -> None:
+    whole = json.dumps(valid(route.body)).encode()
     bodies = [
         ("a stray byte in a text", whole[:-1] + b', "surplus": "\xff"}'),
         ("a stray byte in a name", whole[:-1] + b', "\xc3": 1}'),
@@ -189,7 +198,7 @@ async def test_text_that_is_not_utf_8(wire: Wire, route: Route) -> None:
 
 
 @EVERY_ROUTE
-async def test_json_that_is_very_deep(wire: Wire, route: Route) -> None:
+async def test_deeply_nested_json_is_refused(wire: Wire, route: Route) -> None:
     bodies = [
         ("arrays", b'{"surplus":' + b"[" * DEEP + b"]" * DEEP + b"}"),
         ("objects", b'{"a":' * (DEEP // 2) + b"1" + b"}" * (DEEP // 2)),
@@ -199,8 +208,8 @@ async def test_json_that_is_very_deep(wire: Wire, route: Route) -> None:
 
 
 @EVERY_ROUTE
-async def test_a_body_over_the_limit(wire: Wire, route: Route) -> None:
-    whole = json.dumps(good(route.body)).encode()
+async def test_body_above_the_size_limit_answers_413(wire: Wire, route: Route) -> None:
+    whole = json.dumps(valid(route.body)).encode()
     wrong = {}
 
     async def in_chunks() -> AsyncIterator[bytes]:
@@ -214,23 +223,23 @@ async def test_a_body_over_the_limit(wire: Wire, route: Route) -> None:
             ("much at once", whole.ljust(LIMIT_BYTES * 16)),
             ("in chunks", in_chunks()),
         ):
-            if emitted := complaint(await send(wire, route, body), 413):
-                wrong[what] = emitted
+            if problem := complaint(await send(wire, route, body), 413):
+                wrong[what] = problem
     assert wrong == {}
 
 
 @EVERY_ROUTE
-async def test_a_body_at_the_limit_is_read(wire: Wire, route: Route) -> None:
-    body = json.dumps(good(route.body) | {"surplus": 1}).encode().ljust(LIMIT_BYTES)
+async def test_body_at_the_size_limit_is_read(wire: Wire, route: Route) -> None:
+    body = json.dumps(valid(route.body) | {"surplus": 1}).encode().ljust(LIMIT_BYTES)
     answer = await send(wire, route, body)
     assert not complaint(answer, 400, "VALIDATION_ERROR"), answer
     assert "surplus" in answer.body["message"]
 
 
 @EVERY_ROUTE
-async def test_another_content_type(wire: Wire, route: Route) -> None:
-    """A text is not JSON, whatever its bytes look like. (What curl -d calls a form is read.)"""
-    whole = json.dumps(good(route.body)).encode()
+async def test_other_content_type_is_refused(wire: Wire, route: Route) -> None:
+    """Text with the bytes of JSON is refused. The default content type of `curl -d` is accepted."""
+    whole = json.dumps(valid(route.body)).encode()
     wrong = {}
     async with nothing_stored(wire.shop):
         for content_type in (
@@ -238,18 +247,18 @@ async def test_another_content_type(wire: Wire, route: Route) -> None:
             *("multipart/form-data; boundary=x", "application/msgpack", "nonsense"),
         ):
             answer = await send(wire, route, whole, **{"Content-Type": content_type})
-            emitted = complaint(answer)
-            if not emitted and answer.body["error"].endswith(OF_NOBODY):
-                emitted = "it was read as JSON, and its id looked for"
-            if emitted:
-                wrong[content_type] = emitted
+            problem = complaint(answer)
+            if not problem and answer.body["error"].endswith(UNKNOWN_ID_CODES):
+                problem = "it was read as JSON, and its id looked for"
+            if problem:
+                wrong[content_type] = problem
     assert wrong == {}
 
 
-async def test_lists_of_another_length(wire: Wire) -> None:
-    """An order has from 1 to 100 lines, and its address is whole or not there."""
+async def test_list_of_wrong_length_is_refused(wire: Wire) -> None:
+    """An order has from 1 to 100 lines, and its address is complete or missing."""
     route = BY_NAME["order POST /api/v1/orders"]
-    whole = good(route.body)
+    whole = valid(route.body)
     line = whole["items"][0]
     bodies: list[tuple[str, Any]] = [("no line", changed(whole, ("items",), []))]
     bodies += [("101 lines", changed(whole, ("items",), [line] * 101))]
@@ -262,8 +271,8 @@ async def test_lists_of_another_length(wire: Wire) -> None:
     assert await complaints(wire, route, bodies) == {}
 
 
-async def test_a_text_that_says_null_is_a_text(wire: Wire) -> None:
-    """It is neither JSON's null nor a field that was left out."""
+async def test_text_null_is_a_text(wire: Wire) -> None:
+    """It is neither JSON's null nor a missing field."""
     body = {"name": "null", "price": 3, "description": "null", "category": "null"}
     made = await wire.send_json("product", "POST", "/api/v1/products", body)
     assert made.status == 201, made

@@ -1,4 +1,4 @@
-"""Lists: paging that neither repeats nor skips, the order, the filters, and empty pages."""
+"""Lists: pages without repeated or skipped rows, order, filters, and empty pages."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -51,7 +51,7 @@ Make = Callable[[Shop], Awaitable[tuple[str, str, str, list[Any]]]]
 
 
 @pytest.mark.parametrize("make", [orders, coupons, charges, bookings])
-async def test_pages_without_repeats_or_gaps(shop: Shop, make: Make) -> None:
+async def test_pages_neither_repeat_nor_skip_rows(shop: Shop, make: Make) -> None:
     """Newest first; the stock ledger oldest first."""
     service, path, name, made = await make(shop)
     in_order = made if make is bookings else made[::-1]
@@ -73,8 +73,8 @@ async def test_pages_without_repeats_or_gaps(shop: Shop, make: Make) -> None:
     assert (await page(1_000_000, 100))["items"] == []
 
 
-async def test_orders_that_are_made_at_once_are_all_listed(shop: Shop) -> None:
-    """They may have the same time of creation: pages must still not overlap."""
+async def test_concurrent_orders_are_all_listed(shop: Shop) -> None:
+    """They may have the same time of creation. Pages do not overlap even so."""
     customer, cake = await shop.create_wallet(10**6), await shop.create_product(price=3, stock=100)
     made = await asyncio.gather(*(shop.place(order(customer, (cake, 1))) for _ in range(30)))
     await asyncio.gather(*(shop.wait_until_ended(each) for each in made))
@@ -85,7 +85,7 @@ async def test_orders_that_are_made_at_once_are_all_listed(shop: Shop) -> None:
     assert sorted(found) == sorted(made)
 
 
-async def test_orders_by_customer_and_status(shop: Shop) -> None:
+async def test_orders_are_filtered_by_customer_and_status(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(50), await shop.create_product(price=30, stock=100)
     other = await shop.create_wallet(1000)
     done = await shop.buy(order(customer, (cake, 1)))
@@ -125,7 +125,7 @@ async def found_products(shop: Shop, **query: str) -> list[Json]:
     return sorted(items, key=lambda each: str(each["name"]))
 
 
-async def test_products_by_category_and_status(shop: Shop) -> None:
+async def test_products_are_filtered_by_category_and_status(shop: Shop) -> None:
     category = f"c-{uuid4()}"
     tea, pie = [await product(shop, name, category) for name in ("Tea", "Pie")]
     await product(shop, "Tea", f"{category}x")
@@ -155,8 +155,10 @@ async def test_products_by_category_and_status(shop: Shop) -> None:
         ("100_", []),
     ],
 )
-async def test_products_by_name(shop: Shop, query: str, names: list[str]) -> None:
-    """Part of the name, in any case; per cent and underscore stand for themselves."""
+async def test_products_are_found_by_part_of_the_name(
+    shop: Shop, query: str, names: list[str]
+) -> None:
+    """In upper or lower case; percent sign and underscore have no special meaning."""
     category = f"c-{uuid4()}"
     for name in ("tea", "Green TEA", "100% juice", "snake_cake", "back\\slash", "it's", "1000"):
         await product(shop, name, category)
@@ -164,7 +166,7 @@ async def test_products_by_name(shop: Shop, query: str, names: list[str]) -> Non
     assert [each["name"] for each in found] == names
 
 
-async def test_pages_of_products(shop: Shop) -> None:
+async def test_products_are_paged(shop: Shop) -> None:
     category = f"c-{uuid4()}"
     made = [(await product(shop, "Tea", category))["productId"] for _ in range(COUNT)]
     found = []

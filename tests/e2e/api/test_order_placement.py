@@ -1,4 +1,4 @@
-"""POST /orders: what it answers, what it refuses, and that a refusal leaves no trace."""
+"""POST /orders: its answers, and refusals, which store nothing."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ WHOLE = {
 ADDRESS = {"street": "1 Sejong-daero", "postalCode": "04524", "city": "서울"}
 
 
-async def test_an_accepted_order(shop: Shop) -> None:
+async def test_accepted_order_is_pending(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     answer = await shop.call("order", "POST", ORDERS, order(customer, (cake, 2)))
     assert answer.status == 202
@@ -36,7 +36,7 @@ async def test_an_accepted_order(shop: Shop) -> None:
     assert located["orderId"] == order_id
 
 
-async def test_a_whole_order(shop: Shop) -> None:
+async def test_order_shows_every_field(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(5000), await shop.create_product(price=1500, stock=10)
     coupon = await shop.create_coupon(customer)
     body = order(customer, (cake, 2), couponId=coupon, address=ADDRESS, price=3000)
@@ -62,7 +62,7 @@ async def test_a_whole_order(shop: Shop) -> None:
     }
 
 
-async def test_an_order_with_nothing_that_can_be_left_out(shop: Shop) -> None:
+async def test_order_without_optional_fields_is_accepted(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1), couponId=None, address=None, price=None)
     body["items"][0]["price"] = None
@@ -74,7 +74,7 @@ async def test_an_order_with_nothing_that_can_be_left_out(shop: Shop) -> None:
     assert (found["discountAmount"], found["payableAmount"]) == (0, 30)
 
 
-async def test_a_failed_order_says_why(shop: Shop) -> None:
+async def test_failed_order_has_a_reason(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(10), await shop.create_product(price=30, stock=10)
     found = await shop.buy(order(customer, (cake, 1)))
     assert set(found) == WHOLE
@@ -83,7 +83,7 @@ async def test_a_failed_order_says_why(shop: Shop) -> None:
     assert found["cancellation"] is None
 
 
-async def test_the_same_product_twice_is_one_line(shop: Shop) -> None:
+async def test_repeated_product_becomes_one_line(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     tart = await shop.create_product(price=7, stock=10, name="Tart")
     body = order(customer, (cake, 1), (tart, 2), (cake, 3), price=4 * 30 + 2 * 7)
@@ -98,7 +98,7 @@ async def test_the_same_product_twice_is_one_line(shop: Shop) -> None:
     assert await shop.balance(customer) == 866
 
 
-async def test_prices_that_are_not_the_shops(wire: Wire) -> None:
+async def test_other_price_answers_price_mismatch(wire: Wire) -> None:
     shop = wire.shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     tart = await shop.create_product(price=7, stock=10, name="Tart")
@@ -122,7 +122,7 @@ async def test_prices_that_are_not_the_shops(wire: Wire) -> None:
     assert (await shop.buy(right))["status"] == "COMPLETED"
 
 
-async def test_a_product_that_is_not_there(wire: Wire) -> None:
+async def test_unknown_product_answers_404(wire: Wire) -> None:
     shop = wire.shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     missing = str(uuid4())
@@ -133,8 +133,8 @@ async def test_a_product_that_is_not_there(wire: Wire) -> None:
             assert answer.body["details"] == {"productId": missing}
 
 
-async def test_more_than_an_order_may_hold(wire: Wire) -> None:
-    """Each line is fine, but not all of them together."""
+async def test_order_above_the_maximum_amount_is_refused(wire: Wire) -> None:
+    """Each line is valid, but their total is not."""
     shop = wire.shop
     customer, cake = (
         await shop.create_wallet(1000),
@@ -146,7 +146,7 @@ async def test_more_than_an_order_may_hold(wire: Wire) -> None:
             refused(answer, 400, "VALIDATION_ERROR")
 
 
-async def test_ids_in_capitals_are_the_same_ids(shop: Shop) -> None:
+async def test_ids_in_upper_case_are_the_same_ids(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     found = await shop.buy(order(customer.upper(), (cake.upper(), 1), (cake, 1)))
     assert (found["status"], found["customerId"]) == ("COMPLETED", customer)
@@ -154,7 +154,7 @@ async def test_ids_in_capitals_are_the_same_ids(shop: Shop) -> None:
     assert await shop.get("order", f"{ORDERS}/{found['orderId'].upper()}") == found
 
 
-async def test_a_changed_price_reaches_the_order_service(shop: Shop) -> None:
+async def test_changed_price_reaches_the_price_projection(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     before = await shop.buy(order(customer, (cake, 1)))
     changed = await shop.call("product", "PATCH", f"/api/v1/products/{cake}", {"price": 50})
@@ -165,14 +165,14 @@ async def test_a_changed_price_reaches_the_order_service(shop: Shop) -> None:
         answer = await shop.call("order", "POST", ORDERS, probe)
         return bool(answer.body["details"]["price"] == 50)
 
-    await wait_until(known, "the order service has heard the new price")
+    await wait_until(known, "the order service knows the new price")
     after = await shop.buy(order(customer, (cake, 1)))
     assert (before["totalAmount"], after["totalAmount"]) == (30, 50)
     assert (await shop.get("order", f"{ORDERS}/{before['orderId']}")) == before
     assert await shop.balance(customer) == 920
 
 
-async def test_a_discontinued_product_can_not_be_ordered(wire: Wire) -> None:
+async def test_discontinued_product_is_refused(wire: Wire) -> None:
     shop = wire.shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     gone = await shop.call("product", "DELETE", f"/api/v1/products/{cake}")
@@ -183,14 +183,14 @@ async def test_a_discontinued_product_can_not_be_ordered(wire: Wire) -> None:
         answer = await shop.call("order", "POST", ORDERS, probe)
         return bool(answer.body["error"] != "PRICE_MISMATCH")
 
-    await wait_until(known, "the order service has heard of the end")
+    await wait_until(known, "the order service knows that the product is discontinued")
     async with nothing_stored(shop):
         answer = await wire.send_json("order", "POST", ORDERS, order(customer, (cake, 1)))
         refused(answer, 400, "PRODUCT_DISCONTINUED")
         assert answer.body["details"] == {"productId": cake}
 
 
-async def test_the_trace_of_an_order(shop: Shop) -> None:
+async def test_trace_lists_the_events_with_their_causes(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     order_id = await shop.place(order(customer, (cake, 1)))
     await shop.wait_for_events(order_id, "OrderCompleted")
@@ -215,8 +215,8 @@ async def test_the_trace_of_an_order(shop: Shop) -> None:
         cause = step["id"]
 
 
-async def test_many_at_once_are_many(shop: Shop) -> None:
-    """Without a key, the same body twice is two orders."""
+async def test_concurrent_orders_without_a_key_are_separate_orders(shop: Shop) -> None:
+    """The same body twice is two orders."""
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
     placed = await asyncio.gather(*(shop.place(body) for _ in range(5)))
@@ -227,8 +227,8 @@ async def test_many_at_once_are_many(shop: Shop) -> None:
     assert await shop.stock(cake) == (5, 0)
 
 
-async def test_what_curl_sends_by_default_is_read(shop: Shop) -> None:
-    """`curl -d` calls everything a form; a newcomer's first order must not fail for it."""
+async def test_default_content_type_of_curl_is_accepted(shop: Shop) -> None:
+    """`curl -d` declares every body a form, and is often a newcomer's first client."""
     cake, customer = await shop.create_product(1_000, 5), await shop.create_wallet(5_000)
     answer = await shop.call(
         "order",

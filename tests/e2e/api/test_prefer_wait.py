@@ -1,4 +1,4 @@
-"""`Prefer: wait=N`, and orders that can't go on for a while because a service is down."""
+"""`Prefer: wait=N`, also for an order whose saga stands still because a service is stopped."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ def stopped_coupon_service(breakable_shop: Shop) -> Iterator[None]:
         breakable_shop.command("start", "coupon")
 
 
-async def test_waiting_for_an_order_that_completes(shop: Shop) -> None:
+async def test_waiting_answers_200_when_the_order_completes(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
     answer = await shop.call("order", "POST", ORDERS, body, prefer="wait=20")
@@ -35,7 +35,7 @@ async def test_waiting_for_an_order_that_completes(shop: Shop) -> None:
     assert answer.body == await shop.get("order", answer.headers["Location"])
 
 
-async def test_waiting_for_an_order_that_fails(shop: Shop) -> None:
+async def test_waiting_answers_200_when_the_order_fails(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=1)
     body = order(customer, (cake, 2))
     answer = await shop.call("order", "POST", ORDERS, body, prefer="wait=20")
@@ -48,8 +48,10 @@ async def test_waiting_for_an_order_that_fails(shop: Shop) -> None:
     "preference",
     ["respond-async, wait=20", "wait=20, handling=lenient", "wait=99999", 'wait="20"', "Wait=20"],
 )
-async def test_other_ways_to_ask_for_it(shop: Shop, preference: str) -> None:
-    """RFC 7240: preferences stand in a list, their names in any case, their values in quotes."""
+async def test_preference_may_stand_in_a_list_in_any_case_or_quoted(
+    shop: Shop, preference: str
+) -> None:
+    """As RFC 7240 defines it."""
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
     answer = await shop.call("order", "POST", ORDERS, body, prefer=preference)
@@ -60,7 +62,7 @@ async def test_other_ways_to_ask_for_it(shop: Shop, preference: str) -> None:
     "preference",
     ["wait=0", "wait=-1", "wait=abc", "wait=", "wait", "nowait=20", "return=minimal", "", "=", "é"],
 )
-async def test_what_is_no_wish_to_wait_is_passed_over(wire: Wire, preference: str) -> None:
+async def test_other_preference_is_ignored(wire: Wire, preference: str) -> None:
     shop = wire.shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
@@ -71,15 +73,15 @@ async def test_what_is_no_wish_to_wait_is_passed_over(wire: Wire, preference: st
     assert (await shop.wait_until_ended(answer.body["orderId"]))["status"] == "COMPLETED"
 
 
-async def test_an_instance_that_is_cut_off_from_the_broker_looks_once_more(shop: Shop) -> None:
-    """Another instance publishes for it, and hears how the order ends: the database knows it."""
+async def test_instance_without_a_broker_reads_the_order_again_after_the_wait(shop: Shop) -> None:
+    """Another instance publishes its events and stores the end of the order in the database."""
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     port, nowhere = free_port(), f"nats://127.0.0.1:{free_port()}"
     process = second_instance(shop.environment, "order", port, NATS_URL=nowhere)
     try:
         addresses = {**shop.environment, "ORDER_URL": f"http://127.0.0.1:{port}"}
         async with open_shop(addresses) as cut_off:
-            await wait_until(partial(alive, cut_off, "order"), "the instance takes orders")
+            await wait_until(partial(alive, cut_off, "order"), "the instance accepts orders")
             body = order(customer, (cake, 1))
             answer = await cut_off.call("order", "POST", ORDERS, body, prefer="wait=15")
     finally:
@@ -88,7 +90,7 @@ async def test_an_instance_that_is_cut_off_from_the_broker_looks_once_more(shop:
     assert (answer.status, answer.body["status"]) == (200, "COMPLETED")
 
 
-async def test_a_bad_order_is_refused_at_once(shop: Shop) -> None:
+async def test_invalid_order_is_refused_without_waiting(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     started = time.monotonic()
     body = order(customer, (cake, 1), price=29)
@@ -97,8 +99,8 @@ async def test_a_bad_order_is_refused_at_once(shop: Shop) -> None:
     assert time.monotonic() - started < 10
 
 
-async def test_waiting_with_a_key(shop: Shop) -> None:
-    """The order is placed once; each call sees it as it has ended."""
+async def test_repeated_request_with_a_key_gets_the_ended_order(shop: Shop) -> None:
+    """The order is placed once; each answer has its end."""
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     body = order(customer, (cake, 1))
     first, again = [
@@ -114,12 +116,12 @@ async def test_waiting_with_a_key(shop: Shop) -> None:
     assert await shop.stock(cake) == (9, 0)
 
 
-async def test_an_order_that_can_not_go_on(
+async def test_order_completes_at_its_price_once_a_stopped_service_is_back(
     breakable_shop: Shop, stopped_coupon_service: None
 ) -> None:
-    """The wait ends with 202; what changes meanwhile does not touch the order; later it completes.
+    """The wait ends with 202, and later changes of the price do not apply to the order.
 
-    One test for all of it, because stopping a service takes longer than the rest.
+    A single test, because stopping a service takes longer than the rest.
     """
     shop = breakable_shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
@@ -133,8 +135,8 @@ async def test_an_order_that_can_not_go_on(
     assert set(answer.body) == {"orderId", "orderTrackingId", "status", "totalAmount"}
     order_id = answer.body["orderId"]
 
-    owed = (await shop.get("order", "/api/v1/ops/owed"))["items"]
-    assert {lone, order_id} <= {each["orderId"] for each in owed}
+    unsettled = await shop.unsettled("order")
+    assert {lone, order_id} <= {each["orderId"] for each in unsettled}
     pending = await shop.get("order", f"{ORDERS}?customerId={customer}&status=PENDING")
     assert [each["orderId"] for each in pending["items"]] == [order_id, lone]
 
@@ -142,18 +144,18 @@ async def test_an_order_that_can_not_go_on(
     await shop.call("product", "DELETE", f"/api/v1/products/{tart}")
 
     async def both_known() -> bool:
-        """Asked with a price that is wrong before and after, so that it orders nothing."""
+        """Requests with a price that is wrong before and after, so that nothing is ordered."""
         dearer = await shop.call("order", "POST", ORDERS, order(customer, (cake, 1), price=1))
         gone = await shop.call("order", "POST", ORDERS, order(customer, (tart, 1), price=1))
-        told = (dearer.body["details"].get("price"), gone.body["error"])
-        return told == (50, "PRODUCT_DISCONTINUED")
+        answers = (dearer.body["details"].get("price"), gone.body["error"])
+        return answers == (50, "PRODUCT_DISCONTINUED")
 
-    await wait_until(both_known, "the order service has heard of both changes")
+    await wait_until(both_known, "the order service knows both changes")
     shop.command("start", "coupon")
     found = await shop.wait_until_ended(order_id)
     assert (found["status"], found["payableAmount"]) == ("COMPLETED", 60)
     assert found["items"] == [{"productId": cake, "quantity": 2, "price": 30}]
-    # The product service knows best: what it has taken off the shop meanwhile can't be had.
+    # The product service decides: it does not sell a product that was discontinued meanwhile.
     left = await shop.wait_until_ended(lone)
     assert (left["status"], left["failReason"]) == ("FAILED", "PRODUCT_DISCONTINUED")
     assert await shop.balance(customer) == 940

@@ -1,4 +1,4 @@
-"""What a product has cost: a row for each price, none for any other change, in order."""
+"""A product's prices in order: a row for each new price, none for any other change."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ async def change(shop: Shop, product: str, **changes: object) -> None:
     assert answer.status == 200, answer
 
 
-async def test_a_row_for_each_price(shop: Shop) -> None:
+async def test_each_new_price_is_a_row(shop: Shop) -> None:
     product = await shop.create_product(price=10, stock=7)
     for changes in (
         {"price": 12},
@@ -37,7 +37,7 @@ async def test_a_row_for_each_price(shop: Shop) -> None:
     assert {frozenset(each) for each in found["items"]} == {frozenset({"price", "since"})}
 
 
-async def test_prices_page_by_page(shop: Shop) -> None:
+async def test_prices_are_paged(shop: Shop) -> None:
     product = await shop.create_product(price=1, stock=0)
     for price in range(2, 8):
         await change(shop, product, price=price)
@@ -51,8 +51,8 @@ async def test_prices_page_by_page(shop: Shop) -> None:
     assert {page["total"] for page in pages} == {7}
 
 
-async def test_many_changes_at_once(shop: Shop) -> None:
-    """Each leaves its row, and the last one is what the product costs."""
+async def test_concurrent_price_changes_are_all_kept(shop: Shop) -> None:
+    """Each is a row, and the last row is the current price."""
     product = await shop.create_product(price=1, stock=0)
     await asyncio.gather(*(change(shop, product, price=price) for price in range(2, 32)))
     found = (await prices(shop, product, "size=100"))["items"]
@@ -61,7 +61,7 @@ async def test_many_changes_at_once(shop: Shop) -> None:
     assert found[-1]["price"] == now["price"]
 
 
-async def test_a_refused_change_leaves_no_price(shop: Shop) -> None:
+async def test_refused_change_adds_no_price(shop: Shop) -> None:
     product = await shop.create_product(price=10, stock=7)
     answer = await shop.call("product", "PATCH", f"{PRODUCTS}/{product}", {"price": 0})
     assert answer.status == 400

@@ -1,4 +1,4 @@
-"""Products: what the catalogue answers, and what a change leaves alone."""
+"""Products: the catalogue's answers, and changes of single fields."""
 
 from uuid import uuid4
 
@@ -8,7 +8,7 @@ from tests.kit.client import Shop, order
 PRODUCTS = "/api/v1/products"
 
 
-async def test_a_new_product(shop: Shop) -> None:
+async def test_new_product_is_active(shop: Shop) -> None:
     body = {
         "name": "Tea",
         "price": 4500,
@@ -26,7 +26,7 @@ async def test_a_new_product(shop: Shop) -> None:
     assert stock == {"productId": product_id, "available": 7, "reserved": 0}
 
 
-async def test_what_may_be_left_out(shop: Shop) -> None:
+async def test_optional_fields_have_defaults(shop: Shop) -> None:
     made = await shop.call("product", "POST", PRODUCTS, {"name": "Tea", "price": 1})
     assert made.status == 201
     rest = {name: made.body[name] for name in ("stock", "description", "category")}
@@ -35,14 +35,14 @@ async def test_what_may_be_left_out(shop: Shop) -> None:
     assert (await shop.get("product", path))["total"] == 0
 
 
-async def test_the_largest_values(shop: Shop) -> None:
+async def test_largest_values_are_accepted(shop: Shop) -> None:
     body = {"name": "x" * 200, "price": 10**9, "stock": 10**9, "description": "y" * 2000}
     made = await shop.call("product", "POST", PRODUCTS, body)
     assert made.status == 201
     assert made.body | body == made.body
 
 
-async def test_a_change_keeps_the_rest(shop: Shop) -> None:
+async def test_change_keeps_the_other_fields(shop: Shop) -> None:
     body = {"name": "Tea", "price": 10, "stock": 7, "description": "d", "category": "c"}
     made = (await shop.call("product", "POST", PRODUCTS, body)).body
     path = f"{PRODUCTS}/{made['productId']}"
@@ -62,7 +62,7 @@ async def test_a_change_keeps_the_rest(shop: Shop) -> None:
         assert await shop.get("product", path) == made
 
 
-async def test_a_change_that_changes_nothing_tells_nobody(wire: Wire) -> None:
+async def test_change_without_a_difference_publishes_no_event(wire: Wire) -> None:
     product = await wire.shop.create_product(price=10, stock=7)
     async with nothing_stored(wire.shop):
         for change in ({}, {"price": 10}, {"name": "Cake", "status": "ACTIVE"}):
@@ -70,7 +70,7 @@ async def test_a_change_that_changes_nothing_tells_nobody(wire: Wire) -> None:
             assert answer.status == 200
 
 
-async def test_taking_a_product_off_the_shop(shop: Shop) -> None:
+async def test_deleted_product_is_discontinued(shop: Shop) -> None:
     product = await shop.create_product(price=10, stock=7)
     path = f"{PRODUCTS}/{product}"
     for _ in range(2):
@@ -82,8 +82,8 @@ async def test_taking_a_product_off_the_shop(shop: Shop) -> None:
     assert history["total"] == 1
 
 
-async def test_what_is_reserved_and_sold(shop: Shop) -> None:
-    """`reserved` goes back to 0 when the order has ended, one way or the other."""
+async def test_stock_is_reserved_until_the_order_ends(shop: Shop) -> None:
+    """`reserved` is 0 again when the order has completed or failed."""
     rich, poor = await shop.create_wallet(1000), await shop.create_wallet(0)
     cake = await shop.create_product(price=10, stock=7)
     await shop.buy(order(rich, (cake, 2)))
@@ -97,7 +97,7 @@ async def test_what_is_reserved_and_sold(shop: Shop) -> None:
     assert [each["balanceAfter"] for each in history["items"]] == [7, 5, 2, 5]
 
 
-async def test_a_ledger_row(shop: Shop) -> None:
+async def test_stock_ledger_row_has_every_field(shop: Shop) -> None:
     rich, cake = await shop.create_wallet(1000), await shop.create_product(price=10, stock=7)
     order_id = (await shop.buy(order(rich, (cake, 2))))["orderId"]
     first, newest = (await shop.get("product", f"{PRODUCTS}/{cake}/stock/history"))["items"]
@@ -114,7 +114,7 @@ async def test_a_ledger_row(shop: Shop) -> None:
     assert (first["delta"], first["orderId"], first["balanceAfter"]) == (7, None, 7)
 
 
-async def test_a_product_that_is_not_there(wire: Wire) -> None:
+async def test_unknown_product_answers_404(wire: Wire) -> None:
     path = f"{PRODUCTS}/{uuid4()}"
     for method, tail, body in (
         ("GET", "", None),

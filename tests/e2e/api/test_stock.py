@@ -1,4 +1,4 @@
-"""Stock by hand: once for each key, never below zero, and a ledger that tells all of it."""
+"""Stock changes by hand: once for each key, never below zero, all in the ledger."""
 
 import asyncio
 from uuid import uuid4
@@ -12,7 +12,7 @@ async def book(shop: Shop, product: str, key: str, delta: int, **more: object) -
     return await shop.call("product", "PATCH", path, {"delta": delta} | more, idempotency_key=key)
 
 
-async def test_in_and_out(shop: Shop) -> None:
+async def test_stock_is_added_and_removed(shop: Shop) -> None:
     product, about = await shop.create_product(price=10, stock=7), str(uuid4())
     came = await book(shop, product, "in", 5, reason="DELIVERY", orderId=about)
     went = await book(shop, product, "out", -12)
@@ -25,7 +25,7 @@ async def test_in_and_out(shop: Shop) -> None:
     assert await shop.stock(product) == (0, 0)
 
 
-async def test_the_same_key_again(wire: Wire) -> None:
+async def test_repeated_key_gets_the_first_answer(wire: Wire) -> None:
     shop = wire.shop
     product = await shop.create_product(price=10, stock=7)
     first = await book(shop, product, "again", 5)
@@ -38,25 +38,25 @@ async def test_the_same_key_again(wire: Wire) -> None:
     assert await shop.stock(product) == (11, 0)
 
 
-async def test_too_little_stock(wire: Wire) -> None:
+async def test_removing_more_than_available_is_refused(wire: Wire) -> None:
     shop = wire.shop
     product = await shop.create_product(price=10, stock=7)
     async with nothing_stored(shop):
         answer = await book(shop, product, "much", -8)
     refused(answer, 400, "INSUFFICIENT_STOCK")
     assert answer.body["details"] == {"available": 7, "delta": -8}
-    # A refusal does not use up the key.
+    # The key of a refused request can be used again.
     assert (await book(shop, product, "much", -7)).body["stock"] == 0
 
 
-async def test_many_at_once_under_one_key(shop: Shop) -> None:
+async def test_concurrent_changes_with_one_key_change_once(shop: Shop) -> None:
     product = await shop.create_product(price=10, stock=7)
     answers = await asyncio.gather(*(book(shop, product, "once", 5) for _ in range(20)))
     assert {(answer.status, answer.body["stock"]) for answer in answers} == {(200, 12)}
     assert await shop.stock(product) == (12, 0)
 
 
-async def test_many_at_once_never_take_too_much(shop: Shop) -> None:
+async def test_concurrent_changes_never_remove_too_much(shop: Shop) -> None:
     product = await shop.create_product(price=10, stock=7)
     answers = await asyncio.gather(*(book(shop, product, f"k{i}", -1) for i in range(20)))
     assert sorted(answer.status for answer in answers) == [200] * 7 + [400] * 13
@@ -64,8 +64,8 @@ async def test_many_at_once_never_take_too_much(shop: Shop) -> None:
     assert await shop.stock(product) == (0, 0)
 
 
-async def test_the_sagas_own_keys(wire: Wire) -> None:
-    """A booking of the saga can be asked for again; nobody else can book under such a key."""
+async def test_keys_of_the_saga_are_refused_for_clients(wire: Wire) -> None:
+    """The saga's entry is returned for its key; a new entry under such a key is refused."""
     shop = wire.shop
     poor, product = await shop.create_wallet(0), await shop.create_product(price=10, stock=7)
     order_id = (await shop.buy(order(poor, (product, 2))))["orderId"]
@@ -80,7 +80,7 @@ async def test_the_sagas_own_keys(wire: Wire) -> None:
             refused(await book(shop, product, key, 1), 400, "VALIDATION_ERROR")
 
 
-async def test_a_key_that_was_sent_before_the_saga_used_it_stops_no_order(shop: Shop) -> None:
+async def test_client_key_like_a_saga_key_stops_no_order(shop: Shop) -> None:
     rich, product = await shop.create_wallet(1000), await shop.create_product(price=10, stock=7)
     order_id = await shop.place(order(rich, (product, 2)))
     early = await book(shop, product, f"INC-{order_id}", 2)

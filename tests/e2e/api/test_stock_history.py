@@ -1,4 +1,4 @@
-"""The stock ledger over HTTP: who, when, page by page, and adding up whatever runs beside."""
+"""The stock ledger over HTTP: who booked, time ranges, pages, and sums during other bookings."""
 
 import asyncio
 from collections import Counter
@@ -23,7 +23,7 @@ async def history(shop: Shop, product: str, query: str = "") -> list[Json]:
 
 
 async def pages(shop: Shop, product: str, size: int) -> list[Json]:
-    """Every page, one after the other, as a client would who goes by `total`."""
+    """Every page, one after the other, up to `total`."""
     found: list[Json] = []
     page, total = 0, 1
     while page * size < total:
@@ -36,9 +36,9 @@ async def pages(shop: Shop, product: str, size: int) -> list[Json]:
 # ---------------------------------------------------------------- who
 
 
-async def test_who_booked_is_kept(shop: Shop) -> None:
+async def test_entry_names_who_booked_it(shop: Shop) -> None:
     rich, product = await shop.create_wallet(1000), await shop.create_product(price=10, stock=7)
-    for _ in range(2):  # the same key again keeps whom it named first
+    for _ in range(2):  # a repeated key keeps the first name
         await book(shop, product, "in", 5, bookedBy="김민지, warehouse 2")
     await book(shop, product, "in", 5, bookedBy="somebody else")
     await book(shop, product, "out", -1)
@@ -55,7 +55,7 @@ async def test_who_booked_is_kept(shop: Shop) -> None:
 # ---------------------------------------------------------------- when
 
 
-async def test_between_two_times(shop: Shop) -> None:
+async def test_entries_are_filtered_by_time(shop: Shop) -> None:
     """`from` is included and `to` is not."""
     product = await shop.create_product(price=10, stock=1)
     for delta in (2, -1, 4):
@@ -81,11 +81,11 @@ async def test_between_two_times(shop: Shop) -> None:
 
 
 def just_after(time: str) -> str:
-    """A microsecond later, which is as finely as times are kept."""
+    """A microsecond later, the precision of stored times."""
     return (datetime.fromisoformat(time) + timedelta(microseconds=1)).isoformat()
 
 
-async def test_pages_between_two_times(shop: Shop) -> None:
+async def test_entries_between_two_times_are_paged(shop: Shop) -> None:
     product = await shop.create_product(price=10, stock=1)
     for delta in range(2, 9):
         await book(shop, product, f"p{delta}", delta)
@@ -105,7 +105,7 @@ async def test_from_after_to_is_refused(shop: Shop) -> None:
     assert "from" in answer.body["message"]
 
 
-async def test_in_another_zone(shop: Shop) -> None:
+async def test_times_of_another_zone_are_the_same_instants(shop: Shop) -> None:
     product = await shop.create_product(price=10, stock=1)
     (row,) = await history(shop, product)
     made = datetime.fromisoformat(row["createdAt"])
@@ -125,8 +125,8 @@ async def test_in_another_zone(shop: Shop) -> None:
 # ---------------------------------------------------------------- while others book
 
 
-async def test_turning_pages_while_others_book(shop: Shop) -> None:
-    """Through two instances: no row twice, none skipped, all in the order of their balances."""
+async def test_pages_are_consistent_while_others_book(shop: Shop) -> None:
+    """With two instances: no row is repeated or skipped, all are in the order of their balances."""
     product = await shop.create_product(price=10, stock=0)
     booked: list[str] = []
     async with (
@@ -134,28 +134,32 @@ async def test_turning_pages_while_others_book(shop: Shop) -> None:
         open_shop(addresses) as twin,
     ):
 
-        async def go_on(door: Shop, name: str) -> None:
+        async def book_often(instance: Shop, name: str) -> None:
             for at in range(60):
                 key = f"{name}-{at}"
-                assert (await book(door, product, key, 1)).status == 200
+                assert (await book(instance, product, key, 1)).status == 200
                 booked.append(key)
 
-        async def turn(door: Shop, size: int) -> None:
+        async def read_pages(instance: Shop, size: int) -> None:
             while len(booked) < 240:
                 known = set(booked)
-                found = await pages(door, product, size)
+                found = await pages(instance, product, size)
                 assert [each["balanceAfter"] for each in found] == [*range(1, len(found) + 1)]
                 assert known <= {each["requestId"] for each in found}
 
         await asyncio.gather(
-            *(go_on(door, f"{i}{j}") for i, door in enumerate((shop, twin)) for j in "ab"),
-            *(turn(door, size) for door in (shop, twin) for size in (3, 50)),
+            *(
+                book_often(instance, f"{i}{j}")
+                for i, instance in enumerate((shop, twin))
+                for j in "ab"
+            ),
+            *(read_pages(instance, size) for instance in (shop, twin) for size in (3, 50)),
         )
     assert Counter(each["requestId"] for each in await pages(shop, product, 11)) == Counter(booked)
 
 
-async def test_the_ledger_adds_up_under_orders_and_bookings(shop: Shop) -> None:
-    """Orders that are paid, that can't be, that are cancelled; bookings in and out; all at once."""
+async def test_ledger_adds_up_during_orders_and_bookings(shop: Shop) -> None:
+    """Concurrent orders, paid, unpaid and cancelled, and bookings in both directions."""
     product = await shop.create_product(price=10, stock=60)
     rich, poor = await shop.create_wallet(10_000), await shop.create_wallet(0)
 

@@ -1,4 +1,4 @@
-"""Wallets and payments: amounts, the ledger, and failures that stay as history."""
+"""Wallets and payments: amounts, the ledger, and failed payments."""
 
 from uuid import uuid4
 
@@ -8,7 +8,7 @@ from tests.kit.client import Shop, order
 WALLETS, PAYMENTS = "/api/v1/wallets", "/api/v1/payments"
 
 
-async def test_opening_a_wallet_twice(wire: Wire) -> None:
+async def test_second_wallet_of_a_customer_is_refused(wire: Wire) -> None:
     shop, customer = wire.shop, str(uuid4())
     first = await shop.call("payment", "POST", WALLETS, {"customerId": customer})
     assert (first.status, first.body) == (201, {"customerId": customer, "balance": 0})
@@ -20,7 +20,7 @@ async def test_opening_a_wallet_twice(wire: Wire) -> None:
     assert await shop.get("payment", f"{WALLETS}/{customer}") == again.body
 
 
-async def test_charging(wire: Wire) -> None:
+async def test_charge_adds_to_the_balance(wire: Wire) -> None:
     shop, customer = wire.shop, str(uuid4())
     path = f"{WALLETS}/{customer}/charge"
     async with nothing_stored(shop):
@@ -32,7 +32,7 @@ async def test_charging(wire: Wire) -> None:
     assert "Idempotency-Replayed" not in charged.headers
 
 
-async def test_the_ledger_of_a_wallet(shop: Shop) -> None:
+async def test_wallet_ledger_lists_entries_newest_first(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(100), await shop.create_product(price=30, stock=10)
     order_id = (await shop.buy(order(customer, (cake, 2))))["orderId"]
     ledger = await shop.get("payment", f"{WALLETS}/{customer}/transactions")
@@ -44,7 +44,7 @@ async def test_the_ledger_of_a_wallet(shop: Shop) -> None:
     assert charged == {"kind": "CHARGE", "delta": 100, "balanceAfter": 100, "orderId": None}
 
 
-async def test_a_payment(shop: Shop) -> None:
+async def test_payment_of_an_order(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(100), await shop.create_product(price=30, stock=10)
     order_id = (await shop.buy(order(customer, (cake, 2))))["orderId"]
     listed = await shop.get("payment", f"{PAYMENTS}?orderId={order_id}")
@@ -63,7 +63,7 @@ async def test_a_payment(shop: Shop) -> None:
     }
 
 
-async def test_a_failed_payment_stays_as_history(shop: Shop) -> None:
+async def test_failed_payment_is_kept(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(59), await shop.create_product(price=30, stock=10)
     nobody = str(uuid4())
     for who, reason in ((customer, "INSUFFICIENT_BALANCE"), (nobody, "WALLET_NOT_FOUND")):
@@ -76,7 +76,7 @@ async def test_a_failed_payment_stays_as_history(shop: Shop) -> None:
     assert [row["delta"] for row in ledger["items"]] == [59]
 
 
-async def test_an_order_that_never_came_to_payment(shop: Shop) -> None:
+async def test_order_that_fails_before_payment_has_no_payment(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=1)
     found = await shop.buy(order(customer, (cake, 2)))
     assert found["failReason"] == "INSUFFICIENT_STOCK"
@@ -84,8 +84,8 @@ async def test_an_order_that_never_came_to_payment(shop: Shop) -> None:
     assert await shop.payments(str(uuid4())) == []
 
 
-async def test_an_order_for_nothing(shop: Shop) -> None:
-    """A coupon may take off all of it: then it is paid without touching the wallet."""
+async def test_free_order_leaves_the_wallet_as_it_was(shop: Shop) -> None:
+    """A coupon may cover the whole amount."""
     customer, cake = await shop.create_wallet(10), await shop.create_product(price=30, stock=10)
     coupon = await shop.create_coupon(customer, discountValue=500)
     found = await shop.buy(order(customer, (cake, 1), couponId=coupon))
