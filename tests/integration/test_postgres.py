@@ -13,11 +13,11 @@ from chassis.processing import batch
 from chassis.storage import tables
 from chassis.storage.database import Database
 from tests.e2e.audit_fixtures import found_wrong
-from tests.e2e.saga.broker_stream import lose, until_in_stream
+from tests.e2e.saga.broker_stream import delete_message, wait_for_message
 from tests.kit.client import SERVICES, Shop, open_shop, order, running_stack
 from tests.kit.postgres import create_database, program, running_postgres
 from tests.kit.service_instances import second_instances
-from tests.kit.waitlist import every_unit_goes_to_the_next
+from tests.kit.waitlist import assert_queue_is_served_in_order
 
 pytestmark = pytest.mark.skipif(
     program("initdb") is None, reason="PostgreSQL is not installed (make postgres)"
@@ -119,8 +119,8 @@ async def test_a_lost_event_is_asked_for_and_a_late_order_times_out(shop: Shop) 
     cake, customer = await shop.create_product(1_000, 5), await shop.create_wallet(3_000)
     await asyncio.to_thread(shop.command, "stop", "product")
     lost = await shop.place(order(customer, (cake, 1)))
-    await until_in_stream(shop, lost, "CouponUsed")
-    await lose(shop, lost, "CouponUsed")
+    await wait_for_message(shop, lost, "CouponUsed")
+    await delete_message(shop, lost, "CouponUsed")
     await asyncio.to_thread(shop.command, "start", "product")
     assert (await shop.wait_until_ended(lost, 60))["status"] == "COMPLETED"
 
@@ -198,6 +198,6 @@ async def test_a_search_and_a_ledger_read_the_same(shop: Shop) -> None:
 
 
 async def test_orders_wait_for_stock_at_two_instances(shop: Shop) -> None:
-    await every_unit_goes_to_the_next(shop)
+    await assert_queue_is_served_in_order(shop)
     found = await found_wrong(shop)  # of orders that other tests have left half lost, too
     assert [each for each in found if each.check.startswith(("queues", "stock"))] == []

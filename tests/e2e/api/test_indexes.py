@@ -97,10 +97,10 @@ async def _plans(service: str, path: str, folder: Path) -> list[tuple[str, list[
 
 
 def _reads_every_row(step: str, statement: str) -> bool:
-    """A table read without an index, or rows that have to be sorted before the first is shown.
+    """True for a table read without an index, and for rows sorted before the first is read.
 
-    The right part of an order only tells apart what has the same time. And the first so many of all
-    rows, by their key, are not every row.
+    Sorting by the last column of an order alone is no such sort: it orders rows of the same time. A
+    page of all rows by their key does not read every row.
     """
     if step.startswith("USE TEMP B-TREE FOR ORDER BY"):
         return True

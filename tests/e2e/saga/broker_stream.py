@@ -1,4 +1,4 @@
-"""What stands in the streams, and putting something there by hand."""
+"""Messages in the streams: reading, publishing and deleting them by hand."""
 
 import fcntl
 import json
@@ -25,7 +25,7 @@ def name_of(message: RawStreamMsg) -> str:
 
 
 def headers_of(message: RawStreamMsg) -> dict[str, str]:
-    """The headers that the sayer gave it; a direct get adds the broker's own."""
+    """The headers from its producer; a direct get adds those of the broker."""
     added = ("Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp")
     return {name: value for name, value in (message.headers or {}).items() if name not in added}
 
@@ -56,21 +56,21 @@ async def names(shop: Shop, order_id: str) -> list[str]:
     return [name_of(message) for message in await messages(shop, order_id)]
 
 
-async def until_in_stream(shop: Shop, order_id: str, event: str) -> None:
-    async def there() -> bool:
+async def wait_for_message(shop: Shop, order_id: str, event: str) -> None:
+    async def is_in_stream() -> bool:
         return event in await names(shop, order_id)
 
-    await wait_until(there, f"{event} is in the stream")
+    await wait_until(is_in_stream, f"{event} is in the stream")
 
 
-async def lose(shop: Shop, order_id: str, event: str) -> None:
-    """Take an event out of the stream, as if it had never been there."""
+async def delete_message(shop: Shop, order_id: str, event: str) -> None:
+    """Delete an event from the stream, as if it had never been published."""
     async with shop.nats() as client:
         await client.jetstream().purge_stream("SAGA", subject=f"saga.{order_id}.{event}")
 
 
 async def subjects(shop: Shop) -> dict[str, Counter[str]]:
-    """How many messages the stream holds of each event, for every order."""
+    """The number of messages in the stream by order and event."""
     held: dict[str, Counter[str]] = defaultdict(Counter)
     async with shop.nats("observer") as client:
         request = json.dumps({"subjects_filter": ">"}).encode()
@@ -84,7 +84,7 @@ async def subjects(shop: Shop) -> dict[str, Counter[str]]:
 async def publish(
     client: Client, subject: str, body: Any, headers: Mapping[str, str] | None = None
 ) -> int:
-    """Store a message under an id that the broker has not seen. Gives its sequence."""
+    """Publish a message under a new message id. Returns its sequence."""
     payload = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = dict(headers or {}) | {"Nats-Msg-Id": str(uuid4())}
     return (await client.jetstream().publish(subject, payload, headers=sent)).seq
@@ -110,9 +110,9 @@ def service_url(shop: Shop, service: str, password: str | None = None) -> str:
 async def connected_as(
     shop: Shop, user: str, refusals: list[str] | None = None
 ) -> AsyncIterator[Client]:
-    """A connection as a service or as the observer; what the broker refuses comes into the list."""
+    """A connection as a service or the observer. Refusals of the broker are added to the list."""
 
-    async def note(error: Exception) -> None:
+    async def receive(error: Exception) -> None:
         if refusals is not None:
             refusals.append(str(error))
 
@@ -120,7 +120,7 @@ async def connected_as(
     url = service_url(shop, user) if is_service else shop.environment[f"NATS_URL_{user.upper()}"]
     prefix = inbox_prefix(user) if is_service else "_INBOX"
     client = NatsClient()
-    await client.connect(url, connect_timeout=5, inbox_prefix=prefix, error_cb=note)
+    await client.connect(url, connect_timeout=5, inbox_prefix=prefix, error_cb=receive)
     try:
         yield client
     finally:
@@ -133,7 +133,7 @@ def database_file(shop: Shop, service: str) -> Path:
 
 @contextmanager
 def written_by_hand(shop: Shop, service: str) -> Iterator[sqlite3.Connection]:
-    """A transaction in a service's database, in turn with the service's own."""
+    """A transaction in a service's database, exclusive with the service's own ones."""
     file = database_file(shop, service)
     with Path(f"{file}.writer").open("wb") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)

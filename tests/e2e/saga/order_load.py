@@ -1,4 +1,4 @@
-"""Customers who keep ordering while parts of the stack fail, and the sums that must come out."""
+"""Orders that are placed while parts of the stack fail, and the sums that they must result in."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -9,19 +9,17 @@ from uuid import uuid4
 import aiohttp
 
 from tests.e2e.saga.broker_stream import subjects
+from tests.e2e.saga.event_chains import COMPLETED, NOT_PAID
 from tests.kit.client import SERVICES, Shop, order, wait_until
-
-SOLD = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
-UNPAID = [*SOLD[:3], "PaymentFailed", "OrderFailed", "StockRestored", "CouponRestored"]
 
 
 def is_poor(key: str) -> bool:
-    """Every fourth order is a poor customer's; the key remembers whose it was."""
+    """Every fourth order is of a poor customer, as its key shows."""
     return key < "4"
 
 
-class Overload:
-    """Orders that can be paid and orders that can't, placed as a patient client would."""
+class OrderLoad:
+    """Orders that can be paid and orders that can't. Each is sent until it is accepted."""
 
     def __init__(self, shop: Shop, rich: str, poor: str, product: str) -> None:
         self.shop = shop
@@ -37,25 +35,25 @@ class Overload:
             await self._place_one()
 
     @asynccontextmanager
-    async def streaming(self) -> AsyncIterator[None]:
-        """Orders keep coming, from a few clients at a time, for as long as this is open."""
-        closing_time = asyncio.Event()
+    async def keep_placing(self) -> AsyncIterator[None]:
+        """Three clients place orders until the block ends."""
+        stopped = asyncio.Event()
 
-        async def keep_placing() -> None:
-            while not closing_time.is_set():
-                # A client that waits for the end of each order is a natural pace.
+        async def place_until_stopped() -> None:
+            while not stopped.is_set():
+                # Each client waits for the end of its order, which limits the rate.
                 await self._place_one(prefer="wait=1")
 
         async with asyncio.TaskGroup() as clients:
             for _ in range(3):
-                clients.create_task(keep_placing())
+                clients.create_task(place_until_stopped())
             try:
                 yield
             finally:
-                closing_time.set()
+                stopped.set()
 
-    async def more(self, count: int) -> None:
-        """Wait until so many more orders are accepted."""
+    async def wait_for_more(self, count: int) -> None:
+        """Wait until `count` more orders are accepted."""
         wanted = len(self.accepted) + count
 
         async def enough() -> bool:
@@ -64,7 +62,7 @@ class Overload:
         await wait_until(enough, f"{count} more orders are accepted", 60)
 
     async def _place_one(self, **headers: str) -> None:
-        """Sent again under its key until it is accepted."""
+        """Place an order, again under its key until it is accepted."""
         key = str(uuid4())
         accepted = partial(self._is_accepted, key, headers)
         await wait_until(accepted, "an order is accepted", 60)
@@ -82,8 +80,8 @@ class Overload:
             self.accepted[key] = answer.body["orderId"]
         return answer.status != 503
 
-    async def check(self, timeout_seconds: float = 20) -> None:
-        """All have ended as they must, and what they moved adds up."""
+    async def assert_all_ended(self, timeout_seconds: float = 20) -> None:
+        """Assert that each order has its end, and that stock, money and events add up."""
         shop = self.shop
         poor = sum(map(is_poor, self.accepted))
         rich = len(self.accepted) - poor
@@ -97,14 +95,14 @@ class Overload:
         held = await subjects(shop)
         for order_id in self.accepted.values():
             assert set(held[order_id].values()) == {1}, held[order_id]
-            assert set(held[order_id]) in (set(SOLD), set(UNPAID)), held[order_id]
+            assert set(held[order_id]) in (set(COMPLETED), set(NOT_PAID)), held[order_id]
         for service in SERVICES:
             assert await shop.dead_letters(service) == []
-            assert (await shop.get(service, "/api/v1/ops/owed"))["items"] == []
+            assert await shop.unsettled(service) == []
 
 
-async def overload(shop: Shop) -> Overload:
+async def start_load(shop: Shop) -> OrderLoad:
     product = await shop.create_product(price=100, stock=10_000)
-    return Overload(
+    return OrderLoad(
         shop, await shop.create_wallet(10_000_000), await shop.create_wallet(0), product
     )

@@ -1,4 +1,4 @@
-"""What the broker lets each user do: a service says its own events, the observer reads."""
+"""The broker's permissions: a service publishes its own events, the observer reads."""
 
 import asyncio
 import json
@@ -23,19 +23,19 @@ from tests.e2e.saga.broker_stream import (
     service_url,
     subjects,
 )
+from tests.e2e.saga.event_chains import COMPLETED
 from tests.kit.client import SERVICES, Json, Shop, order, wait_until
 
-CHAIN = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
 EMITS = {name: registry.emits for name, registry in load().registries.items()}
 
 
 def foreign(service: str) -> list[type[Event]]:
-    """Every event of the contract that is not the service's own, those of later work too."""
+    """Every event of the contract that another service owns."""
     return [event for event in CONTRACT if event not in EMITS.get(service, ())]
 
 
 def changing(service: str) -> list[str]:
-    """What would change a stream or touch somebody else's consumer."""
+    """Subjects that change a stream or another service's consumer."""
     subjects = [
         f"STREAM.{verb}.{stream}"
         for verb in ("DELETE", "UPDATE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
@@ -58,7 +58,7 @@ def changing(service: str) -> list[str]:
 
 
 async def configuration(shop: Shop) -> Json:
-    """The streams and the consumers as they are set up."""
+    """The configuration of streams and consumers."""
     async with shop.nats() as client:
         jetstream = client.jetstream()
         streams: list[StreamInfo] = await jetstream.streams_info()
@@ -69,36 +69,40 @@ async def configuration(shop: Shop) -> Json:
     return found
 
 
-async def all_refused(shop: Shop, user: str, wanted: list[str]) -> None:
-    """Publish to each of these and see the broker refuse it."""
+async def assert_refused(shop: Shop, user: str, wanted: list[str]) -> None:
+    """Publish to each of these, and assert that the broker refuses it."""
     refusals: list[str] = []
     async with connected_as(shop, user, refusals) as client:
         for subject in wanted:
             await client.publish(subject, b"{}", reply=client.new_inbox())
-        await until_told(refusals, [f'publish to "{subject.lower()}"' for subject in wanted])
+        await assert_all_refused(
+            refusals, [f'publish to "{subject.lower()}"' for subject in wanted]
+        )
 
 
-async def until_told(refusals: list[str], expected: list[str]) -> None:
-    """The broker's refusals may come after its answer to what was sent later."""
+async def assert_all_refused(refusals: list[str], expected: list[str]) -> None:
+    """Wait for a while: refusals may arrive after the answers to later messages."""
 
     def missing() -> list[str]:
         return [each for each in expected if not any(each in refusal for refusal in refusals)]
 
-    async def told() -> bool:
+    async def none_is_missing() -> bool:
         return not missing()
 
     with suppress(AssertionError):
-        await wait_until(told, "everything is refused", 5)
+        await wait_until(none_is_missing, "everything is refused", 5)
     assert missing() == []
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_can_not_say_what_another_one_says(forged_shop: Shop, service: str) -> None:
+async def test_service_cannot_publish_events_of_another_service(
+    forged_shop: Shop, service: str
+) -> None:
     shop = forged_shop
     victim = str(uuid4())
     assert len(foreign(service)) > len(CONTRACT) / 2
 
-    await all_refused(shop, service, [subject_of(each, victim) for each in foreign(service)])
+    await assert_refused(shop, service, [subject_of(each, victim) for each in foreign(service)])
 
     assert await names(shop, victim) == []
     async with shop.nats() as client:
@@ -109,8 +113,8 @@ async def test_a_service_can_not_say_what_another_one_says(forged_shop: Shop, se
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_can_say_what_is_its_own(forged_shop: Shop, service: str) -> None:
-    """Nobody can read these bodies: on this stack it does not matter."""
+async def test_service_can_publish_its_own_events(forged_shop: Shop, service: str) -> None:
+    """The bodies are malformed, which this stack allows."""
     shop = forged_shop
     key = str(uuid4())
     own = sorted(EMITS[service], key=lambda event: event.__name__)
@@ -121,18 +125,22 @@ async def test_a_service_can_say_what_is_its_own(forged_shop: Shop, service: str
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_can_not_touch_what_is_not_its_own(forged_shop: Shop, service: str) -> None:
+async def test_service_cannot_change_streams_and_other_consumers(
+    forged_shop: Shop, service: str
+) -> None:
     shop = forged_shop
     before = await configuration(shop)
 
-    await all_refused(shop, service, changing(service))
+    await assert_refused(shop, service, changing(service))
 
     assert await configuration(shop) == before
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_can_not_make_its_stream_otherwise(forged_shop: Shop, service: str) -> None:
-    """It may make its streams where there are none; where they are, it changes nothing."""
+async def test_service_cannot_change_its_stream_by_creating_it(
+    forged_shop: Shop, service: str
+) -> None:
+    """It may create a stream that does not exist."""
     shop = forged_shop
     before = await configuration(shop)
     other: Json = {"name": "SAGA", "subjects": ["saga.*.*"], "max_msgs": 1, "deny_delete": True}
@@ -143,7 +151,7 @@ async def test_a_service_can_not_make_its_stream_otherwise(forged_shop: Shop, se
 
 
 @pytest.mark.parametrize("user", [*SERVICES, "observer"])
-async def test_nobody_can_listen_to_what_is_not_for_him(forged_shop: Shop, user: str) -> None:
+async def test_user_cannot_subscribe_to_subjects_of_others(forged_shop: Shop, user: str) -> None:
     others = [f"_INBOX_{service}.>" for service in SERVICES if service != user]
     private = [*others, ">", "*.>", "$JS.>", "$SYS.>"]
     if user != "observer":
@@ -152,13 +160,15 @@ async def test_nobody_can_listen_to_what_is_not_for_him(forged_shop: Shop, user:
     async with connected_as(forged_shop, user, refusals) as client:
         for subject in private:
             await client.subscribe(subject)
-        await until_told(refusals, [f'subscription to "{subject.lower()}"' for subject in private])
+        await assert_all_refused(
+            refusals, [f'subscription to "{subject.lower()}"' for subject in private]
+        )
 
 
 # ---------------------------------------------------------------- the observer
 
 
-async def test_the_observer_sees_orders_go_by(shop: Shop) -> None:
+async def test_observer_receives_the_events_of_an_order(shop: Shop) -> None:
     product, customer = await shop.create_product(100, 5), await shop.create_wallet(100)
     received: list[str] = []
 
@@ -169,15 +179,15 @@ async def test_the_observer_sees_orders_go_by(shop: Shop) -> None:
         await client.subscribe("saga.>", cb=note)
         await client.flush()
         ended = await shop.buy(order(customer, (product, 1)))
-        expected = [f"saga.{ended['orderId']}.{name}" for name in CHAIN]
+        expected = [f"saga.{ended['orderId']}.{name}" for name in COMPLETED]
 
-        async def all_heard() -> bool:
+        async def all_are_received() -> bool:
             return received == expected
 
-        await wait_until(all_heard, "the observer has heard the order's events")
+        await wait_until(all_are_received, "the observer has received the order's events")
 
 
-async def test_the_observer_can_read_everything(shop: Shop) -> None:
+async def test_observer_can_read_streams_and_consumers(shop: Shop) -> None:
     product, customer = await shop.create_product(100, 5), await shop.create_wallet(100)
     ended = await shop.buy(order(customer, (product, 1)))
     async with connected_as(shop, "observer") as client:
@@ -197,7 +207,7 @@ async def test_the_observer_can_read_everything(shop: Shop) -> None:
         assert last.data
 
 
-async def test_the_observer_changes_nothing(forged_shop: Shop) -> None:
+async def test_observer_cannot_publish_or_change_anything(forged_shop: Shop) -> None:
     shop = forged_shop
     key = str(uuid4())
     before, held = await configuration(shop), await subjects(shop)
@@ -209,19 +219,19 @@ async def test_the_observer_changes_nothing(forged_shop: Shop) -> None:
         "$JS.API.STREAM.CREATE.CATALOG",
     ]
 
-    await all_refused(shop, "observer", wanted)
+    await assert_refused(shop, "observer", wanted)
 
     assert await configuration(shop) == before
     assert await subjects(shop) == held
 
 
-# ---------------------------------------------------------------- the way round: answers
+# ---------------------------------------------------------------- answers of the broker as a detour
 
 
-async def test_an_answer_that_the_observer_had_sent_into_the_stream_acts_nowhere(
+async def test_broker_answer_in_the_stream_becomes_a_dead_letter(
     forged_shop: Shop,
 ) -> None:
-    """The broker sends its answer wherever a request wants it, with its own permissions."""
+    """The broker publishes its answers, with all permissions, to the subject in the request."""
     shop = forged_shop
     product, customer = await shop.create_product(100, 5), await shop.create_wallet(1_000)
     await asyncio.to_thread(shop.command, "stop", "payment")
@@ -234,16 +244,16 @@ async def test_an_answer_that_the_observer_had_sent_into_the_stream_acts_nowhere
 
     for service in ("order", "product", "coupon"):
 
-        async def set_aside(service: str = service) -> bool:
+        async def is_dead_letter(service: str = service) -> bool:
             return subject in [each["subject"] for each in await shop.dead_letters(service)]
 
-        await wait_until(set_aside, f"{service} has set the answer aside")
+        await wait_until(is_dead_letter, f"the answer is a dead letter of {service}")
     await asyncio.to_thread(shop.command, "start", "payment")
     assert (await shop.wait_until_ended(order_id))["status"] == "COMPLETED"
 
 
-async def test_a_payment_can_not_be_forged_by_an_answer(forged_shop: Shop) -> None:
-    """The coupon service stores a payment's body under its own event's name, and has it sent on."""
+async def test_payment_cannot_be_forged_by_a_broker_answer(forged_shop: Shop) -> None:
+    """The coupon service publishes a payment's body as its own event and requests that event."""
     shop = forged_shop
     product, customer = await shop.create_product(100, 5), await shop.create_wallet(0)
     await asyncio.to_thread(shop.command, "stop", "payment")
@@ -258,7 +268,7 @@ async def test_a_payment_can_not_be_forged_by_an_answer(forged_shop: Shop) -> No
         "discountAmount": 0,
     }
     async with connected_as(shop, "coupon") as client:
-        # No message id: the answer carries it too, and the broker would take it for a repeat.
+        # No message id: the answer would have it too, and the broker would drop it as a duplicate.
         own = f"saga.{order_id}.CouponUsed"
         stored = await client.jetstream().publish(own, json.dumps(forged).encode())
         request = json.dumps({"seq": stored.seq}).encode()
@@ -275,11 +285,11 @@ async def test_a_payment_can_not_be_forged_by_an_answer(forged_shop: Shop) -> No
     assert await shop.stock(product) == (5, 0)
 
 
-# ---------------------------------------------------------------- who is who
+# ---------------------------------------------------------------- passwords
 
 
 @pytest.mark.parametrize("user", [*SERVICES, "admin", "observer", "sys"])
-async def test_a_wrong_password_is_refused(shop: Shop, user: str) -> None:
+async def test_wrong_password_is_refused(shop: Shop, user: str) -> None:
     place = shop.environment["NATS_URL_ADMIN"].rpartition("@")[2]
     for credentials in (
         f"{user}:wrong@",
@@ -297,6 +307,6 @@ async def test_a_wrong_password_is_refused(shop: Shop, user: str) -> None:
         assert "Authorization" in repr(refusal.value)
 
 
-async def test_one_service_is_not_another(shop: Shop) -> None:
+async def test_services_have_different_passwords(shop: Shop) -> None:
     passwords = {service: service_url(shop, service).split(":")[2] for service in SERVICES}
     assert len(set(passwords.values())) == len(SERVICES)

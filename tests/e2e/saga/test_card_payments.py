@@ -1,4 +1,4 @@
-"""Payments by card, and money brought into wallets, through a gateway that misbehaves."""
+"""Payments by card and charges of wallets, through a gateway that misbehaves."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ def shop(impatient_shop: Shop) -> Shop:
 
 @asynccontextmanager
 async def gateway(shop: Shop, operation: str, does: str, **more: Any) -> AsyncIterator[None]:
-    """The gateway does this, until it is over."""
+    """The simulated gateway behaves like this until the block ends."""
     rule = {"operation": operation, "does": does} | more
     answer = await shop.call("gateway", "POST", "/control/behaviours", rule)
     assert answer.status == 200, answer
@@ -30,26 +30,22 @@ async def gateway(shop: Shop, operation: str, does: str, **more: Any) -> AsyncIt
 
 
 async def statement(shop: Shop, reference: str) -> list[tuple[str, int]]:
-    """What the gateway has captured and given back for an order or a top-up."""
+    """What the gateway has captured and refunded for an order or a charge."""
     items: list[Json] = []
     while page := (await shop.get("gateway", f"/v1/statement?after={len(items)}"))["items"]:
         items += page
     return [(each["kind"], each["amount"]) for each in items if each["reference"] == reference]
 
 
-async def cancel(shop: Shop, order_id: str) -> Response:
-    return await shop.call("order", "POST", f"/api/v1/orders/{order_id}/cancel")
-
-
-async def by_card(shop: Shop, price: int = 700, stock: int = 5) -> tuple[str, str]:
-    """An order of one unit by card. Returns its id and the product's."""
+async def place_by_card(shop: Shop, price: int = 700, stock: int = 5) -> tuple[str, str]:
+    """Place an order of one unit by card. Returns its id and the product's id."""
     product = await shop.create_product(price, stock)
     body = order(str(uuid4()), (product, 1), paymentMethod="CARD")
     return await shop.place(body), product
 
 
-async def test_a_card_is_charged(shop: Shop) -> None:
-    order_id, product = await by_card(shop)
+async def test_order_by_card_captures_its_amount(shop: Shop) -> None:
+    order_id, product = await place_by_card(shop)
     ended = await shop.wait_until_ended(order_id)
     assert (ended["status"], ended["paymentMethod"]) == ("COMPLETED", "CARD")
     assert await statement(shop, order_id) == [("CAPTURE", 700)]
@@ -63,9 +59,9 @@ async def test_a_card_is_charged(shop: Shop) -> None:
     assert names[paid["cause"]] == "StockDecremented"
 
 
-async def test_a_declined_card_fails_the_order(shop: Shop) -> None:
+async def test_declined_card_fails_the_order(shop: Shop) -> None:
     async with gateway(shop, "charge", "DECLINE"):
-        order_id, product = await by_card(shop)
+        order_id, product = await place_by_card(shop)
         ended = await shop.wait_until_ended(order_id)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "PG_DECLINED")
     assert await statement(shop, order_id) == []
@@ -74,18 +70,18 @@ async def test_a_declined_card_fails_the_order(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("does", ["ERROR", "CAPTURE_THEN_ERROR", "ANSWER_TWICE"])
-async def test_an_unknown_outcome_is_asked_for_until_it_is_known(shop: Shop, does: str) -> None:
+async def test_charge_is_retried_until_its_outcome_is_known(shop: Shop, does: str) -> None:
     async with gateway(shop, "charge", does, times=3):
-        order_id, _ = await by_card(shop)
+        order_id, _ = await place_by_card(shop)
         ended = await shop.wait_until_ended(order_id)
     assert ended["status"] == "COMPLETED"
     assert await statement(shop, order_id) == [("CAPTURE", 700)]
 
 
-async def test_an_order_that_times_out_is_voided_at_the_gateway(shop: Shop) -> None:
-    """The charge is in flight when the order's time is over; it never lands."""
+async def test_timed_out_order_is_voided_at_the_gateway(shop: Shop) -> None:
+    """The charge is in flight when the order times out, and is never captured."""
     async with gateway(shop, "charge", "LAND_LATE", seconds=600):
-        order_id, product = await by_card(shop)
+        order_id, product = await place_by_card(shop)
         ended = await shop.wait_until_ended(order_id, 30)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "ORDER_TIMED_OUT")
     assert await statement(shop, order_id) == []
@@ -93,15 +89,15 @@ async def test_an_order_that_times_out_is_voided_at_the_gateway(shop: Shop) -> N
     assert await shop.stock(product) == (5, 0)
 
 
-async def test_a_charge_that_landed_before_the_void_completes_the_order(
+async def test_charge_captured_before_the_void_completes_the_order(
     shop: Shop,
 ) -> None:
-    """The gateway said that it knows of nothing, and the charge landed all the same."""
+    """The gateway answers that it knows no charge, and captures it later even so."""
     async with (
         gateway(shop, "charge", "LAND_LATE", seconds=2),
         gateway(shop, "void", "ERROR"),
     ):
-        order_id, product = await by_card(shop)
+        order_id, product = await place_by_card(shop)
         ended = await shop.wait_until_ended(order_id, 30)
     assert ended["status"] == "COMPLETED"
     assert await statement(shop, order_id) == [("CAPTURE", 700)]
@@ -109,20 +105,20 @@ async def test_a_charge_that_landed_before_the_void_completes_the_order(
     assert await shop.stock(product) == (4, 0)
 
 
-async def test_a_cancel_refunds_the_card(shop: Shop) -> None:
-    order_id, product = await by_card(shop)
+async def test_cancel_refunds_the_card(shop: Shop) -> None:
+    order_id, product = await place_by_card(shop)
     await shop.wait_until_ended(order_id)
-    answer = await cancel(shop, order_id)
+    answer = await shop.cancel(order_id)
     assert (answer.status, answer.body["status"]) == (200, "CANCELLED")
     assert await statement(shop, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
     assert await shop.stock(product) == (5, 0)
 
 
-async def test_a_refused_refund_leaves_the_order_completed(shop: Shop) -> None:
-    order_id, product = await by_card(shop)
+async def test_refused_refund_leaves_the_order_completed(shop: Shop) -> None:
+    order_id, product = await place_by_card(shop)
     await shop.wait_until_ended(order_id)
     async with gateway(shop, "refund", "REFUSE"):
-        refused = await cancel(shop, order_id)
+        refused = await shop.cancel(order_id)
     assert (refused.status, refused.body["error"]) == (424, "DEPENDENCY_FAILED")
     kept = await shop.get("order", f"/api/v1/orders/{order_id}")
     assert kept["status"] == "COMPLETED"
@@ -130,30 +126,30 @@ async def test_a_refused_refund_leaves_the_order_completed(shop: Shop) -> None:
     await shop.wait_until_idle()
     assert await shop.stock(product) == (4, 0)
 
-    done = await cancel(shop, order_id)
+    done = await shop.cancel(order_id)
 
     assert done.body["cancellation"] == {"state": "DONE", "attempt": 2}
     assert await statement(shop, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
 
 
 @pytest.mark.parametrize("does", ["ERROR", "REFUND_THEN_ERROR"])
-async def test_a_refund_is_asked_for_until_it_is_known(shop: Shop, does: str) -> None:
-    order_id, _ = await by_card(shop)
+async def test_refund_is_retried_until_its_outcome_is_known(shop: Shop, does: str) -> None:
+    order_id, _ = await place_by_card(shop)
     await shop.wait_until_ended(order_id)
     async with gateway(shop, "refund", does, times=2):
-        answer = await cancel(shop, order_id)
+        answer = await shop.cancel(order_id)
     assert answer.body["status"] == "CANCELLED"
     assert await statement(shop, order_id) == [("CAPTURE", 700), ("REFUND", 700)]
 
 
-async def test_a_payment_survives_a_crash_in_the_middle_of_its_call(shop: Shop) -> None:
+async def test_external_call_is_executed_again_after_a_crash(shop: Shop) -> None:
     async with gateway(shop, "charge", "CAPTURE_THEN_HANG", seconds=20, times=1):
-        order_id, _ = await by_card(shop)
+        order_id, _ = await place_by_card(shop)
 
         async def captured() -> bool:
             return bool(await statement(shop, order_id))
 
-        await wait_until(captured, "the gateway has captured")
+        await wait_until(captured, "the gateway has captured the charge")
         await asyncio.to_thread(shop.command, "kill", "payment")
         ended = await shop.wait_until_ended(order_id, 60)
     assert ended["status"] == "COMPLETED"
@@ -169,21 +165,21 @@ async def charge(shop: Shop, customer: str, amount: int, **headers: str) -> Resp
     return await shop.call("payment", "POST", path, {"amount": amount}, **headers)
 
 
-async def test_money_comes_into_a_wallet_through_the_gateway(shop: Shop) -> None:
+async def test_charge_adds_to_the_balance(shop: Shop) -> None:
     customer = await shop.create_wallet(0)
     answer = await charge(shop, customer, 500)
     assert (answer.status, answer.body) == (200, {"customerId": customer, "balance": 500})
 
 
 @pytest.mark.parametrize("does", ["DECLINE", "HANG", "CAPTURE_THEN_HANG", "LAND_LATE"])
-async def test_a_charge_that_fails_leaves_the_balance_as_it_was(shop: Shop, does: str) -> None:
+async def test_failed_charge_leaves_the_balance_as_it_was(shop: Shop, does: str) -> None:
     customer = await shop.create_wallet(100)
     async with gateway(shop, "charge", does, customerId=customer, seconds=30, times=1):
         answer = await charge(shop, customer, 500)
         known = answer.status == 200
     assert (answer.status, answer.body.get("error")) in (
         (502, "PAYMENT_GATEWAY_FAILED"),
-        (200, None),  # asked again, it was found to be captured
+        (200, None),  # a retry found it captured
     )
     assert await shop.balance(customer) == (600 if known else 100)
 
@@ -205,7 +201,7 @@ async def test_failed_charge_names_the_gateways_outcome(
     assert await shop.balance(customer) == 0
 
 
-async def test_a_charge_with_a_key_gives_the_first_answer_again(shop: Shop) -> None:
+async def test_repeated_charge_with_a_key_gets_the_first_answer(shop: Shop) -> None:
     customer = await shop.create_wallet(0)
     first = await charge(shop, customer, 500, idempotency_key="k")
     assert (await charge(shop, customer, 7)).body["balance"] == 507
@@ -217,7 +213,7 @@ async def test_a_charge_with_a_key_gives_the_first_answer_again(shop: Shop) -> N
     assert await shop.balance(customer) == 507
 
 
-async def test_a_failed_charge_stays_failed_under_its_key(shop: Shop) -> None:
+async def test_repeated_failed_charge_gets_the_first_answer(shop: Shop) -> None:
     customer = await shop.create_wallet(0)
     async with gateway(shop, "charge", "DECLINE", customerId=customer):
         first = await charge(shop, customer, 500, idempotency_key="k")
@@ -226,12 +222,12 @@ async def test_a_failed_charge_stays_failed_under_its_key(shop: Shop) -> None:
     assert await shop.balance(customer) == 0
 
 
-async def test_the_door_stays_open_while_the_gateway_hangs(shop: Shop) -> None:
+async def test_wallet_orders_end_while_the_gateway_hangs(shop: Shop) -> None:
     async with gateway(shop, "charge", "HANG", seconds=60):
-        hanging = [(await by_card(shop))[0] for _ in range(5)]
+        hanging = [(await place_by_card(shop))[0] for _ in range(5)]
         product, customer = (
             await shop.create_product(100, 50),
-            await plain_wallet(shop),
+            await shop.create_wallet(0),
         )
         placed = [await shop.buy(order(customer, (product, 1))) for _ in range(10)]
     assert {each["failReason"] for each in placed} == {"INSUFFICIENT_BALANCE"}

@@ -1,4 +1,4 @@
-"""Orders that come to nothing: the reason is told, and nothing of them is left anywhere."""
+"""Orders that fail: their reason is published, and every effect is compensated."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,8 +23,8 @@ NO_MONEY = [
 ]
 
 
-async def failed(shop: Shop, body: Json, reason: str, events: list[str]) -> Json:
-    """Place an order that must fail like this, and see that its events are these, once each."""
+async def assert_fails(shop: Shop, body: Json, reason: str, events: list[str]) -> Json:
+    """Place an order; assert that it fails for this reason, with these events, once each."""
     ended = await shop.buy(body)
     assert (ended["status"], ended["failReason"]) == ("FAILED", reason)
     await shop.wait_until_idle()
@@ -46,7 +46,7 @@ async def unknown(shop: Shop, customer: str, product: str) -> str:
     return str(uuid4())
 
 
-async def of_somebody_else(shop: Shop, customer: str, product: str) -> str:
+async def of_another_customer(shop: Shop, customer: str, product: str) -> str:
     return await shop.create_coupon(str(uuid4()))
 
 
@@ -57,7 +57,7 @@ async def used_before(shop: Shop, customer: str, product: str) -> str:
     return coupon
 
 
-async def past_its_time(shop: Shop, customer: str, product: str) -> str:
+async def expired_coupon(shop: Shop, customer: str, product: str) -> str:
     coupon = await shop.create_coupon(
         customer, validUntil=(datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     )
@@ -69,7 +69,7 @@ async def past_its_time(shop: Shop, customer: str, product: str) -> str:
     return coupon
 
 
-async def before_its_time(shop: Shop, customer: str, product: str) -> str:
+async def not_valid_yet(shop: Shop, customer: str, product: str) -> str:
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     return await shop.create_coupon(customer, validFrom=tomorrow.isoformat())
 
@@ -82,15 +82,15 @@ async def for_larger_orders(shop: Shop, customer: str, product: str) -> str:
     ("make", "reason"),
     [
         (unknown, "COUPON_NOT_FOUND"),
-        (of_somebody_else, "COUPON_NOT_OWNED"),
+        (of_another_customer, "COUPON_NOT_OWNED"),
         (used_before, "COUPON_ALREADY_USED"),
-        (past_its_time, "COUPON_EXPIRED"),
-        (before_its_time, "COUPON_EXPIRED"),
+        (expired_coupon, "COUPON_EXPIRED"),
+        (not_valid_yet, "COUPON_EXPIRED"),
         (for_larger_orders, "COUPON_MIN_AMOUNT"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-async def test_a_coupon_that_is_refused(
+async def test_order_with_a_refused_coupon_fails_without_effect(
     shop: Shop, make: Callable[[Shop, str, str], Awaitable[str]], reason: str
 ) -> None:
     product = await shop.create_product(price=1_000, stock=9)
@@ -105,7 +105,9 @@ async def test_a_coupon_that_is_refused(
         (await shop.call("coupon", "GET", path)).body,
     )
 
-    ended = await failed(shop, order(customer, (product, 2), couponId=coupon), reason, NO_COUPON)
+    ended = await assert_fails(
+        shop, order(customer, (product, 2), couponId=coupon), reason, NO_COUPON
+    )
 
     assert await shop.payments(ended["orderId"]) == []
     assert before == (
@@ -116,14 +118,14 @@ async def test_a_coupon_that_is_refused(
     )
 
 
-async def test_a_refused_coupon_still_serves_an_order_that_it_is_for(shop: Shop) -> None:
+async def test_refused_coupon_can_be_used_by_another_order(shop: Shop) -> None:
     product = await shop.create_product(price=1_000, stock=9)
     owner, other = await shop.create_wallet(10_000), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(owner, minOrderAmount=2_000)
     too_small = order(owner, (product, 1), couponId=coupon)
-    not_his = order(other, (product, 2), couponId=coupon)
-    await failed(shop, too_small, "COUPON_MIN_AMOUNT", NO_COUPON)
-    await failed(shop, not_his, "COUPON_NOT_OWNED", NO_COUPON)
+    not_owned = order(other, (product, 2), couponId=coupon)
+    await assert_fails(shop, too_small, "COUPON_MIN_AMOUNT", NO_COUPON)
+    await assert_fails(shop, not_owned, "COUPON_NOT_OWNED", NO_COUPON)
 
     ended = await shop.buy(order(owner, (product, 2), couponId=coupon))
 
@@ -131,18 +133,20 @@ async def test_a_refused_coupon_still_serves_an_order_that_it_is_for(shop: Shop)
     assert await shop.coupon_status(coupon) == ("USED", ended["orderId"])
 
 
-# ---------------------------------------------------------------- there is too little stock
+# ---------------------------------------------------------------- product can't reserve
 
 
 @pytest.mark.parametrize("short", [0, 1, 2])
-async def test_one_line_is_short_of_stock(shop: Shop, short: int) -> None:
+async def test_order_with_one_line_out_of_stock_fails_without_effect(
+    shop: Shop, short: int
+) -> None:
     products = [await shop.create_product(price=1_000, stock=5) for _ in range(3)]
     customer = await shop.create_wallet(50_000)
     coupon = await shop.create_coupon(customer)
     lines = [(product, 6 if at == short else 1) for at, product in enumerate(products)]
 
     body = order(customer, *lines, couponId=coupon)
-    ended = await failed(shop, body, "INSUFFICIENT_STOCK", NO_STOCK)
+    ended = await assert_fails(shop, body, "INSUFFICIENT_STOCK", NO_STOCK)
 
     unavailable = [
         body_of(message)
@@ -167,8 +171,8 @@ async def test_one_line_is_short_of_stock(shop: Shop, short: int) -> None:
     assert (again["status"], again["payableAmount"]) == ("COMPLETED", 2_000)
 
 
-async def test_a_product_is_taken_off_the_shop_while_an_order_waits(breakable_shop: Shop) -> None:
-    """Stopping the coupon service keeps the order between its acceptance and the stock."""
+async def test_order_fails_when_its_product_is_discontinued_meanwhile(breakable_shop: Shop) -> None:
+    """The stopped coupon service holds the order between its acceptance and the stock."""
     shop = breakable_shop
     kept, gone = await shop.create_product(1_000, 5), await shop.create_product(1_000, 5)
     customer = await shop.create_wallet(50_000)
@@ -192,8 +196,8 @@ async def test_a_product_is_taken_off_the_shop_while_an_order_waits(breakable_sh
     assert again["status"] == "COMPLETED"
 
 
-async def test_a_product_that_nobody_knows(forged_shop: Shop) -> None:
-    """The order service refuses it over HTTP; here another order service is less careful."""
+async def test_order_with_an_unknown_product_is_compensated(forged_shop: Shop) -> None:
+    """The order service refuses it over HTTP, so its event is published by hand."""
     shop = forged_shop
     known = await shop.create_product(1_000, 5)
     order_id, customer, missing = str(uuid4()), await shop.create_wallet(50_000), str(uuid4())
@@ -215,18 +219,18 @@ async def test_a_product_that_nobody_knows(forged_shop: Shop) -> None:
     assert await shop.payments(order_id) == []
 
 
-# ---------------------------------------------------------------- the customer can't pay
+# ---------------------------------------------------------------- payment fails
 
 
 @pytest.mark.parametrize("reason", ["INSUFFICIENT_BALANCE", "WALLET_NOT_FOUND"])
-async def test_a_payment_that_fails(shop: Shop, reason: str) -> None:
+async def test_failed_payment_restores_stock_and_coupon(shop: Shop, reason: str) -> None:
     first, second = await shop.create_product(1_000, 5), await shop.create_product(300, 5)
     has_wallet = reason == "INSUFFICIENT_BALANCE"
     customer = await shop.create_wallet(1_299) if has_wallet else str(uuid4())
     coupon = await shop.create_coupon(customer)  # it leaves 1,300 of 2,300 to pay
     body = order(customer, (first, 2), (second, 1), couponId=coupon)
 
-    ended = await failed(shop, body, reason, NO_MONEY)
+    ended = await assert_fails(shop, body, reason, NO_MONEY)
 
     order_id = ended["orderId"]
     for product, quantity in ((first, 2), (second, 1)):

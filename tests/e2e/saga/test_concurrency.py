@@ -1,4 +1,4 @@
-"""Many at once: nothing is sold, spent or given out one time too many."""
+"""Concurrent requests: no stock, money or coupon is used twice."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,7 @@ from tests.kit.client import Response, Shop, open_shop, order
 from tests.kit.service_instances import second_instances
 
 
-async def test_a_hundred_orders_for_fifty_units_sell_exactly_fifty(shop: Shop) -> None:
+async def test_hundred_orders_for_fifty_units_sell_exactly_fifty(shop: Shop) -> None:
     product = await shop.create_product(price=100, stock=50)
     customer = await shop.create_wallet(20_000)
 
@@ -21,8 +21,8 @@ async def test_a_hundred_orders_for_fifty_units_sell_exactly_fifty(shop: Shop) -
     assert await shop.balance(customer) == 15_000
 
 
-async def test_orders_of_several_lines_that_want_the_same_stock(shop: Shop) -> None:
-    """In opposite orders of lines: each gets all of its lines or none."""
+async def test_concurrent_orders_of_several_lines_get_all_of_them_or_none(shop: Shop) -> None:
+    """The orders list their lines in opposite order."""
     first, second = await shop.create_product(100, 30), await shop.create_product(10, 30)
     customer = await shop.create_wallet(1_000_000)
     lines = [(first, 1), (second, 2)]
@@ -37,7 +37,7 @@ async def test_orders_of_several_lines_that_want_the_same_stock(shop: Shop) -> N
     assert await shop.balance(customer) == 1_000_000 - 15 * 120
 
 
-async def test_one_coupon_in_two_and_in_ten_orders_is_used_once(shop: Shop) -> None:
+async def test_coupon_in_concurrent_orders_is_used_once(shop: Shop) -> None:
     product = await shop.create_product(price=2_000, stock=100)
     for count in (2, 10):
         customer = await shop.create_wallet(100_000)
@@ -56,7 +56,7 @@ async def test_one_coupon_in_two_and_in_ten_orders_is_used_once(shop: Shop) -> N
     assert await shop.stock(product) == (98, 0)
 
 
-async def test_five_hundred_want_one_of_a_hundred_coupons(shop: Shop) -> None:
+async def test_hundred_coupons_are_issued_to_five_hundred_customers(shop: Shop) -> None:
     terms = {"name": "few", "discountType": "FIXED", "discountValue": 1_000, "quantity": 100}
     coupon = (await shop.call("coupon", "POST", "/api/v1/coupons", terms)).body["couponId"]
     path = f"/api/v1/coupons/{coupon}"
@@ -79,20 +79,20 @@ async def test_five_hundred_want_one_of_a_hundred_coupons(shop: Shop) -> None:
         assert held["total"] == (answer.status == 201)
 
 
-async def test_a_customer_gets_a_coupon_once(shop: Shop) -> None:
+async def test_customer_gets_a_coupon_once(shop: Shop) -> None:
     terms = {"name": "once", "discountType": "FIXED", "discountValue": 1_000, "quantity": 100}
     coupon = (await shop.call("coupon", "POST", "/api/v1/coupons", terms)).body["couponId"]
-    path, wish = f"/api/v1/coupons/{coupon}", {"customerId": str(uuid4())}
+    path, request = f"/api/v1/coupons/{coupon}", {"customerId": str(uuid4())}
 
     answers = await asyncio.gather(
-        *(shop.call("coupon", "POST", f"{path}/issue", wish) for _ in range(20))
+        *(shop.call("coupon", "POST", f"{path}/issue", request) for _ in range(20))
     )
 
     assert outcomes(answers) == {(201, None): 1, (409, "COUPON_ALREADY_ISSUED"): 19}
     assert (await shop.get("coupon", path))["issued"] == 1
 
 
-async def test_ten_orders_of_one_customer_at_once(shop: Shop) -> None:
+async def test_concurrent_orders_of_one_customer_have_a_running_balance(shop: Shop) -> None:
     product = await shop.create_product(price=700, stock=100)
     customer = await shop.create_wallet(7_000)
 
@@ -105,7 +105,7 @@ async def test_ten_orders_of_one_customer_at_once(shop: Shop) -> None:
     assert {entry["orderId"] for entry in entries[:-1]} == set(ids)
 
 
-async def test_twenty_requests_with_one_key_make_one_order(shop: Shop) -> None:
+async def test_concurrent_requests_with_one_key_place_one_order(shop: Shop) -> None:
     product = await shop.create_product(price=700, stock=100)
     customer, other = await shop.create_wallet(70_000), await shop.create_wallet(70_000)
     body, key = order(customer, (product, 2)), str(uuid4())
@@ -130,16 +130,18 @@ async def test_twenty_requests_with_one_key_make_one_order(shop: Shop) -> None:
     again = await shop.call("order", "POST", "/api/v1/orders", body, idempotency_key=key)
     assert again.body["orderId"] == order_id
     assert again.headers["Idempotency-Replayed"] == "true"
-    # Another customer may happen to choose the same key.
-    his = await shop.place(order(other, (product, 2)), idempotency_key=key)
-    assert his != order_id
-    assert (await shop.wait_until_ended(his))["status"] == "COMPLETED"
+    # Another customer may use the same key.
+    others = await shop.place(order(other, (product, 2)), idempotency_key=key)
+    assert others != order_id
+    assert (await shop.wait_until_ended(others))["status"] == "COMPLETED"
     await shop.wait_until_idle()
     assert await shop.stock(product) == (96, 0)
     assert await shop.balance(customer) == 68_600
 
 
-async def test_two_requests_with_one_key_at_once_and_different_bodies(shop: Shop) -> None:
+async def test_concurrent_requests_with_one_key_and_different_bodies_place_one_order(
+    shop: Shop,
+) -> None:
     product = await shop.create_product(price=1, stock=100)
     customer, key = await shop.create_wallet(100), str(uuid4())
 
@@ -160,7 +162,7 @@ async def test_two_requests_with_one_key_at_once_and_different_bodies(shop: Shop
     assert await shop.count_ends(customer) == {"COMPLETED": 1, "FAILED": 0}
 
 
-async def test_one_key_changes_the_stock_once(shop: Shop) -> None:
+async def test_concurrent_changes_with_one_key_change_the_stock_once(shop: Shop) -> None:
     product = await shop.create_product(price=700, stock=10)
     path, key = f"/api/v1/products/{product}/stock", str(uuid4())
 
@@ -177,7 +179,7 @@ async def test_one_key_changes_the_stock_once(shop: Shop) -> None:
     assert [entry["delta"] for entry in await shop.stock_entries(product)] == [10, -3]
 
 
-async def test_stock_is_never_taken_out_below_nothing(shop: Shop) -> None:
+async def test_concurrent_changes_never_remove_too_much_stock(shop: Shop) -> None:
     product = await shop.create_product(price=700, stock=10)
     path = f"/api/v1/products/{product}/stock"
 
@@ -192,18 +194,18 @@ async def test_stock_is_never_taken_out_below_nothing(shop: Shop) -> None:
     assert await shop.stock(product) == (1, 0)
 
 
-async def test_two_instances_of_every_service(shop: Shop) -> None:
+async def test_two_instances_of_every_service_sell_exactly_the_stock(shop: Shop) -> None:
     product = await shop.create_product(price=100, stock=150)
     customers = [await shop.create_wallet(100_000) for _ in range(4)]
     async with second_instances(shop.environment) as addresses, open_shop(addresses) as twin:
-        doors = (shop, twin)
+        instances = (shop, twin)
 
         placed = await asyncio.gather(
-            *(doors[at % 2].place(order(customers[at % 4], (product, 1))) for at in range(200))
+            *(instances[at % 2].place(order(customers[at % 4], (product, 1))) for at in range(200))
         )
         key, body = str(uuid4()), order(customers[0], (product, 1000))
         twice = await asyncio.gather(
-            *(doors[at % 2].place(body, idempotency_key=key) for at in range(20))
+            *(instances[at % 2].place(body, idempotency_key=key) for at in range(20))
         )
         ended = [await twin.count_ends(customer) for customer in customers]
 
@@ -212,9 +214,9 @@ async def test_two_instances_of_every_service(shop: Shop) -> None:
         total = sum(ended, Counter())
         assert total == {"COMPLETED": 150, "FAILED": 51}
         await shop.wait_until_idle()
-        for door in doors:
-            assert await door.stock(product) == (0, 0)
-            paid = [100_000 - await door.balance(customer) for customer in customers]
+        for instance in instances:
+            assert await instance.stock(product) == (0, 0)
+            paid = [100_000 - await instance.balance(customer) for customer in customers]
             assert paid == [100 * each["COMPLETED"] for each in ended]
         assert (await shop.stock_entries(product))[-1]["balanceAfter"] == 0
         for order_id in placed:
@@ -223,5 +225,5 @@ async def test_two_instances_of_every_service(shop: Shop) -> None:
 
 
 def outcomes(answers: list[Response]) -> Counter[tuple[int, str | None]]:
-    """How many answers had which status and error code."""
+    """The number of answers by status and error code."""
     return Counter((answer.status, answer.body.get("error")) for answer in answers)

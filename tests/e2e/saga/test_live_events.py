@@ -13,20 +13,13 @@ import pytest
 
 from chassis.run import GRACE_SECONDS
 from tests.e2e.saga.broker_stream import publish, republish, written_by_hand
+from tests.e2e.saga.event_chains import CANCELLED, COMPLETED
 from tests.e2e.saga.listeners import listeners, subscriptions
 from tests.e2e.saga.test_card_payments import gateway
 from tests.kit.client import COFFEE, Json, Shop, open_shop, order, wait_until
 from tests.kit.order_events import events_to_end, follow_order
 from tests.kit.service_instances import second_instances
 
-COMPLETED = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
-CANCELLED = [
-    "OrderCancelRequested",
-    "PaymentRefunded",
-    "StockRestored",
-    "CouponRestored",
-    "OrderCancelled",
-]
 PROMPT_SECONDS = 8
 """Less than the interval of heartbeats, at which a listener reads the stream without a message."""
 

@@ -1,4 +1,4 @@
-"""`make load` on fresh data, to the last won; and how the load generator counts."""
+"""`make load` on the first data, with exact results; and how the load generator counts."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ def run_load(environment: Mapping[str, str], *words: str) -> subprocess.Complete
     )
 
 
-async def test_a_hundred_orders_at_once_come_to_exactly_this(new_shop: Shop) -> None:
+async def test_load_of_a_hundred_orders_has_exact_results(new_shop: Shop) -> None:
     words = ("--orders", "100", "--concurrency", "100", "--json")
     ended = await asyncio.to_thread(run_load, new_shop.environment, *words)
     assert ended.returncode == 0, ended.stderr
@@ -80,41 +80,41 @@ async def assert_refusals_are_counted(new_shop: Shop) -> None:
     answer = await new_shop.call("product", "DELETE", f"/api/v1/products/{COFFEE}")
     assert answer.status == 204
 
-    async def received() -> bool:
+    async def is_discontinued() -> bool:
         answer = await new_shop.call("order", "POST", "/api/v1/orders", order(RICH, (COFFEE, 1)))
         return answer.status == 400
 
-    await wait_until(received, "the order service has heard that coffee is not sold any more")
+    await wait_until(is_discontinued, "the order service knows that coffee is discontinued")
     ended = await asyncio.to_thread(run_load, new_shop.environment, "--orders", "5")
     assert ended.returncode == 1
     assert "0 accepted" in ended.stdout
     assert re.search(r"not accepted: 400 PRODUCT_DISCONTINUED +5", ended.stdout)
 
 
-async def test_those_behind_the_order_service_leave_it_the_cores(shop: Shop) -> None:
+async def test_order_service_has_the_highest_priority(shop: Shop) -> None:
     folder = Path(shop.environment["STATE_DIR"])
     running = {service: pids.alive(folder, service) for service in SERVICES}
     priority = {name: os.getpriority(os.PRIO_PROCESS, pid or 0) for name, pid in running.items()}
     first = priority["order"]
-    behind = {priority[name] for name in ("product", "coupon", "payment")}
-    assert behind == {first + 5}
-    assert priority["dataplatform"] == first + 10  # which steps back by itself, too
+    others = {priority[name] for name in ("product", "coupon", "payment")}
+    assert others == {first + 5}
+    assert priority["dataplatform"] == first + 10  # which lowers its priority itself, too
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
     [("orders", "0"), ("orders", "many"), ("concurrency", "-1"), ("timeout-seconds", "1.5")],
 )
-def test_a_bad_argument_is_told(option: str, value: str) -> None:
+def test_invalid_argument_is_refused(option: str, value: str) -> None:
     ended = run_load({}, f"--{option}", value)
     assert ended.returncode == 2
     assert "is not a whole number from 1 to" in ended.stderr
 
 
-async def test_an_end_that_comes_before_the_answer_counts() -> None:
+async def test_end_before_the_answer_is_counted() -> None:
     run = Run(Progress(disable=True), orders=3)
     run.ended("early", "COMPLETED")
-    run.ended("somebody else's", "COMPLETED")
+    run.ended("another client's", "COMPLETED")
     run.accept("early", run.first_sent_at)
     run.accept("late", run.first_sent_at)
     run.refuse("503 RETRY_LATER")

@@ -1,4 +1,4 @@
-"""The broker's store is deleted, or set back to an older copy, while orders are on their way."""
+"""The broker's store is deleted, or replaced by an older copy, while orders are pending."""
 
 import asyncio
 import shutil
@@ -9,7 +9,8 @@ import pytest
 
 from tests.e2e.audit_fixtures import found_wrong
 from tests.e2e.saga.broker_stream import subjects
-from tests.e2e.saga.order_load import SOLD, UNPAID, overload
+from tests.e2e.saga.event_chains import COMPLETED, NOT_PAID
+from tests.e2e.saga.order_load import start_load
 from tests.kit.client import Shop, wait_until
 
 
@@ -17,34 +18,34 @@ def delete(store: Path, copy: Path) -> None:
     shutil.rmtree(store)
 
 
-def set_back(store: Path, copy: Path) -> None:
+def replace_by_copy(store: Path, copy: Path) -> None:
     shutil.rmtree(store)
     shutil.copytree(copy, store)
 
 
-@pytest.mark.parametrize("harm", [delete, set_back])
+@pytest.mark.parametrize("damage", [delete, replace_by_copy])
 async def test_every_order_ends_although_the_broker_lost_its_store(
-    breakable_shop: Shop, harm: Callable[[Path, Path], None], tmp_path: Path
+    breakable_shop: Shop, damage: Callable[[Path, Path], None], tmp_path: Path
 ) -> None:
     shop, copy = breakable_shop, tmp_path / "copy"
     store = Path(shop.environment["STATE_DIR"]) / "nats"
-    orders = await overload(shop)
-    async with orders.streaming():
-        await orders.more(30)
+    orders = await start_load(shop)
+    async with orders.keep_placing():
+        await orders.wait_for_more(30)
         await asyncio.to_thread(shop.command, "stop", "nats")
         shutil.copytree(store, copy)
         await asyncio.to_thread(shop.command, "start", "nats")
-        await orders.more(60)
+        await orders.wait_for_more(60)
         await asyncio.to_thread(shop.command, "stop", "nats")
-        harm(store, copy)
+        damage(store, copy)
         await asyncio.to_thread(shop.command, "start", "nats")
-        await orders.more(30)
+        await orders.wait_for_more(30)
 
-    async def filled_again() -> bool:
+    async def has_all_events() -> bool:
         held = await subjects(shop)
-        wanted = (set(SOLD), set(UNPAID))
+        wanted = (set(COMPLETED), set(NOT_PAID))
         return all(set(held[order_id]) in wanted for order_id in orders.accepted.values())
 
-    await wait_until(filled_again, "the stream holds every event again", 60)
-    await orders.check()
+    await wait_until(has_all_events, "the stream has every event again", 60)
+    await orders.assert_all_ended()
     assert await found_wrong(shop) == []

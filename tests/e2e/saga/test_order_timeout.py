@@ -1,11 +1,11 @@
-"""An order that is not finished by its deadline asks payment, which alone decides."""
+"""An order that times out fails, unless payment was faster: payment alone decides."""
 
 import asyncio
 
 import pytest
 
 from tests.e2e.audit_fixtures import found_wrong
-from tests.e2e.saga.broker_stream import lose, names, until_in_stream
+from tests.e2e.saga.broker_stream import delete_message, names, wait_for_message
 from tests.kit.client import Shop, order, wait_until
 
 
@@ -15,18 +15,18 @@ def shop(impatient_shop: Shop) -> Shop:
     return impatient_shop
 
 
-@pytest.mark.parametrize("away", ["coupon", "product"])
-async def test_an_order_fails_when_its_time_is_over(shop: Shop, away: str) -> None:
-    """Whoever was away hears of the order after its death, and does nothing for it."""
+@pytest.mark.parametrize("stopped", ["coupon", "product"])
+async def test_order_fails_when_it_times_out(shop: Shop, stopped: str) -> None:
+    """The stopped service handles the order's events after its failure, without effect."""
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
-    await asyncio.to_thread(shop.command, "stop", away)
+    await asyncio.to_thread(shop.command, "stop", stopped)
     order_id = await shop.place(order(customer, (product, 1), couponId=coupon))
 
     ended = await shop.wait_until_ended(order_id)
 
     assert (ended["status"], ended["failReason"]) == ("FAILED", "ORDER_TIMED_OUT")
-    await asyncio.to_thread(shop.command, "start", away)
+    await asyncio.to_thread(shop.command, "start", stopped)
     await shop.wait_until_ready()
     assert await found_wrong(shop) == []
     assert await shop.stock(product) == (5, 0)
@@ -35,20 +35,20 @@ async def test_an_order_fails_when_its_time_is_over(shop: Shop, away: str) -> No
     assert {"OrderTimedOut", "PaymentFailed", "OrderFailed"} <= set(await names(shop, order_id))
 
 
-async def test_a_payment_that_won_the_race_completes_the_order(shop: Shop) -> None:
-    """The order's time is over before it hears of its payment: payment's word counts."""
+async def test_order_paid_before_the_time_out_completes(shop: Shop) -> None:
+    """The order service times out before it knows of the payment. The payment counts."""
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     await asyncio.to_thread(shop.command, "stop", "coupon")
     order_id = await shop.place(order(customer, (product, 1)))
     await asyncio.to_thread(shop.command, "stop", "order")
     await asyncio.to_thread(shop.command, "start", "coupon")
 
-    async def paid() -> bool:
+    async def is_paid() -> bool:
         return await shop.balance(customer) == 8_000
 
-    await wait_until(paid, "the order is paid")
-    await until_in_stream(shop, order_id, "PaymentCompleted")
-    await lose(shop, order_id, "PaymentCompleted")
+    await wait_until(is_paid, "the order is paid")
+    await wait_for_message(shop, order_id, "PaymentCompleted")
+    await delete_message(shop, order_id, "PaymentCompleted")
     await asyncio.to_thread(shop.command, "start", "order")
 
     ended = await shop.wait_until_ended(order_id, 60)

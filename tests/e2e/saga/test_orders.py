@@ -1,4 +1,4 @@
-"""Whole orders, from HTTP to their end, on real servers."""
+"""Orders from POST to their end: amounts, stock, money, events and headers."""
 
 import asyncio
 import re
@@ -8,13 +8,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.e2e.saga.broker_stream import body_of, headers_of, messages, name_of
+from tests.e2e.saga.event_chains import COMPLETED
 from tests.kit.client import COFFEE, PASTA, PIZZA, RICH, Json, Shop, order
 
 TRACEPARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}")
-CHAIN = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
 
 
-async def test_the_two_literal_orders(shop: Shop) -> None:
+async def test_two_example_orders_complete(shop: Shop) -> None:
     stock = {each: (await shop.stock(each))[0] for each in (COFFEE, PIZZA, PASTA)}
     balance = await shop.balance(RICH)
     address = {"street": "123 Main St", "postalCode": "12345", "city": "Seoul"}
@@ -30,10 +30,10 @@ async def test_the_two_literal_orders(shop: Shop) -> None:
     assert await shop.stock(COFFEE) == (stock[COFFEE] - 3, 0)
     assert await shop.balance(RICH) == balance - 15_000
     trace = await shop.trace(first["orderId"])
-    assert [event["name"] for event in trace] == CHAIN
+    assert [event["name"] for event in trace] == COMPLETED
     causes = [event["cause"] for event in trace]
     assert causes == [None, *(event["id"] for event in trace[:-1])]
-    assert len({event["id"] for event in trace}) == len(CHAIN)
+    assert len({event["id"] for event in trace}) == len(COMPLETED)
 
     busan = {"street": "456 Oak St", "postalCode": "67890", "city": "Busan"}
     second = await shop.buy(order(RICH, (PIZZA, 1), (PASTA, 2), price=61_000, address=busan))
@@ -46,7 +46,7 @@ async def test_the_two_literal_orders(shop: Shop) -> None:
     assert await shop.stock(PASTA) == (stock[PASTA] - 2, 0)
 
 
-async def test_an_order_without_an_address(shop: Shop) -> None:
+async def test_order_without_an_address_completes(shop: Shop) -> None:
     product = await shop.create_product(price=700, stock=10)
     customer = await shop.create_wallet(5_000)
 
@@ -59,7 +59,7 @@ async def test_an_order_without_an_address(shop: Shop) -> None:
     assert await shop.balance(customer) == 3_600
 
 
-async def test_the_same_product_twice_is_one_line(shop: Shop) -> None:
+async def test_repeated_product_becomes_one_line(shop: Shop) -> None:
     first, second = (
         await shop.create_product(price=300, stock=10),
         await shop.create_product(price=70, stock=10),
@@ -88,7 +88,7 @@ async def test_the_same_product_twice_is_one_line(shop: Shop) -> None:
         ({"discountType": "RATE", "discountValue": 1}, 9),
     ],
 )
-async def test_a_coupon_lowers_what_is_paid(shop: Shop, terms: Json, discount: int) -> None:
+async def test_coupon_reduces_the_paid_amount(shop: Shop, terms: Json, discount: int) -> None:
     product = await shop.create_product(price=333, stock=10)
     customer = await shop.create_wallet(2_000)
     coupon = await shop.create_coupon(customer, **terms)
@@ -113,7 +113,7 @@ async def test_a_coupon_lowers_what_is_paid(shop: Shop, terms: Json, discount: i
         {"discountType": "RATE", "discountValue": 100},
     ],
 )
-async def test_an_order_that_costs_nothing_books_nothing(shop: Shop, terms: Json) -> None:
+async def test_free_order_adds_no_wallet_entry(shop: Shop, terms: Json) -> None:
     product = await shop.create_product(price=1_000, stock=10)
     customer = await shop.create_wallet(0)
     coupon = await shop.create_coupon(customer, **terms)
@@ -129,7 +129,7 @@ async def test_an_order_that_costs_nothing_books_nothing(shop: Shop, terms: Json
     assert (payment["status"], payment["amount"]) == ("COMPLETED", 0)
 
 
-async def test_what_the_stream_holds_of_an_order(shop: Shop) -> None:
+async def test_stream_has_the_events_of_an_order_with_all_fields(shop: Shop) -> None:
     cake, tea = (
         await shop.create_product(price=900, stock=10),
         await shop.create_product(price=50, stock=10),
@@ -149,13 +149,13 @@ async def test_what_the_stream_holds_of_an_order(shop: Shop) -> None:
     ]
     amounts = {"totalAmount": 1_000, "discountAmount": 100, "payableAmount": 900}
     whole = {"orderId": identity, "customerId": customer, "items": lines}
-    wishes = {"couponId": coupon, "paymentMethod": "WALLET", "onShortage": "REJECT"}
+    options = {"couponId": coupon, "paymentMethod": "WALLET", "onShortage": "REJECT"}
     [payment] = await shop.payments(identity)
     found = await messages(shop, identity)
-    assert [name_of(message) for message in found] == CHAIN
+    assert [name_of(message) for message in found] == COMPLETED
     created, used, decremented, paid, completed = (body_of(message) for message in found)
-    assert created == whole | wishes | {"totalAmount": 1_000, "address": address}
-    assert used == whole | wishes | amounts
+    assert created == whole | options | {"totalAmount": 1_000, "address": address}
+    assert used == whole | options | amounts
     assert decremented == whole | amounts | {"paymentMethod": "WALLET"}
     assert paid == {
         "orderId": identity,
@@ -171,7 +171,7 @@ async def test_what_the_stream_holds_of_an_order(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("sent", [True, False], ids=["traceparent-sent", "no-traceparent"])
-async def test_the_headers_of_an_orders_events(shop: Shop, sent: bool) -> None:
+async def test_events_have_cloudevents_headers_with_cause_and_trace(shop: Shop, sent: bool) -> None:
     product = await shop.create_product(price=100, stock=10)
     customer = await shop.create_wallet(1_000)
     trace_id, span_id = uuid4().hex, uuid4().hex[:16]
@@ -182,7 +182,7 @@ async def test_the_headers_of_an_orders_events(shop: Shop, sent: bool) -> None:
 
     found = await messages(shop, order_id)
     events = [headers_of(message) for message in found]
-    assert [event["ce-type"] for event in events] == CHAIN
+    assert [event["ce-type"] for event in events] == COMPLETED
     assert [event["ce-source"] for event in events] == [
         "order",
         "coupon",
@@ -191,7 +191,7 @@ async def test_the_headers_of_an_orders_events(shop: Shop, sent: bool) -> None:
         "order",
     ]
     ids = [event["ce-id"] for event in events]
-    assert len({str(UUID(identity)) for identity in ids}) == len(CHAIN)
+    assert len({str(UUID(identity)) for identity in ids}) == len(COMPLETED)
     assert [event["Nats-Msg-Id"] for event in events] == ids
     assert [event.get("ce-causationid") for event in events] == [None, *ids[:-1]]
     assert {event["ce-subject"] for event in events} == {order_id}
@@ -201,16 +201,16 @@ async def test_the_headers_of_an_orders_events(shop: Shop, sent: bool) -> None:
     assert times == sorted(times)
     traces = [TRACEPARENT.fullmatch(event["traceparent"]) for event in events]
     spans = [trace["span"] for trace in traces if trace]
-    assert len(set(spans)) == len(CHAIN)
+    assert len(set(spans)) == len(COMPLETED)
     assert span_id not in spans
     [one_trace] = {trace["trace"] for trace in traces if trace}
     assert (one_trace == trace_id) is sent
 
 
-async def test_a_broken_traceparent_is_passed_over(shop: Shop) -> None:
+async def test_invalid_traceparent_is_ignored(shop: Shop) -> None:
     product = await shop.create_product(price=100, stock=10)
     customer = await shop.create_wallet(1_000)
-    broken = f"00-{'0' * 32}-{uuid4().hex[:16]}-01"  # a trace id of zeroes is none
+    broken = f"00-{'0' * 32}-{uuid4().hex[:16]}-01"  # zeroes are no valid trace id
 
     order_id = await shop.place(order(customer, (product, 1)), traceparent=broken)
     await shop.wait_for_events(order_id, "OrderCompleted")
@@ -222,9 +222,9 @@ async def test_a_broken_traceparent_is_passed_over(shop: Shop) -> None:
     assert traces != {"0" * 32}
 
 
-async def test_an_order_keeps_the_price_that_it_was_accepted_at(forged_shop: Shop) -> None:
-    """The price changes while the order waits for a service that is away."""
-    shop = forged_shop
+async def test_order_keeps_the_price_at_which_it_was_accepted(breakable_shop: Shop) -> None:
+    """The price changes while the order waits for a stopped service."""
+    shop = breakable_shop
     product = await shop.create_product(price=1_000, stock=10)
     customer = await shop.create_wallet(5_000)
     await asyncio.to_thread(shop.command, "stop", "coupon")

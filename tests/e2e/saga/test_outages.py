@@ -1,4 +1,4 @@
-"""Parts of the stack fail while orders are on their way: all orders end, and nothing is lost."""
+"""Parts of the stack fail while orders are pending: all orders end, and nothing is lost."""
 
 import asyncio
 import os
@@ -11,16 +11,14 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import aiohttp
 import pytest
 
 from infra.stack import pids
 from tests.e2e.saga.broker_stream import database_file
-from tests.e2e.saga.order_load import overload
-from tests.kit.client import SERVICES, Json, Response, Shop, order, wait_until
+from tests.e2e.saga.order_load import start_load
+from tests.kit.client import SERVICES, Json, Response, Shop, order
 
-USUAL_SECONDS = 1.0  # far above what a POST takes, far below any time-out behind it
-REDELIVERY_SECONDS = 30  # after which the broker gives a dead instance's messages to another
+MAX_POST_SECONDS = 1.0  # far above the latency of a POST, far below any time-out behind it
 
 
 @pytest.fixture
@@ -30,23 +28,12 @@ def shop(breakable_shop: Shop) -> Shop:
 
 
 async def command(shop: Shop, *words: str) -> None:
-    """A command of the stack, while the test's own requests go on."""
+    """Run a command of the stack, while the test's own requests continue."""
     await asyncio.to_thread(shop.command, *words)
 
 
-async def all_ready(shop: Shop) -> None:
-    async def ready() -> bool:
-        try:
-            answers = [await shop.call(service, "GET", "/health/ready") for service in SERVICES]
-        except aiohttp.ClientError:
-            return False  # one that was killed is not back yet
-        return all(answer.status == 200 for answer in answers)
-
-    await wait_until(ready, "every service is ready", 30)
-
-
-async def test_the_broker_is_stopped(shop: Shop) -> None:
-    orders = await overload(shop)
+async def test_orders_are_accepted_while_the_broker_is_stopped(shop: Shop) -> None:
+    orders = await start_load(shop)
     before = await shop.buy(order(orders.rich, (orders.product, 1)))
     orders.accepted["ffff"] = before["orderId"]
     await shop.wait_until_idle()
@@ -57,7 +44,7 @@ async def test_the_broker_is_stopped(shop: Shop) -> None:
         started = time.perf_counter()
         await orders.place(1)
         seconds.append(time.perf_counter() - started)
-    assert max(seconds) < USUAL_SECONDS
+    assert max(seconds) < MAX_POST_SECONDS
 
     for service in SERVICES:
         answer = await shop.call(service, "GET", "/health/ready")
@@ -75,7 +62,7 @@ async def test_the_broker_is_stopped(shop: Shop) -> None:
     trace = await shop.call("order", "GET", f"/api/v1/orders/{before['orderId']}/trace")
     assert (trace.status, trace.body["error"]) == (503, "RETRY_LATER")
     key = "fff"
-    patient = await shop.call(
+    waited = await shop.call(
         "order",
         "POST",
         "/api/v1/orders",
@@ -83,18 +70,18 @@ async def test_the_broker_is_stopped(shop: Shop) -> None:
         idempotency_key=key,
         prefer="wait=1",
     )
-    assert patient.status == 202, patient
-    orders.accepted[key] = patient.body["orderId"]
+    assert waited.status == 202, waited
+    orders.accepted[key] = waited.body["orderId"]
 
     await command(shop, "start", "nats")
-    await orders.check()
-    await all_ready(shop)
+    await orders.assert_all_ended()
+    await shop.wait_until_ready()
 
 
 @pytest.mark.parametrize("service", ["coupon", "product", "payment"])
-async def test_a_service_is_stopped_for_a_while(shop: Shop, service: str) -> None:
-    """Orders wait for it. (The order service is the door itself: nothing can come in.)"""
-    orders = await overload(shop)
+async def test_orders_wait_for_a_stopped_service(shop: Shop, service: str) -> None:
+    """Without the order service, no order is accepted."""
+    orders = await start_load(shop)
     await shop.wait_until_idle()
     await command(shop, "stop", service)
     await orders.place(20)
@@ -104,38 +91,38 @@ async def test_a_service_is_stopped_for_a_while(shop: Shop, service: str) -> Non
     assert {each["status"] for each in found} == {"PENDING"}
 
     await command(shop, "start", service)
-    await orders.check()
+    await orders.assert_all_ended()
 
 
-async def test_each_service_is_killed_in_the_middle(shop: Shop) -> None:
-    orders = await overload(shop)
+async def test_orders_end_although_each_service_is_killed(shop: Shop) -> None:
+    orders = await start_load(shop)
 
-    async with orders.streaming():
+    async with orders.keep_placing():
         for service in SERVICES:
-            await orders.more(30)
+            await orders.wait_for_more(30)
             await command(shop, "kill", service)
-        await orders.more(30)
-    await all_ready(shop)
+        await orders.wait_for_more(30)
+    await shop.wait_until_ready()
 
-    await orders.check(timeout_seconds=2 * REDELIVERY_SECONDS)
+    await orders.assert_all_ended(timeout_seconds=60)
 
 
-async def test_the_broker_is_killed_in_the_middle(shop: Shop) -> None:
-    orders = await overload(shop)
+async def test_orders_end_although_the_broker_is_killed(shop: Shop) -> None:
+    orders = await start_load(shop)
 
-    async with orders.streaming():
+    async with orders.keep_placing():
         for _ in range(2):
-            await orders.more(30)
+            await orders.wait_for_more(30)
             await command(shop, "kill", "nats")
-        await orders.more(30)
-    await all_ready(shop)
+        await orders.wait_for_more(30)
+    await shop.wait_until_ready()
 
-    await orders.check(timeout_seconds=2 * REDELIVERY_SECONDS)
+    await orders.assert_all_ended(timeout_seconds=60)
 
 
 @contextmanager
 def hanging(shop: Shop, part: str) -> Iterator[None]:
-    """The part answers nobody, yet its connections stay open."""
+    """The part answers nothing, but its connections stay open."""
     pid = pids.alive(Path(shop.environment["STATE_DIR"]), part)
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
@@ -145,24 +132,24 @@ def hanging(shop: Shop, part: str) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-async def test_the_broker_hangs(shop: Shop) -> None:
-    orders = await overload(shop)
+async def test_orders_are_accepted_while_the_broker_hangs(shop: Shop) -> None:
+    orders = await start_load(shop)
     body = order(orders.rich, (orders.product, 1))
     with hanging(shop, "nats"):
         for headers in ({}, {"prefer": "wait=1"}):
             started = time.perf_counter()
             answer = await shop.call("order", "POST", "/api/v1/orders", body, **headers)
             assert answer.status == 202, answer
-            assert time.perf_counter() - started < 1 + USUAL_SECONDS
+            assert time.perf_counter() - started < 1 + MAX_POST_SECONDS
             orders.accepted[f"f{uuid4()}"] = answer.body["orderId"]
 
-    await orders.check()
-    await all_ready(shop)
+    await orders.assert_all_ended()
+    await shop.wait_until_ready()
 
 
-async def test_databases_are_locked_for_a_while(shop: Shop) -> None:
-    """Held by somebody who knows nothing of the services, such as a backup by hand."""
-    orders = await overload(shop)
+async def test_commands_on_locked_databases_answer_503_and_orders_end_later(shop: Shop) -> None:
+    """Another process has the lock, such as a backup by hand."""
+    orders = await start_load(shop)
     product, customer = orders.product, orders.rich
     coupon = {"name": "x", "discountType": "FIXED", "discountValue": 1, "quantity": 1}
     body = order(customer, (product, 1))
@@ -174,7 +161,7 @@ async def test_databases_are_locked_for_a_while(shop: Shop) -> None:
     ]
     keys = [f"f{uuid4()}" for _ in requests]
 
-    async def ask() -> list[Response]:
+    async def send_all() -> list[Response]:
         return await asyncio.gather(
             *(
                 shop.call(*each, idempotency_key=key)
@@ -187,23 +174,23 @@ async def test_databases_are_locked_for_a_while(shop: Shop) -> None:
             locks.enter_context(locked(shop, service))
         await orders.place(20)
         locks.enter_context(locked(shop, "order"))
-        for answer in await ask():
+        for answer in await send_all():
             assert (answer.status, answer.body["error"]) == (503, "RETRY_LATER"), answer
             assert int(answer.headers["Retry-After"]) >= 1
         assert await shop.balance(customer) == 10_000_000
         assert await shop.stock(product) == (10_000, 0)
 
-    again = await ask()
+    again = await send_all()
     assert [answer.status for answer in again] == [202, 200, 201, 200]
     orders.accepted[keys[0]] = again[0].body["orderId"]
     orders.charged += 7
     orders.stocked += 5
-    await orders.check()
+    await orders.assert_all_ended()
 
 
 @contextmanager
 def locked(shop: Shop, service: str) -> Iterator[None]:
-    """Hold the lock for writing on a service's database."""
+    """Hold the write lock of a service's database."""
     file = database_file(shop, service)
     with closing(sqlite3.connect(file, timeout=10, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")

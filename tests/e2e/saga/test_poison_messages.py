@@ -1,4 +1,4 @@
-"""A message that can't be worked on is set aside with its reason, and never stops others."""
+"""Messages that can't be handled become dead letters with a reason, and stop no others."""
 
 import asyncio
 from collections.abc import Iterator
@@ -16,13 +16,12 @@ from tests.e2e.saga.broker_stream import (
     subjects,
     written_by_hand,
 )
+from tests.e2e.saga.event_chains import COMPLETED
 from tests.kit.client import SERVICES, Json, Shop, order, wait_until
-
-CHAIN = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
 
 
 def created(order_id: str, **changes: Any) -> Json:
-    """An OrderCreated that is as it should be, but for the changes."""
+    """A valid OrderCreated, but for the changes."""
     line = {"productId": str(uuid4()), "quantity": 1, "price": 5}
     body: Json = {"orderId": order_id, "customerId": str(uuid4()), "items": [line]}
     return body | {"totalAmount": 5} | changes
@@ -36,8 +35,8 @@ IDENTITY = str(uuid4())
 WHOLE = created(IDENTITY)
 
 POISON: dict[str, tuple[Any, dict[str, str], str]] = {
-    # what is sent, with which headers, and a word of the explanation
-    "no-json": (b"what a nice day", {}, "malformed"),
+    # body, headers, and a word of the dead letter's error
+    "no-json": (b"not JSON", {}, "malformed"),
     "nothing": (b"", {}, "truncated"),
     "half": (b'{"orderId": "', {}, "truncated"),
     "not-an-object": (b"[1, 2]", {}, "object"),
@@ -64,26 +63,26 @@ async def letters(shop: Shop, subject: str) -> list[Json]:
 
 
 async def letter(shop: Shop, subject: str, timeout_seconds: float = 10) -> Json:
-    """The dead letter of this subject, once it is there."""
+    """The dead letter of this subject, as soon as it is listed."""
     found: list[Json] = []
 
-    async def there() -> bool:
+    async def is_listed() -> bool:
         found[:] = await letters(shop, subject)
         return bool(found)
 
-    await wait_until(there, f"{subject} is a dead letter", timeout_seconds)
+    await wait_until(is_listed, f"{subject} is a dead letter", timeout_seconds)
     [only] = found
     return only
 
 
-async def passes(shop: Shop) -> None:
-    """An order that came behind all of it completes."""
+async def assert_next_order_completes(shop: Shop) -> None:
+    """An order that is placed after all of these messages completes."""
     product, customer = await shop.create_product(100, 5), await shop.create_wallet(100)
     assert (await shop.buy(order(customer, (product, 1))))["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize("kind", POISON)
-async def test_what_nobody_can_read_is_set_aside(forged_shop: Shop, kind: str) -> None:
+async def test_malformed_message_becomes_a_dead_letter(forged_shop: Shop, kind: str) -> None:
     shop = forged_shop
     body, headers, word = POISON[kind]
     subject = f"saga.{uuid4()}.OrderCreated"
@@ -93,7 +92,7 @@ async def test_what_nobody_can_read_is_set_aside(forged_shop: Shop, kind: str) -
 
     async with shop.nats() as client:
         sequence = await publish(client, subject, body, headers)
-    await passes(shop)
+    await assert_next_order_completes(shop)
 
     [only] = [each for each in await letters(shop, subject) if each["id"] not in already]
     assert (only["stream"], only["sequence"]) == ("SAGA", sequence)
@@ -106,7 +105,7 @@ async def test_what_nobody_can_read_is_set_aside(forged_shop: Shop, kind: str) -
     assert set((await subjects(shop))[subject.split(".")[1]]) == {"OrderCreated"}
 
 
-async def test_all_of_it_at_once_among_orders(forged_shop: Shop) -> None:
+async def test_malformed_messages_among_orders_stop_none(forged_shop: Shop) -> None:
     shop = forged_shop
     product, customer = await shop.create_product(100, 100), await shop.create_wallet(10_000)
     bad = [f"saga.{uuid4()}.OrderCreated" for _ in range(30)]
@@ -114,13 +113,13 @@ async def test_all_of_it_at_once_among_orders(forged_shop: Shop) -> None:
     placing = asyncio.gather(*(shop.place(order(customer, (product, 1))) for _ in range(30)))
     async with shop.nats() as client:
         for subject in bad:
-            await publish(client, subject, b"what a nice day")
+            await publish(client, subject, b"not JSON")
     ids = await placing
 
     assert await shop.count_ends(customer) == {"COMPLETED": 30, "FAILED": 0}
     await shop.wait_until_idle()
     for order_id in ids:
-        assert await names(shop, order_id) == CHAIN
+        assert await names(shop, order_id) == COMPLETED
     for subject in bad:
         await letter(shop, subject)
 
@@ -128,21 +127,21 @@ async def test_all_of_it_at_once_among_orders(forged_shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("body", "headers"),
     [(b'{"new": ' + b"[" * 200_000, {}), (b"", {"Status": "100"})],
-    ids=["nested-in-an-unknown-field", "like-a-word-of-the-broker"],
+    ids=["nested-in-an-unknown-field", "like-a-status-of-the-broker"],
 )
-async def test_what_breaks_a_reader(
+async def test_message_that_breaks_the_decoder_becomes_a_dead_letter(
     forged_shop: Shop, body: bytes, headers: dict[str, str]
 ) -> None:
     shop = forged_shop
     subject = f"saga.{uuid4()}.OrderCreated"
     async with shop.nats() as client:
         await publish(client, subject, body, headers)
-    await passes(shop)
+    await assert_next_order_completes(shop)
     assert (await letter(shop, subject, timeout_seconds=5))["reason"] == "UNREADABLE"
 
 
-async def test_a_subject_that_is_no_text(forged_shop: Shop) -> None:
-    """The broker takes any bytes as a subject."""
+async def test_subject_that_is_not_utf_8_stops_no_order(forged_shop: Shop) -> None:
+    """The broker accepts any bytes as a subject."""
     shop = forged_shop
     product, customer = await shop.create_product(100, 5), await shop.create_wallet(500)
     credentials, _, place = shop.environment["NATS_URL_ADMIN"][7:].partition("@")
@@ -160,8 +159,8 @@ async def test_a_subject_that_is_no_text(forged_shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("extra", [{}, {"note": "x" * 100_000, "later": {"field": [1, None]}}])
-async def test_a_large_event_is_worked_on_like_any_other(forged_shop: Shop, extra: Json) -> None:
-    """Fields that a reader does not know are passed over, however many there are."""
+async def test_large_event_is_handled(forged_shop: Shop, extra: Json) -> None:
+    """Unknown fields are ignored, whatever their size."""
     shop = forged_shop
     order_id = str(uuid4())
     lines = [line(quantity=10**9, price=10**9) for _ in range(1_000)]
@@ -173,13 +172,13 @@ async def test_a_large_event_is_worked_on_like_any_other(forged_shop: Shop, extr
 
     expected = ["OrderCreated", "CouponUsed", "StockUnavailable", "CouponRestored"]
     assert await names(shop, order_id) == expected
-    await passes(shop)
+    await assert_next_order_completes(shop)
     for service in SERVICES:
         assert not any(order_id in each["subject"] for each in await shop.dead_letters(service))
 
 
-async def test_what_no_database_can_hold_is_set_aside(forged_shop: Shop) -> None:
-    """Readable, but on the way to the table our own code raises."""
+async def test_value_too_large_for_the_database_becomes_a_dead_letter(forged_shop: Shop) -> None:
+    """The event can be decoded, but a row with it can't be written."""
     shop = forged_shop
     order_id, customer = str(uuid4()), await shop.create_wallet(1)
     coupon = await shop.create_coupon(customer, discountType="RATE", discountValue=50)
@@ -188,14 +187,14 @@ async def test_what_no_database_can_hold_is_set_aside(forged_shop: Shop) -> None
 
     async with shop.nats() as client:
         await publish(client, subject, body)
-    await passes(shop)
+    await assert_next_order_completes(shop)
 
     assert (await letter(shop, subject))["reason"] == "RAISED"
     assert await shop.coupon_status(coupon) == ("ISSUED", None)
     assert await names(shop, order_id) == ["OrderCreated"]
 
 
-# ---------------------------------------------------------------- sending it again
+# ---------------------------------------------------------------- redrive
 
 
 async def redrive(shop: Shop, identity: int) -> int:
@@ -204,24 +203,26 @@ async def redrive(shop: Shop, identity: int) -> int:
     return answer.status
 
 
-async def test_a_letter_that_is_still_bad_stays(forged_shop: Shop) -> None:
+async def test_redriven_dead_letter_that_fails_again_stays(forged_shop: Shop) -> None:
     shop = forged_shop
     subject = f"saga.{uuid4()}.OrderCreated"
     async with shop.nats() as client:
-        await publish(client, subject, b"what a nice day")
+        await publish(client, subject, b"not JSON")
     before = await letter(shop, subject)
     assert before["redrivenAt"] is None
 
     for _ in range(2):
         assert await redrive(shop, before["id"]) == 202
-        await passes(shop)  # what was sent again stood before this in the queue
+        await assert_next_order_completes(
+            shop
+        )  # the redriven message was before this order in the queue
 
     after = await letter(shop, subject)
     assert after["redrivenAt"] is not None
     assert after | {"redrivenAt": None} == before
 
 
-async def test_a_letter_that_does_not_exist_can_not_be_redriven(shop: Shop) -> None:
+async def test_redrive_of_an_unknown_dead_letter_answers_404(shop: Shop) -> None:
     for service in SERVICES:
         answer = await shop.call(service, "POST", "/api/v1/ops/dead-letters/987654321/redrive")
         assert answer.status == 404, answer
@@ -230,7 +231,7 @@ async def test_a_letter_that_does_not_exist_can_not_be_redriven(shop: Shop) -> N
 
 @contextmanager
 def refusing(shop: Shop, coupon: str) -> Iterator[None]:
-    """Make the coupon service raise on orders with this coupon, as a bug of its would."""
+    """The coupon service raises on orders with this coupon, as a bug would make it."""
     name = f"refuse_{uuid4().hex}"
     with written_by_hand(shop, "coupon") as connection:
         connection.execute(
@@ -244,7 +245,7 @@ def refusing(shop: Shop, coupon: str) -> Iterator[None]:
             connection.execute(f"DROP TRIGGER {name}")
 
 
-async def test_a_letter_is_redriven_after_the_bug_is_gone(forged_shop: Shop) -> None:
+async def test_dead_letter_is_redriven_after_the_fault_is_corrected(forged_shop: Shop) -> None:
     shop = forged_shop
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
@@ -253,7 +254,7 @@ async def test_a_letter_is_redriven_after_the_bug_is_gone(forged_shop: Shop) -> 
         found = await letter(shop, f"saga.{order_id}.OrderCreated")
         assert found["reason"] == "RAISED"
         assert "a bug" in found["error"]
-        await passes(shop)
+        await assert_next_order_completes(shop)
         assert (await shop.get("order", f"/api/v1/orders/{order_id}"))["status"] == "PENDING"
         assert await shop.coupon_status(coupon) == ("ISSUED", None)
 
@@ -262,26 +263,26 @@ async def test_a_letter_is_redriven_after_the_bug_is_gone(forged_shop: Shop) -> 
     assert answers == [202] * 5
     assert (await shop.wait_until_ended(order_id))["status"] == "COMPLETED"
     await shop.wait_until_idle()
-    assert [name_of(message) for message in await messages(shop, order_id)] == CHAIN
+    assert [name_of(message) for message in await messages(shop, order_id)] == COMPLETED
     assert await shop.stock(product) == (4, 0)
     assert await shop.balance(customer) == 9_000
     assert await shop.coupon_status(coupon) == ("USED", order_id)
     assert (await letter(shop, found["subject"]))["redrivenAt"] is not None
 
-    assert await redrive(shop, found["id"]) == 202  # of an order that has ended
+    assert await redrive(shop, found["id"]) == 202  # its order has ended
     await shop.wait_until_idle()
-    assert [name_of(message) for message in await messages(shop, order_id)] == CHAIN
+    assert [name_of(message) for message in await messages(shop, order_id)] == COMPLETED
     assert await shop.balance(customer) == 9_000
 
 
-async def test_everything_is_delivered_anew(forged_shop: Shop) -> None:
-    """Without its durable a service hears the whole stream again: each letter is kept once."""
+async def test_new_durable_consumer_keeps_each_dead_letter_once(forged_shop: Shop) -> None:
+    """Without its durable consumer a service handles the whole stream again."""
     shop = forged_shop
     subject = f"saga.{uuid4()}.OrderCreated"
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     ended = await shop.buy(order(customer, (product, 1)))
     async with shop.nats() as client:
-        await publish(client, subject, b"what a nice day")
+        await publish(client, subject, b"not JSON")
         await letter(shop, subject)
         await shop.wait_until_idle()
         before = await shop.get("coupon", "/api/v1/ops/dead-letters?size=100")
@@ -291,15 +292,15 @@ async def test_everything_is_delivered_anew(forged_shop: Shop) -> None:
         await client.jetstream().delete_consumer("SAGA", "coupon")
         await asyncio.to_thread(shop.command, "start", "coupon")
 
-        async def heard_again() -> bool:
+        async def has_caught_up() -> bool:
             info = await client.jetstream().consumer_info("SAGA", "coupon")
             floor = info.delivered
             return floor is not None and floor.stream_seq > 0 and not info.num_pending
 
-        await wait_until(heard_again, "the coupon service has been given the stream again")
+        await wait_until(has_caught_up, "the coupon service has received the stream again")
     await shop.wait_until_idle()
 
     assert await shop.get("coupon", "/api/v1/ops/dead-letters?size=100") == before
-    after = await subjects(shop)  # what waits for an answer may have been said again meanwhile
+    after = await subjects(shop)  # unsettled orders may have been retransmitted meanwhile
     assert {each: set(after[each]) for each in after} == {each: set(held[each]) for each in held}
-    assert await names(shop, ended["orderId"]) == CHAIN
+    assert await names(shop, ended["orderId"]) == COMPLETED

@@ -1,4 +1,4 @@
-"""A service's database is lost and put back from an old backup: it listens before it speaks."""
+"""A service whose database was restored replays the streams before it publishes."""
 
 import asyncio
 import shutil
@@ -30,10 +30,10 @@ async def test_restored_database_catches_up_in_recovery_mode(
         shutil.copy2(file, database)
     await asyncio.to_thread(shop.command, "quarantine", "payment")
 
-    async def caught_up() -> bool:
+    async def has_caught_up() -> bool:
         return await shop.balance(customer) == 20_000 - 3 * 1_000 - 3 * 2_000
 
-    await wait_until(caught_up, "payment has heard again what it had forgotten")
+    await wait_until(has_caught_up, "payment has handled again what its backup lacks")
     for order_id in (*before, *after):
         assert len(await shop.payments(order_id)) == 1
     path = f"/api/v1/wallets/{customer}/charge"

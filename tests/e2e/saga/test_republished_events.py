@@ -1,4 +1,4 @@
-"""Whatever the broker delivers again, and in whatever order, changes nothing."""
+"""Events that are delivered again, in any order, have no second effect."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -9,13 +9,12 @@ import pytest
 from nats.js.api import RawStreamMsg
 
 from tests.e2e.saga.broker_stream import headers_of, messages, name_of, names, publish
+from tests.e2e.saga.event_chains import COMPLETED
 from tests.kit.client import SERVICES, Json, Shop, order
-
-CHAIN = ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"]
 
 
 class Ended:
-    """An order that has ended, and whatever it could have changed."""
+    """An order that has ended, and all that it may have changed."""
 
     def __init__(self, order_id: str, customer: str, product: str, coupon: str) -> None:
         self.order_id = order_id
@@ -52,7 +51,7 @@ async def refused_coupon(shop: Shop) -> Ended:
 
 
 async def short_stock(shop: Shop) -> Ended:
-    """There is enough by the time of the repeats, and another order has the coupon."""
+    """There is enough stock when the events are repeated, and another order uses the coupon."""
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(100_000)
     coupon = await shop.create_coupon(customer)
     ended = await shop.buy(order(customer, (product, 6), couponId=coupon))
@@ -65,7 +64,7 @@ async def short_stock(shop: Shop) -> Ended:
 
 
 async def failed_payment(shop: Shop) -> Ended:
-    """The customer has enough by the time of the repeats, and another order has the coupon."""
+    """There is enough money when the events are repeated, and another order uses the coupon."""
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(100)
     coupon = await shop.create_coupon(customer)
     ended = await shop.buy(order(customer, (product, 2), couponId=coupon))
@@ -97,20 +96,20 @@ def backwards(events: list[RawStreamMsg]) -> list[RawStreamMsg]:
 
 
 def shuffled(events: list[RawStreamMsg]) -> list[RawStreamMsg]:
-    return random.Random(20).sample(events * 2, 2 * len(events))  # each one comes twice
+    return random.Random(20).sample(events * 2, 2 * len(events))  # each one twice
 
 
-def as_emitted(event: RawStreamMsg) -> dict[str, str]:
+def same_headers(event: RawStreamMsg) -> dict[str, str]:
     return headers_of(event)
 
 
-def bare(event: RawStreamMsg) -> dict[str, str]:
+def no_headers(event: RawStreamMsg) -> dict[str, str]:
     return {}
 
 
-@pytest.mark.parametrize("headers", [as_emitted, bare])
+@pytest.mark.parametrize("headers", [same_headers, no_headers])
 @pytest.mark.parametrize("arrange", [backwards, shuffled])
-async def test_republished_events_change_nothing(
+async def test_republished_events_have_no_effect(
     forged_shop: Shop,
     arrange: Callable[[list[RawStreamMsg]], list[RawStreamMsg]],
     headers: Callable[[RawStreamMsg], dict[str, str]],
@@ -129,17 +128,17 @@ async def test_republished_events_change_nothing(
     await shop.wait_until_idle()
 
     assert [await ended.state(shop) for ended in orders] == before
-    for ended, emitted in zip(orders, events, strict=True):
-        # A copy under an id of its own asks for an answer, which is what was said before.
-        assert set(await names(shop, ended.order_id)) == set(map(name_of, emitted))
+    for ended, published in zip(orders, events, strict=True):
+        # A copy under another id is answered with a retransmission of the last published event.
+        assert set(await names(shop, ended.order_id)) == set(map(name_of, published))
     assert letters == {service: len(await shop.dead_letters(service)) for service in SERVICES}
 
 
-# ---------------------------------------------------------------- the end before the beginning
+# ---------------------------------------------------------------- failure before the order is known
 
 
-class Unborn:
-    """An order of which no service has heard: its events as they would be."""
+class UnknownOrder:
+    """The events of an order that no service knows."""
 
     def __init__(self, customer: str, product: str, coupon: str) -> None:
         self.order_id = str(uuid4())
@@ -172,45 +171,45 @@ class Unborn:
     ],
     ids="-".join,
 )
-async def test_an_order_that_is_dead_before_it_is_heard_of(
+async def test_order_known_as_failed_before_its_creation_has_no_effect(
     forged_shop: Shop, events: list[str], at_once: bool
 ) -> None:
     shop = forged_shop
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
-    unborn = Unborn(customer, product, coupon)
+    unknown = UnknownOrder(customer, product, coupon)
 
     async with shop.nats() as client:
         for name in events:
-            await publish(client, f"saga.{unborn.order_id}.{name}", unborn.bodies[name])
+            await publish(client, f"saga.{unknown.order_id}.{name}", unknown.bodies[name])
             if not at_once:
                 await shop.wait_until_idle()
     await shop.wait_until_idle()
 
-    told = ["StockRestored"] if "CouponUsed" in events else []  # the coupon may have missed it
-    assert set(await names(shop, unborn.order_id)) == {*events, *told}
+    repeated = ["StockRestored"] if "CouponUsed" in events else []  # coupon may have missed it
+    assert set(await names(shop, unknown.order_id)) == {*events, *repeated}
     assert await shop.stock(product) == (5, 0)
     assert len(await shop.stock_entries(product)) == 1
     assert await shop.coupon_status(coupon) == ("ISSUED", None)
-    assert await shop.payments(unborn.order_id) == []
+    assert await shop.payments(unknown.order_id) == []
     assert len(await shop.wallet_entries(customer)) == 1
     alive = await shop.buy(order(customer, (product, 5), couponId=coupon))
     assert alive["status"] == "COMPLETED"
 
 
-async def test_a_payment_failure_of_another_order_holds_nothing_up(forged_shop: Shop) -> None:
-    """A tombstone belongs to its order, not to the coupon or the product that it names."""
+async def test_tombstone_of_another_order_holds_no_coupon_and_no_stock(forged_shop: Shop) -> None:
+    """A tombstone belongs to its order, not to its coupon or product."""
     shop = forged_shop
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
-    unborn = Unborn(customer, product, coupon)
+    unknown = UnknownOrder(customer, product, coupon)
     holder = await shop.buy(order(customer, (product, 1), couponId=coupon))
 
     async with shop.nats() as client:
         for name in ("PaymentFailed", "StockRestored", "StockUnavailable"):
-            await publish(client, f"saga.{unborn.order_id}.{name}", unborn.bodies[name])
+            await publish(client, f"saga.{unknown.order_id}.{name}", unknown.bodies[name])
     await shop.wait_until_idle()
 
     assert await shop.coupon_status(coupon) == ("USED", holder["orderId"])
     assert await shop.stock(product) == (4, 0)
-    assert await names(shop, holder["orderId"]) == CHAIN
+    assert await names(shop, holder["orderId"]) == COMPLETED

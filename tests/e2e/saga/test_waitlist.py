@@ -1,4 +1,4 @@
-"""Orders that wait for stock: first come, first served, whatever brings the stock."""
+"""Orders that wait for stock: in the order of arrival, wherever the stock comes from."""
 
 import asyncio
 from uuid import uuid4
@@ -6,13 +6,18 @@ from uuid import uuid4
 from chassis.outbox.reconciliation import CHECK_SECONDS
 from tests.e2e.audit_fixtures import found_wrong
 from tests.kit.client import Shop, order, wait_until
-from tests.kit.waitlist import brings, every_unit_goes_to_the_next, finished, queue, waits
+from tests.kit.waitlist import (
+    assert_queue_is_served_in_order,
+    place_waiting,
+    queue,
+    wait_until_finished,
+)
 
 
-async def test_an_order_waits_and_an_arrival_of_stock_serves_it(shop: Shop) -> None:
+async def test_waiting_order_is_served_by_a_delivery(shop: Shop) -> None:
     product, customer = await shop.create_product(1_000, 1), await shop.create_wallet(10_000)
-    first = await waits(shop, customer, (product, 2))
-    second = await waits(shop, customer, (product, 1))
+    first = await place_waiting(shop, customer, (product, 2))
+    second = await place_waiting(shop, customer, (product, 1))
 
     found = await shop.get("order", f"/api/v1/orders/{second}")
     assert (found["queuePosition"], found["failReason"]) == (2, None)
@@ -21,11 +26,11 @@ async def test_an_order_waits_and_an_arrival_of_stock_serves_it(shop: Shop) -> N
     assert (await shop.get("order", path))["total"] == 2
     assert await shop.stock(product) == (1, 0)
 
-    await brings(shop, product, 1)
-    assert (await finished(shop, first))["status"] == "COMPLETED"
+    await shop.add_stock(product, 1)
+    assert (await wait_until_finished(shop, first))["status"] == "COMPLETED"
     assert await queue(shop, product) == [second]
-    await brings(shop, product, 5)
-    ended = await finished(shop, second)
+    await shop.add_stock(product, 5)
+    ended = await wait_until_finished(shop, second)
     assert (ended["status"], ended["queuePosition"]) == ("COMPLETED", 2)
     assert await shop.event_names(second) == [
         "OrderCreated",
@@ -40,92 +45,94 @@ async def test_an_order_waits_and_an_arrival_of_stock_serves_it(shop: Shop) -> N
     assert await shop.balance(customer) == 7_000
 
 
-async def test_who_does_not_wait_may_take_what_nobody_can_use_yet(shop: Shop) -> None:
+async def test_order_without_waiting_may_take_stock_that_is_too_little_for_the_queue(
+    shop: Shop,
+) -> None:
     product, customer = await shop.create_product(1_000, 2), await shop.create_wallet(50_000)
-    large = await waits(shop, customer, (product, 5))
-    small = await waits(shop, customer, (product, 1))
-    hasty = await shop.buy(order(customer, (product, 2)))
+    large = await place_waiting(shop, customer, (product, 5))
+    small = await place_waiting(shop, customer, (product, 1))
+    immediate = await shop.buy(order(customer, (product, 2)))
     late = await shop.buy(order(customer, (product, 1)))
-    assert hasty["status"] == "COMPLETED"
+    assert immediate["status"] == "COMPLETED"
     assert (late["status"], late["failReason"]) == ("FAILED", "INSUFFICIENT_STOCK")
     assert await queue(shop, product) == [large, small]
-    await brings(shop, product, 6)
+    await shop.add_stock(product, 6)
     for order_id in (large, small):
-        assert (await finished(shop, order_id))["status"] == "COMPLETED"
+        assert (await wait_until_finished(shop, order_id))["status"] == "COMPLETED"
 
 
-async def test_an_order_of_several_lines_holds_no_part_of_them(shop: Shop) -> None:
+async def test_waiting_order_of_several_lines_reserves_none_of_them(shop: Shop) -> None:
     cake, pie = await shop.create_product(1_000, 1), await shop.create_product(500, 0, "Pie")
     customer = await shop.create_wallet(50_000)
-    both = await waits(shop, customer, (cake, 1), (pie, 1))
-    one = await waits(shop, customer, (cake, 1))
-    await brings(shop, cake, 1)
+    both = await place_waiting(shop, customer, (cake, 1), (pie, 1))
+    one = await place_waiting(shop, customer, (cake, 1))
+    await shop.add_stock(cake, 1)
     assert await queue(shop, cake) == [both, one]
     assert await shop.stock(cake) == (2, 0)
-    await brings(shop, pie, 1)
+    await shop.add_stock(pie, 1)
     for order_id in (both, one):
-        assert (await finished(shop, order_id))["status"] == "COMPLETED"
+        assert (await wait_until_finished(shop, order_id))["status"] == "COMPLETED"
     await shop.wait_until_idle()
     assert await shop.stock(cake) == await shop.stock(pie) == (0, 0)
 
 
-async def test_what_a_cancel_or_a_failed_payment_gives_back_serves_the_queue(shop: Shop) -> None:
+async def test_restored_stock_serves_the_queue(shop: Shop) -> None:
     product, customer = await shop.create_product(1_000, 2), await shop.create_wallet(50_000)
     bought = await shop.buy(order(customer, (product, 2)))
-    poor = await waits(shop, await shop.create_wallet(10), (product, 1))
-    rich = await waits(shop, customer, (product, 2))
-    last = await waits(shop, customer, (product, 1))
+    poor = await place_waiting(shop, await shop.create_wallet(10), (product, 1))
+    rich = await place_waiting(shop, customer, (product, 2))
+    last = await place_waiting(shop, customer, (product, 1))
 
     path = f"/api/v1/orders/{bought['orderId']}/cancel"
     assert (await shop.call("order", "POST", path)).status == 200
 
-    ended = await finished(shop, poor)
+    ended = await wait_until_finished(shop, poor)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "INSUFFICIENT_BALANCE")
-    assert (await finished(shop, rich))["status"] == "COMPLETED"
+    assert (await wait_until_finished(shop, rich))["status"] == "COMPLETED"
     assert await queue(shop, product) == [last]
     await shop.wait_until_idle()
     assert await shop.stock(product) == (0, 0)
     assert await shop.balance(customer) == 48_000
-    await brings(shop, product, 1)
-    assert (await finished(shop, last))["status"] == "COMPLETED"
+    await shop.add_stock(product, 1)
+    assert (await wait_until_finished(shop, last))["status"] == "COMPLETED"
 
 
-async def test_an_order_that_waits_cant_be_cancelled(shop: Shop) -> None:
+async def test_waiting_order_cannot_be_cancelled(shop: Shop) -> None:
     product, customer = await shop.create_product(1_000, 0), await shop.create_wallet(10_000)
-    order_id = await waits(shop, customer, (product, 1))
+    order_id = await place_waiting(shop, customer, (product, 1))
     answer = await shop.call("order", "POST", f"/api/v1/orders/{order_id}/cancel")
     assert (answer.status, answer.body["error"]) == (400, "INVALID_STATE")
     assert answer.body["details"] == {"status": "WAITING"}
-    await brings(shop, product, 1)
-    assert (await finished(shop, order_id))["status"] == "COMPLETED"
+    await shop.add_stock(product, 1)
+    assert (await wait_until_finished(shop, order_id))["status"] == "COMPLETED"
 
 
-async def test_nobody_waits_for_a_product_that_is_taken_off_the_shop(shop: Shop) -> None:
+async def test_discontinued_product_fails_its_waiting_orders(shop: Shop) -> None:
     cake, pie = await shop.create_product(1_000, 0), await shop.create_product(500, 1, "Pie")
     customer = await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
-    both = await waits(shop, customer, (cake, 1), (pie, 1), couponId=coupon)
-    behind = await waits(shop, customer, (pie, 1))
+    both = await place_waiting(shop, customer, (cake, 1), (pie, 1), couponId=coupon)
+    behind = await place_waiting(shop, customer, (pie, 1))
     assert (await shop.call("product", "DELETE", f"/api/v1/products/{cake}")).status == 204
-    ended = await finished(shop, both)
+    ended = await wait_until_finished(shop, both)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "PRODUCT_DISCONTINUED")
-    assert (await finished(shop, behind))["status"] == "COMPLETED"
+    assert (await wait_until_finished(shop, behind))["status"] == "COMPLETED"
     await shop.wait_until_idle()
     assert await shop.coupon_status(coupon) == ("ISSUED", None)
     assert await queue(shop, cake) == await queue(shop, pie) == []
 
 
-async def test_the_queue_of_a_product_that_nobody_knows(shop: Shop) -> None:
+async def test_queue_of_an_unknown_product_answers_404(shop: Shop) -> None:
     answer = await shop.call("product", "GET", f"/api/v1/products/{uuid4()}/queue")
     assert (answer.status, answer.body["error"]) == (404, "PRODUCT_NOT_FOUND")
 
 
-async def test_a_wait_runs_out_and_the_coupon_comes_back(impatient_shop: Shop) -> None:
+async def test_expired_wait_fails_the_order_and_restores_the_coupon(impatient_shop: Shop) -> None:
     shop = impatient_shop
     product, customer = await shop.create_product(1_000, 1), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
-    large = await waits(shop, customer, (product, 2), couponId=coupon)
-    ended = await finished(shop, large)
+    large = await place_waiting(shop, customer, (product, 2), couponId=coupon)
+    ended = await wait_until_finished(shop, large)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "WAIT_EXPIRED")
     assert await found_wrong(shop) == []
     assert await shop.coupon_status(coupon) == ("ISSUED", None)
@@ -133,23 +140,23 @@ async def test_a_wait_runs_out_and_the_coupon_comes_back(impatient_shop: Shop) -
     assert await queue(shop, product) == []
 
 
-async def test_whoever_stood_behind_is_served_when_a_wait_runs_out(impatient_shop: Shop) -> None:
+async def test_expired_wait_lets_the_next_order_be_served(impatient_shop: Shop) -> None:
     shop = impatient_shop
     product, customer = await shop.create_product(1_000, 1), await shop.create_wallet(10_000)
-    large = await waits(shop, customer, (product, 2))
+    large = await place_waiting(shop, customer, (product, 2))
     small = await shop.place(order(customer, (product, 1), onShortage="WAIT"))
-    assert (await finished(shop, large))["failReason"] == "WAIT_EXPIRED"
-    assert (await finished(shop, small))["status"] == "COMPLETED"
+    assert (await wait_until_finished(shop, large))["failReason"] == "WAIT_EXPIRED"
+    assert (await wait_until_finished(shop, small))["status"] == "COMPLETED"
 
 
-async def test_payment_ends_an_order_that_product_has_left_waiting(impatient_shop: Shop) -> None:
-    """Product is away when the wait should run out: the order asks payment at its own deadline."""
+async def test_waiting_order_times_out_while_product_is_stopped(impatient_shop: Shop) -> None:
+    """Product is stopped when the wait expires, so the order's own time-out decides."""
     shop = impatient_shop
     product, customer = await shop.create_product(1_000, 0), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
-    order_id = await waits(shop, customer, (product, 1), couponId=coupon)
+    order_id = await place_waiting(shop, customer, (product, 1), couponId=coupon)
     await asyncio.to_thread(shop.command, "stop", "product")
-    ended = await finished(shop, order_id, timeout_seconds=40)
+    ended = await wait_until_finished(shop, order_id, timeout_seconds=40)
     assert (ended["status"], ended["failReason"]) == ("FAILED", "ORDER_TIMED_OUT")
     await asyncio.to_thread(shop.command, "start", "product")
     await shop.wait_until_ready()
@@ -158,14 +165,14 @@ async def test_payment_ends_an_order_that_product_has_left_waiting(impatient_sho
     assert await queue(shop, product) == []
 
 
-async def test_many_wait_at_two_instances_and_every_unit_goes_to_the_next(
+async def test_two_instances_serve_the_queue_in_order(
     breakable_shop: Shop,
 ) -> None:
-    await every_unit_goes_to_the_next(breakable_shop)
+    await assert_queue_is_served_in_order(breakable_shop)
 
-    async def nothing_is_wrong() -> bool:
-        # The catalogue may hold an older word of one instance behind a newer one of the other, for
-        # as long as it takes until somebody looks.
+    async def audit_is_clean() -> bool:
+        # In the catalogue an older event of one instance may follow a newer one of the other, until
+        # reconciliation compares them.
         return await found_wrong(breakable_shop) == []
 
-    await wait_until(nothing_is_wrong, "nothing is wrong", timeout_seconds=6 * CHECK_SECONDS)
+    await wait_until(audit_is_clean, "the audit is clean", timeout_seconds=6 * CHECK_SECONDS)
