@@ -1,4 +1,4 @@
-"""The check of the flow: the real one is sound, and each kind of flaw is seen."""
+"""The check of the choreography: the shop's is sound, and each kind of flaw is detected."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ from tests.kit.client import ROOT
 
 
 class Ask:
-    """The command that begins a flow."""
+    """The first command."""
 
 
 def service(name: str, *reactions: Callable[..., Any]) -> Reactions:
@@ -67,7 +67,7 @@ COUPON = service("coupon", use, undo_coupon)
 PRODUCT = service("product", take)
 
 
-def test_the_real_flow_is_sound() -> None:
+def test_choreography_of_the_shop_is_sound() -> None:
     assert checks.flaws(graph.load()) == []
 
 
@@ -84,7 +84,7 @@ def test_the_real_flow_is_sound() -> None:
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_the_edges_of_cancel_and_time_out(
+def test_edges_of_cancel_and_time_out(
     event: type[Event], producer: str, consumers: set[str], then: list[type[Event]]
 ) -> None:
     flow = graph.load()
@@ -97,54 +97,52 @@ def test_the_edges_of_cancel_and_time_out(
     ("service", "event"),
     [("product", PaymentRefunded), ("coupon", StockRestored), ("order", CouponRestored)],
 )
-def test_each_service_undoes_its_part_of_a_cancelled_order(
-    service: str, event: type[Event]
-) -> None:
+def test_each_service_compensates_a_cancelled_order(service: str, event: type[Event]) -> None:
     assert graph.load().registries[service].reactions[event].compensates
 
 
-def test_a_small_sound_flow_has_no_flaw() -> None:
+def test_small_sound_choreography_has_no_flaw() -> None:
     assert flaws(ORDER, COUPON, PRODUCT) == []
 
 
-def test_an_event_with_two_owners_is_seen() -> None:
+def test_event_with_two_owners_is_detected() -> None:
     found = flaws(ORDER, COUPON, PRODUCT, service("rival", take))
     assert "OrderCompleted has two owners: product, rival" in found
     assert "StockUnavailable has two owners: product, rival" in found
 
 
-def test_an_event_that_nobody_hears_is_seen() -> None:
+def test_event_without_a_consumer_is_detected() -> None:
     assert "CouponUsed is emitted by coupon, but no participant handles it" in flaws(ORDER, COUPON)
 
 
-def test_an_event_that_nobody_says_is_seen() -> None:
+def test_event_without_a_producer_is_detected() -> None:
     assert "OrderCreated is handled by coupon, but no participant emits it" in flaws(
         COUPON, PRODUCT
     )
 
 
-def test_a_failure_that_a_service_does_not_undo_is_seen() -> None:
+def test_failure_without_a_compensation_is_detected() -> None:
     forgetful = service("coupon", use)
     assert flaws(ORDER, forgetful, PRODUCT) == [
         "coupon did its part before StockUnavailable, but undoes nothing"
     ]
 
 
-def test_hearing_a_failure_is_not_undoing_it() -> None:
-    def listen(event: StockUnavailable, rows: object) -> None: ...
+def test_reaction_to_a_failure_is_no_compensation() -> None:
+    def react(event: StockUnavailable, rows: object) -> None: ...
 
-    assert flaws(ORDER, service("coupon", use, listen), PRODUCT) == [
+    assert flaws(ORDER, service("coupon", use, react), PRODUCT) == [
         "coupon did its part before StockUnavailable, but undoes nothing"
     ]
 
 
-def test_undoing_on_something_that_follows_the_failure_counts() -> None:
+def test_compensation_of_a_consequence_of_the_failure_counts() -> None:
     def undo_late(event: OrderFailed, rows: object) -> None: ...
 
     assert flaws(ORDER, service("coupon", use, undo_late), PRODUCT) == []
 
 
-def test_a_cycle_is_seen() -> None:
+def test_cycle_is_detected() -> None:
     def there(event: StockRestored, rows: object) -> CouponRestored: ...  # type: ignore[empty-body]
     def back(event: CouponRestored, rows: object) -> StockRestored: ...  # type: ignore[empty-body]
 
@@ -153,8 +151,8 @@ def test_a_cycle_is_seen() -> None:
     assert any("StockRestored -> CouponRestored" in flaw for flaw in found)
 
 
-def test_what_begins_another_orders_step_is_no_cycle() -> None:
-    """Stock that one order gives back serves another: the same events, never the same order."""
+def test_event_of_another_order_is_no_cycle() -> None:
+    """Restored stock of one order serves another: the same events, never of the same order."""
 
     def pay(event: StockDecremented, rows: object) -> PaymentFailed: ...  # type: ignore[empty-body]
     def undo(event: PaymentFailed, rows: object) -> OfOthers[StockDecremented]: ...  # type: ignore[empty-body]
@@ -164,7 +162,7 @@ def test_what_begins_another_orders_step_is_no_cycle() -> None:
     assert Choreography([service("product", undo)], CONTRACT).following(PaymentFailed) == []
 
 
-def test_events_of_the_contract_that_nobody_uses_yet_are_listed() -> None:
+def test_unused_events_of_the_contract_are_listed() -> None:
     assert StockDecremented in Choreography([ORDER, COUPON, PRODUCT], CONTRACT).reserved()
 
 
@@ -191,13 +189,13 @@ def test_check_fails_on_a_stale_or_missing_file(file: str, tmp_path: Path) -> No
     assert command("--check", folder=tmp_path).returncode == 1
 
 
-def test_the_project_is_sound_and_its_generated_files_are_up_to_date() -> None:
+def test_project_is_sound_and_its_generated_files_are_up_to_date() -> None:
     done = command("--check")
     assert (done.returncode, done.stderr) == (0, "")
     assert "is sound" in done.stdout
 
 
-def test_the_drawing_shows_every_edge() -> None:
+def test_diagram_has_every_edge() -> None:
     flow = graph.load()
     text = (ROOT / "docs" / "CHOREOGRAPHY.md").read_text()
     for event in CONTRACT:

@@ -1,4 +1,4 @@
-"""The NATS CLI's contexts: a stack writes its own, and leaves everybody else's alone."""
+"""The NATS CLI's contexts: a stack writes its own, and changes no others."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def port(contexts: Path) -> int:
     return int(url.rpartition(":")[2])
 
 
-def test_a_second_stack_leaves_the_firsts_contexts_alone(tmp_path: Path, contexts: Path) -> None:
+def test_second_stack_keeps_the_contexts_of_the_first(tmp_path: Path, contexts: Path) -> None:
     assert nats_cli.write_contexts(stack(tmp_path / "first", 1)) == []
     notes = nats_cli.write_contexts(stack(tmp_path / "second", 2))
     assert port(contexts) == 1
@@ -46,7 +46,7 @@ def test_a_second_stack_leaves_the_firsts_contexts_alone(tmp_path: Path, context
     assert str(tmp_path / "first") in notes[0]
 
 
-def test_contexts_of_a_stack_that_is_gone_are_nobodys(tmp_path: Path, contexts: Path) -> None:
+def test_contexts_of_a_deleted_stack_are_overwritten(tmp_path: Path, contexts: Path) -> None:
     first = stack(tmp_path / "first", 1)
     nats_cli.write_contexts(first)
     for file in first.state_dir.iterdir():
@@ -56,7 +56,7 @@ def test_contexts_of_a_stack_that_is_gone_are_nobodys(tmp_path: Path, contexts: 
     assert port(contexts) == 2
 
 
-def test_what_a_person_wrote_is_left_alone(tmp_path: Path, contexts: Path) -> None:
+def test_contexts_of_a_person_are_kept(tmp_path: Path, contexts: Path) -> None:
     contexts.mkdir(parents=True)
     (contexts / "shop.json").write_text('{"description": "mine", "url": "nats://far.away:7"}')
     notes = nats_cli.write_contexts(stack(tmp_path / "first", 1))

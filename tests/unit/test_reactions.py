@@ -1,4 +1,4 @@
-"""The registry: type hints are the flow, and a reaction keeps to its own."""
+"""The registry: type hints declare what a reaction handles and emits, and are enforced."""
 
 import pytest
 
@@ -20,7 +20,7 @@ ORDER = "11111111-1111-4111-8111-111111111111"
 
 
 class Things:
-    """A working set."""
+    """A unit of work."""
 
 
 class Ask:
@@ -32,7 +32,7 @@ def reactions() -> Reactions:
     return Reactions("thing", CONTRACT)
 
 
-def test_hints_say_what_is_heard_and_said(reactions: Reactions) -> None:
+def test_hints_declare_handled_and_emitted_events(reactions: Reactions) -> None:
     @reactions.on
     def use(event: OrderCreated, things: Things) -> CouponUsed | CouponRejected | None:
         """Use it."""
@@ -48,19 +48,19 @@ def test_hints_say_what_is_heard_and_said(reactions: Reactions) -> None:
     assert reactions.reactions[PaymentFailed].compensates
 
 
-def test_what_a_reaction_returns_is_said(reactions: Reactions) -> None:
+def test_returned_events_are_emitted(reactions: Reactions) -> None:
     @reactions.on
     def undo(event: PaymentFailed, things: Things) -> CouponRestored | None:
         wanted = event.reason is FailReason.SYSTEM_ERROR
         return CouponRestored(order_id=event.order_id) if wanted else None
 
-    emitted = PaymentFailed(order_id=ORDER, reason=FailReason.SYSTEM_ERROR)
-    silent = PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED)
-    assert reactions.react(emitted, Things()) == (CouponRestored(order_id=ORDER),)
-    assert reactions.react(silent, Things()) == ()
+    answered = PaymentFailed(order_id=ORDER, reason=FailReason.SYSTEM_ERROR)
+    unanswered = PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED)
+    assert reactions.react(answered, Things()) == (CouponRestored(order_id=ORDER),)
+    assert reactions.react(unanswered, Things()) == ()
 
 
-def test_an_undeclared_event_can_not_be_said(reactions: Reactions) -> None:
+def test_undeclared_event_is_refused(reactions: Reactions) -> None:
     @reactions.on
     def undeclared(event: PaymentFailed, things: Things) -> CouponRestored | None:
         return StockUnavailable(  # type: ignore[return-value]
@@ -74,7 +74,7 @@ def test_an_undeclared_event_can_not_be_said(reactions: Reactions) -> None:
 OTHER = "22222222-2222-4222-8222-222222222222"
 
 
-def test_what_is_said_of_other_orders_is_kept_apart(reactions: Reactions) -> None:
+def test_events_of_other_orders_are_declared_separately(reactions: Reactions) -> None:
     @reactions.on
     def give(
         event: PaymentFailed, things: Things
@@ -93,9 +93,7 @@ def test_what_is_said_of_other_orders_is_kept_apart(reactions: Reactions) -> Non
 @pytest.mark.parametrize(
     "emitted", [CouponRestored(order_id=ORDER), StockRestored(order_id=OTHER, items=())]
 )
-def test_what_was_declared_of_others_alone_or_of_this_order_alone_is_held_to(
-    reactions: Reactions, emitted: Event
-) -> None:
+def test_event_of_the_wrong_order_is_refused(reactions: Reactions, emitted: Event) -> None:
     @reactions.on
     def mix_up(
         event: PaymentFailed, things: Things
@@ -106,38 +104,38 @@ def test_what_was_declared_of_others_alone_or_of_this_order_alone_is_held_to(
         reactions.react(PaymentFailed(order_id=ORDER, reason=FailReason.PG_DECLINED), Things())
 
 
-def test_a_command_has_an_answer_and_may_say_events(reactions: Reactions) -> None:
+def test_command_returns_a_result_and_may_emit_events(reactions: Reactions) -> None:
     @reactions.command
     def execute(command: Ask, things: Things) -> Result[int, CouponRestored]:
         return Result(42, CouponRestored(order_id=ORDER))
 
     assert reactions.result_type(Ask()) is int
     assert reactions.emits == {CouponRestored}
-    answer = reactions.execute(Ask(), Things())
-    assert (answer.value, answer.events) == (42, (CouponRestored(order_id=ORDER),))
-    assert answer.cause_id is None
+    result = reactions.execute(Ask(), Things())
+    assert (result.value, result.events) == (42, (CouponRestored(order_id=ORDER),))
+    assert result.cause_id is None
 
 
-def test_a_command_without_events_is_just_its_answer(reactions: Reactions) -> None:
+def test_command_without_events_returns_its_result(reactions: Reactions) -> None:
     @reactions.command
     def execute(command: Ask, things: Things) -> str:
         return "done"
 
     assert reactions.emits == frozenset()
-    answer = reactions.execute(Ask(), Things())
-    assert (answer.value, answer.events, answer.cause_id) == ("done", (), None)
+    result = reactions.execute(Ask(), Things())
+    assert (result.value, result.events, result.cause_id) == ("done", (), None)
 
 
-def test_an_answer_that_was_long_in_coming_names_its_cause(reactions: Reactions) -> None:
+def test_result_of_an_external_call_names_its_cause(reactions: Reactions) -> None:
     @reactions.command
     def execute(command: Ask, things: Things) -> Result[None, CouponRestored]:
         return Result(None, CouponRestored(order_id=ORDER), cause_id="cause")
 
-    answer = reactions.execute(Ask(), Things())
-    assert (answer.events, answer.cause_id) == ((CouponRestored(order_id=ORDER),), "cause")
+    result = reactions.execute(Ask(), Things())
+    assert (result.events, result.cause_id) == ((CouponRestored(order_id=ORDER),), "cause")
 
 
-def test_a_command_can_not_say_what_its_hints_do_not_allow(reactions: Reactions) -> None:
+def test_undeclared_event_of_a_command_is_refused(reactions: Reactions) -> None:
     @reactions.command
     def undeclared(command: Ask, things: Things) -> Result[None, CouponRestored]:
         return Result(None, StockRestored(order_id=ORDER, items=()))  # type: ignore[arg-type]
@@ -146,7 +144,7 @@ def test_a_command_can_not_say_what_its_hints_do_not_allow(reactions: Reactions)
         reactions.execute(Ask(), Things())
 
 
-def test_two_reactions_to_one_event_are_refused(reactions: Reactions) -> None:
+def test_second_reaction_to_an_event_is_refused(reactions: Reactions) -> None:
     @reactions.on
     def first(event: PaymentFailed, things: Things) -> None: ...
 
@@ -156,7 +154,7 @@ def test_two_reactions_to_one_event_are_refused(reactions: Reactions) -> None:
         reactions.on(second)
 
 
-def test_hints_that_say_nothing_are_refused(reactions: Reactions) -> None:
+def test_missing_or_invalid_hints_are_refused(reactions: Reactions) -> None:
     def unhinted(event, things) -> None: ...  # type: ignore[no-untyped-def]
 
     def foreign(event: Things, things: Things) -> None: ...

@@ -1,4 +1,4 @@
-"""Settings from the environment: defaults for one machine, clear errors for what makes no sense."""
+"""Settings from the environment: defaults for one machine, and errors that name the variable."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def test_defaults_are_for_one_machine() -> None:
     assert settings.ops_token is None
 
 
-def test_a_variable_with_the_services_name_is_its_own() -> None:
+def test_variable_with_the_service_name_is_for_this_service() -> None:
     environment = {"COUPON_PORT": "9000", "ORDER_PORT": "9001", "COUPON_DATABASE_URL": "x://y"}
     settings = settings_of("coupon", environment)
     assert (settings.port, settings.database_url) == (9000, "x://y")
@@ -30,7 +30,7 @@ def test_a_variable_with_the_services_name_is_its_own() -> None:
         ("ORDER_PORT", "65536"),
         ("ORDER_PORT", "eighty"),
         ("ORDER_PORT", "-1"),
-        ("ORDER_PORT", "\u0661"),  # a digit, but not one that a port is written with
+        ("ORDER_PORT", "\u0661"),  # a digit, but not an ASCII one
         ("LOG_LEVEL", "LOUD"),
         ("NATS_REPLICAS", "9"),
         ("MAILBOX_CAPACITY", "0"),
@@ -38,17 +38,17 @@ def test_a_variable_with_the_services_name_is_its_own() -> None:
         ("RETENTION_SECONDS", "1"),
     ],
 )
-def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
+def test_invalid_value_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name}={value}"):
         settings_of("order", {name: value})
 
 
-def test_a_database_driver_without_a_synchronous_twin_is_refused() -> None:
+def test_database_driver_without_synchronous_twin_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="mysql"):
         Database("mysql+aiomysql://localhost/shop")
 
 
-def test_an_address_to_which_nothing_is_added_stays_as_it_is() -> None:
+def test_only_addresses_that_get_a_path_lose_their_last_slash() -> None:
     environment = {"DATA_PLATFORM_URL": "https://a/b/?c=d/", "PAYMENT_GATEWAY_URL": "http://e/f/"}
     assert settings_of("dataplatform", environment).data_platform_url == "https://a/b/?c=d/"
     assert settings_of("payment", environment).payment_gateway_url == "http://e/f"

@@ -201,14 +201,14 @@ MUTANTS = (
         "saga/envelope.py",
         'return ids.derived(key, f"{event_type.__name__}/{occurrence}")',
         "from uuid import uuid4\n\n    return str(uuid4())",
-        "tests/unit/test_wire.py",
+        "tests/unit/test_envelope.py",
     ),
     tests(
         "a repeat is taken for the first time by the broker",
         "saga/envelope.py",
         'MESSAGE_ID: f"{sealed.event_id}/{repeat}" if repeat else sealed.event_id,',
         "MESSAGE_ID: sealed.event_id,",
-        "tests/unit/test_wire.py",
+        "tests/unit/test_envelope.py",
     ),
     tests(
         "a batch that everybody has left is committed all the same",

@@ -1,4 +1,4 @@
-"""Events on the wire: subject, id, headers, body, and what can't be read."""
+"""Envelopes: subject, id, headers and body of an event, and malformed messages."""
 
 from datetime import UTC, datetime
 from itertools import product
@@ -30,13 +30,13 @@ NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 failed = PaymentFailed(order_id=ORDER, reason=FailReason.INSUFFICIENT_BALANCE)
 
 
-def test_the_same_decision_has_the_same_id_whoever_makes_it_again() -> None:
+def test_repeated_decision_has_the_same_event_id() -> None:
     again = PaymentFailed(order_id=ORDER, reason=FailReason.WALLET_NOT_FOUND)
     assert envelope.event_id(failed) == envelope.event_id(again)
     assert UUID(envelope.event_id(failed)).version == 8
 
 
-def test_other_decisions_have_other_ids() -> None:
+def test_different_decisions_have_different_event_ids() -> None:
     other_order = PaymentFailed(order_id=ORDER.replace("1", "2"), reason=failed.reason)
     first, second = (OrderCancelRequested(order_id=ORDER, attempt=k) for k in (1, 2))
     ids = {envelope.event_id(event) for event in (failed, other_order, first, second)}
@@ -53,17 +53,17 @@ def test_other_decisions_have_other_ids() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_id_of_an_event_is_known_before_it_is_said(event: Event, occurrence: int) -> None:
+def test_event_id_is_known_before_the_event_is_published(event: Event, occurrence: int) -> None:
     assert envelope.id_of(type(event), ORDER, occurrence) == envelope.event_id(event)
 
 
-def test_ids_tell_events_keys_and_occurrences_apart() -> None:
+def test_event_ids_differ_by_event_key_and_occurrence() -> None:
     keys = (ORDER, ORDER.replace("1", "2"))
     ids = {envelope.id_of(*each) for each in product(CONTRACT, keys, range(3))}
     assert len(ids) == len(CONTRACT) * 2 * 3
 
 
-def test_the_body_is_the_events_json_and_nothing_else() -> None:
+def test_body_is_the_json_of_the_event() -> None:
     outbound = envelope.encode(failed, NOON)
     assert outbound.subject == f"saga.{ORDER}.PaymentFailed"
     assert msgspec.json.decode(outbound.body) == {
@@ -96,17 +96,17 @@ def test_headers_are_cloudevents_with_cause_and_trace() -> None:
     assert outbound.traceparent != PARENT
 
 
-def test_a_trace_starts_with_the_order_where_nobody_handed_one_in() -> None:
+def test_trace_without_a_parent_starts_with_the_order() -> None:
     assert envelope.encode(failed, NOON).traceparent[3:35] == ORDER.replace("-", "")
 
 
 @pytest.mark.parametrize("parent", ["", "nonsense", "00-" + "0" * 32 + "-00f067aa0ba902b7-01"])
-def test_a_broken_trace_context_is_passed_over(parent: str) -> None:
+def test_invalid_trace_context_is_ignored(parent: str) -> None:
     outbound = envelope.encode(failed, NOON, parent_trace=parent)
     assert outbound.traceparent == envelope.encode(failed, NOON).traceparent
 
 
-def test_reading_gives_back_what_was_sealed_with_or_without_headers() -> None:
+def test_decoding_returns_the_encoded_event_with_or_without_headers() -> None:
     outbound = envelope.encode(failed, NOON)
     bare = envelope.decode(CONTRACT, outbound.subject, outbound.body, None)
     full = envelope.decode(
@@ -116,12 +116,12 @@ def test_reading_gives_back_what_was_sealed_with_or_without_headers() -> None:
     assert bare.event_id == full.event_id == outbound.event_id
 
 
-def test_the_first_of_a_chain_names_no_cause() -> None:
+def test_first_event_of_an_order_has_no_cause() -> None:
     assert envelope.CAUSE not in envelope.headers(envelope.encode(failed, NOON), "payment")
 
 
 @pytest.mark.parametrize("token", ["asked-1", "answer-0123456789abcdef"])
-def test_a_repeat_is_a_new_message_to_the_broker_and_the_same_event_to_all(token: str) -> None:
+def test_retransmission_has_a_new_message_id_and_the_same_event_id(token: str) -> None:
     outbound = envelope.encode(failed, NOON, cause_id=ORDER)
     first, again = (
         envelope.headers(outbound, "payment", retransmission=each) for each in (None, token)
@@ -130,14 +130,14 @@ def test_a_repeat_is_a_new_message_to_the_broker_and_the_same_event_to_all(token
 
 
 @pytest.mark.parametrize(
-    ("repeat", "is_retransmission"),
+    ("token", "is_retransmission"),
     [(None, False), ("", False), ("asked-1", True), ("asked-2", True)],
 )
-def test_who_hears_a_repeat_sees_that_it_is_one(
-    repeat: str | None, is_retransmission: bool
+def test_decoded_retransmission_is_marked_as_one(
+    token: str | None, is_retransmission: bool
 ) -> None:
     outbound = envelope.encode(failed, NOON)
-    headers = envelope.headers(outbound, "payment", retransmission=repeat)
+    headers = envelope.headers(outbound, "payment", retransmission=token)
     inbound = envelope.decode(CONTRACT, outbound.subject, outbound.body, headers)
     assert (inbound.event, inbound.event_id) == (failed, outbound.event_id)
     assert (inbound.message_id, inbound.is_retransmission) == (
@@ -146,13 +146,13 @@ def test_who_hears_a_repeat_sees_that_it_is_one(
     )
 
 
-def test_a_message_without_an_id_of_its_own_is_no_repeat() -> None:
+def test_message_without_headers_is_no_retransmission() -> None:
     outbound = envelope.encode(failed, NOON)
     inbound = envelope.decode(CONTRACT, outbound.subject, outbound.body, None)
     assert (inbound.message_id, inbound.is_retransmission) == (outbound.event_id, False)
 
 
-def test_readers_ignore_fields_that_they_do_not_know() -> None:
+def test_unknown_fields_are_ignored() -> None:
     body = b'{"orderId":"%s","newField":[1,2]}' % ORDER.encode()
     assert envelope.decode(
         CONTRACT, f"saga.{ORDER}.CouponRestored", body, None
@@ -173,7 +173,7 @@ def test_readers_ignore_fields_that_they_do_not_know() -> None:
         (f"catalog.{ORDER}.CouponRestored", None, None, "the body is about"),
     ],
 )
-def test_what_is_no_event_is_unreadable_and_says_why(
+def test_malformed_message_is_refused_with_a_reason(
     subject: str, body: bytes | None, headers: dict[str, str] | None, complaint: str
 ) -> None:
     with pytest.raises(envelope.MalformedMessage, match=complaint):
@@ -181,7 +181,7 @@ def test_what_is_no_event_is_unreadable_and_says_why(
 
 
 @pytest.mark.parametrize("quantity", ["0", "-1", "1.5", '"1"', "null", "true"])
-def test_a_line_can_not_have_a_quantity_that_is_no_positive_whole_number(quantity: str) -> None:
+def test_quantity_is_a_positive_whole_number(quantity: str) -> None:
     line = f'{{"productId":"{ORDER}","quantity":{quantity},"price":1}}'
     body = f'{{"orderId":"{ORDER}","items":[{line}]}}'
     with pytest.raises(envelope.MalformedMessage, match="quantity"):
@@ -189,16 +189,16 @@ def test_a_line_can_not_have_a_quantity_that_is_no_positive_whole_number(quantit
 
 
 @given(st.binary(max_size=200), st.sampled_from(sorted(CONTRACT.names)))
-def test_any_bytes_are_either_an_event_or_unreadable(body: bytes, name: str) -> None:
+def test_any_bytes_are_an_event_or_a_malformed_message(body: bytes, name: str) -> None:
     try:
         inbound = envelope.decode(CONTRACT, f"saga.{ORDER}.{name}", body, None)
     except envelope.MalformedMessage as error:
-        assert str(error)  # noqa: PT017 - either ending is right
+        assert str(error)  # noqa: PT017 - both results are right
     else:
         assert type(inbound.event).__name__ == name
 
 
-def test_a_products_events_are_told_apart_by_version() -> None:
+def test_event_ids_of_a_product_differ_by_version() -> None:
     first, second = (
         ProductChanged(
             product_id=ORDER, version=v, name="Cake", price=1, status=ProductStatus.ACTIVE

@@ -1,4 +1,4 @@
-"""A batch's rows in memory: each message stands alone, and only changes are written."""
+"""A unit of work: each message can be rolled back alone, and only changes are written."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ class Row(msgspec.Struct, frozen=True):
     value: int
 
 
-def test_what_a_message_put_is_gone_when_it_is_undone() -> None:
+def test_rolled_back_rows_are_as_before() -> None:
     rows = Rows({"a": Row("a", 1)})
     rows["a"] = Row("a", 2)
     rows["b"] = Row("b", 1)
@@ -23,7 +23,7 @@ def test_what_a_message_put_is_gone_when_it_is_undone() -> None:
     assert (rows.inserted, rows.updated) == ([], [])
 
 
-def test_what_an_earlier_message_kept_survives_a_later_one_that_is_undone() -> None:
+def test_roll_back_keeps_the_rows_of_an_earlier_released_message() -> None:
     rows = Rows({"a": Row("a", 1)})
     rows["a"] = Row("a", 2)
     rows.release()
@@ -33,7 +33,7 @@ def test_what_an_earlier_message_kept_survives_a_later_one_that_is_undone() -> N
     assert rows["a"].value == 2
 
 
-def test_new_rows_are_inserted_and_changed_ones_updated_once() -> None:
+def test_new_rows_are_inserted_once_and_changed_rows_updated_once() -> None:
     rows = Rows({"a": Row("a", 1), "same": Row("same", 1)})
     for value in (2, 3):
         rows["a"] = Row("a", value)
@@ -44,33 +44,33 @@ def test_new_rows_are_inserted_and_changed_ones_updated_once() -> None:
     assert rows.updated == [Row("a", 3)]
 
 
-def test_a_missing_row_is_a_key_error() -> None:
+def test_missing_row_raises_key_error() -> None:
     rows: Rows[str, Row] = Rows()
     assert rows.get("a") is None
     with pytest.raises(KeyError, match="a"):
         rows["a"]
 
 
-def test_a_working_set_keeps_and_undoes_all_its_parts() -> None:
+def test_unit_of_work_releases_and_rolls_back_all_its_parts() -> None:
     rows: Rows[str, Row] = Rows()
     ledger: Ledger[Row] = Ledger()
     uow = UnitOfWork(datetime(2026, 1, 1, tzinfo=UTC), rows, ledger)
     for value, ending in ((1, uow.roll_back), (2, uow.release)):
         rows["a"] = Row("a", value)
         ledger.add(Row("entry", value))
-        uow.external_calls.add(Row("errand", value))
+        uow.external_calls.add(Row("call", value))
         ending()
     assert rows.inserted == [Row("a", 2)]
     assert list(ledger) == [Row("entry", 2)]
-    assert list(uow.external_calls) == [Row("errand", 2)]
+    assert list(uow.external_calls) == [Row("call", 2)]
 
 
-def test_an_errand_of_a_message_that_is_not_kept_yet_is_not_carried_out() -> None:
+def test_external_call_of_an_unreleased_message_is_not_executed() -> None:
     uow = UnitOfWork(datetime(2026, 1, 1, tzinfo=UTC))
-    uow.external_calls.add(Row("errand", 1))
+    uow.external_calls.add(Row("call", 1))
     assert list(uow.external_calls) == []
 
 
-def test_values_are_distinct_and_in_the_order_in_which_rows_are_locked() -> None:
+def test_values_are_distinct_and_in_lock_order() -> None:
     messages = [Row("b", 1), Row("a", 1), object(), Row("b", 2)]
     assert values_of(messages, "key") == ["a", "b"]
