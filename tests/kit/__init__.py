@@ -1,1 +1,1 @@
-"""What tests, demo and benchmark share: a client of the shop, stacks and servers of their own."""
+"""Shared by tests, demo and benchmarks: a client of the shop, and stacks and servers for it."""

@@ -1,4 +1,4 @@
-"""A simulated data platform of a test's own, and telling one what to do wrong."""
+"""A simulated data platform of a test's own, and its behaviours."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from tests.kit.client import Json, Shop, free_port
 
 @asynccontextmanager
 async def simulated(file: Path) -> AsyncIterator[str]:
-    """One that runs in this process. Gives its address."""
+    """Run the simulator in this process. Yields its address."""
     runner, port = web.AppRunner(platform.build(file), shutdown_timeout=0.1), free_port()
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -25,7 +25,7 @@ async def simulated(file: Path) -> AsyncIterator[str]:
 
 
 async def behave(url: str, does: str, **more: Any) -> None:
-    """It does this from now on, besides what it was told before."""
+    """Add a behaviour to those that it has."""
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{url}/control/behaviours", json={"does": does} | more) as answer,
@@ -34,7 +34,7 @@ async def behave(url: str, does: str, **more: Any) -> None:
 
 
 async def forget(url: str) -> None:
-    """It does nothing wrong any more."""
+    """Delete all behaviours."""
     async with (
         aiohttp.ClientSession() as session,
         session.delete(f"{url}/control/behaviours") as answer,
@@ -43,7 +43,7 @@ async def forget(url: str) -> None:
 
 
 async def statement(url: str) -> list[Json]:
-    """All that it has accepted."""
+    """The orders that it has accepted."""
     found: list[Json] = []
     async with aiohttp.ClientSession() as session:
         while True:

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, on a port and in a folder of its own."""
+"""A PostgreSQL server for tests, on a port and in a folder of its own."""
 
 import os
 import shutil
@@ -15,15 +15,15 @@ from tests.kit.client import free_port
 
 
 def program(name: str) -> str | None:
-    """One of PostgreSQL's programs. Debian keeps them beside PATH."""
+    """One of PostgreSQL's programs. Debian installs them outside PATH."""
     beside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return shutil.which(name) or (str(beside[-1]) if beside else None)
 
 
 @contextmanager
 def running_postgres() -> Iterator[str]:
-    """Start a server and give the URL of a role that may make databases; then stop it."""
-    # Not below pytest's folder: only its owner may enter that, and root's server is not root.
+    """Run a server. Yields the URL of a role that may create databases."""
+    # Not in pytest's folder: only its owner may enter that, and the server never runs as root.
     with TemporaryDirectory(prefix="shop-postgres-") as folder:
         yield from _server(Path(folder), _unprivileged(Path(folder)))
 
@@ -44,7 +44,7 @@ def _server(folder: Path, user: str | None) -> Iterator[str]:
         _wait(server, url)
         yield url
     finally:
-        server.send_signal(signal.SIGINT)  # a fast shutdown: clients are cut off, data is safe
+        server.send_signal(signal.SIGINT)  # a fast shutdown: connections are closed, data is safe
         server.wait(30)
 
 
@@ -58,7 +58,7 @@ def create_database(server_url: str, name: str) -> str:
 
 
 def _unprivileged(folder: Path) -> str | None:
-    """PostgreSQL refuses to run as root: then it runs as the user that its package made."""
+    """The user of PostgreSQL's package, because PostgreSQL refuses to run as root."""
     if os.getuid() != 0:
         return None
     shutil.chown(folder, "postgres")

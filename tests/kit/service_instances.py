@@ -17,20 +17,21 @@ from tests.kit.stack import ROOT, SERVICES, free_port
 async def second_instances(
     environment: Mapping[str, str], services: Sequence[str] = SERVICES, **settings: str
 ) -> AsyncIterator[dict[str, str]]:
-    """One more process of each service, on the same databases. Gives their addresses.
+    """A second process of each service, on the same databases and with settings of its own.
 
-    `settings` are theirs alone.
+    Yields the addresses of all services, with those of the second processes.
     """
     addresses = dict(environment)
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for service in services:
             port = free_port()
-            processes.append(second_instance(environment, service, port, **settings))
+            processes.append(start_second_instance(environment, service, port, **settings))
             addresses[f"{service.upper()}_URL"] = f"http://127.0.0.1:{port}"
         async with open_shop(addresses) as twin:
             for service in services:
-                await wait_until(partial(ready, twin, service), f"a second {service} is ready")
+                condition = partial(is_ready, twin, service)
+                await wait_until(condition, f"a second {service} is ready", timeout_seconds=60)
         yield addresses
     finally:
         for process in processes:
@@ -39,29 +40,29 @@ async def second_instances(
             await asyncio.to_thread(process.wait, 20)
 
 
-def second_instance(
+def start_second_instance(
     environment: Mapping[str, str], service: str, port: int, **settings: str
 ) -> subprocess.Popen[bytes]:
     stack = config.recorded(Path(environment["STATE_DIR"]))
     assert stack is not None
     variables = launch.environment(stack, service, environment)
     variables |= {f"{service.upper()}_PORT": str(port)}
-    variables.pop("INSTANCE", None)  # each instance is then named after its port
+    variables.pop("INSTANCE", None)  # an instance is then named after its port
     variables |= settings
     command = [sys.executable, "-m", service]
     return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL)
 
 
-async def ready(shop: Shop, service: str) -> bool:
-    return await _is_well(shop, service, "ready")
+async def is_ready(shop: Shop, service: str) -> bool:
+    return await _is_ok(shop, service, "ready")
 
 
-async def alive(shop: Shop, service: str) -> bool:
-    """It answers, whatever it may still be waiting for."""
-    return await _is_well(shop, service, "live")
+async def is_alive(shop: Shop, service: str) -> bool:
+    """The service answers; what it depends on may be missing."""
+    return await _is_ok(shop, service, "live")
 
 
-async def _is_well(shop: Shop, service: str, how: str) -> bool:
+async def _is_ok(shop: Shop, service: str, how: str) -> bool:
     try:
         return (await shop.call(service, "GET", f"/health/{how}")).status == 200
     except OSError:

@@ -1,4 +1,4 @@
-"""The settings of any service, from variables that a test names."""
+"""The settings of a service, from variables of a test."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -9,6 +9,6 @@ from events.participants import PARTICIPANTS
 
 
 def settings_of(service: str, environment: Mapping[str, str] | None = None) -> Any:
-    """Defaults, where a variable is not named."""
+    """Other variables have their defaults."""
     kind = import_module(f"{service}.settings").Settings
     return load(kind, service, PARTICIPANTS[service], environment or {})

@@ -1,7 +1,7 @@
 """A whole local stack for tests.
 
-It is started as a user starts it, by `infra.stack`, with free ports and a state folder of its own,
-so the suite runs beside a stack that is up, and every process is stopped by its id.
+It is started as a user starts it, by `infra.stack`, with free ports and a state folder of its own.
+So the tests can run beside another stack, and every process is stopped by its id.
 """
 
 import os
@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[2]
 def running_stack(
     folder: Path, *, root: Path | str = ROOT, **settings: str
 ) -> Iterator[Mapping[str, str]]:
-    """Start a stack in this folder, give its environment, and stop it again.
+    """Run a stack in this folder. Yields its environment.
 
-    `root` is where the project is: this one, or a copy.
+    `root`: the folder of the project, or of a copy.
     """
     environment = {f"{part.upper()}_PORT": str(port) for part, port in _free_ports().items()}
     environment |= {"STATE_DIR": str(folder), "NATS_CONTEXT": ""} | settings
@@ -44,7 +44,7 @@ OPERATORS_COMMANDS = ("audit", "trace", "dlq", "redrive")
 
 
 def run_stack(environment: Mapping[str, str], *words: str, root: Path | str = ROOT) -> str:
-    """Run a command of the local stack, or one of the operators'. Returns what it printed."""
+    """Run a command of the local stack or of the operators. Returns its output."""
     module = "ops" if words[0] in OPERATORS_COMMANDS else "infra.stack"
     done = subprocess.run(
         [sys.executable, "-m", module, *words],
@@ -71,7 +71,7 @@ def copy_project(target: Path) -> Path:
 
 
 def free_port(start: int | None = None) -> int:
-    """A port that nobody uses, below the range that the system gives to outgoing connections."""
+    """A free port, below the range that the system uses for outgoing connections."""
     candidate = start or random.randint(20_000, 30_000)
     while not _is_free(candidate):
         candidate += 1

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.api.raw_http import Wire
 from tests.kit.client import Shop, free_port, open_shop, order, wait_until
-from tests.kit.service_instances import alive, second_instance
+from tests.kit.service_instances import is_alive, start_second_instance
 
 ORDERS = "/api/v1/orders"
 
@@ -77,11 +77,11 @@ async def test_instance_without_a_broker_reads_the_order_again_after_the_wait(sh
     """Another instance publishes its events and stores the end of the order in the database."""
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
     port, nowhere = free_port(), f"nats://127.0.0.1:{free_port()}"
-    process = second_instance(shop.environment, "order", port, NATS_URL=nowhere)
+    process = start_second_instance(shop.environment, "order", port, NATS_URL=nowhere)
     try:
         addresses = {**shop.environment, "ORDER_URL": f"http://127.0.0.1:{port}"}
         async with open_shop(addresses) as cut_off:
-            await wait_until(partial(alive, cut_off, "order"), "the instance accepts orders")
+            await wait_until(partial(is_alive, cut_off, "order"), "the instance accepts orders", 60)
             body = order(customer, (cake, 1))
             answer = await cut_off.call("order", "POST", ORDERS, body, prefer="wait=15")
     finally:
