@@ -66,7 +66,7 @@ class Shop:
 
     def __init__(self, environment: Mapping[str, str], http: aiohttp.ClientSession) -> None:
         self.environment = environment
-        self._http = http
+        self.http = http
 
     async def call(
         self, service: str, method: str, path: str, json: Any = None, **headers: str
@@ -74,7 +74,7 @@ class Shop:
         """One request, whatever its status. Header names are given as `idempotency_key="..."`."""
         url = f"{self.environment[f'{service.upper()}_URL']}{path}"
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self._http.request(method, url, json=json, headers=sent) as response:
+        async with self.http.request(method, url, json=json, headers=sent) as response:
             text = await response.text()
             is_json = response.content_type == "application/json" and text
             body = await response.json() if is_json else text

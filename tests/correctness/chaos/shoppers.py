@@ -5,28 +5,56 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from time import monotonic
+from typing import Any
 from uuid import uuid4
 
 import aiohttp
 
-from tests.kit.client import Json, Response, Shop, order
+from tests.kit.client import Json, Response, Shop, UnexpectedResponse, order
 
 PAUSE_SECONDS = 0.1
 ENDS = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 CANCELLED_SHARE = 0.2
 
 
+class InsistentShop(Shop):
+    """Sends a request again until it gets an answer other than 503."""
+
+    def __init__(self, shop: Shop) -> None:
+        super().__init__(shop.environment, shop.http)
+        self.answers = Counter[str]()
+        self.post_seconds: list[float] = []
+
+    async def call(
+        self, service: str, method: str, path: str, json: Any = None, **headers: str
+    ) -> Response:
+        while True:
+            began = monotonic()
+            try:
+                answer = await super().call(service, method, path, json, **headers)
+            except (aiohttp.ClientError, TimeoutError):
+                self.answers["no answer"] += 1
+            else:
+                self.answers[f"{answer.status}"] += 1
+                assert answer.status < 500 or answer.status in (502, 503), answer
+                if answer.status != 503:
+                    if path.endswith("/orders") and "prefer" not in headers:
+                        self.post_seconds.append(monotonic() - began)
+                    return answer
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
 class Shoppers:
     """`open` are the accepted orders whose end is not known yet, with when they were accepted."""
 
     def __init__(self, shop: Shop, chance: random.Random) -> None:
-        self._shop = shop
+        self._shop = InsistentShop(shop)
         self._chance = chance
         self.open: dict[str, float] = {}
         self._cancelling: set[str] = set()
         self.ends = Counter[str]()
-        self.answers = Counter[str]()
-        self.post_seconds: list[float] = []
+        self.answers = self._shop.answers
+        self.post_seconds = self._shop.post_seconds
         self.closing_time = asyncio.Event()
         self._kinds: tuple[Callable[[], Awaitable[Json]], ...] = (
             self._rich,
@@ -53,7 +81,7 @@ class Shoppers:
             body = await self._chance.choice(self._kinds)()
             rues = self._chance.random() < CANCELLED_SHARE
             headers = {"idempotency_key": str(uuid4())} | ({"prefer": "wait=5"} if rues else {})
-            answer = await self._insist("POST", "/api/v1/orders", body, **headers)
+            answer = await self._shop.call("order", "POST", "/api/v1/orders", body, **headers)
             self.open[answer.body["orderId"]] = monotonic()
             if rues and answer.body["status"] == "COMPLETED":
                 await self._cancel(answer.body["orderId"])
@@ -62,7 +90,7 @@ class Shoppers:
         """Find out how orders end, until cancelled."""
         while True:
             for order_id in list(self.open):
-                status = (await self._insist("GET", f"/api/v1/orders/{order_id}")).body["status"]
+                status = (await self._shop.get("order", f"/api/v1/orders/{order_id}"))["status"]
                 if status in ENDS and order_id not in self._cancelling:
                     self.open.pop(order_id, None)
                     self.ends[status] += 1
@@ -70,10 +98,8 @@ class Shoppers:
 
     async def keep_stocked(self) -> None:
         """What is rare comes in again all the time, for those who wait."""
-        path = f"/api/v1/products/{self._rare}/stock"
         while not self.closing_time.is_set():
-            key = str(uuid4())
-            await self._insist("PATCH", path, {"delta": 1}, "product", idempotency_key=key)
+            await self._shop.add_stock(self._rare, 1)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def keep_charging(self) -> None:
@@ -81,39 +107,14 @@ class Shoppers:
         while not self.closing_time.is_set():
             path = f"/api/v1/wallets/{self._rich_customer}/charge"
             key = str(uuid4())
-            await self._insist("POST", path, {"amount": 7}, "payment", idempotency_key=key)
+            await self._shop.call("payment", "POST", path, {"amount": 7}, idempotency_key=key)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _cancel(self, order_id: str) -> None:
         """Two clicks at once, as people do."""
-        path = f"/api/v1/orders/{order_id}/cancel"
         self._cancelling.add(order_id)
-        await asyncio.gather(self._insist("POST", path), self._insist("POST", path))
+        await asyncio.gather(self._shop.cancel(order_id), self._shop.cancel(order_id))
         self._cancelling.remove(order_id)
-
-    async def _insist(
-        self,
-        method: str,
-        path: str,
-        body: Json | None = None,
-        service: str = "order",
-        **headers: str,
-    ) -> Response:
-        """Send it until somebody answers with more than 'later'."""
-        while True:
-            began = monotonic()
-            try:
-                answer = await self._shop.call(service, method, path, body, **headers)
-            except (aiohttp.ClientError, TimeoutError):
-                self.answers["no answer"] += 1
-            else:
-                self.answers[f"{answer.status}"] += 1
-                assert answer.status < 500 or answer.status in (502, 503), answer
-                if answer.status != 503:
-                    if path.endswith("/orders") and "prefer" not in headers:
-                        self.post_seconds.append(monotonic() - began)
-                    return answer
-            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _rich(self) -> Json:
         return order(self._rich_customer, (self._product, self._chance.randint(1, 3)))
@@ -137,12 +138,9 @@ class Shoppers:
     async def _with_coupon(self) -> Json:
         """A coupon for a single use, that another order of the same customer may be after too."""
         if not hasattr(self, "_coupon") or self._chance.random() < 0.5:
-            terms = {"name": "chaos", "discountType": "FIXED", "discountValue": 50, "quantity": 1}
-            made = await self._insist("POST", "/api/v1/coupons", terms, "coupon")
-            path = f"/api/v1/coupons/{made.body['couponId']}/issue"
-            customer = {"customerId": self._rich_customer}
-            issued = await self._insist("POST", path, customer, "coupon")
-            if issued.status != 201:  # it was issued, but the answer was lost
+            try:
+                coupon = await self._shop.create_coupon(self._rich_customer, discountValue=50)
+            except UnexpectedResponse:  # it was issued, but the answer was lost
                 return await self._rich()
-            self._coupon: str = issued.body["issuedCouponId"]
+            self._coupon: str = coupon
         return order(self._rich_customer, (self._product, 1), couponId=self._coupon)
