@@ -1,1 +1,1 @@
-"""Load and benchmarks, from outside: over HTTP like any client, and listening like any observer."""
+"""Demo, load and benchmarks: over HTTP as any client, and at the broker as the observer."""

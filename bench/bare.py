@@ -4,9 +4,9 @@
 
 Three steps and the entry, each a process with a database of its own: a batch of messages, one
 transaction with `synchronous=FULL` (inbox, one row of state, outbox), published and acknowledged
-after the commit, like a service's. A message is an id and filling, as long as an event. No HTTP, no
-framework, no business, no rows of orders. Nobody who builds a saga this way on this machine can be
-faster, so it tells what the shop's rules, its HTTP and its chassis cost.
+after the commit, as in a service. A message is an id and filler, as long as an event. No HTTP, no
+framework, no business rules, no rows of orders. No saga of this kind is faster on this machine, so
+the difference is the cost of the shop's rules, its HTTP and its chassis.
 """
 
 import argparse
@@ -39,11 +39,11 @@ from tests.kit.stack import free_port
 
 STREAM = "BARE"
 STEPS = 3
-UNDER_WAY = 2_000
+IN_FLIGHT = 2_000
 MAX_BATCH = 512
 WARM_UP_SECONDS = 3.0
 START_SECONDS = 20.0
-FILLING = "." * 300
+FILLER = "." * 300
 RANDOM_BITS = 74
 ID_LENGTH = 36
 
@@ -56,7 +56,7 @@ INSERT INTO state VALUES (1, 0);
 """
 
 
-class Books:
+class Database:
     """One process's database."""
 
     def __init__(self, file: Path) -> None:
@@ -64,28 +64,28 @@ class Books:
         self._database.executescript(_SCHEMA)
 
     def step(self, ids: Sequence[str], published: Sequence[str], emits: bool) -> None:
-        """One transaction: hear these, note what was published of the batch before."""
+        """One transaction: handle these, and mark as published the batch before."""
         run = self._database
         run.execute("BEGIN IMMEDIATE")
         rows = [(each,) for each in ids]
         run.executemany("INSERT OR IGNORE INTO inbox VALUES (?)", rows)
         run.execute("UPDATE state SET amount = amount + ? WHERE id = 1", (len(ids),))
         if emits:
-            emitted = [(each, each + FILLING) for each in ids]
+            emitted = [(each, each + FILLER) for each in ids]
             run.executemany("INSERT OR IGNORE INTO outbox (id, body) VALUES (?, ?)", emitted)
         run.executemany("UPDATE outbox SET published = 1 WHERE id = ?", [(i,) for i in published])
         run.execute("COMMIT")
 
 
 class Step:
-    """Hears `bare.<number - 1>`, says `bare.<number>`. Number 0 begins: it hears the last step."""
+    """Handles `bare.<number - 1>`, emits `bare.<number>`. Number 0 starts, and handles the last."""
 
-    def __init__(self, number: int, client: NatsClient, books: Books) -> None:
+    def __init__(self, number: int, client: NatsClient, database: Database) -> None:
         self._number = number
         self._client = client
-        self._books = books
+        self._database = database
         self._publisher = Publisher(client, Contract())
-        self._heard: list[DeliveredMessage] = []
+        self._received: list[DeliveredMessage] = []
         self._arrived = asyncio.Event()
         self._published: list[str] = []
         self.ended = 0
@@ -108,8 +108,8 @@ class Step:
             await self._begin()
         while True:
             await self._arrived.wait()
-            batch, self._heard = self._heard[:MAX_BATCH], self._heard[MAX_BATCH:]
-            if not self._heard:
+            batch, self._received = self._received[:MAX_BATCH], self._received[MAX_BATCH:]
+            if not self._received:
                 self._arrived.clear()
             await self._work(batch)
             puller.resume()
@@ -118,7 +118,7 @@ class Step:
         ids = [each.body[:ID_LENGTH].decode() for each in batch]
         published, self._published = self._published, []
         emits = self._number > 0
-        await asyncio.to_thread(self._books.step, ids, published, emits)
+        await asyncio.to_thread(self._database.step, ids, published, emits)
         for each in batch:
             each.ack()
         if emits:
@@ -127,17 +127,17 @@ class Step:
             self.ended += len(ids)
             await self._begin(len(ids))
 
-    async def _begin(self, count: int = UNDER_WAY) -> None:
+    async def _begin(self, count: int = IN_FLIGHT) -> None:
         now = time.time_ns() // 1_000_000
         ids = [timed(now, secrets.randbits(RANDOM_BITS)) for _ in range(count)]
-        await asyncio.to_thread(self._books.step, ids, [], True)
+        await asyncio.to_thread(self._database.step, ids, [], True)
         await self._publish(ids)
 
     async def _publish(self, ids: Sequence[str]) -> None:
         subject = f"bare.{self._number}"
         messages = [
             OutgoingMessage(
-                subject, (each + FILLING).encode(), {"Nats-Msg-Id": f"{self._number}-{each}"}
+                subject, (each + FILLER).encode(), {"Nats-Msg-Id": f"{self._number}-{each}"}
             )
             for each in ids
         ]
@@ -147,23 +147,23 @@ class Step:
         self._published += ids
 
     def _receive(self, delivery: DeliveredMessage) -> None:
-        self._heard.append(delivery)
+        self._received.append(delivery)
         self._arrived.set()
 
     def _room(self) -> int:
-        return 2 * MAX_BATCH - len(self._heard)
+        return 2 * MAX_BATCH - len(self._received)
 
 
 async def _nothing() -> None:
-    """The consumer is there already."""
+    """The consumer exists already."""
 
 
 async def step(number: int, url: str, folder: Path, seconds: float) -> None:
-    """One of the four processes. Number 0 prints how many sagas ended a second, and ends."""
+    """One of the four processes. Number 0 prints the sagas ended per second, and ends."""
     client = NatsClient()
     await client.connect(url)
-    books = Books(folder / f"{number}.db")
-    each = Step(number, client, books)
+    database = Database(folder / f"{number}.db")
+    each = Step(number, client, database)
     work = asyncio.create_task(each.run())
     if number > 0:
         await work
@@ -171,11 +171,11 @@ async def step(number: int, url: str, folder: Path, seconds: float) -> None:
     before, began_at = each.ended, time.perf_counter()
     await asyncio.wait([work], timeout=seconds)
     print((each.ended - before) / (time.perf_counter() - began_at), flush=True)
-    os._exit(0)  # the batch under way is nobody's business any more
+    os._exit(0)  # the batch that is in flight is not measured
 
 
 def measure(seconds: float) -> float:
-    """Sagas ended a second."""
+    """Sagas ended per second."""
     with tempfile.TemporaryDirectory(prefix="bare-") as name:
         port = free_port()
         program = config.program("nats-server")
@@ -198,23 +198,23 @@ def measure(seconds: float) -> float:
 
 
 async def _declare(url: str) -> None:
-    client = await _patiently(url)
+    client = await _connect(url)
     await client.jetstream().add_stream(StreamConfig(name=STREAM, subjects=["bare.*"]))
     await client.close()
 
 
-async def _patiently(url: str) -> Client:
-    """The broker, as soon as it is there."""
+async def _connect(url: str) -> Client:
+    """A connection, as soon as the broker runs."""
     async with asyncio.timeout(START_SECONDS):
         while True:
             try:
-                return await nats.connect(url, allow_reconnect=False, error_cb=_quiet)
+                return await nats.connect(url, allow_reconnect=False, error_cb=_ignore)
             except (OSError, NatsError):
                 await asyncio.sleep(0.05)
 
 
-async def _quiet(_: Exception) -> None:
-    """The caller gets the error too."""
+async def _ignore(_: Exception) -> None:
+    """The caller receives the error too."""
 
 
 def main() -> None:

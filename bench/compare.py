@@ -1,6 +1,6 @@
-"""The shop beside what a user would pick instead, and beside the bare pipeline.
+"""The shop compared with its alternatives, and with the bare pipeline.
 
-The same orders, the same generator, the same machine, in turns.
+The same orders, the same generator, the same machine, in alternating rounds.
 """
 
 import statistics
@@ -14,22 +14,22 @@ from bench import bare, shop
 from bench.generator import COMPLETED, Target, at_once
 from bench.peers import servers
 
-UNDER_WAY = 1_000
+IN_FLIGHT = 1_000
 PEERS: dict[str, Callable[[], AbstractContextManager[Target]]] = {
     "Restate, four services": servers.restate_services,
     "Restate, one handler": servers.restate_alone,
     "DBOS on SQLite": servers.dbos_on_sqlite,
     "DBOS on PostgreSQL": servers.dbos_on_postgres,
 }
-PEERS_UNDER_WAY = 64
-"""Where each of the peers is at its best; more only waits."""
+PEERS_IN_FLIGHT = 64
+"""Each peer's best number of orders in flight; with more, orders only wait."""
 
 SHOP = "this shop"
 BARE = "the bare pipeline"
 
 
 class Series(msgspec.Struct):
-    """Orders COMPLETED a second, a figure a round. `missing`: why there are none."""
+    """Orders COMPLETED per second, one figure for each round. `missing`: why there are none."""
 
     name: str
     rounds: list[float]
@@ -40,8 +40,8 @@ class Series(msgspec.Struct):
         return statistics.median(self.rounds)
 
 
-def compare(rounds: int, seconds: float, say: Callable[[str], None]) -> list[Series]:
-    """Each system in each round, so that a change of the machine's mood meets all of them."""
+def compare(rounds: int, seconds: float, report: Callable[[str], None]) -> list[Series]:
+    """Every system in each round, so that the machine's slower minutes affect all of them."""
     series = {name: Series(name, []) for name in (SHOP, *PEERS, BARE)}
     for number in range(1, rounds + 1):
         for name, each in series.items():
@@ -51,7 +51,7 @@ def compare(rounds: int, seconds: float, say: Callable[[str], None]) -> list[Ser
                 except servers.NotInstalled as reason:
                     each.missing = str(reason)
                 else:
-                    say(f"round {number}: {name}: {each.rounds[-1]:,.0f} orders/s")
+                    report(f"round {number}: {name}: {each.rounds[-1]:,.0f} orders/s")
     return list(series.values())
 
 
@@ -62,16 +62,16 @@ def _measure(name: str, seconds: float) -> float:
         with shop.stack() as environment:
             return uvloop.run(_shop(environment, seconds))
     with PEERS[name]() as target:
-        return uvloop.run(_completed_per_second(target, PEERS_UNDER_WAY, seconds))
+        return uvloop.run(_completed_per_second(target, PEERS_IN_FLIGHT, seconds))
 
 
 async def _shop(environment: Mapping[str, str], seconds: float) -> float:
     async with shop.opened(environment) as (_, target):
-        return await _completed_per_second(target, UNDER_WAY, seconds)
+        return await _completed_per_second(target, IN_FLIGHT, seconds)
 
 
-async def _completed_per_second(target: Target, under_way: int, seconds: float) -> float:
-    result = await at_once(target, under_way, seconds)
+async def _completed_per_second(target: Target, in_flight: int, seconds: float) -> float:
+    result = await at_once(target, in_flight, seconds)
     if set(result.results) != {COMPLETED}:
         raise AssertionError(f"not every order was COMPLETED: {result.results}")
     return result.per_second

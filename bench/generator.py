@@ -1,6 +1,6 @@
-"""Load: so many orders under way at once, or so many a second whatever becomes of them.
+"""Load: a number of orders in flight, or a number of orders per second.
 
-An order counts when it is COMPLETED, and at the moment when that was seen from outside.
+An order counts at the moment when the client knows that it is COMPLETED.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ CLEAR_ANSWERS = {COMPLETED, "503 RETRY_LATER with Retry-After"}
 
 
 class Target(Protocol):
-    """A system that takes orders over HTTP at `url`."""
+    """A system that accepts orders over HTTP at `url`."""
 
     url: str
 
     async def post(self, connection: Connection) -> Awaitable[str]:
-        """Place one order. What is returned tells, later, what became of it: COMPLETED, or
-        something else, such as `503 NOT_NOW`."""
+        """Place one order. Returns its later result: COMPLETED, or another one, such as
+        `503 RETRY_LATER`."""
         ...
 
 
 class Percentiles(msgspec.Struct, frozen=True):
-    """In milliseconds, by nearest rank: each was measured, none lies in between."""
+    """In milliseconds, by nearest rank: each is a measured latency, not an interpolated one."""
 
     p50: float
     p99: float
-    most: float
+    maximum: float
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tally:
-    """Counts what ends between `begins_at` and `ends_at`; what ends before is warm-up."""
+    """Counts orders that end between `begins_at` and `ends_at`; earlier ones are warm-up."""
 
     def __init__(self, begins_at: float, ends_at: float) -> None:
         self.begins_at = begins_at
@@ -62,7 +62,7 @@ class Tally:
         self._post_seconds: list[float] = []
         self._order_seconds: list[float] = []
 
-    def note(self, result: str, due: float, answered_at: float) -> None:
+    def count(self, result: str, due: float, answered_at: float) -> None:
         now = perf_counter()
         if now < self.begins_at:
             return
@@ -85,10 +85,10 @@ class Tally:
 
 
 async def at_once(
-    target: Target, under_way: int, seconds: float, *, warm_up_seconds: float = 3
+    target: Target, in_flight: int, seconds: float, *, warm_up_seconds: float = 3
 ) -> Result:
-    """Keep so many orders under way: each that ends makes room for the next."""
-    connections = [await Connection.open(target.url) for _ in range(under_way)]
+    """Keep `in_flight` orders in flight: the end of an order starts the next one."""
+    connections = [await Connection.open(target.url) for _ in range(in_flight)]
     begins_at = perf_counter() + warm_up_seconds
     tally = Tally(begins_at, begins_at + seconds)
 
@@ -96,7 +96,7 @@ async def at_once(
         while (due := perf_counter()) < tally.ends_at:
             end = await target.post(connection)
             answered_at = perf_counter()
-            tally.note(await end, due, answered_at)
+            tally.count(await end, due, answered_at)
 
     try:
         await asyncio.gather(*(work(connection) for connection in connections))
@@ -109,10 +109,10 @@ async def at_once(
 async def at_rate(
     target: Target, per_second: float, seconds: float, *, connections: int = 256
 ) -> Result:
-    """Place orders when they are due, and follow all of them to their ends.
+    """Place orders when they are due, and wait for the end of each.
 
-    An order that finds no connection free waits for one, and that counts: time runs from when it
-    was due. Otherwise a slow server would be asked less often, and look fast.
+    Latencies are measured from the due time, so waiting for a free connection counts. Otherwise a
+    slow server would get fewer requests and appear fast.
     """
     opened = [await Connection.open(target.url) for _ in range(connections)]
     free: asyncio.Queue[Connection] = asyncio.Queue()
@@ -126,7 +126,7 @@ async def at_rate(
         end = await target.post(connection)
         answered_at = perf_counter()
         free.put_nowait(connection)
-        tally.note(await end, due, answered_at)
+        tally.count(await end, due, answered_at)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -142,7 +142,7 @@ async def at_rate(
 
 
 async def flood(target: Target, orders: int, *, connections: int = 500) -> list[Awaitable[str]]:
-    """Place so many orders as fast as so many connections can, and don't wait for their ends."""
+    """Place orders as fast as the connections can, without waiting for their ends."""
     opened = [await Connection.open(target.url) for _ in range(connections)]
     to_come = iter(range(orders))
     ends: list[Awaitable[str]] = []
@@ -159,12 +159,12 @@ async def flood(target: Target, orders: int, *, connections: int = 500) -> list[
 
 
 async def ends_of(ends: Iterable[Awaitable[str]]) -> dict[str, int]:
-    """What became of them, once that is known of all."""
+    """The number of orders by result, once all are known."""
     return dict(Counter([await end for end in ends]))
 
 
 async def one_by_one(target: Target, orders: int) -> Result:
-    """A lone order at a time, each after the one before has ended."""
+    """A single order at a time, each after the end of the one before."""
     connection = await Connection.open(target.url)
     tally = Tally(perf_counter(), math.inf)
     began_at = perf_counter()
@@ -173,7 +173,7 @@ async def one_by_one(target: Target, orders: int) -> Result:
             due = perf_counter()
             end = await target.post(connection)
             answered_at = perf_counter()
-            tally.note(await end, due, answered_at)
+            tally.count(await end, due, answered_at)
     finally:
         connection.close()
     tally.ends_at = tally.begins_at + perf_counter() - began_at

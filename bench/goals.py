@@ -1,4 +1,4 @@
-"""What is promised of speed, beside what was measured."""
+"""The performance goals, each with its measured figure."""
 
 from collections.abc import Sequence
 from statistics import mean
@@ -33,7 +33,7 @@ def throughput(series: Sequence[Series], offered: Offered) -> list[Goal]:
     shop = medians[compare.SHOP]
     goals = [
         Goal(
-            f"throughput, beside {name}",
+            f"throughput, compared with {name}",
             f"{times} times",
             f"{shop / medians[name]:.1f} times",
             shop >= times * medians[name],
@@ -45,7 +45,7 @@ def throughput(series: Sequence[Series], offered: Offered) -> list[Goal]:
     return [
         *goals,
         Goal(
-            "throughput, beside the bare pipeline",
+            "throughput, compared with the bare pipeline",
             f"{OF_THE_BARE_PIPELINE:.0%}",
             f"{share:.0%}",
             share >= OF_THE_BARE_PIPELINE,
@@ -86,18 +86,18 @@ def overload(offered: Offered) -> list[Goal]:
 
 
 def hot(found: Hot) -> list[Goal]:
-    sold, late = found.with_gate.results.get(COMPLETED, 0), found.sold_out
-    left = (late.new_orders, late.new_messages, late.new_events_heard)
+    sold, rejected = found.with_admission.results.get(COMPLETED, 0), found.sold_out
+    left = (rejected.new_orders, rejected.new_messages, rejected.new_events_handled)
     return [
         Goal(f"{BUYERS:,} buyers, units sold", f"{UNITS}", f"{sold}", sold == UNITS),
         Goal(
             "sold-out answers",
             f"{SOLD_OUT_PER_SECOND:,}/s",
-            f"{late.per_second:,.0f}/s",
-            late.per_second >= SOLD_OUT_PER_SECOND,
+            f"{rejected.per_second:,.0f}/s",
+            rejected.per_second >= SOLD_OUT_PER_SECOND,
         ),
         Goal(
-            "what they left in database, stream, product",
+            "their effect on database, stream, product",
             "0, 0, 0",
             ", ".join(map(str, left)),
             not any(left),
@@ -106,19 +106,19 @@ def hot(found: Hot) -> list[Goal]:
 
 
 def growth(found: Growth) -> list[Goal]:
-    """Each beside what was measured just before and after it."""
-    dearest = max((*found.stages, found.after_queue), key=_beside_fresh)
+    """Each compared with a new stack just before and after it."""
+    dearest = max((*found.stages, found.after_queue), key=_relative_to_new)
     last, queue = found.stages[-1], found.queue
     around = (last.cpu_milliseconds + found.after_queue.cpu_milliseconds) / 2
     return [
-        _flat(f"at {last.orders:,} orders, beside a fresh stack", _beside_fresh(last) - 1),
-        _flat(f"where it is dearest, at {dearest.orders:,}", _beside_fresh(dearest) - 1),
+        _flat(f"at {last.orders:,} orders, compared with a new stack", _relative_to_new(last) - 1),
+        _flat(f"where it is dearest, at {dearest.orders:,}", _relative_to_new(dearest) - 1),
         _flat(f"with {queue.waiting:,} waiting", queue.cpu_milliseconds / around - 1),
     ]
 
 
-def _beside_fresh(stage: Stage) -> float:
-    return stage.cpu_milliseconds / stage.fresh_cpu_milliseconds
+def _relative_to_new(stage: Stage) -> float:
+    return stage.cpu_milliseconds / stage.new_cpu_milliseconds
 
 
 def scale(runs: Sequence[Run]) -> list[Goal]:
@@ -126,7 +126,7 @@ def scale(runs: Sequence[Run]) -> list[Goal]:
         return max(run.median for run in runs if run.name.startswith(database))
 
     ratio = best("PostgreSQL") / best("SQLite")
-    return [Goal("PostgreSQL beside SQLite", "as good", f"{ratio:.0%}", ratio >= 1)]
+    return [Goal("PostgreSQL compared with SQLite", "as good", f"{ratio:.0%}", ratio >= 1)]
 
 
 def order_times(result: Result) -> Percentiles:

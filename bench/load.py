@@ -1,4 +1,4 @@
-"""Place many orders at once on the stack that runs, and follow each one to its end.
+"""`make load`: place many orders at once on the running stack, and wait for the end of each.
 
     python -m bench.load --orders 100 --concurrency 100
 
@@ -123,7 +123,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.load",
-        description="Place many orders at once and follow each one to its end.",
+        description="Place many orders at once, and wait for the end of each.",
     )
     parser.add_argument(
         "--orders", type=_whole(MAX_ORDERS), default=100, help="how many (default: %(default)s)"
@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout-seconds",
         type=_whole(86_400),
         default=60,
-        help="how long after the last POST the last order may end (default: %(default)s)",
+        help="how long to wait for the last end after the last POST (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     return parser

@@ -1,4 +1,4 @@
-"""The machine and the versions that figures belong to."""
+"""The machine and the versions that were measured."""
 
 import os
 import platform
@@ -19,13 +19,13 @@ def about() -> dict[str, str]:
         "processor": f"{os.cpu_count()} cores, {_processor()}",
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
-        "nats-server": _emitted([str(config.program("nats-server")), "--version"]).split()[-1],
-        "SQLite": _emitted([str(PYTHON), "-c", "import sqlite3; print(sqlite3.sqlite_version)"]),
+        "nats-server": _output([str(config.program("nats-server")), "--version"]).split()[-1],
+        "SQLite": _output([str(PYTHON), "-c", "import sqlite3; print(sqlite3.sqlite_version)"]),
     }
     found |= {name: version(name) for name in OURS}
     script = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
-    found |= {name: _emitted([str(PYTHON), "-c", script, name]) for name in PEERS}
-    found["restate-server"] = _emitted([str(RESTATE), "--version"]).split()[-1:][0]
+    found |= {name: _output([str(PYTHON), "-c", script, name]) for name in PEERS}
+    found["restate-server"] = _output([str(RESTATE), "--version"]).split()[-1:][0]
     return found
 
 
@@ -36,7 +36,7 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _emitted(command: list[str]) -> str:
+def _output(command: list[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

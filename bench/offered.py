@@ -1,4 +1,4 @@
-"""Latency against offered load, up to twice what the shop can do, and what becomes of it then."""
+"""Latency against offered load, up to twice the shop's maximum."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -11,16 +11,16 @@ from bench.generator import Result, at_once, at_rate, one_by_one
 
 LONE_ORDERS = 300
 RATES = (100, 250, 500, 750, 1_000, 1_250, 1_500)
-UNDER_WAY = 1_000
+IN_FLIGHT = 1_000
 OVERLOAD = 2
 OVERLOAD_CONNECTIONS = 3_000
-LOOK_SECONDS = 1.0
+SAMPLE_SECONDS = 1.0
 
 
 class Overload(msgspec.Struct, frozen=True):
     """`drained_seconds`: from the last order's due time until every accepted order had ended.
 
-    `max_memory_mib`: of each process, the most that was seen from the first order to the last.
+    `max_memory_mib`: the maximum of each process from the first order to the last.
     """
 
     result: Result
@@ -30,8 +30,8 @@ class Overload(msgspec.Struct, frozen=True):
 
 
 class Offered(msgspec.Struct, frozen=True):
-    """`best`: with `UNDER_WAY` orders under way, for `best.seconds`; and again after the overload,
-    for the machine may have become slower or faster meanwhile."""
+    """`best`: with `IN_FLIGHT` orders in flight, for `best.seconds`; and again after the overload,
+    because the machine may have become slower or faster."""
 
     lone: Result
     curve: list[Result]
@@ -44,27 +44,27 @@ async def measure(
     environment: Mapping[str, str],
     seconds: float,
     sustained_seconds: float,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Offered:
     async with shop.opened(environment) as (opened, target):
-        await at_once(target, UNDER_WAY, seconds)  # warm
+        await at_once(target, IN_FLIGHT, seconds)  # warm
         lone = await one_by_one(target, LONE_ORDERS)
-        say(f"a lone order: {lone.order}")
+        report(f"a lone order: {lone.order}")
         curve: list[Result] = []
         for rate in RATES:
             await opened.wait_until_idle(platform=False)
             curve.append(await at_rate(target, rate, seconds))
-            say(f"{rate}/s offered: {curve[-1].per_second}/s COMPLETED, {curve[-1].order}")
-        best = await at_once(target, UNDER_WAY, sustained_seconds)
-        say(f"sustained: {best.per_second}/s, {best.order}")
+            report(f"{rate}/s offered: {curve[-1].per_second}/s COMPLETED, {curve[-1].order}")
+        best = await at_once(target, IN_FLIGHT, sustained_seconds)
+        report(f"sustained: {best.per_second}/s, {best.order}")
         await opened.wait_until_idle(platform=False)
         overload = await _overload(
             environment, target, OVERLOAD * best.per_second, sustained_seconds
         )
-        say(f"overload: {overload}")
+        report(f"overload: {overload}")
         await opened.wait_until_idle(platform=False)
-        best_again = await at_once(target, UNDER_WAY, sustained_seconds)
-        say(f"again: {best_again.per_second}/s, {best_again.order}")
+        best_again = await at_once(target, IN_FLIGHT, sustained_seconds)
+        report(f"again: {best_again.per_second}/s, {best_again.order}")
     return Offered(lone, curve, best, overload, best_again)
 
 
@@ -72,20 +72,20 @@ async def _overload(
     environment: Mapping[str, str], target: shop.ShopTarget, rate: float, seconds: float
 ) -> Overload:
     before = _memory(environment)
-    most = dict(before)
+    maximum = dict(before)
 
-    async def look() -> None:
+    async def sample() -> None:
         while True:
             for part, mib in _memory(environment).items():
-                most[part] = max(most[part], mib)
-            await asyncio.sleep(LOOK_SECONDS)
+                maximum[part] = max(maximum[part], mib)
+            await asyncio.sleep(SAMPLE_SECONDS)
 
-    looking = asyncio.create_task(look())
+    sampling = asyncio.create_task(sample())
     began_at = perf_counter()
     result = await at_rate(target, rate, seconds, connections=OVERLOAD_CONNECTIONS)
     drained_seconds = perf_counter() - began_at - seconds
-    looking.cancel()
-    return Overload(result, round(drained_seconds, 1), before, most)
+    sampling.cancel()
+    return Overload(result, round(drained_seconds, 1), before, maximum)
 
 
 def _memory(environment: Mapping[str, str]) -> dict[str, float]:

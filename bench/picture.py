@@ -2,7 +2,7 @@
 
     .bench/venv/bin/python -m bench.picture docs/performance.json docs
 
-Runs in the peers' environment, for matplotlib is of no other use here.
+Runs in the peers' environment, the only one with matplotlib.
 """
 
 import json

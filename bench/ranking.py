@@ -1,4 +1,4 @@
-"""How long the sum behind the ranking of the best sold takes, with a million sales in the table.
+"""The duration of the sum for the ranking of popular products, with a million sales in the table.
 
 python -m bench.ranking
 """

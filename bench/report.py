@@ -1,4 +1,4 @@
-"""The figures as docs/performance.md shows them: each goal beside what came out."""
+"""The tables of docs/performance.md: each goal with its figure, and all measurements."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Figures(msgspec.Struct):
 
 
 def write(figures: Figures, docs: Path) -> None:
-    """Put the tables between the marks of docs/performance.md."""
+    """Write the tables between the marks of docs/performance.md."""
     page = docs / "performance.md"
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -36,7 +36,7 @@ def write(figures: Figures, docs: Path) -> None:
 
 
 def _goals(figures: Figures) -> str:
-    """The table that everything else explains."""
+    """Each goal, its measured figure, and whether it is met."""
     found = [
         *goals.throughput(figures.compare, figures.offered),
         *goals.latency(figures.offered),
@@ -54,7 +54,7 @@ def _goals(figures: Figures) -> str:
 
 
 def _comparison(figures: Figures) -> str:
-    lines = ["## Beside others\n", "| | orders/s, median | each round |", "|---|---|---|"]
+    lines = ["## Compared with others\n", "| | orders/s, median | each round |", "|---|---|---|"]
     for each in sorted(figures.compare, key=lambda each: -each.median if each.rounds else 0):
         if each.missing:
             lines.append(f"| {each.name} | not measured: {each.missing} | |")
@@ -73,9 +73,9 @@ def _offered(figures: Figures) -> str:
         "|---|---|---|---|---|---|",
         _row("one at a time", offered.lone),
         *(_row(f"{each.offered_per_second:,.0f}/s", each) for each in offered.curve),
-        _row("1,000 under way", offered.best),
+        _row("1,000 in flight", offered.best),
         _row("twice that", offered.overload.result),
-        _row("1,000 under way, again", offered.best_again),
+        _row("1,000 in flight, again", offered.best_again),
     ]
     over = offered.overload
     memory = ", ".join(
@@ -84,8 +84,8 @@ def _offered(figures: Figures) -> str:
     )
     results = ", ".join(f"{count:,} {name}" for name, count in over.result.results.items())
     lines.append(
-        f"\nLatencies in ms. At twice the load, for {over.result.seconds:.0f} s: {results}. What "
-        f"was let in had ended {over.drained_seconds} s after the last order. "
+        f"\nLatencies in ms. At twice the load, for {over.result.seconds:.0f} s: {results}. All "
+        f"admitted orders had ended {over.drained_seconds} s after the last one. "
         f"Memory in MiB: {memory}."
     )
     return "\n".join(lines) + "\n"
@@ -102,12 +102,12 @@ def _row(name: str, result: Result) -> str:
 def _hot(figures: Figures) -> str:
     lines = [
         "## Hot products\n",
-        "| | seconds | what became of them | units left |",
+        "| | seconds | results | units left |",
         "|---|---|---|---|",
     ]
     for name, rush in (
-        (f"{BUYERS:,} buyers, {UNITS} units", figures.hot.without_gate),
-        ("the same with the gate", figures.hot.with_gate),
+        (f"{BUYERS:,} buyers, {UNITS} units", figures.hot.without_admission),
+        ("the same with hot-product admission", figures.hot.with_admission),
     ):
         results = ", ".join(f"{count:,} {end}" for end, count in sorted(rush.results.items()))
         lines.append(f"| {name} | {rush.seconds} | {results} | {rush.available} |")
@@ -118,21 +118,21 @@ def _growth(figures: Figures) -> str:
     growth = figures.growth
     lines = [
         "## Growth\n",
-        "| orders in the databases | COMPLETED/s | CPU an order | a fresh stack's | memory (MiB) |",
+        "| orders in the databases | COMPLETED/s | CPU per order | a new stack's | memory (MiB) |",
         "|---|---|---|---|---|",
     ]
     for each in (*growth.stages, growth.after_queue):
         memory = ", ".join(f"{part} {mib:.0f}" for part, mib in each.memory_mib.items())
         cpu = f"{each.cpu_milliseconds:.2f} ms"
-        fresh = f"{each.fresh_per_second:,.0f}/s, {each.fresh_cpu_milliseconds:.2f} ms"
-        lines.append(f"| {each.orders:,} | {each.per_second:,.0f} | {cpu} | {fresh} | {memory} |")
+        new = f"{each.new_per_second:,.0f}/s, {each.new_cpu_milliseconds:.2f} ms"
+        lines.append(f"| {each.orders:,} | {each.per_second:,.0f} | {cpu} | {new} | {memory} |")
     queue, disk = growth.queue, growth.disk_bytes_an_order
     lines.append(
-        f"\nWith product away, {queue.waiting:,} orders were placed and waited; once it was back, "
-        f"{queue.drained_per_second:,.0f} a second were COMPLETED. All in all they cost "
+        f"\n{queue.waiting:,} orders were placed while product was stopped; once it ran again, "
+        f"{queue.drained_per_second:,.0f} per second were COMPLETED, at "
         f"{queue.cpu_milliseconds:.2f} ms of CPU each. An order takes "
         f"{disk['db'] / 1000:.1f} kB in the four databases and {disk['nats'] / 1000:.1f} kB in the "
-        "stream, which forgets it after a week."
+        "stream, which deletes it after a week."
     )
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""Two instances of every service, and PostgreSQL: what they change on one machine."""
+"""Two instances of every service, and PostgreSQL, on one machine."""
 
 import statistics
 from collections.abc import Callable, Mapping
@@ -12,11 +12,11 @@ from tests.kit.client import Shop, open_shop
 from tests.kit.postgres import create_database, running_postgres
 from tests.kit.service_instances import second_instances
 
-UNDER_WAY = 1_000
+IN_FLIGHT = 1_000
 
 
 class Run(msgspec.Struct, frozen=True):
-    """`shares`: how much of a service's messages its second instance has worked on, 0 to 1."""
+    """`shares`: the second instance's share of a service's events, 0 to 1."""
 
     name: str
     rounds: list[float]
@@ -27,8 +27,8 @@ class Run(msgspec.Struct, frozen=True):
         return statistics.median(self.rounds)
 
 
-def measure(rounds: int, seconds: float, say: Callable[[str], None]) -> list[Run]:
-    """Both databases in each round, each time a new stack; `shares` are of the last round."""
+def measure(rounds: int, seconds: float, report: Callable[[str], None]) -> list[Run]:
+    """Both databases in each round, on a new stack each; `shares` are of the last round."""
     found: dict[str, Run] = {}
     with running_postgres() as server:
         for number in range(1, rounds + 1):
@@ -37,7 +37,7 @@ def measure(rounds: int, seconds: float, say: Callable[[str], None]) -> list[Run
                 for service in shop.SAGA_SERVICES
             }
             for each in (*_runs("SQLite", {}, seconds), *_runs("PostgreSQL", urls, seconds)):
-                say(f"round {number}: {each}")
+                report(f"round {number}: {each}")
                 before = found[each.name].rounds if each.name in found else []
                 found[each.name] = Run(each.name, before + each.rounds, each.shares)
     return list(found.values())
@@ -50,15 +50,15 @@ def _runs(database: str, settings: Mapping[str, str], seconds: float) -> list[Ru
 
 async def _one_and_two(database: str, environment: Mapping[str, str], seconds: float) -> list[Run]:
     async with shop.opened(environment) as (opened, target):
-        alone = await at_once(target, UNDER_WAY, seconds)
+        alone = await at_once(target, IN_FLIGHT, seconds)
         async with (
             second_instances(environment, shop.SAGA_SERVICES) as addresses,
             open_shop(addresses) as twin,
         ):
-            before = [await _worked_on(each) for each in (opened, twin)]
-            # The load goes through the first door alone: the events are shared all the same.
-            together = await at_once(target, UNDER_WAY, seconds)
-            after = [await _worked_on(each) for each in (opened, twin)]
+            before = [await _handled(each) for each in (opened, twin)]
+            # The load goes to the first instance alone; both instances share the events even so.
+            together = await at_once(target, IN_FLIGHT, seconds)
+            after = [await _handled(each) for each in (opened, twin)]
     done = [
         {name: new[name] - old[name] for name in shop.SAGA_SERVICES}
         for old, new in zip(before, after, strict=True)
@@ -73,8 +73,8 @@ async def _one_and_two(database: str, environment: Mapping[str, str], seconds: f
     ]
 
 
-async def _worked_on(opened: Shop) -> dict[str, float]:
-    """Events that each service's instance has heard."""
+async def _handled(opened: Shop) -> dict[str, float]:
+    """The number of events that each service's instance has handled."""
     found: dict[str, float] = {}
     for service in shop.SAGA_SERVICES:
         lines = (await opened.get(service, "/metrics")).splitlines()

@@ -1,4 +1,4 @@
-"""This shop under load: a stack of its own, the orders placed on it, and what its processes use."""
+"""This shop under load: a stack of its own, orders for it, and the resources of its processes."""
 
 import asyncio
 import os
@@ -34,8 +34,8 @@ _read = msgspec.json.Decoder(dict[str, Any]).decode
 class ShopTarget:
     """Places orders of one item each, by many customers for many products.
 
-    The ends are heard from the broker, as any participant hears them. One that is said before its
-    POST is answered waits here for its order.
+    Their ends arrive from the broker, as at any participant. An end may arrive before the answer to
+    its POST.
     """
 
     def __init__(self, url: str, bodies: Sequence[Mapping[str, object]]) -> None:
@@ -53,23 +53,23 @@ class ShopTarget:
         answer = await connection.send(next(self._requests))
         if answer.status == 202:
             return self._end(str(_read(answer.body)["orderId"]))
-        emitted = _read(answer.body).get("error")
-        return _known(f"{answer.status} {emitted}{' with Retry-After' * answer.retry_after}")
+        error = _read(answer.body).get("error")
+        return _known(f"{answer.status} {error}{' with Retry-After' * answer.retry_after}")
 
     async def listen(self, observer: Client) -> None:
-        """From now on hear how orders end."""
+        """Subscribe to the ends of orders."""
         for name in _ENDS:
-            await observer.subscribe(f"saga.*.{name}", cb=self._hear)
+            await observer.subscribe(f"saga.*.{name}", cb=self._receive)
         await observer.flush()
 
-    async def _hear(self, message: Msg) -> None:
+    async def _receive(self, message: Msg) -> None:
         _, order_id, name = message.subject.split(".")
         end = self._end(order_id)
         if not end.done():
             end.set_result(_ENDS[name])
 
     def _end(self, order_id: str) -> asyncio.Future[str]:
-        """Made by whichever comes first, answer or event; forgotten by the second."""
+        """Created by the first of answer and event, and removed by the second."""
         if end := self._ended.pop(order_id, None):
             return end
         end = self._ended[order_id] = asyncio.get_running_loop().create_future()
@@ -78,7 +78,7 @@ class ShopTarget:
 
 @contextmanager
 def stack(**settings: str) -> Iterator[Mapping[str, str]]:
-    """A running stack in a folder of its own, which goes with it: its environment."""
+    """Run a stack in a temporary folder. Yields its environment."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         running_stack(Path(folder), **settings) as environment,
@@ -88,10 +88,10 @@ def stack(**settings: str) -> Iterator[Mapping[str, str]]:
 
 @asynccontextmanager
 async def opened(environment: Mapping[str, str]) -> AsyncIterator[tuple[Shop, ShopTarget]]:
-    """A running stack with wares and money for any number of orders.
+    """A running stack with stock and money for any number of orders.
 
-    The data platform's sender is stopped. It takes its time, at the lowest priority, when orders
-    are done: after a minute of load many minutes, and the next measurement would begin in them.
+    The data platform's sender is stopped. It works at the lowest priority after orders have ended:
+    after a minute of load for many minutes, which would disturb the next measurement.
     """
     async with open_shop(environment) as shop, shop.nats("observer") as observer:
         await asyncio.to_thread(shop.command, "stop", SENDER)
@@ -105,7 +105,7 @@ async def opened(environment: Mapping[str, str]) -> AsyncIterator[tuple[Shop, Sh
 
 
 class Use(msgspec.Struct, frozen=True):
-    """What a process has used: CPU since it began, memory and written bytes now."""
+    """The resources of a process: CPU since its start, and its memory."""
 
     cpu_seconds: float
     memory_mib: float
@@ -118,7 +118,7 @@ def use(environment: Mapping[str, str]) -> dict[str, Use]:
 
 
 def disk_bytes(environment: Mapping[str, str]) -> dict[str, int]:
-    """What the databases (`db`) and the broker's store (`nats`) take."""
+    """The size of the databases (`db`) and of the broker's store (`nats`)."""
     folder = Path(environment["STATE_DIR"])
     return {
         place: sum(f.stat().st_blocks * 512 for f in (folder / place).rglob("*") if f.is_file())

@@ -1,7 +1,7 @@
-"""The cheapest HTTP/1.1 client that will do: ready-made requests, answers that nobody decodes.
+"""A minimal HTTP/1.1 client: prepared requests, and answers without decoding.
 
-The load generator shares two cores with what it measures, so each request it makes is taken from
-the figures. aiohttp spends about five times as much on one.
+The load generator runs on the same two cores as the services, so its own cost lowers the figures.
+aiohttp uses about five times as much CPU for a request.
 """
 
 import asyncio
@@ -20,8 +20,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Connection:
-    """A connection to a server, with one request on it at a time; made anew when it was idle for so
-    long that the server has closed it."""
+    """A connection with one request at a time. It is opened again when the server has closed it."""
 
     def __init__(self, url: str, wire: "_Wire") -> None:
         self._url = url
@@ -33,10 +32,10 @@ class Connection:
         return cls(url, await _connect(url))
 
     async def send(self, request: bytes) -> Answer:
-        """Send a request and wait for its answer, however long that takes.
+        """Send a request and wait for its answer without a time-out.
 
-        A server that was just closing an idle connection has not read it: it is sent once more.
-        Raises ConnectionError when there is no answer to that either.
+        A request on a connection that the server was closing is sent once more. Raises
+        ConnectionError when that has no answer either.
         """
         if not self._wire.is_closed:
             try:
@@ -75,7 +74,7 @@ class _Wire(asyncio.Protocol):
     # ------------------------------------------------------------ called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are not of this class, but do as it does.
+        # uvloop's transports are not of this class, but have its methods.
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
@@ -114,7 +113,7 @@ async def _connect(url: str) -> _Wire:
 def request(
     method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None
 ) -> bytes:
-    """A request as it goes over the wire; `body` is sent as JSON."""
+    """The bytes of a request; `body` is sent as JSON."""
     place = urlsplit(url)
     target = place.path + (f"?{place.query}" if place.query else "")
     content = b"" if body is None else msgspec.json.encode(body)

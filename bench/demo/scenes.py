@@ -1,4 +1,4 @@
-"""The orders of the demo. A scene's docstring is its title; True says that all is as expected.
+"""The orders of the demo. A scene's docstring is its title; True means that all is as expected.
 
 Each can be played again and again: products that are sold out and empty wallets are replaced.
 """

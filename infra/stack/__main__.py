@@ -50,7 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command(name, run, explained).add_argument("part", choices=PARTS)
     for name, run, explained in (
-        ("quarantine", _quarantine, "start a service whose database was restored in recovery mode"),
+        (
+            "quarantine",
+            _quarantine,
+            "recovery mode: the service replays all events and publishes none",
+        ),
         ("release", _release, "end the recovery mode of a service"),
     ):
         command(name, run, explained).add_argument("part", choices=SERVICES)

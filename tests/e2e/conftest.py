@@ -25,22 +25,22 @@ async def forged_shop(forged_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture(scope="session")
-def impatient_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+def timeout_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     seconds = {
         "ORDER_TIMEOUT_SECONDS": "4",
         "WAIT_TIMEOUT_SECONDS": "2",
         "REPEAT_AFTER_SECONDS": "4",
     }
-    with running_stack(tmp_path_factory.mktemp("impatient"), **seconds) as environment:
+    with running_stack(tmp_path_factory.mktemp("timeout"), **seconds) as environment:
         yield environment
 
 
 @pytest.fixture
-async def impatient_shop(impatient_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+async def timeout_shop(timeout_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
     """A breakable stack where orders time out after four seconds, and waits for stock after two.
 
     Events are retransmitted after four seconds.
     """
-    async with open_shop(impatient_stack) as shop:
+    async with open_shop(timeout_stack) as shop:
         await shop.wait_until_ready()
         yield shop

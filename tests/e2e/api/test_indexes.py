@@ -20,33 +20,33 @@ from tests.kit.stack import SERVICES
 APPS: dict[str, Callable[[Settings], Litestar]] = {
     service: import_module(f"{service}.app").create_app for service in SERVICES
 }
-SOMEBODY = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
+CUSTOMER = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
 SOMETIME = "2026-01-31T12:00:00Z"
 LISTS = {
     "order": [
         "/orders",
-        f"/orders?customerId={SOMEBODY}",
+        f"/orders?customerId={CUSTOMER}",
         "/orders?status=PENDING",
         "/orders?status=WAITING",
         "/orders?status=COMPLETED",
         "/orders?status=FAILED",
         "/orders?status=CANCELLED",
-        f"/orders?customerId={SOMEBODY}&status=COMPLETED",
-        f"/carts/{SOMEBODY}",
+        f"/orders?customerId={CUSTOMER}&status=COMPLETED",
+        f"/carts/{CUSTOMER}",
     ],
     "product": [
         "/products",
         "/products?status=DISCONTINUED",
         "/products?category=FOOD",
-        f"/products/{SOMEBODY}/queue",
-        f"/products/{SOMEBODY}/stock/history",
-        f"/products/{SOMEBODY}/stock/history?from={SOMETIME}&to={SOMETIME}",
-        f"/products/{SOMEBODY}/prices",
+        f"/products/{CUSTOMER}/queue",
+        f"/products/{CUSTOMER}/stock/history",
+        f"/products/{CUSTOMER}/stock/history?from={SOMETIME}&to={SOMETIME}",
+        f"/products/{CUSTOMER}/prices",
     ],
-    "coupon": [f"/issued-coupons?customerId={SOMEBODY}"],
+    "coupon": [f"/issued-coupons?customerId={CUSTOMER}"],
     "payment": [
-        f"/wallets/{SOMEBODY}/transactions",
-        f"/payments?orderId={SOMEBODY}",
+        f"/wallets/{CUSTOMER}/transactions",
+        f"/payments?orderId={CUSTOMER}",
     ],
     "dataplatform": ["/deliveries", "/deliveries?status=PENDING", "/deliveries?status=SENT"],
 }

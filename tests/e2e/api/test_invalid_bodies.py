@@ -190,9 +190,9 @@ async def test_float_is_refused_as_a_whole_number(wire: Wire, route: Route) -> N
 async def test_body_that_is_not_utf_8_is_refused(wire: Wire, route: Route) -> None:
     whole = json.dumps(valid(route.body)).encode()
     bodies = [
-        ("a stray byte in a text", whole[:-1] + b', "surplus": "\xff"}'),
-        ("a stray byte in a name", whole[:-1] + b', "\xc3": 1}'),
-        ("a stray byte outside", whole + b"\xff"),
+        ("an invalid byte in a text", whole[:-1] + b', "surplus": "\xff"}'),
+        ("an invalid byte in a name", whole[:-1] + b', "\xc3": 1}'),
+        ("an invalid byte outside", whole + b"\xff"),
     ]
     assert await complaints(wire, route, bodies) == {}
 

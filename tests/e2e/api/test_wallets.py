@@ -65,8 +65,8 @@ async def test_payment_of_an_order(shop: Shop) -> None:
 
 async def test_failed_payment_is_kept(shop: Shop) -> None:
     customer, cake = await shop.create_wallet(59), await shop.create_product(price=30, stock=10)
-    nobody = str(uuid4())
-    for who, reason in ((customer, "INSUFFICIENT_BALANCE"), (nobody, "WALLET_NOT_FOUND")):
+    unknown = str(uuid4())
+    for who, reason in ((customer, "INSUFFICIENT_BALANCE"), (unknown, "WALLET_NOT_FOUND")):
         found = await shop.buy(order(who, (cake, 2)))
         assert (found["status"], found["failReason"]) == ("FAILED", reason)
         (payment,) = await shop.payments(found["orderId"])

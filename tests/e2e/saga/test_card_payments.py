@@ -12,9 +12,9 @@ from tests.kit.client import Json, Response, Shop, order, wait_until
 
 
 @pytest.fixture
-def shop(impatient_shop: Shop) -> Shop:
+def shop(timeout_shop: Shop) -> Shop:
     """A stack where orders time out after four seconds."""
-    return impatient_shop
+    return timeout_shop
 
 
 @asynccontextmanager

@@ -127,8 +127,8 @@ async def test_queue_of_an_unknown_product_answers_404(shop: Shop) -> None:
     assert (answer.status, answer.body["error"]) == (404, "PRODUCT_NOT_FOUND")
 
 
-async def test_expired_wait_fails_the_order_and_restores_the_coupon(impatient_shop: Shop) -> None:
-    shop = impatient_shop
+async def test_expired_wait_fails_the_order_and_restores_the_coupon(timeout_shop: Shop) -> None:
+    shop = timeout_shop
     product, customer = await shop.create_product(1_000, 1), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
     large = await place_waiting(shop, customer, (product, 2), couponId=coupon)
@@ -140,8 +140,8 @@ async def test_expired_wait_fails_the_order_and_restores_the_coupon(impatient_sh
     assert await queue(shop, product) == []
 
 
-async def test_expired_wait_lets_the_next_order_be_served(impatient_shop: Shop) -> None:
-    shop = impatient_shop
+async def test_expired_wait_lets_the_next_order_be_served(timeout_shop: Shop) -> None:
+    shop = timeout_shop
     product, customer = await shop.create_product(1_000, 1), await shop.create_wallet(10_000)
     large = await place_waiting(shop, customer, (product, 2))
     small = await shop.place(order(customer, (product, 1), onShortage="WAIT"))
@@ -149,9 +149,9 @@ async def test_expired_wait_lets_the_next_order_be_served(impatient_shop: Shop) 
     assert (await wait_until_finished(shop, small))["status"] == "COMPLETED"
 
 
-async def test_waiting_order_times_out_while_product_is_stopped(impatient_shop: Shop) -> None:
+async def test_waiting_order_times_out_while_product_is_stopped(timeout_shop: Shop) -> None:
     """Product is stopped when the wait expires, so the order's own time-out decides."""
-    shop = impatient_shop
+    shop = timeout_shop
     product, customer = await shop.create_product(1_000, 0), await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
     order_id = await place_waiting(shop, customer, (product, 1), couponId=coupon)
