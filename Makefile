@@ -116,9 +116,9 @@ check: $(VENV)/.installed-dev ## linters, types, imports between packages, gener
 test-unit: $(VENV)/.installed-dev ## the tests that need no server, in under a minute [ARGS=...]
 	$(PYTEST) tests/unit $(ARGS)
 
-# Two workers on two cores; a group of tests shares the stacks of its worker (tests/conftest.py).
+# Two workers on two cores. All files of a worker share its stacks (tests/conftest.py).
 test: $(VENV)/.installed-dev redis postgres ## all tests, on real servers with ports and folders of their own [ARGS=...]
-	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder --durations 10 $(ARGS)
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations 10 $(ARGS)
 
 bench: $(VENV)/.installed-dev redis postgres ## measure every performance goal; 45 minutes [ARGS=...]
 	@sh bench/peers/install.sh

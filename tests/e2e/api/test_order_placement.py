@@ -83,21 +83,6 @@ async def test_failed_order_has_a_reason(shop: Shop) -> None:
     assert found["cancellation"] is None
 
 
-async def test_repeated_product_becomes_one_line(shop: Shop) -> None:
-    customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
-    tart = await shop.create_product(price=7, stock=10, name="Tart")
-    body = order(customer, (cake, 1), (tart, 2), (cake, 3), price=4 * 30 + 2 * 7)
-    found = await shop.buy(body)
-    assert found["items"] == [
-        {"productId": cake, "quantity": 4, "price": 30},
-        {"productId": tart, "quantity": 2, "price": 7},
-    ]
-    assert found["totalAmount"] == 134
-    await shop.wait_until_idle()
-    assert await shop.stock(cake) == (6, 0)
-    assert await shop.balance(customer) == 866
-
-
 async def test_other_price_answers_price_mismatch(wire: Wire) -> None:
     shop = wire.shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)

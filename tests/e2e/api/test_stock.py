@@ -1,6 +1,5 @@
 """Stock changes by hand: once for each key, never below zero, all in the ledger."""
 
-import asyncio
 from uuid import uuid4
 
 from tests.e2e.api.raw_http import Wire, nothing_stored, refused
@@ -47,21 +46,6 @@ async def test_removing_more_than_available_is_refused(wire: Wire) -> None:
     assert answer.body["details"] == {"available": 7, "delta": -8}
     # The key of a refused request can be used again.
     assert (await book(shop, product, "much", -7)).body["stock"] == 0
-
-
-async def test_concurrent_changes_with_one_key_change_once(shop: Shop) -> None:
-    product = await shop.create_product(price=10, stock=7)
-    answers = await asyncio.gather(*(book(shop, product, "once", 5) for _ in range(20)))
-    assert {(answer.status, answer.body["stock"]) for answer in answers} == {(200, 12)}
-    assert await shop.stock(product) == (12, 0)
-
-
-async def test_concurrent_changes_never_remove_too_much(shop: Shop) -> None:
-    product = await shop.create_product(price=10, stock=7)
-    answers = await asyncio.gather(*(book(shop, product, f"k{i}", -1) for i in range(20)))
-    assert sorted(answer.status for answer in answers) == [200] * 7 + [400] * 13
-    assert {answer.body["stock"] for answer in answers if answer.status == 200} == set(range(7))
-    assert await shop.stock(product) == (0, 0)
 
 
 async def test_keys_of_the_saga_are_refused_for_clients(wire: Wire) -> None:

@@ -82,18 +82,3 @@ async def test_order_that_fails_before_payment_has_no_payment(shop: Shop) -> Non
     assert found["failReason"] == "INSUFFICIENT_STOCK"
     assert await shop.payments(found["orderId"]) == []
     assert await shop.payments(str(uuid4())) == []
-
-
-async def test_free_order_leaves_the_wallet_as_it_was(shop: Shop) -> None:
-    """A coupon may cover the whole amount."""
-    customer, cake = await shop.create_wallet(10), await shop.create_product(price=30, stock=10)
-    coupon = await shop.create_coupon(customer, discountValue=500)
-    found = await shop.buy(order(customer, (cake, 1), couponId=coupon))
-    assert (found["status"], found["discountAmount"], found["payableAmount"]) == (
-        "COMPLETED",
-        30,
-        0,
-    )
-    (payment,) = await shop.payments(found["orderId"])
-    assert (payment["status"], payment["amount"]) == ("COMPLETED", 0)
-    assert await shop.balance(customer) == 10
