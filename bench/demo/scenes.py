@@ -60,7 +60,7 @@ async def with_coupon(stage: Stage, shop: Shop) -> bool:
 
 
 async def out_of_stock(stage: Stage, shop: Shop) -> bool:
-    """An order whose second line is out of stock"""
+    """An order short of stock in one of its two lines"""
     sandwich, price = await _in_stock(shop, "Sandwich", 2)
     pizza, _ = await _in_stock(shop, "Pizza", 1)
     available, _ = await shop.stock(pizza)
@@ -82,17 +82,18 @@ async def out_of_stock(stage: Stage, shop: Shop) -> bool:
 
 
 async def not_paid(stage: Stage, shop: Shop) -> bool:
-    """An order whose customer has too little money"""
+    """An order that can't be paid"""
     pasta, price = await _in_stock(shop, "Pasta", 1)
     customer = await shop.create_wallet(1000)
-    stage.print(f"1 x Pasta for {price:,} KRW; the wallet has 1,000 KRW")
+    stage.print(f"1 x Pasta for {price:,} KRW, by a customer who has 1,000 KRW")
     placed = await stage.place(order(customer, (pasta, 1)), NO_MONEY)
     balance = await shop.balance(customer)
     stage.check("stock", await _stock_changes(shop, pasta, placed), [-1, 1])
     stage.check("balance", balance, 1000)
     left, _ = await shop.stock(pasta)
-    line = f"the Pasta was restored, {left:,} are available; the wallet has {balance:,} KRW"
-    return stage.conclude(placed, line)
+    return stage.conclude(
+        placed, f"Pasta is back at {left:,}; the wallet still has {balance:,} KRW"
+    )
 
 
 async def coupon_of_another(stage: Stage, shop: Shop) -> bool:
@@ -108,7 +109,7 @@ async def coupon_of_another(stage: Stage, shop: Shop) -> bool:
 
 
 async def cancelled(stage: Stage, shop: Shop) -> bool:
-    """An order that is paid by card, and then cancelled"""
+    """An order by card, and cancelled again"""
     coffee, price = await _in_stock(shop, "Coffee", 1)
     customer = await shop.create_wallet(0)
     stage.print(f"1 x Coffee for {price:,} KRW, paid by card; then the customer cancels")
@@ -136,7 +137,7 @@ async def waiting(stage: Stage, shop: Shop) -> bool:
 
 
 async def followed_live(stage: Stage, shop: Shop) -> bool:
-    """An order whose customer follows it live over HTTP"""
+    """An order as its customer follows it, live over HTTP"""
     coffee, price = await _in_stock(shop, "Coffee", 1)
     customer = await shop.create_wallet(10 * price)
     stage.print("1 x Coffee; its events as a browser's EventSource receives them")
