@@ -194,7 +194,7 @@ async def test_failed_charge_names_the_gateways_outcome(
         first = await charge(shop, customer, 500, idempotency_key="k")
     assert (first.status, first.body["error"]) == (502, "PAYMENT_GATEWAY_FAILED")
     assert first.body["details"]["outcome"] == outcome
-    await shop.quiet()
+    await shop.wait_until_idle()
     again = await charge(shop, customer, 500, idempotency_key="k")
     assert (again.status, again.body) == (502, first.body)
     assert await statement(shop, first.body["details"]["topUpId"]) == []
