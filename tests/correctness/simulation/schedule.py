@@ -22,6 +22,7 @@ from coupon.domain import DiscountType
 from events.contract import OnShortage, PaymentMethod
 from order.commands import CancelOrder, PlaceOrder, WantedLine
 from payment.commands import BeginTopUp, ChargeWallet, OpenWallet
+from payment.external_calls import top_up_call
 from product.commands import BookStock, ChangeProduct, CreateProduct
 from saga.errors import Refused, RetryLater
 from tests.correctness.simulation import books
@@ -244,9 +245,10 @@ class _Schedule:
         begin = BeginTopUp(top_up_id=self._cluster.new_id(), customer_id=POOR, amount=7)
         done = await self._insist("payment", begin, IdempotencyKey("charge", "k", "f"))
         machine = self._cluster.one("payment")
-        if done is not None and machine is not None and done.result.call is not None:
+        call = top_up_call(done.result) if done is not None else None
+        if machine is not None and call is not None:
             with suppress(TimeoutError):
-                await machine.join(done.result.call)
+                await machine.join(call)
 
     async def _insist(
         self, service: str, command: object, key: IdempotencyKey | None = None
