@@ -12,6 +12,7 @@ from coupon.reactions import reactions
 from coupon.routes import ROUTES
 from coupon.settings import Settings
 from coupon.unit_of_work import CouponUnitOfWork
+from events.examples import EXAMPLES
 
 participant: Participant[CouponUnitOfWork] = Participant(
     reactions=reactions,
@@ -30,4 +31,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         ROUTES,
         title="coupon",
         description="Coupons: defining, issuing and validating them. Orders use them.",
+        examples=EXAMPLES,
     )

@@ -15,6 +15,7 @@ from dataplatform.routes import ROUTES
 from dataplatform.sender import Sender
 from dataplatform.settings import Settings
 from dataplatform.unit_of_work import DeliveryUnitOfWork
+from events.examples import EXAMPLES
 
 POLL_SECONDS = 0.25
 """How often the sender looks for due deliveries."""
@@ -38,4 +39,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         ROUTES,
         title="dataplatform",
         description="Completed orders and their delivery to the data platform.",
+        examples=EXAMPLES,
     )

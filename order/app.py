@@ -7,6 +7,7 @@ from chassis.ports import REAL, Ports
 from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.web import app
+from events.examples import EXAMPLES
 from order import store, tables
 from order.domain import UNSETTLED
 from order.hot_products import HotProductAdmission
@@ -35,4 +36,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         [*orders.ROUTES, *carts.ROUTES, *live.ROUTES, *hot_products.ROUTES],
         title="order",
         description="Orders: placing, following, listing and cancelling them; and carts.",
+        examples=EXAMPLES | {"OrderOptions": {"paymentMethod": "WALLET"}},
     )

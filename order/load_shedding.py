@@ -1,14 +1,12 @@
 """Load shedding in the order service: under overload, no more orders are admitted than complete."""
 
-import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
-from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
 from chassis.components import Component
 from chassis.observability import metrics
 from chassis.service import Service
+from chassis.web.errors import ready_made
 from chassis.web.load_shedding import LoadShedder
-from chassis.web.schemas import Error
 from order.domain import OrderState
 from order.settings import Settings
 from order.unit_of_work import OrderUnitOfWork
@@ -27,7 +25,7 @@ class OrderLoadShedding(Component[OrderUnitOfWork]):
         )
 
     def admits(self) -> bool:
-        return self._shedder.admits()
+        return self._shedder.admit()
 
     def committed(self, uow: OrderUnitOfWork) -> None:
         """Measure the completion latency of the orders that a batch has ended.
@@ -40,7 +38,7 @@ class OrderLoadShedding(Component[OrderUnitOfWork]):
             if order.state in _ENDS and order.attempt == 0 and order.queue_position is None
         ]
         if latencies_seconds:
-            self._shedder.ended(latencies_seconds)
+            self._shedder.record(latencies_seconds)
 
 
 class ShedLoad:
@@ -59,20 +57,6 @@ class ShedLoad:
         await self._app(scope, receive, send)
 
 
-# Encoded once, because rejections are most of the work under overload.
 _REJECTION = RetryLater("more orders come than can be completed; send this one again in a second")
-_REJECTION_JSON = msgspec.json.encode(Error(error=_REJECTION.code, message=_REJECTION.message))
-_REJECTION_START: HTTPResponseStartEvent = {
-    "type": "http.response.start",
-    "status": _REJECTION.status_code,
-    "headers": [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(_REJECTION_JSON)).encode()),
-        (b"retry-after", str(_REJECTION.retry_after_seconds).encode()),
-    ],
-}
-_REJECTION_BODY: HTTPResponseBodyEvent = {
-    "type": "http.response.body",
-    "body": _REJECTION_JSON,
-    "more_body": False,
-}
+_REJECTION_START, _REJECTION_BODY = ready_made(_REJECTION)
+"""Encoded once, because rejections are most of the work under overload."""

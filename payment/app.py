@@ -8,6 +8,7 @@ from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.web import app
 from payment import gateway, store, tables
+from events.examples import EXAMPLES
 from payment.alarms import OrphanedCaptureAlarm
 from payment.commands import SEED
 from payment.domain import UNSETTLED
@@ -38,4 +39,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         [*wallets.ROUTES, *payments.ROUTES],
         title="payment",
         description="Wallets, and the payments that orders make from them or by card.",
+        examples=EXAMPLES,
     )

@@ -7,6 +7,7 @@ from chassis.ports import REAL, Ports
 from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.web import app
+from events.examples import EXAMPLES
 from product import store, tables
 from product.commands import SEED
 from product.domain import UNSETTLED
@@ -37,4 +38,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         [*ROUTES, *popular.ROUTES, *stock_history.ROUTES, *waitlist.ROUTES],
         title="product",
         description="Products and prices, their stock, and its ledger.",
+        examples=EXAMPLES | {"ProductChanges": {"price": 5_500}},
     )

@@ -1,11 +1,10 @@
 """An example for every route in the OpenAPI document: what to send, and what comes back.
 
-They are put together from the shapes. A field's example stands here under its name, for a name
-means the same everywhere; what is not listed is shown by its type. Ids are those of a new stack's
-first data, so that an example can be sent as it is.
+They are composed from the schemas, with a service's example values by the name of a field or of a
+body. A field without one is shown by its type.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litestar import Litestar
@@ -20,76 +19,14 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-_ORDER = "01a1fd5b-b50e-7f17-aedd-45aaa59806e5"
 _TIME = "2026-01-31T09:00:00.000000Z"
-_EXAMPLES: dict[str, Any] = {
-    "amount": 15_000,
-    "attempts": 1,
-    "balance": 985_000,
-    "balanceAfter": 997,
-    "available": 997,
-    "bookedBy": "warehouse 2",
-    "body": "not json",
-    "category": "drinks",
-    "cause": "01a1fd5b-b50e-8fe9-ab09-835570a5851c",
-    "checks": {"broker": {"ok": True, "detail": "connected"}},
-    "city": "Seoul",
-    "claimedBy": "order-8181",
-    "couponId": "01a1fd5b-b50e-7be1-9d3c-0a5f0d1c8e44",
-    "customerId": "3fa85f64-5717-4562-b3fc-2c963f66afa6",
-    "data": f'{{"name":"OrderCreated","service":"order","time":"{_TIME}"}}',
-    "days": 3,
-    "delta": -3,
-    "description": "freshly roasted",
-    "detail": "connected",
-    "discountAmount": 0,
-    "discountValue": 10,
-    "error": "OrderCreated: JSON is malformed: invalid character (byte 4)",
-    "event": "OrderCreated",
-    "eventId": "01a1fd5b-b50e-8b39-8b64-5590c22a561b",
-    "id": "01a1fd5b-b50e-8b39-8b64-5590c22a561b",
-    "issuedCouponId": "01a1fd5b-b50e-7c02-8f6b-7d1f5e2a9b10",
-    "letterId": 7,
-    "limit": 5,
-    "minOrderAmount": 10_000,
-    "name": "Coffee",
-    "orderAmount": 15_000,
-    "orderId": _ORDER,
-    "orderTrackingId": _ORDER,
-    "page": 0,
-    "payableAmount": 15_000,
-    "paymentId": "01a1fd5b-b50e-8285-ab06-985c7343d5aa",
-    "postalCode": "12345",
-    "price": 5_000,
-    "productId": "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
-    "quantity": 3,
-    "reason": "DELIVERY",
-    "requestId": f"DEC-{_ORDER}",
-    "reserved": 0,
-    "sequence": 6,
-    "service": "order",
-    "size": 20,
-    "state": "PENDING",
-    "status": "ok",
-    "stock": 1_000,
-    "stream": "SAGA",
-    "street": "123 Main St",
-    "subject": f"saga.{_ORDER}.OrderCreated",
-    "time": _TIME,
-    "total": 1,
-    "totalAmount": 15_000,
-    "units": 3,
-}
-_BODIES = {"ProductChanges": {"price": 5_500}, "OrderOptions": {"paymentMethod": "WALLET"}}
-"""Of what may be left out altogether, one field shows how it is sent."""
-
-_TEXT = {"text/plain": "shop_orders_turned_away_total 0.0\n"}
+_METRICS = "saga_mailbox_waiting 0.0\n"
 
 
-def show(app: Litestar) -> None:
-    """Put an example at every parameter of a path, every body and every answer that goes well."""
+def show(app: Litestar, values: Mapping[str, Any]) -> None:
+    """Put an example at every path parameter, every body and every successful answer."""
     document = app.openapi_schema
-    maker = _Maker(document.components.schemas or {})
+    maker = _Maker(document.components.schemas or {}, values)
     for item in (document.paths or {}).values():
         for operation in _operations(item):
             maker.show(operation)
@@ -101,29 +38,31 @@ def _operations(item: PathItem) -> list[Operation]:
 
 
 class _Maker:
-    def __init__(self, schemas: dict[str, Schema]) -> None:
+    def __init__(self, schemas: Mapping[str, Schema], values: Mapping[str, Any]) -> None:
         self._schemas = schemas
+        self._values = values
 
     def show(self, operation: Operation) -> None:
         for parameter in operation.parameters or ():
             if not isinstance(parameter, Reference) and parameter.param_in == "path":
-                parameter.example = _EXAMPLES.get(parameter.name)
+                parameter.example = self._values.get(parameter.name)
         if isinstance(operation.request_body, RequestBody):
             self._show(operation.request_body.content, is_sent=True)
         for status, answer in (operation.responses or {}).items():
             if status.startswith("2") and not isinstance(answer, Reference):
                 self._show(answer.content or {}, is_sent=False)
 
-    def _show(self, content: dict[str, OpenAPIMediaType], *, is_sent: bool) -> None:
+    def _show(self, content: Mapping[str, OpenAPIMediaType], *, is_sent: bool) -> None:
         for media_type, media in content.items():
-            if media.schema is not None:
-                text = _TEXT.get(media_type)
-                media.example = text or self._of(media.schema, "", is_sent=is_sent)
+            if media_type == "text/plain":
+                media.example = _METRICS
+            elif media.schema is not None:
+                media.example = self._of(media.schema, "", is_sent=is_sent)
 
     def _of(self, schema: Schema | Reference, name: str, *, is_sent: bool) -> Any:
-        """An example of this shape, for a field of this name. What may be left out is not sent."""
+        """An example of this schema, for a field of this name. Optional fields are not sent."""
         if isinstance(schema, Reference):
-            known = _BODIES.get(schema.value)
+            known = self._values.get(schema.value)
             return known or self._of(self._schemas[schema.value], name, is_sent=is_sent)
         if schema.one_of:
             return self._of_either(schema.one_of, name, is_sent=is_sent)
@@ -134,29 +73,28 @@ class _Maker:
             }
         if isinstance(schema.items, Schema | Reference):
             return [self._of(schema.items, name, is_sent=is_sent)]
-        return schema.enum[0] if schema.enum else _plain(schema, name)
+        return schema.enum[0] if schema.enum else self._plain(schema, name)
 
-    def _of_either(self, shapes: Sequence[Schema | Reference], name: str, *, is_sent: bool) -> Any:
-        """What may be null is null, unless there is something to show."""
-        told = [each for each in shapes if not _is_null(each)]
-        if len(told) < len(shapes) and name not in _EXAMPLES and name != "address":
+    def _of_either(self, schemas: Sequence[Schema | Reference], name: str, *, is_sent: bool) -> Any:
+        """Null, where that is allowed and the field has no value."""
+        shown = [each for each in schemas if not _is_null(each)]
+        if len(shown) < len(schemas) and name not in self._values:
             return None
-        return self._of(told[0], name, is_sent=is_sent)
+        return self._of(shown[0], name, is_sent=is_sent)
+
+    def _plain(self, schema: Schema, name: str) -> Any:
+        known = self._values.get(name)
+        match schema.type:
+            case OpenAPIType.INTEGER:
+                return known if isinstance(known, int) else 1
+            case OpenAPIType.BOOLEAN:
+                return True
+            case OpenAPIType.OBJECT:
+                return known if isinstance(known, dict) else {}
+        if schema.format == OpenAPIFormat.DATE_TIME:
+            return _TIME
+        return known if isinstance(known, str) else name.upper() or "OK"
 
 
 def _is_null(schema: Schema | Reference) -> bool:
     return isinstance(schema, Schema) and schema.type is OpenAPIType.NULL
-
-
-def _plain(schema: Schema, name: str) -> Any:
-    known = _EXAMPLES.get(name)
-    match schema.type:
-        case OpenAPIType.INTEGER:
-            return known if isinstance(known, int) else 1
-        case OpenAPIType.BOOLEAN:
-            return True
-        case OpenAPIType.OBJECT:
-            return known if isinstance(known, dict) else {}
-    if schema.format == OpenAPIFormat.DATE_TIME:
-        return _TIME
-    return known if isinstance(known, str) else name.upper() or "OK"

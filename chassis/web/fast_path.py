@@ -1,11 +1,11 @@
-"""The fast path: what the framework works out for each request, worked out once.
+"""The fast path of a busy route. To remove it: delete this file, its test and its two imports.
 
     @post(opt=FAST_PATH)
 
-Nearly all requests of a route under load are alike: a JSON body in one piece, no query, each header
-once. They go around the framework, through the route's middleware, straight to its function.
-Whatever is unusual, and all that is wrong with a request, takes the framework's way as if nobody
-had looked at it before: what is refused, and how, is said in one place (decision 18).
+What the framework works out for each request, such as a route's parameters and middleware, is
+worked out once here. The usual request (a JSON body in one piece, no query, each header once) goes
+around the framework, through the route's middleware, to its function. Any other request, and every
+wrong one, takes the framework's way, so errors are reported in one place (decision 18).
 """
 
 from typing import Any
@@ -25,17 +25,17 @@ from litestar.types import (
     Send,
 )
 
-from chassis.web.app import to_response
+from chassis.web.errors import to_response
 from chassis.web.reading import StrictRequest
 
 FAST_PATH = {"fast_path": True}
 """The `opt` of a route that takes a JSON body, optional headers and the service, and answers with a
 `Response` of a struct."""
 
-LONGEST_HEADER = 255
-"""No route takes a longer value of what it limits."""
+MAX_HEADER_LENGTH = 255
+"""A longer value takes the framework's way: no route that limits a header admits one."""
 
-_TAKEN = "fast_path.taken"
+_VALUES = "fast_path.values"
 _TYPE = b"content-type"
 _JSON = b"application/json"
 _encode = msgspec.json.Encoder().encode
@@ -57,21 +57,26 @@ class FastPath:
             if FAST_PATH.items() <= handler.opt.items()
         }
 
+    @property
+    def routes(self) -> list[tuple[object, object]]:
+        """Method and path of the routes that are marked."""
+        return list(self._routes)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get((scope.get("method"), scope.get("path")))
         if route is None:
             await self._app(scope, receive, send)
             return
         message = await receive()
-        taken = route.read(scope, message)
-        if taken is None:
-            await self._app(scope, _again(message, receive), send)
+        values = route.read(scope, message)
+        if values is None:
+            await self._app(scope, _with_first(message, receive), send)
         else:
-            await route.answer(scope, receive, send, taken)
+            await route.answer(scope, receive, send, values)
 
 
 class _Route:
-    """A route's function, what it takes from a request, and the middleware before it."""
+    """A route's function, its parameters, and the middleware before it."""
 
     def __init__(self, app: Litestar, path: str, handler: HTTPRouteHandler) -> None:
         self._app = app
@@ -97,7 +102,7 @@ class _Route:
             self._entry = wrap(self._entry)
 
     def read(self, scope: Scope, message: ReceiveMessage) -> dict[str, Any] | None:
-        """What the function takes, without the service; None for a request that is not as usual."""
+        """The function's arguments, without the service; None for a request that is unusual."""
         if message["type"] != "http.request" or message.get("more_body") or scope["query_string"]:
             return None
         headers = [(name, value) for name, value in scope["headers"] if name in self._headers]
@@ -106,31 +111,33 @@ class _Route:
             return None
         body = message["body"]
         if len(body) > self._max_body_bytes or any(
-            len(each) > LONGEST_HEADER for each in found.values()
+            len(each) > MAX_HEADER_LENGTH for each in found.values()
         ):
             return None
-        taken: dict[str, Any] = {
+        values: dict[str, Any] = {
             str(self._headers[name]): value.decode("latin-1") for name, value in found.items()
         }
         try:
-            taken["data"] = self._decode(body)
+            values["data"] = self._decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return taken
+        return values
 
     async def answer(
-        self, scope: Scope, receive: Receive, send: Send, taken: dict[str, Any]
+        self, scope: Scope, receive: Receive, send: Send, values: dict[str, Any]
     ) -> None:
         """Through the middleware, which finds in the scope what the framework puts there."""
         found: Any = scope
-        found |= {"litestar_app": self._app, "path_template": self._path, _TAKEN: taken}
+        found |= {"litestar_app": self._app, "path_template": self._path, _VALUES: values}
         await self._entry(scope, receive, send)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
-        taken: dict[str, Any] = scope[_TAKEN]  # type: ignore[literal-required]
+        found: Any = scope
         try:
-            response = await self._call_function(service=self._app.state["service"], **taken)
-        except Exception as error:  # noqa: BLE001 - as the framework does, and in the same words
+            response = await self._call_function(
+                service=self._app.state["service"], **found[_VALUES]
+            )
+        except Exception as error:  # noqa: BLE001 - the same translation as the framework's
             request = StrictRequest(scope, receive, send)
             refusal = to_response(request, error).to_asgi_response(None, request)
             await refusal(scope, receive, send)
@@ -138,12 +145,12 @@ class _Route:
             await _answer(response, response.status_code or self._status, send)
 
 
-def _again(message: ReceiveMessage, receive: Receive) -> Receive:
-    """Receive, with the message that was taken out already first."""
-    taken = [message]
+def _with_first(message: ReceiveMessage, receive: Receive) -> Receive:
+    """Receive, with a message that was received before as the first one."""
+    first = [message]
 
     async def receive_again() -> ReceiveMessage:
-        return taken.pop() if taken else await receive()
+        return first.pop() if first else await receive()
 
     return receive_again
 

@@ -13,9 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from chassis.observability import metrics
 from chassis.outbox.relay import backlog
 from chassis.service import Service
+from chassis.web.dependencies import AnyService
 from saga.errors import RetryLater
 
-OLDEST_OUTBOX_SECONDS = 30
+MAX_OUTBOX_AGE_SECONDS = 30
 DATABASE_TIMEOUT_SECONDS = 2
 
 
@@ -29,9 +30,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     checks: dict[str, Check]
 
 
-@get("/health/live", tags=["health"], summary="Is the process at work?")
-async def live(service: Service[Any]) -> Response[Health]:
-    """200 while all of the service's loops run, else 503: then restart it."""
+@get("/health/live", tags=["health"], summary="Does the process run?")
+async def live(service: AnyService) -> Response[Health]:
+    """200 while all loops of the service run, else 503: then restart it."""
     loops = Check(
         ok=service.loops.all_run,
         detail="all loops run" if service.loops.all_run else "a loop has ended",
@@ -39,26 +40,26 @@ async def live(service: Service[Any]) -> Response[Health]:
     return _response({"loops": loops}, "alive", "broken")
 
 
-@get("/health/ready", tags=["health"], summary="Can it do its part now?")
-async def ready(service: Service[Any]) -> Response[Health]:
-    """200 when database, broker and outbox are well, else 503.
+@get("/health/ready", tags=["health"], summary="Can it do its work now?")
+async def ready(service: AnyService) -> Response[Health]:
+    """200 when database and broker answer and the outbox is published in time, else 503.
 
-    An order service that is not ready because the broker is away still accepts orders: it keeps
-    their events and publishes them later.
+    A service that is not ready because the broker is away still executes commands: their events
+    stay in its outbox and are published later.
     """
     connected = service.broker.connected
     checks = {
         "database": await _database(service),
-        "broker": Check(ok=connected, detail="connected" if connected else "away; waiting for it"),
+        "broker": Check(ok=connected, detail="connected" if connected else "away; reconnecting"),
         "outbox": await _outbox(service),
     }
     if service.settings.recovery_mode:
-        checks["quarantine"] = Check(ok=False, detail="it listens and says nothing")
+        checks["quarantine"] = Check(ok=False, detail="in recovery mode: publishes nothing")
     return _response(checks, "ready", "not ready")
 
 
-@get("/metrics", tags=["health"], summary="Figures for Prometheus", media_type=MediaType.TEXT)
-async def figures(service: Service[Any]) -> Response[bytes]:
+@get("/metrics", tags=["health"], summary="Metrics for Prometheus", media_type=MediaType.TEXT)
+async def figures(service: AnyService) -> Response[bytes]:
     metrics.waiting.set(len(service.mailbox))
     metrics.broker.set(service.broker.connected)
     await _outbox(service)
@@ -79,18 +80,18 @@ async def _outbox(service: Service[Any]) -> Check:
         async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), service.reading() as connection:
             count, oldest = await backlog(connection)
     except (RetryLater, SQLAlchemyError, TimeoutError) as error:
-        return Check(ok=False, detail=f"can't be read: {type(error).__name__}")
+        return Check(ok=False, detail=f"does not answer: {type(error).__name__}")
     age_seconds = (service.clock() - oldest).total_seconds() if oldest else 0.0
     metrics.unpublished.set(count)
     metrics.outbox_age.set(age_seconds)
-    detail = f"{count} events not published yet, the oldest for {age_seconds:.0f} s"
-    return Check(ok=age_seconds < OLDEST_OUTBOX_SECONDS, detail=detail)
+    detail = f"{count} unpublished events, the oldest for {age_seconds:.0f} s"
+    return Check(ok=age_seconds < MAX_OUTBOX_AGE_SECONDS, detail=detail)
 
 
 def _response(checks: dict[str, Check], good: str, bad: str) -> Response[Health]:
-    well = all(check.ok for check in checks.values())
-    health = Health(status=good if well else bad, checks=checks)
-    return Response(health, status_code=200 if well else 503)
+    ok = all(check.ok for check in checks.values())
+    health = Health(status=good if ok else bad, checks=checks)
+    return Response(health, status_code=200 if ok else 503)
 
 
 ROUTES = [live, ready, figures]

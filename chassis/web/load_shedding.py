@@ -1,15 +1,15 @@
-"""How many are let in: no more than can be done, when more come.
+"""Load shedding: under overload, no more work is admitted than is completed.
 
-Whoever takes work on faster than it is done spends its time on the door, and everybody waits. What
-tells that this is so is the age of the work that has just ended: when half of it and more took
-long, more is let in than comes out. Then fewer are admitted than ended lately, the fewer the later
-it is, until what has piled up is worked off; and once nobody has to be turned away, everybody is
-admitted.
+A service that accepts work faster than it completes it spends its time on accepting, and everybody
+waits. The sign of it is the completion latency: when the median of the work that has just ended
+took too long, more is admitted than is completed. Then less is admitted than ended lately, the less
+the longer it took, until the backlog is worked off. Once nothing has to be rejected any more,
+everything is admitted.
 
-Half of it, for in a crowd too some fail early, before they come to where the others wait; and
-without one, some wait for a payment gateway.
+The median, for under overload too some work fails early, before it reaches the queues; and without
+one, some waits for a payment gateway.
 
-Nothing is known to be late while nothing ends: a broker that is away closes no door.
+While nothing ends there is no latency: a broker that is away causes no rejections.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,21 +19,22 @@ from time import monotonic
 
 WINDOW_SECONDS = 0.5
 BUSY_PER_SECOND = 100.0
-"""Fewer ends than this a second are no sign of a crowd, however old they are; so many may always
-come in."""
+"""Fewer completions than this a second are no sign of overload, however long they took; so many may
+always be admitted."""
 
-OPEN_UP = 1.1
-OPEN_WIDE = 2.0
-"""Of what ended, how much is admitted once it is not late any more, as long as too many come; and
-once it is not even half as late."""
+RECOVERY_FACTOR = 1.1
+FAST_RECOVERY_FACTOR = 2.0
+"""How much is admitted for each completion once the median is short enough again, as long as work
+is rejected; and once it is below half of the limit."""
 
 
 class LoadShedder:
-    """`overload_latency_seconds`: work that takes longer, from admission to its end, is late.
+    """Admission control for one kind of work.
 
-    0 turns that off.
+    `overload_latency_seconds`: a longer median, from admission to completion, is overload. 0: none
+    is.
 
-    `max_per_second`: no more than this in any case; 0: any number.
+    `max_per_second`: no more than this is admitted in any case; 0: any number.
     """
 
     def __init__(
@@ -46,63 +47,63 @@ class LoadShedder:
         self._overload_latency_seconds = overload_latency_seconds
         self._max_per_second = max_per_second or None
         self._clock = clock
-        self._adapted: float | None = None
-        self._began_at = self._filled_at = clock()
-        self._room = self._capacity
-        self._ages_seconds: list[float] = []
-        self._rejected = False
+        self._adapted_per_second: float | None = None
+        self._window_began_at = self._filled_at = clock()
+        self._tokens = self._capacity
+        self._latencies_seconds: list[float] = []
+        self._has_rejected = False
 
     @property
     def per_second(self) -> float | None:
-        """How many are admitted now; None: all."""
-        limits = [each for each in (self._adapted, self._max_per_second) if each is not None]
-        return min(limits, default=None)
+        """How many are admitted a second now; None: all."""
+        limits = (self._adapted_per_second, self._max_per_second)
+        return min((each for each in limits if each is not None), default=None)
 
-    def ended(self, ages_seconds: Sequence[float]) -> None:
-        """Some have ended, that took so long each."""
-        self._look()
-        self._ages_seconds += ages_seconds
+    def record(self, latencies_seconds: Sequence[float]) -> None:
+        """Count work that has ended, by its completion latency."""
+        self._end_window()
+        self._latencies_seconds += latencies_seconds
 
-    def admits(self) -> bool:
-        """Whether one more may come in; if so, it is counted."""
-        self._look()
+    def admit(self) -> bool:
+        """Whether one more is admitted; it is counted then."""
+        self._end_window()
         limit = self.per_second
         if limit is None:
             return True
         now = self._clock()
-        self._room = min(self._room + (now - self._filled_at) * limit, self._capacity)
+        self._tokens = min(self._tokens + (now - self._filled_at) * limit, self._capacity)
         self._filled_at = now
-        if self._room < 1:
-            self._rejected = True
+        if self._tokens < 1:
+            self._has_rejected = True
             return False
-        self._room -= 1
+        self._tokens -= 1
         return True
 
     @property
     def _capacity(self) -> float:
-        """How many may come at the same moment."""
+        """How many are admitted at the same moment."""
         limit = self.per_second
         return inf if limit is None else max(1.0, limit * WINDOW_SECONDS)
 
-    def _look(self) -> None:
-        """At the end of a window, judge it and begin the next one."""
+    def _end_window(self) -> None:
+        """Once a window is over, set the limit of the next one by what ended in it."""
         now = self._clock()
-        seconds = now - self._began_at
+        seconds = now - self._window_began_at
         if seconds < WINDOW_SECONDS:
             return
-        ends_per_second = len(self._ages_seconds) / seconds
-        overload_ratio = self._overload_ratio()
-        if overload_ratio > 1 and ends_per_second >= BUSY_PER_SECOND:
-            self._adapted = max(ends_per_second / overload_ratio, BUSY_PER_SECOND)
-        elif self._adapted is not None:
-            is_overloaded = self._rejected and self._ages_seconds
-            more = OPEN_UP if overload_ratio > 0.5 else OPEN_WIDE
-            self._adapted = more * ends_per_second if is_overloaded else None
-        self._room = min(self._room, self._capacity)
-        self._began_at, self._ages_seconds, self._rejected = now, [], False
+        ended_per_second = len(self._latencies_seconds) / seconds
+        overload = self._overload_ratio()
+        if overload > 1 and ended_per_second >= BUSY_PER_SECOND:
+            self._adapted_per_second = max(ended_per_second / overload, BUSY_PER_SECOND)
+        elif self._adapted_per_second is not None:
+            factor = RECOVERY_FACTOR if overload > 0.5 else FAST_RECOVERY_FACTOR
+            is_needed = self._has_rejected and self._latencies_seconds
+            self._adapted_per_second = factor * ended_per_second if is_needed else None
+        self._tokens = min(self._tokens, self._capacity)
+        self._window_began_at, self._latencies_seconds, self._has_rejected = now, [], False
 
     def _overload_ratio(self) -> float:
-        """How many times as long as it may the median took; 0 where that is not known."""
-        if not self._overload_latency_seconds or not self._ages_seconds:
+        """The median latency by the limit; 0 where that is not known."""
+        if not self._overload_latency_seconds or not self._latencies_seconds:
             return 0
-        return median_low(self._ages_seconds) / self._overload_latency_seconds
+        return median_low(self._latencies_seconds) / self._overload_latency_seconds

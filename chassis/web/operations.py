@@ -1,4 +1,4 @@
-"""The operators' routes, the same on every service: what is set aside, owed, and not yet sent."""
+"""The operators' routes of every service: dead letters, unsettled orders, unpublished events."""
 
 import asyncio
 import hmac
@@ -16,23 +16,18 @@ from chassis.processing import dead_letters
 from chassis.processing.dead_letters import DeadLetter
 from chassis.service import Service
 from chassis.storage.tables import in_states, outbox
-from chassis.web.schemas import Page, Size, View, refusals
+from chassis.web.dependencies import AnyService, Page, Paging, shown_as
+from chassis.web.schemas import View, refusals
 from saga.errors import NotFound, Unauthorized
 
 MAX_ROWS = 1000
 
 LetterId = Annotated[int, PathParameter(name="letterId")]
-
-
-class DeadLetters(View):
-    items: list[DeadLetter]
-    page: int
-    size: int
-    total: int
+DeadLetters = Annotated[Page[DeadLetter], shown_as("DeadLetters")]
 
 
 class UnsettledOrder(View):
-    """An order whose row here still waits for somebody, or owes an answer."""
+    """An order whose row here waits for an event or owes one."""
 
     order_id: str
     state: str
@@ -52,7 +47,7 @@ class Unpublished(View):
 
 
 class Outbox(View):
-    """`items` are the oldest events that the broker does not have yet; `total` is all of them."""
+    """`items` are the oldest unpublished events, `total` counts all of them."""
 
     items: list[Unpublished]
     total: int
@@ -60,7 +55,7 @@ class Outbox(View):
 
 
 def operators_only(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Where OPS_TOKEN is set, ask for it."""
+    """A guard: where OPS_TOKEN is set, a request must carry it. Raises Unauthorized."""
     service: Service[Any] = connection.app.state.service
     token = service.settings.ops_token
     sent = connection.headers.get("Authorization", "")
@@ -75,37 +70,38 @@ class Operations(Controller):
 
     @get(
         "/dead-letters",
-        summary="Messages that were set aside, newest first",
+        summary="Dead letters, newest first",
         responses=refusals(401),
     )
-    async def dead_letters(
-        self, service: Service[Any], page: Page = 0, size: Size = 20
-    ) -> DeadLetters:
+    async def dead_letters(self, service: AnyService, paging: Paging) -> DeadLetters:
         async with service.reading() as connection:
-            items, total = await dead_letters.page(connection, offset=page * size, size=size)
-        return DeadLetters(items=items, page=page, size=size, total=total)
+            items, total = await dead_letters.page(
+                connection, offset=paging.offset, size=paging.size
+            )
+        return paging.of(items, total)
 
     @post(
         "/dead-letters/{letterId:int}/redrive",
         status_code=202,
-        summary="Try one once more",
+        summary="Redrive a dead letter",
         responses=refusals(401, 404),
     )
-    async def redrive(self, service: Service[Any], letter_id: LetterId) -> None:
-        """Put a dead letter into the mailbox again. The inbox sees to it that it acts once.
+    async def redrive(self, service: AnyService, letter_id: LetterId) -> None:
+        """Put a dead letter into the mailbox again. It is handled once, by its inbox row.
 
-        `redrivenAt` says when it was worked on."""
+        `redrivenAt` is when it was handled.
+        """
         if not await service.redrive(letter_id):
             raise NotFound(f"there is no dead letter {letter_id}", code="DEAD_LETTER_NOT_FOUND")
 
     @get(
         "/owed",
-        summary="Orders that this service waits for or owes an answer to",
+        summary="Unsettled orders, the oldest first",
         responses=refusals(401),
     )
     async def owed(
         self,
-        service: Service[Any],
+        service: AnyService,
         older_than_seconds: Annotated[
             int, QueryParameter(name="olderThanSeconds", ge=0, le=10**9)
         ] = 0,
@@ -128,10 +124,10 @@ class Operations(Controller):
 
     @get(
         "/outbox",
-        summary="Events that are committed and not yet on the broker",
+        summary="Unpublished events, the oldest first",
         responses=refusals(401),
     )
-    async def unpublished(self, service: Service[Any]) -> Outbox:
+    async def unpublished(self, service: AnyService) -> Outbox:
         columns = [outbox.c[name] for name in Unpublished.__struct_fields__]
         query = (
             select(*columns)
@@ -148,10 +144,10 @@ class Operations(Controller):
     @post(
         "/seed",
         status_code=204,
-        summary="Put the first data there; a second time does nothing",
+        summary="Store the first data; idempotent",
         responses=refusals(401),
     )
-    async def seed(self, service: Service[Any]) -> None:
+    async def seed(self, service: AnyService) -> None:
         await asyncio.gather(*(service.ask(command) for command in service.participant.seed))
 
 

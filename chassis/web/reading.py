@@ -1,19 +1,20 @@
-"""Reading requests strictly: what a client sends is taken for what it says, or refused.
+"""Reading requests strictly: a value of the wrong type is refused, not converted.
 
 The framework would read `"3"` as 3 and the text "null" as nothing, and answer 500 to bytes that are
-no text. Here a body is decoded once, from its bytes into the type that the route declares.
+not UTF-8. Here a body is decoded once, from its bytes into the type that the route declares.
 """
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.params import QueryParameter
 
+from chassis.web.errors import invalid, invalid_body
 from saga.errors import Invalid, UnsupportedMediaType
 
-_JSON = ("application/json", "application/x-www-form-urlencoded")  # the second is what curl -d says
-_TEXTS = frozenset({"query", "category"})
+_JSON = ("application/json", "application/x-www-form-urlencoded")  # the second is sent by curl -d
 
 
 class StrictRequest(Request[Any, Any, State]):
@@ -25,7 +26,7 @@ class StrictRequest(Request[Any, Any, State]):
         return body
 
     async def json(self) -> Any:
-        """The body, as the type that the route declares. Raises Invalid."""
+        """The body, as the type that the route declares. Raises Invalid, UnsupportedMediaType."""
         kind = self.content_type[0].lower()
         if kind and kind not in _JSON and not kind.endswith("+json"):
             raise UnsupportedMediaType(f"send JSON (application/json), not {kind}")
@@ -35,6 +36,8 @@ class StrictRequest(Request[Any, Any, State]):
             raise Invalid("the body is nested too deeply") from None
         except UnicodeDecodeError:
             raise Invalid("the body is not UTF-8") from None
+        except msgspec.ValidationError as error:
+            raise invalid_body(error) from error
         except msgspec.DecodeError as error:
             raise Invalid(f"the body can't be used: {error}") from error
 
@@ -49,9 +52,19 @@ class StrictRequest(Request[Any, Any, State]):
 
 
 def refuse_null(request: Request[Any, Any, Any]) -> None:
-    """A parameter is left out or has a value: the text "null" is neither, but in a search text."""
+    """Raises Invalid for a query parameter "null", unless the route declares it as a text."""
     if b"null" not in request.scope["query_string"].lower():
         return
     for name, value in request.query_params.multi_items():
-        if name not in _TEXTS and value.lower() == "null":
-            raise Invalid(f"{name}: null is no value; leave the parameter out")
+        if value.lower() == "null" and name not in _texts(request):
+            raise invalid(name, "null is no value; leave the parameter out", "query")
+
+
+def _texts(request: Request[Any, Any, Any]) -> set[str]:
+    """The names of the query parameters that the route declares as texts."""
+    return {
+        field.kwarg_definition.name or name
+        for name, field in request.route_handler.parsed_fn_signature.parameters.items()
+        if isinstance(field.kwarg_definition, QueryParameter)
+        and str in (field.annotation, *get_args(field.annotation))
+    }

@@ -10,7 +10,7 @@ from prometheus_client import Counter, Histogram
 _requests = Counter("http_requests_total", "Requests answered.", ["method", "route", "status"])
 _seconds = Histogram(
     "http_request_seconds",
-    "From the request's arrival to the last byte of its answer; of a stream, to its beginning.",
+    "From a request to the last byte of its answer; of a stream, to its first.",
     ["method", "route"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
 )
@@ -20,12 +20,12 @@ _STREAM = b"text/event-stream"
 
 @cache
 def _of(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    """Looked up once: to find a metric by its labels takes longer than to count."""
+    """Cached: finding a metric by its labels takes longer than counting."""
     return _requests.labels(method, route, status), _seconds.labels(method, route)
 
 
 class RequestMetrics:
-    """ASGI middleware around everything, errors included."""
+    """ASGI middleware around every route, errors included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

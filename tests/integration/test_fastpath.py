@@ -1,5 +1,6 @@
-"""The fast path beside the framework's way: the same requests, the same answers."""
+"""The fast path and the framework's way: the same requests get the same answers."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -8,19 +9,21 @@ import msgspec
 import pytest
 from litestar import Litestar, Request, Response, post, put
 from litestar.datastructures import State
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.web.app import to_response
+from chassis.web.errors import to_response
 from chassis.web.fast_path import FAST_PATH, FastPath
 from chassis.web.reading import StrictRequest, refuse_null
 from chassis.web.schemas import Body, OptionalKey, View
 from order.app import create_app
 from saga.errors import NotFound, RetryLater
+from tests.kit.client import ROOT
 from tests.kit.settings import settings_of
 
 MAX_BODY_BYTES = 10_000
+SERVICE = {"service": Provide(lambda: "Ann", sync_to_thread=False, use_cache=True)}
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -40,7 +43,7 @@ class Granted(View):
 
 async def _grant(
     data: Wish,
-    service: str,
+    service: NamedDependency[str],
     idempotency_key: OptionalKey = None,
     note: Annotated[str | None, HeaderParameter(name="X-Note")] = None,
 ) -> Response[Granted]:
@@ -56,9 +59,12 @@ async def _grant(
     return Response(granted, status_code=202, headers={"Location": f"/wishes/{data.units}"})
 
 
-class Shop:
-    """An app with the same route twice, and what it has seen: its own reading of requests, and what
-    passed the middleware of all routes and of each, with the route's path."""
+class TwoRoutes:
+    """An application with the same route twice, marked and not, that records requests.
+
+    `asked_framework` counts those that took the framework's way, `passed` lists the middleware that
+    each passed, with the route's path.
+    """
 
     def __init__(self) -> None:
         self.asked_framework = 0
@@ -69,10 +75,10 @@ class Shop:
             refuse_null(request)
 
         def inner(app: ASGIApp) -> ASGIApp:
-            return self._noting("inner", app)
+            return self._recording("inner", app)
 
         def outer(app: ASGIApp) -> ASGIApp:
-            return self._noting("outer", app)
+            return self._recording("outer", app)
 
         app = Litestar(
             [
@@ -80,7 +86,7 @@ class Shop:
                 post("/plain", status_code=202, middleware=[inner])(_grant),
             ],
             middleware=[outer],
-            dependencies={"service": Provide(lambda: "Ann", sync_to_thread=False, use_cache=True)},
+            dependencies=SERVICE,
             exception_handlers={Exception: to_response},
             before_request=before,
             request_class=StrictRequest,
@@ -91,13 +97,13 @@ class Shop:
         )
         self._app = FastPath(app)
 
-    def _noting(self, where: str, app: ASGIApp) -> ASGIApp:
-        async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+    def _recording(self, where: str, app: ASGIApp) -> ASGIApp:
+        async def recording(scope: Scope, receive: Receive, send: Send) -> None:
             service = scope["litestar_app"].state["service"]
             self.passed.append((where, f"{scope['path_template']} of {service}"))
             await app(scope, receive, send)
 
-        return noting
+        return recording
 
     async def ask(
         self,
@@ -108,8 +114,10 @@ class Shop:
         *,
         leaves: bool = False,
     ) -> tuple[int, dict[bytes, bytes], bytes]:
-        """Status, headers and body of the answer to a request whose body comes in these parts; the
-        client `leaves` before the end of it."""
+        """Status, headers and body of the answer to a request with a body in these parts.
+
+        With `leaves` the client disconnects before the end of the body.
+        """
         *before, last = parts
         events = [{"type": "http.request", "body": part, "more_body": True} for part in before]
         events.append({"type": "http.request", "body": last, "more_body": leaves})
@@ -153,93 +161,112 @@ USUAL: dict[str, tuple[list[bytes], Headers]] = {
     "a body alone": ([WISH], JSON),
     "with a key": ([WISH], _with((b"idempotency-key", b"k-1"))),
     "with all headers": ([WISH], _with((b"idempotency-key", b"k-1"), (b"x-note", b"h\xe9 llo"))),
-    "with headers that nobody asked for": ([WISH], _with((b"x-other", b"1"), (b"x-other", b"2"))),
+    "with other headers": ([WISH], _with((b"x-other", b"1"), (b"x-other", b"2"))),
     "a name that is not ASCII": (['{"itemName": "케이크"}'.encode()], JSON),
     "answered with the route's own status": ([b'{"itemName": "the usual"}'], JSON),
     "refused by a rule": ([b'{"itemName": "nothing"}'], JSON),
-    "refused for now": ([b'{"itemName": "everything"}'], JSON),
-    "a bug of ours": ([b'{"itemName": "a crash"}'], JSON),
+    "rejected for now": ([b'{"itemName": "everything"}'], JSON),
+    "a crash": ([b'{"itemName": "a crash"}'], JSON),
 }
 UNUSUAL: dict[str, tuple[list[bytes], Headers]] = {
     "in two parts": ([WISH[:9], WISH[9:]], JSON),
     "no content type": ([WISH], JSON[:1]),
     "with a charset": ([WISH], [(b"content-type", b"application/json; charset=utf-8")]),
     "of a kind of JSON": ([WISH], [(b"content-type", b"application/merge-patch+json")]),
-    "not called JSON": ([WISH], [(b"content-type", b"text/plain")]),
+    "of another content type": ([WISH], [(b"content-type", b"text/plain")]),
     "a header twice": ([WISH], _with((b"x-note", b"1"), (b"x-note", b"2"))),
     "a key that is too long": ([WISH], _with((b"idempotency-key", b"k" * 256))),
-    "a longer header that may be": ([WISH], _with((b"x-note", b"n" * 1_000))),
+    "a long header without a limit": ([WISH], _with((b"x-note", b"n" * 1_000))),
     "no body": ([b""], JSON),
     "not JSON": ([b"{"], JSON),
     "an unknown field": ([b'{"itemName": "cake", "unit": 2}'], JSON),
     "too few units": ([b'{"itemName": "cake", "units": 0}'], JSON),
     "units in quotes": ([b'{"itemName": "cake", "units": "2"}'], JSON),
     "not UTF-8": ([b'{"itemName": "\xff"}'], JSON),
-    "nested without end": ([b"[" * 9_000], JSON),
+    "nested too deeply": ([b"[" * 9_000], JSON),
     "too large": ([b'{"itemName": "' + b"x" * MAX_BODY_BYTES + b'"}'], JSON),
 }
 
 
 @pytest.mark.parametrize("what", [*USUAL, *UNUSUAL])
-async def test_the_answer_is_the_frameworks(what: str) -> None:
-    shop = Shop()
+async def test_fast_path_answers_as_the_framework_does(what: str) -> None:
+    app = TwoRoutes()
     parts, headers = (USUAL | UNUSUAL)[what]
-    fast = await shop.ask("/fast", parts, headers)
-    asked_framework = shop.asked_framework
-    plain = await shop.ask("/plain", parts, headers)
+    fast = await app.ask("/fast", parts, headers)
+    asked_framework = app.asked_framework
+    plain = await app.ask("/plain", parts, headers)
     assert fast == plain
     assert asked_framework == (what in UNUSUAL)
-    assert shop.passed == [
+    assert app.passed == [
         (where, f"{path} of Ann") for path in ("/fast", "/plain") for where in ("outer", "inner")
     ]
 
 
-async def test_a_query_is_looked_at_by_the_framework() -> None:
-    shop = Shop()
-    asked = [await shop.ask(path, [WISH], JSON, b"x=null") for path in ("/fast", "/plain")]
+async def test_query_takes_the_frameworks_way() -> None:
+    app = TwoRoutes()
+    asked = [await app.ask(path, [WISH], JSON, b"x=null") for path in ("/fast", "/plain")]
     assert asked[0] == asked[1]
     assert asked[0][0] == 400
 
 
-async def test_who_leaves_in_the_middle_of_a_body_is_the_frameworks_matter() -> None:
-    shop = Shop()
+async def test_disconnect_within_a_body_takes_the_frameworks_way() -> None:
+    app = TwoRoutes()
     fast, plain = [
-        await shop.ask(path, [WISH[:9]], JSON, leaves=True) for path in ("/fast", "/plain")
+        await app.ask(path, [WISH[:9]], JSON, leaves=True) for path in ("/fast", "/plain")
     ]
     assert fast == plain
-    assert shop.asked_framework == 2
+    assert app.asked_framework == 2
 
 
-async def test_another_spelling_of_the_path_is_the_frameworks_matter() -> None:
-    shop = Shop()
-    fast = await shop.ask("/fast/", [WISH], JSON)
-    assert fast == await shop.ask("/fast", [WISH], JSON)
-    assert shop.asked_framework == 1
-    assert shop.passed[:2] == shop.passed[2:]
+async def test_other_spelling_of_the_path_takes_the_frameworks_way() -> None:
+    app = TwoRoutes()
+    fast = await app.ask("/fast/", [WISH], JSON)
+    assert fast == await app.ask("/fast", [WISH], JSON)
+    assert app.asked_framework == 1
+    assert app.passed[:2] == app.passed[2:]
 
 
-def test_a_route_that_takes_more_is_refused() -> None:
+def test_route_with_a_query_parameter_can_not_be_marked() -> None:
     @post("/more", opt=FAST_PATH)
     async def more(
-        data: Wish, service: str, page: Annotated[int | None, QueryParameter()] = None
+        data: Wish,
+        service: NamedDependency[str],
+        page: Annotated[int | None, QueryParameter()] = None,
     ) -> Response[Granted]:
         return Response(Granted(data.item_name, page or 0, None, None, service))
 
-    app = Litestar([more], openapi_config=None)
+    app = Litestar([more], dependencies=SERVICE, openapi_config=None)
     with pytest.raises(TypeError, match="can't read page"):
         FastPath(app)
 
 
-def test_a_route_without_a_body_is_refused() -> None:
+def test_route_without_a_body_can_not_be_marked() -> None:
     @put("/nothing", opt=FAST_PATH)
-    async def nothing(service: str) -> Response[None]:
+    async def nothing(service: NamedDependency[str]) -> Response[None]:
         return Response(None, headers={"By": service})
 
     with pytest.raises(TypeError, match="routes that take a body"):
-        FastPath(Litestar([nothing], openapi_config=None))
+        FastPath(Litestar([nothing], dependencies=SERVICE, openapi_config=None))
 
 
-def test_orders_are_placed_by_it(tmp_path: Path) -> None:
+async def test_placing_an_order_is_the_only_marked_route(tmp_path: Path) -> None:
     environment = {"STATE_DIR": str(tmp_path), "NATS_URL": "nats://127.0.0.1:1"}
     app = create_app(settings_of("order", environment))
-    assert [*FastPath(app)._routes] == [("POST", "/api/v1/orders")]
+    assert FastPath(app).routes == [("POST", "/api/v1/orders")]
+    await app.state["service"].database.close()
+
+
+def test_fast_path_can_be_deleted_with_its_file() -> None:
+    """`chassis/run.py` and one route import it, and this test."""
+    pattern = re.compile(r"^(from|import) .*fast_path", re.MULTILINE)
+    sources = sorted(
+        path.relative_to(ROOT)
+        for path in ROOT.rglob("*.py")
+        if not path.relative_to(ROOT).parts[0].startswith(".")
+    )
+    importing = [str(path) for path in sources if pattern.search((ROOT / path).read_text())]
+    assert importing == [
+        "chassis/run.py",
+        "order/routes/orders.py",
+        "tests/integration/test_fastpath.py",
+    ]

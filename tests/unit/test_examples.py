@@ -1,4 +1,4 @@
-"""Every route is shown with an example: in the OpenAPI documents, and in the README."""
+"""Every route has an example: in the OpenAPI documents, and in docs/api.md."""
 
 import re
 from collections.abc import Iterator
@@ -9,14 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 from litestar import Litestar
-from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
+from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody, Schema
 
+from chassis.web.dependencies import Page
 from events.participants import PARTICIPANTS
 from tests.e2e.api.routes import ROUTES
 from tests.kit.client import ROOT
 from tests.kit.settings import settings_of
 
-README = (ROOT / "README.md").read_text()
+API = (ROOT / "docs" / "api.md").read_text()
 SIMULATED = "infra.simulators"
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -53,8 +54,20 @@ def shapes(kind: type[Any], module_prefix: str) -> Iterator[type[Any]]:
         yield from shapes(each, module_prefix)
 
 
+def kind_of(app: Litestar, schema: Reference, known: dict[str, type[Any]]) -> Any:
+    """The class that a schema describes: one of its own name, or a page of such."""
+    if schema.value in known:
+        return known[schema.value]
+    properties = (app.openapi_schema.components.schemas or {})[schema.value].properties or {}
+    items = properties["items"]
+    assert isinstance(items, Schema)
+    assert isinstance(items.items, Reference)
+    kind: Any = Page
+    return kind[known[items.items.value]]
+
+
 @pytest.mark.parametrize("service", PARTICIPANTS)
-def test_every_body_and_answer_has_an_example_of_its_shape(service: str, tmp_path: Path) -> None:
+def test_every_body_and_answer_has_an_example_of_its_schema(service: str, tmp_path: Path) -> None:
     app = app_of(service, tmp_path)
     known = {each.__name__: each for each in shapes(msgspec.Struct, service)}
     shown = 0
@@ -62,7 +75,7 @@ def test_every_body_and_answer_has_an_example_of_its_shape(service: str, tmp_pat
         for media in media_of(operation):
             assert media.example, name
             if isinstance(media.schema, Reference):
-                msgspec.convert(media.example, known[media.schema.value])
+                msgspec.convert(media.example, kind_of(app, media.schema, known))
                 shown += 1
         for parameter in operation.parameters or ():
             if not isinstance(parameter, Reference) and parameter.param_in == "path":
@@ -70,8 +83,8 @@ def test_every_body_and_answer_has_an_example_of_its_shape(service: str, tmp_pat
     assert shown >= 5
 
 
-def test_the_readme_names_every_route_with_an_example() -> None:
-    rows = re.findall(r"^\| (`(?:GET|POST|PATCH|DELETE) .*?`) \| (.+) \|$", README, re.MULTILINE)
+def test_api_page_names_every_route_with_an_example() -> None:
+    rows = re.findall(r"^\| (`(?:GET|POST|PATCH|DELETE) .*?`) \| (.+) \|$", API, re.MULTILINE)
     named = {
         re.sub(r"\{\w+\}", "{}", route)
         for routes, example in rows
@@ -81,15 +94,14 @@ def test_the_readme_names_every_route_with_an_example() -> None:
     assert named == {f"{r.method} {r.path.removeprefix('/api/v1')}" for r in ROUTES}
 
 
-def test_the_readmes_examples_are_what_they_are_examples_of() -> None:
-    """Each goes to the path in its row, and by its method."""
-    shown = re.findall(r"^\| `([A-Z]+) (/[^`]+)` \| `([^`]+)`", README, re.MULTILINE)
+def test_each_example_of_api_page_calls_the_route_in_its_row() -> None:
+    shown = re.findall(r"^\| `([A-Z]+) (/[^`]+)` \| `([^`]+)`", API, re.MULTILINE)
     assert len(shown) > 40
     for method, path, example in shown:
         given = re.search(r"-X ([A-Z]+)", example)
-        told = given[1] if given else ("POST" if " -d " in example else "GET")
+        method_sent = given[1] if given else ("POST" if " -d " in example else "GET")
         address = re.search(r"\$[OPWCD](/[^ ?\"]+)", example)
         assert address is not None, example
         pattern = re.sub(r"\{\w+\}", r"(\\$[A-Z]+|\\d+)", path)
-        assert told == method, example
+        assert method_sent == method, example
         assert re.fullmatch(pattern, address[1]), example

@@ -6,8 +6,8 @@ MUTANTS = (
     tests(
         "a few orders that fail early hide a crowd from the door",
         "chassis/web/load_shedding.py",
-        "median_low(self._ages_seconds)",
-        "min(self._ages_seconds)",
+        "median_low(self._latencies_seconds)",
+        "min(self._latencies_seconds)",
         "tests/unit/test_admission.py",
     ),
     tests(
