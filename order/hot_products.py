@@ -41,7 +41,7 @@ class HotProductAdmission(Component[OrderUnitOfWork]):
                 settings.redis_url, marker_seconds=settings.retention_seconds
             )
         self._hot: set[str] = set()
-        self._may_have_forgotten = False
+        self._may_lack_markers = False
         self._refreshing: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -61,7 +61,7 @@ class HotProductAdmission(Component[OrderUnitOfWork]):
         metrics.gate.labels(result.status).inc()
         if result.status is LeaseStatus.SOLD_OUT:
             if key is None or not await self._was_answered(service, key):
-                raise sold_out(result.product_id, result.free)
+                raise sold_out(result.resource, result.free)
             return await place()
         return await self._place_leased(self._leases, command, marker, result, place)
 
@@ -136,7 +136,7 @@ class HotProductAdmission(Component[OrderUnitOfWork]):
 
     async def _was_answered(self, service: Service[OrderUnitOfWork], key: IdempotencyKey) -> bool:
         """Redis has a marker for each key with a lease; the database is asked after a loss only."""
-        if not self._may_have_forgotten:
+        if not self._may_lack_markers:
             return False
         try:
             async with service.reading() as connection:
@@ -152,8 +152,8 @@ class HotProductAdmission(Component[OrderUnitOfWork]):
                     self._hot = await store.find_hot_products(connection)
                 if await leases.enable(self._hot):
                     log.warning("redis had lost hot products; they are enabled again")
-                    await leases.note_loss()
-                self._may_have_forgotten = bool(self._hot) and await leases.may_have_forgotten()
+                    await leases.record_loss()
+                self._may_lack_markers = bool(self._hot) and await leases.may_lack_markers()
             except RetryLater:
                 log.warning("the hot products can't be read; trying again")
             await asyncio.sleep(REFRESH_SECONDS)

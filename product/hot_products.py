@@ -68,7 +68,7 @@ class StockPublisher(Component[ProductUnitOfWork]):
     async def _refresh(self, service: Service[ProductUnitOfWork], leases: CountedLeases) -> None:
         """Publish the available units again, and measure how far off the admission was."""
         while True:
-            self._hot = await leases.products()
+            self._hot = await leases.enabled()
             try:
                 async with service.reading() as connection:
                     products = await store.find_products(connection, self._hot)

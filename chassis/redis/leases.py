@@ -1,48 +1,49 @@
-"""The gate for hot products: in Redis, in front of the database, so that the sold-out cost nothing.
+"""Leases on counted resources: which holders are admitted before the database decides.
 
-It guards nothing: the product service's database alone decides who gets a unit. The gate keeps away
-those who can't get one any more. For each hot product Redis holds the *limit*, which is what the
-database has available, and a *lease* for each order that the database has not decided yet:
+A resource has so many units. Redis holds its *limit*, which is what the database has available, and
+a *lease* for each holder that the database has not decided yet:
 
     free = limit - live leases
 
-One script leases all lines of an order or none. Product's word on an order ends its lease and
-renews the limit in one step, so no unit is counted twice. A lease whose order never came to be
-expires. What is missing or lost counts as no gate: the order goes to the database.
+One script leases all units that a holder wants, or none. The database's decision on a holder ends
+its lease and renews the limit in one step, so no unit is counted twice. A lease whose holder never
+reaches the database expires.
+
+Correctness does not depend on it: the database decides in any case, and leases keep away the
+holders that it would refuse. Where Redis is slow or away or has lost its data, every holder is
+admitted.
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-from circuitbreaker import CircuitBreaker, CircuitBreakerError
-from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
 
-log = logging.getLogger(__name__)
+from chassis.redis.connection import GuardedRedis
 
 LEASE_SECONDS = 60
-"""Longer than an order takes to reach product, when all is well. After an outage that lasts longer
-too many are let in, and the database refuses them."""
+"""Longer than a holder takes to reach the database when all is well. In a longer outage too many
+are admitted, and the database refuses them."""
 
 REDIS_TIMEOUT_SECONDS = 0.25
-REST_SECONDS = 1
-AT_ONCE = 256
+REST_SECONDS = 0.5
+MAX_BATCH = 256
 
-_PREFIX = "shop:{hot}:"  # as in lua/leases.lua
-_PRODUCTS = f"{_PREFIX}products"
-_FORGETFUL = f"{_PREFIX}forgetful"
+PREFIX = "saga:{leases}:"
+"""The braces keep all keys on one node of a Redis cluster."""
+
+_ENABLED = f"{PREFIX}enabled"
+_LOSS = f"{PREFIX}loss"
 _LUA = Path(__file__).parent / "lua"
 
 
 class LeaseStatus(StrEnum):
-    """`OPEN`: no line is gated, or nobody knows. `KNOWN`: a lease was given under this idempotency
-    key before, so its answer stands."""
+    """`OPEN`: no resource has a limit, or Redis does not answer. `KNOWN`: a lease was given under
+    this marker before, so the first answer stands."""
 
     OPEN = "OPEN"
     LEASED = "LEASED"
@@ -51,131 +52,119 @@ class LeaseStatus(StrEnum):
 
 
 class LeaseResult(msgspec.Struct, frozen=True):
-    """What the gate says. Of SOLD_OUT, which product, and how many units of it are free."""
+    """Of SOLD_OUT: which resource has too few units, and how many of them are free."""
 
     status: LeaseStatus
-    product_id: str = ""
+    resource: str = ""
     free: int = 0
 
 
 class CountedLeases:
-    """The gate in one Redis. While that is slow or away, every order is let through.
+    """The leases in one Redis. While that is slow or away, every holder is admitted.
 
-    `marker_seconds`: how long an idempotency key under which a lease was given is remembered.
+    `marker_seconds`: how long the marker under which a lease was given is remembered.
     """
 
     def __init__(self, redis_url: str, *, marker_seconds: float) -> None:
         self._marker_seconds = round(marker_seconds)
-        self._redis = Redis.from_url(
+        self._redis = GuardedRedis(
             redis_url,
+            timeout_seconds=REDIS_TIMEOUT_SECONDS,
+            failures_to_open=1,
+            rest_seconds=REST_SECONDS,
             decode_responses=True,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
         )
-        self._breaker = CircuitBreaker(
-            failure_threshold=1,
-            recovery_timeout=REST_SECONDS,
-            expected_exception=(RedisError, OSError, TimeoutError),
-            name="hot stock",
-        )
-        self._asking: list[tuple[list[Any], asyncio.Future[LeaseResult]]] = []
+        self._waiting: list[tuple[list[Any], asyncio.Future[LeaseResult]]] = []
         self._sending: asyncio.Task[None] | None = None
         self._lease, self._end, self._renew, self._disable = (
-            self._redis.register_script(_script(name)) for name in ("lease", "end", "renew", "cool")
+            self._script(name) for name in ("lease", "end", "renew", "disable")
         )
 
-    async def lease(self, order_id: str, units: Mapping[str, int], marker: str = "") -> LeaseResult:
-        """Lease the units of each gated product for this order, or none of them.
+    async def enable(self, resources: Iterable[str]) -> int:
+        """Count these; until the first `renew` nobody is refused. Returns how many are new."""
+        ids = list(resources)
+        return await self._redis.call(self._redis.client.sadd, _ENABLED, *ids) or 0 if ids else 0
+
+    async def disable(self, resource: str) -> None:
+        """Count it no longer, and forget its leases."""
+        await self._run(self._disable, resource)
+
+    async def lease(self, holder: str, units: Mapping[str, int], marker: str = "") -> LeaseResult:
+        """Lease the units of each counted resource for this holder, or none of them.
 
         `marker` stands for the request's idempotency key.
         """
-        lines = [each for line in units.items() for each in line]
-        asked = [marker, order_id, round(LEASE_SECONDS * 1000), self._marker_seconds, *lines]
-        answer: asyncio.Future[LeaseResult] = asyncio.get_running_loop().create_future()
-        self._asking.append((asked, answer))
+        wanted = [each for line in units.items() for each in line]
+        arguments = [marker, holder, round(LEASE_SECONDS * 1000), self._marker_seconds, *wanted]
+        result: asyncio.Future[LeaseResult] = asyncio.get_running_loop().create_future()
+        self._waiting.append((arguments, result))
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
-        return await answer
+        return await result
 
-    async def end(self, order_ids: Iterable[str], marker: str = "") -> None:
-        """These orders need nothing any more; the marker is forgotten with them."""
-        await self._ask(self._end, marker, *order_ids)
+    async def end(self, holders: Iterable[str], marker: str = "") -> None:
+        """These holders need their leases no longer; the marker is forgotten with them."""
+        await self._run(self._end, marker, *holders)
 
-    async def renew(self, product_id: str, available: int, decided: Iterable[str] = ()) -> int:
-        """The database's word: so many are available, and these orders are decided.
+    async def renew(self, resource: str, available: int, decided: Iterable[str] = ()) -> int:
+        """Set the limit to what the database has available, and end the leases that it decided.
 
-        Gives by how many units the limit was off.
+        Returns by how many units the limit was off.
         """
-        return int(await self._ask(self._renew, product_id, available, *decided) or 0)
+        return int(await self._run(self._renew, resource, available, *decided) or 0)
 
-    async def enable(self, product_ids: Iterable[str]) -> int:
-        """Gate these; until product's first word nothing is refused. Says how many are new."""
-        ids = list(product_ids)
-        return int(await self._ask(self._redis.sadd, _PRODUCTS, *ids) or 0) if ids else 0
+    async def enabled(self) -> frozenset[str]:
+        """The resources that are counted; none when Redis does not answer."""
+        return frozenset(await self._redis.call(self._redis.client.smembers, _ENABLED) or ())
 
-    async def disable(self, product_id: str) -> None:
-        """Take the gate away."""
-        await self._ask(self._disable, product_id)
-
-    async def products(self) -> frozenset[str]:
-        """The products that are gated; none when Redis does not answer."""
-        return frozenset(await self._ask(self._redis.smembers, _PRODUCTS) or ())
-
-    async def state(self, product_id: str) -> tuple[int, int] | None:
-        """The limit and the live leases, in units; None when there is no gate."""
-        found = await self._ask(self._redis.hmget, f"{_PREFIX}{product_id}", "limit", "leased")
+    async def state(self, resource: str) -> tuple[int, int] | None:
+        """The limit and the live leases, in units; None without a limit."""
+        hmget = self._redis.client.hmget
+        found = await self._redis.call(hmget, f"{PREFIX}{resource}", "limit", "leased")
         return (int(found[0]), int(found[1] or 0)) if found and found[0] is not None else None
 
-    async def note_loss(self) -> None:
-        """Redis has lost what it held: markers of winners may be missing."""
-        await self._ask(self._set_forgetful)
+    async def record_loss(self) -> None:
+        """Redis has lost its data: markers may be missing."""
+        await self._redis.call(self._redis.client.set, _LOSS, 1, ex=self._marker_seconds)
 
-    async def may_have_forgotten(self) -> bool:
-        """Has it lost anything within the time that markers are kept?"""
-        return bool(await self._ask(self._redis.exists, _FORGETFUL))
-
-    async def _set_forgetful(self) -> None:
-        await self._redis.set(_FORGETFUL, 1, ex=self._marker_seconds)
+    async def may_lack_markers(self) -> bool:
+        """Has Redis lost data within the time that markers are kept?"""
+        return bool(await self._redis.call(self._redis.client.exists, _LOSS))
 
     async def close(self) -> None:
         if self._sending is not None:
             await self._sending
-        await self._redis.aclose()
+        await self._redis.close()
 
     async def _send(self) -> None:
-        """Ask for all that waits in one go; what arrives meanwhile is the next one."""
-        while self._asking:
-            batch, self._asking = self._asking[:AT_ONCE], self._asking[AT_ONCE:]
-            emitted = await self._ask(self._lease_all, [asked for asked, _ in batch])
-            for (_, answer), words in zip(batch, emitted or [None] * len(batch), strict=True):
-                if not answer.done():  # its client may have gone
-                    answer.set_result(_answer(words))
+        """Ask for all waiting leases in one pipeline; those that come meanwhile take the next."""
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            answers = await self._redis.call(self._lease_all, [each for each, _ in batch])
+            for (_, result), answer in zip(batch, answers or [None] * len(batch), strict=True):
+                if not result.done():  # its client may have gone
+                    result.set_result(_result(answer))
         self._sending = None
 
     async def _lease_all(self, batch: list[list[Any]]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for asked in batch:
-                await self._lease(args=asked, client=pipeline)
+        async with self._redis.client.pipeline(transaction=False) as pipeline:
+            for arguments in batch:
+                await self._lease(args=arguments, client=pipeline)
             return await pipeline.execute()
 
-    async def _ask(self, call: Any, *arguments: Any) -> Any:
-        """What Redis answers; None when it does not, or is being left alone for a while."""
-        try:
-            if isinstance(call, AsyncScript):
-                return await self._breaker.call_async(call, args=list(arguments))
-            return await cast("Awaitable[Any]", self._breaker.call_async(call, *arguments))
-        except CircuitBreakerError:
-            return None
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("redis does not answer: the gate is open", extra={"error": repr(error)})
-            return None
+    async def _run(self, script: AsyncScript, *arguments: Any) -> Any:
+        return await self._redis.call(script, args=arguments)
+
+    def _script(self, name: str) -> AsyncScript:
+        parts = (f"local prefix = '{PREFIX}'\n", _lua("leases"), _lua(name))
+        return self._redis.client.register_script("".join(parts))
 
 
-def _answer(words: list[Any] | None) -> LeaseResult:
-    return (
-        LeaseResult(LeaseStatus(words[0]), *words[1:]) if words else LeaseResult(LeaseStatus.OPEN)
-    )
+def _lua(name: str) -> str:
+    return (_LUA / f"{name}.lua").read_text()
 
 
-def _script(name: str) -> str:
-    return (_LUA / "leases.lua").read_text() + (_LUA / f"{name}.lua").read_text()
+def _result(answer: list[Any] | None) -> LeaseResult:
+    if answer is None:
+        return LeaseResult(LeaseStatus.OPEN)
+    return LeaseResult(LeaseStatus(answer[0]), *answer[1:])

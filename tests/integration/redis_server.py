@@ -1,6 +1,9 @@
 """A Redis of a test's own, on a port of its own, that can be killed and comes back empty."""
 
 import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import DEVNULL
 
@@ -29,6 +32,16 @@ class RedisServer:
             return True
 
         await wait_until(answers, "Redis answers")
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It answers nothing for a while, yet connections stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         if self._process is not None:

@@ -1,4 +1,4 @@
-"""Cached reads: where they come from, how old they may be, and what happens without Redis."""
+"""Cached reads: their source, their age, and reads while Redis is away."""
 
 import asyncio
 
@@ -11,18 +11,18 @@ from tests.kit.client import wait_until
 
 
 class Shelf:
-    """The source: what is there now, and how often it was asked."""
+    """The source: its value now, and the number of reads."""
 
     def __init__(self) -> None:
         self.units = 5
-        self.asked = 0
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
+        self.reads = 0
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
 
     async def read(self) -> int:
-        self.asked += 1
+        self.reads += 1
         seen = self.units
-        await self.may_answer.wait()
+        await self.may_go_on.wait()
         return seen
 
 
@@ -39,22 +39,24 @@ def shelf() -> Shelf:
     return Shelf()
 
 
-async def test_memory_then_redis_then_the_source(redis_server: RedisServer, shelf: Shelf) -> None:
+async def test_read_goes_to_memory_then_redis_then_the_source(
+    redis_server: RedisServer, shelf: Shelf
+) -> None:
     clock = Clock()
     mine, other = (ReadCache("stock", int, redis_server.url, clock) for _ in range(2))
     assert await mine.get("cake", shelf.read) == (5, Source.DATABASE)
     assert await mine.get("cake", shelf.read) == (5, Source.MEMORY)
     assert await other.get("cake", shelf.read) == (5, Source.REDIS)
     assert await other.get("cake", shelf.read) == (5, Source.MEMORY)
-    assert shelf.asked == 1
+    assert shelf.reads == 1
     await mine.close()
     await other.close()
 
 
-async def test_nothing_is_older_than_twice_what_is_kept(
+async def test_value_is_never_older_than_twice_the_ttl(
     redis_server: RedisServer, shelf: Shelf
 ) -> None:
-    """Even where nobody says that it has changed."""
+    """Even without a call of `forget`."""
     loop = asyncio.get_running_loop()
     mine, other = (ReadCache("stock", int, redis_server.url) for _ in range(2))
     await mine.get("cake", shelf.read)
@@ -64,13 +66,15 @@ async def test_nothing_is_older_than_twice_what_is_kept(
         values = [(await each.get("cake", shelf.read))[0] for each in (mine, other)]
         return values == [4, 4]
 
-    await wait_until(seen, "the change is seen everywhere")
+    await until(seen, "every instance has the new value")
     assert loop.time() - changed_at < 2 * TTL_SECONDS + 0.15
     await mine.close()
     await other.close()
 
 
-async def test_a_change_of_ours_is_seen_at_once(redis_server: RedisServer, shelf: Shelf) -> None:
+async def test_forgotten_value_is_read_from_the_source_at_once(
+    redis_server: RedisServer, shelf: Shelf
+) -> None:
     mine = ReadCache("stock", int, redis_server.url)
     for units in range(20):
         shelf.units = units
@@ -79,33 +83,35 @@ async def test_a_change_of_ours_is_seen_at_once(redis_server: RedisServer, shelf
     await mine.close()
 
 
-async def test_what_was_read_before_a_change_is_not_kept_after_it(
+async def test_value_read_before_a_change_is_not_kept(
     redis_server: RedisServer, shelf: Shelf
 ) -> None:
     mine = ReadCache("stock", int, redis_server.url)
-    shelf.may_answer.clear()
+    shelf.may_go_on.clear()
     early = asyncio.create_task(mine.get("cake", shelf.read))
-    await wait_until(lambda: _is(shelf.asked == 1), "the source is being read")
+    await until(lambda: _is(shelf.reads == 1), "the source is being read")
     shelf.units = 4
     mine.forget(["cake"])
     late = asyncio.create_task(mine.get("cake", shelf.read))
-    await wait_until(lambda: _is(shelf.asked == 2), "it is read again")
-    shelf.may_answer.set()
+    await until(lambda: _is(shelf.reads == 2), "it is read again")
+    shelf.may_go_on.set()
     assert (await early)[0] == 5
     assert (await late)[0] == 4
     assert (await mine.get("cake", shelf.read))[0] == 4
     await mine.close()
 
 
-async def test_many_who_ask_at_once_are_one_read(redis_server: RedisServer, shelf: Shelf) -> None:
+async def test_concurrent_reads_are_one_read_of_the_source(
+    redis_server: RedisServer, shelf: Shelf
+) -> None:
     mine = ReadCache("stock", int, redis_server.url)
     found = await asyncio.gather(*(mine.get("cake", shelf.read) for _ in range(500)))
     assert {value for value, _ in found} == {5}
-    assert shelf.asked == 1
+    assert shelf.reads == 1
     await mine.close()
 
 
-async def test_what_is_not_there_is_not_kept(redis_server: RedisServer) -> None:
+async def test_error_is_not_kept(redis_server: RedisServer) -> None:
     mine = ReadCache("stock", int, redis_server.url)
 
     async def missing() -> int:
@@ -121,14 +127,14 @@ async def test_what_is_not_there_is_not_kept(redis_server: RedisServer) -> None:
     await mine.close()
 
 
-async def test_without_redis_it_is_memory_and_the_source(shelf: Shelf) -> None:
+async def test_without_redis_there_are_memory_and_the_source(shelf: Shelf) -> None:
     none = ReadCache("stock", int, None)
     found = [(await none.get("cake", shelf.read))[1] for _ in range(2)]
     assert found == [Source.DATABASE, Source.MEMORY]
     await none.close()
 
 
-async def test_redis_goes_and_comes_back(redis_server: RedisServer, shelf: Shelf) -> None:
+async def test_source_is_read_while_redis_is_away(redis_server: RedisServer, shelf: Shelf) -> None:
     clock = Clock()
     mine = ReadCache("stock", int, redis_server.url, clock)
     await mine.get("cake", shelf.read)

@@ -1,5 +1,5 @@
--- Ends the leases of orders, of whatever product: marker, then the orders. The marker goes with them.
+-- Ends the leases of holders on every resource: marker, then the holders. The marker is deleted too.
 if ARGV[1] ~= '' then redis.call('DEL', prefix .. ARGV[1]) end
-for _, product in ipairs(redis.call('SMEMBERS', prefix .. 'products')) do
-  for i = 2, #ARGV do end_lease(product, ARGV[i]) end
+for _, resource in ipairs(redis.call('SMEMBERS', prefix .. 'enabled')) do
+  for i = 2, #ARGV do end_lease(resource, ARGV[i]) end
 end

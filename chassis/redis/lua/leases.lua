@@ -1,22 +1,21 @@
--- What the scripts of the gate share. Of a hot product there are
---   <product>         a hash: limit (units that the database has), leased (units)
---   <product>:leases  a hash: order -> units
---   <product>:ends    a sorted set: order -> when its lease expires, in ms
--- The braces keep all keys on one node of a Redis cluster.
-local prefix = 'shop:{hot}:'
+-- What the scripts share; `prefix` is put before it (chassis/redis/leases.py). Of a resource there are
+--   <resource>         a hash: limit (units that the database has), leased (units)
+--   <resource>:leases  a hash: holder -> units
+--   <resource>:ends    a sorted set: holder -> when its lease expires, in ms
 
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Ends a lease; a second time there is none, and nothing happens.
-local function end_lease(product, order)
-  local key = prefix .. product
-  local units = redis.call('HGET', key .. ':leases', order)
+-- Ends a lease; idempotent.
+local function end_lease(resource, holder)
+  local key = prefix .. resource
+  local units = redis.call('HGET', key .. ':leases', holder)
   if units then
-    redis.call('HDEL', key .. ':leases', order)
-    redis.call('ZREM', key .. ':ends', order)
+    redis.call('HDEL', key .. ':leases', holder)
+    redis.call('ZREM', key .. ':ends', holder)
     redis.call('HINCRBY', key, 'leased', -units)
   end
 end
+

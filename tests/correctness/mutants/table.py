@@ -273,14 +273,14 @@ MUTANTS = (
         "chassis/redis/lua/renew.lua",
         "for i = 3, #ARGV do",
         "for i = #ARGV + 1, #ARGV do",
-        "tests/integration/test_hot_stock.py",
+        "tests/integration/test_leases.py",
     ),
     tests(
         "a lease never expires",
         "chassis/redis/lua/lease.lua",
         "'-inf', now)",
         "'-inf', 0)",
-        "tests/integration/test_hot_stock.py",
+        "tests/integration/test_leases.py",
     ),
     tests(
         "no inbox row",
