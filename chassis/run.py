@@ -16,17 +16,17 @@ from saga.errors import ConfigurationError
 
 GRACE_SECONDS = 10
 
-# A busy service makes thousands of objects for a batch and lets go of them all by counting. Looking
-# for cycles among them every 700 objects, as Python does by default, took an eighth of its time.
+# A busy service makes thousands of objects for a batch, and reference counts free them all. The
+# search for cycles among them every 700 objects, Python's default, took an eighth of its CPU time.
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
-# How long the writing thread waits for the interpreter while the event loop has work without end.
-# With Python's 5 ms a POST waits longer near the limit (decision 2).
+# How long the writer's thread waits for the interpreter while the event loop is busy. With Python's
+# 5 ms a POST takes longer near the limit (decision 2).
 SWITCH_SECONDS = 0.001
 
 
 class Server(uvicorn.Server):
-    """It waits for the requests that are under way; those without an end of their own end first."""
+    """Before it waits for the open requests it calls `leave`, which ends endless ones (streams)."""
 
     def __init__(self, config: uvicorn.Config, leave: Callable[[], None]) -> None:
         super().__init__(config)
@@ -38,14 +38,17 @@ class Server(uvicorn.Server):
 
 
 def main(service: str, port: int, settings: type[S], create_app: Callable[[S], Litestar]) -> None:
-    """Run one instance of a service until it is told to stop. `port` is the default one."""
+    """Run one instance of a service until SIGTERM or SIGINT. `port` is the default.
+
+    A configuration that can't be used ends the process with a sentence.
+    """
     try:
         chosen = load(settings, service, port)
         logs.configure(service, chosen.log_level)
         app = create_app(chosen)
     except ConfigurationError as error:
         sys.exit(f"{service}: {error.message}")
-    gc.freeze()  # what is there by now stays for good
+    gc.freeze()  # what was imported stays for good, so the collector need not visit it
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(

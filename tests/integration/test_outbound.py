@@ -1,0 +1,134 @@
+"""Calls of an external system: failures, the circuit breaker, and connections."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from chassis.outbound import OutboundClient, Resting, Unavailable
+from tests.kit.client import free_port, until
+
+FAILURES_TO_OPEN = 3
+
+
+class External:
+    """An external system that answers with `status`, and counts requests."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.status = 200
+        self.requests = 0
+        self.connections: set[object] = set()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.requests += 1
+        self.connections.add(request.transport)
+        return web.Response(status=self.status, text="fine")
+
+
+@pytest.fixture
+async def external() -> AsyncIterator[External]:
+    external = External(free_port())
+    app = web.Application()
+    app.router.add_route("*", "/", external.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", int(external.url.rpartition(":")[2])).start()
+    yield external
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[OutboundClient]:
+    client = OutboundClient(
+        "the shop next door",
+        timeout_seconds=1,
+        failures_to_open=FAILURES_TO_OPEN,
+        rest_seconds=0.3,
+    )
+    yield client
+    await client.close()
+
+
+async def ask(client: OutboundClient, url: str) -> str:
+    async with client.request("GET", url) as response:
+        if response.status >= 500:
+            raise Unavailable(f"answered {response.status}", wait_seconds=7)
+        return await response.text()
+
+
+async def fail(client: OutboundClient, external: External) -> None:
+    """Fail until the breaker opens."""
+    external.status = 500
+    for _ in range(FAILURES_TO_OPEN):
+        with pytest.raises(Unavailable, match="answered 500"):
+            await ask(client, external.url)
+    assert client.is_resting
+
+
+async def rested(client: OutboundClient) -> None:
+    async def over() -> bool:
+        return not client.is_resting
+
+    await until(over, "the rest is over")
+
+
+async def test_answer_is_returned_and_its_connection_used_again(
+    client: OutboundClient, external: External
+) -> None:
+    for _ in range(3):
+        assert await ask(client, external.url) == "fine"
+    assert len(external.connections) == 1
+
+
+async def test_close_drops_connections_and_a_later_request_opens_new_ones(
+    client: OutboundClient, external: External
+) -> None:
+    await ask(client, external.url)
+    await client.close()
+    assert await ask(client, external.url) == "fine"
+    assert len(external.connections) == 2
+
+
+async def test_broken_connection_is_unavailable(client: OutboundClient) -> None:
+    with pytest.raises(Unavailable, match="ClientConnectorError"):
+        await ask(client, f"http://127.0.0.1:{free_port()}")
+
+
+async def test_unavailable_keeps_how_long_to_wait(
+    client: OutboundClient, external: External
+) -> None:
+    external.status = 503
+    with pytest.raises(Unavailable) as raised:
+        await ask(client, external.url)
+    assert raised.value.wait_seconds == 7
+
+
+async def test_no_request_is_sent_during_a_rest(client: OutboundClient, external: External) -> None:
+    await fail(client, external)
+    with pytest.raises(Resting, match="the shop next door gets a rest"):
+        await ask(client, external.url)
+    assert external.requests == FAILURES_TO_OPEN
+
+
+async def test_one_call_is_allowed_after_a_rest_and_all_after_a_success(
+    client: OutboundClient, external: External
+) -> None:
+    assert client.max_calls(20) == 20
+    await fail(client, external)
+    assert client.max_calls(20) == 0
+    await rested(client)
+    assert client.max_calls(20) == 1
+    external.status = 200
+    await ask(client, external.url)
+    assert client.max_calls(20) == 20
+
+
+async def test_failed_call_after_a_rest_begins_the_next_rest(
+    client: OutboundClient, external: External
+) -> None:
+    await fail(client, external)
+    await rested(client)
+    with pytest.raises(Unavailable, match="answered 500"):
+        await ask(client, external.url)
+    assert client.is_resting
