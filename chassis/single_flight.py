@@ -1,4 +1,4 @@
-"""One call at a time for each key: whoever asks meanwhile waits for the same result."""
+"""One call at a time for each key: callers that come meanwhile wait for the same result."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -15,9 +15,9 @@ class SingleFlight(Generic[K, V]):
         self._calls: dict[K, asyncio.Task[V]] = {}
 
     def start(self, key: K, call: Callable[[], Coroutine[Any, Any, V]]) -> "asyncio.Task[V]":
-        """The call under way for this key, or a new one. Wait with `asyncio.shield`: others do too.
+        """The call under way for this key, or a new one. Wait for it with `asyncio.shield`.
 
-        It goes on where nobody waits; then its error is lost.
+        It goes on without a caller that waits; then its error is lost.
         """
         task = self._calls.get(key)
         if task is None:
@@ -40,4 +40,4 @@ class SingleFlight(Generic[K, V]):
         if self._calls.get(key) is done:
             del self._calls[key]
         if not done.cancelled():
-            done.exception()  # retrieved: the event loop would else report it where nobody waited
+            done.exception()  # marks it as retrieved, for there may be no caller that waits

@@ -81,7 +81,7 @@ class CountedLeases:
         )
 
     async def enable(self, resources: Iterable[str]) -> int:
-        """Count these; until the first `renew` nobody is refused. Returns how many are new."""
+        """Count these; before their first `renew` every lease is OPEN. Returns how many are new."""
         ids = list(resources)
         return await self._redis.call(self._redis.client.sadd, _ENABLED, *ids) or 0 if ids else 0
 
