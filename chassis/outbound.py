@@ -19,38 +19,38 @@ class Unavailable(Exception):
         self.wait_seconds = wait_seconds
 
 
-class Resting(Unavailable):
-    """The breaker is open: no request was sent."""
+class BreakerOpen(Unavailable):
+    """No request was sent."""
 
 
 class OutboundClient:
     """The connections to one external system.
 
-    After `failures_to_open` failures in a row it is not called for `rest_seconds`; then calls show
-    whether it is back.
+    After `failures_to_open` failures in a row the breaker is open for `recovery_seconds`, and no
+    call is made; the next call then closes it, or opens it again.
     """
 
     def __init__(
-        self, name: str, *, timeout_seconds: float, failures_to_open: int, rest_seconds: float
+        self, name: str, *, timeout_seconds: float, failures_to_open: int, recovery_seconds: float
     ) -> None:
         self._name = name
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._session: aiohttp.ClientSession | None = None
         self._breaker = CircuitBreaker(
             failure_threshold=failures_to_open,
-            recovery_timeout=rest_seconds,
+            recovery_timeout=recovery_seconds,
             expected_exception=Unavailable,
             name=name,
         )
 
     @property
-    def is_resting(self) -> bool:
-        """The breaker is open: no call is made for a while."""
+    def breaker_is_open(self) -> bool:
+        """After too many failures no call is made for a while."""
         return bool(self._breaker.opened)
 
     def max_calls(self, limit: int) -> int:
-        """How many calls may be under way: `limit`, one to try after a rest, none during it."""
-        if self.is_resting:
+        """How many calls may be in flight: none, then one, once the breaker is closed `limit`."""
+        if self.breaker_is_open:
             return 0
         return limit if self._breaker.closed else 1
 
@@ -61,10 +61,10 @@ class OutboundClient:
         """The response; `options` are those of `aiohttp.ClientSession.request`.
 
         Raise Unavailable inside of the `with` for a response that is no usable answer: it counts as
-        a failure, as a broken connection and a time-out do. Raises Unavailable, and Resting.
+        a failure, as a broken connection and a time-out do. Raises Unavailable, and BreakerOpen.
         """
-        if self.is_resting:
-            raise Resting(f"not called: {self._name} gets a rest")
+        if self.breaker_is_open:
+            raise BreakerOpen(f"not called: the circuit breaker of {self._name} is open")
         with self._breaker:
             try:
                 async with self._open().request(method, url, **options) as response:

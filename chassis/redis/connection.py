@@ -16,8 +16,8 @@ _FAILURES = (RedisError, OSError, TimeoutError)
 class GuardedRedis:
     """Calls that are never needed: where Redis gives no answer, the answer is None.
 
-    After `failures_to_open` failures in a row Redis is not called for `rest_seconds` at a time. An
-    outage is logged once.
+    After `failures_to_open` failures in a row the breaker is open for `recovery_seconds`, and no
+    call is made. An outage is logged once.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class GuardedRedis:
         *,
         timeout_seconds: float,
         failures_to_open: int,
-        rest_seconds: float,
+        recovery_seconds: float,
         decode_responses: bool = False,
     ) -> None:
         self.client = Redis.from_url(
@@ -38,21 +38,21 @@ class GuardedRedis:
         self._failures_to_open = failures_to_open
         self._breaker = CircuitBreaker(
             failure_threshold=failures_to_open,
-            recovery_timeout=rest_seconds,
+            recovery_timeout=recovery_seconds,
             expected_exception=_FAILURES,
             name="redis",
         )
 
     @property
-    def is_resting(self) -> bool:
-        """The breaker is open: no call is made for a while."""
+    def breaker_is_open(self) -> bool:
+        """After too many failures no call is made for a while."""
         return bool(self._breaker.opened)
 
     async def call(
         self, command: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
     ) -> Any:
         """What this command of `client` answers, or None."""
-        if self.is_resting:
+        if self.breaker_is_open:
             return None
         try:
             with self._breaker:

@@ -30,7 +30,7 @@ LEASE_SECONDS = 60
 are admitted, and the database refuses them."""
 
 REDIS_TIMEOUT_SECONDS = 0.25
-REST_SECONDS = 0.5
+RECOVERY_SECONDS = 0.5
 MAX_BATCH = 256
 
 PREFIX = "saga:{leases}:"
@@ -71,7 +71,7 @@ class CountedLeases:
             redis_url,
             timeout_seconds=REDIS_TIMEOUT_SECONDS,
             failures_to_open=1,
-            rest_seconds=REST_SECONDS,
+            recovery_seconds=RECOVERY_SECONDS,
             decode_responses=True,
         )
         self._waiting: list[tuple[list[Any], asyncio.Future[LeaseResult]]] = []

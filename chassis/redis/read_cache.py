@@ -32,7 +32,7 @@ TTL_SECONDS = 0.4
 MAX_ENTRIES = 10_000
 REDIS_TIMEOUT_SECONDS = 0.1
 FAILURES_TO_OPEN = 3
-REST_SECONDS = 2
+RECOVERY_SECONDS = 2
 
 
 class Source(StrEnum):
@@ -131,7 +131,7 @@ class RedisTier(Generic[V]):
             url,
             timeout_seconds=REDIS_TIMEOUT_SECONDS,
             failures_to_open=FAILURES_TO_OPEN,
-            rest_seconds=REST_SECONDS,
+            recovery_seconds=RECOVERY_SECONDS,
         )
         self._leaving = Counter[str]()
         self._forgetting: set[asyncio.Task[None]] = set()

@@ -11,7 +11,7 @@ from tests.integration.redis_server import RedisServer
 from tests.kit.client import until
 
 TIMEOUT_SECONDS = 0.2
-REST_SECONDS = 0.4
+RECOVERY_SECONDS = 0.4
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ async def guarded(redis_server: RedisServer) -> AsyncIterator[GuardedRedis]:
         redis_server.url,
         timeout_seconds=TIMEOUT_SECONDS,
         failures_to_open=2,
-        rest_seconds=REST_SECONDS,
+        recovery_seconds=RECOVERY_SECONDS,
         decode_responses=True,
     )
     yield guarded
@@ -36,7 +36,7 @@ async def test_answer_of_redis_is_returned(guarded: GuardedRedis) -> None:
     assert await get(guarded) is None
     assert await guarded.call(guarded.client.set, "key", "value", px=60_000)
     assert await get(guarded) == "value"
-    assert not guarded.is_resting
+    assert not guarded.breaker_is_open
 
 
 async def test_hanging_redis_is_not_called_while_the_breaker_is_open(
@@ -47,15 +47,15 @@ async def test_hanging_redis_is_not_called_while_the_breaker_is_open(
         started = time.monotonic()
         for _ in range(50):
             assert await get(guarded) is None
-        assert guarded.is_resting
+        assert guarded.breaker_is_open
         assert time.monotonic() - started < 50 * TIMEOUT_SECONDS / 2
-    assert await get(guarded) is None  # the rest is not over yet
+    assert await get(guarded) is None  # the breaker is still open
 
     async def back() -> bool:
         return await get(guarded) == "value"
 
     await until(back, "Redis is called again")
-    assert not guarded.is_resting
+    assert not guarded.breaker_is_open
 
 
 async def test_failed_trial_opens_the_breaker_again(
@@ -64,14 +64,14 @@ async def test_failed_trial_opens_the_breaker_again(
     await redis_server.kill()
     for _ in range(2):
         await get(guarded)
-    assert guarded.is_resting
+    assert guarded.breaker_is_open
 
     async def over() -> bool:
-        return not guarded.is_resting
+        return not guarded.breaker_is_open
 
-    await until(over, "the rest is over")
+    await until(over, "the breaker lets a call through")
     await get(guarded)
-    assert guarded.is_resting
+    assert guarded.breaker_is_open
 
 
 async def test_outage_is_logged_once(

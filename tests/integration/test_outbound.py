@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from chassis.outbound import OutboundClient, Resting, Unavailable
+from chassis.outbound import BreakerOpen, OutboundClient, Unavailable
 from tests.kit.client import free_port, until
 
 FAILURES_TO_OPEN = 3
@@ -44,7 +44,7 @@ async def client() -> AsyncIterator[OutboundClient]:
         "the shop next door",
         timeout_seconds=1,
         failures_to_open=FAILURES_TO_OPEN,
-        rest_seconds=0.3,
+        recovery_seconds=0.3,
     )
     yield client
     await client.close()
@@ -63,14 +63,14 @@ async def fail(client: OutboundClient, external: External) -> None:
     for _ in range(FAILURES_TO_OPEN):
         with pytest.raises(Unavailable, match="answered 500"):
             await ask(client, external.url)
-    assert client.is_resting
+    assert client.breaker_is_open
 
 
-async def rested(client: OutboundClient) -> None:
+async def recovery(client: OutboundClient) -> None:
     async def over() -> bool:
-        return not client.is_resting
+        return not client.breaker_is_open
 
-    await until(over, "the rest is over")
+    await until(over, "the breaker lets a call through")
 
 
 async def test_answer_is_returned_and_its_connection_used_again(
@@ -104,31 +104,33 @@ async def test_unavailable_keeps_how_long_to_wait(
     assert raised.value.wait_seconds == 7
 
 
-async def test_no_request_is_sent_during_a_rest(client: OutboundClient, external: External) -> None:
+async def test_no_request_is_sent_while_the_breaker_is_open(
+    client: OutboundClient, external: External
+) -> None:
     await fail(client, external)
-    with pytest.raises(Resting, match="the shop next door gets a rest"):
+    with pytest.raises(BreakerOpen, match="the circuit breaker of the shop next door is open"):
         await ask(client, external.url)
     assert external.requests == FAILURES_TO_OPEN
 
 
-async def test_one_call_is_allowed_after_a_rest_and_all_after_a_success(
+async def test_one_call_is_allowed_after_the_recovery_time_and_all_after_a_success(
     client: OutboundClient, external: External
 ) -> None:
     assert client.max_calls(20) == 20
     await fail(client, external)
     assert client.max_calls(20) == 0
-    await rested(client)
+    await recovery(client)
     assert client.max_calls(20) == 1
     external.status = 200
     await ask(client, external.url)
     assert client.max_calls(20) == 20
 
 
-async def test_failed_call_after_a_rest_begins_the_next_rest(
+async def test_failed_trial_opens_the_breaker_again(
     client: OutboundClient, external: External
 ) -> None:
     await fail(client, external)
-    await rested(client)
+    await recovery(client)
     with pytest.raises(Unavailable, match="answered 500"):
         await ask(client, external.url)
-    assert client.is_resting
+    assert client.breaker_is_open
