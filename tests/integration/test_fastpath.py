@@ -10,7 +10,7 @@ import pytest
 from litestar import Litestar, Request, Response, post, put
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
-from litestar.params import HeaderParameter, QueryParameter
+from litestar.params import HeaderParameter, JSONBody, QueryParameter
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.web.errors import to_response
@@ -42,7 +42,7 @@ class Granted(View):
 
 
 async def _grant(
-    data: Wish,
+    data: JSONBody[Wish],
     service: NamedDependency[str],
     idempotency_key: OptionalKey = None,
     note: Annotated[str | None, HeaderParameter(name="X-Note")] = None,
@@ -229,7 +229,7 @@ async def test_other_spelling_of_the_path_takes_the_frameworks_way() -> None:
 def test_route_with_a_query_parameter_can_not_be_marked() -> None:
     @post("/more", opt=FAST_PATH)
     async def more(
-        data: Wish,
+        data: JSONBody[Wish],
         service: NamedDependency[str],
         page: Annotated[int | None, QueryParameter()] = None,
     ) -> Response[Granted]:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from litestar import Litestar, Request, get, post
 from litestar.datastructures import State
-from litestar.params import QueryParameter
+from litestar.params import JSONBody, QueryParameter
 from litestar.testing import AsyncTestClient
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -77,7 +77,7 @@ async def fail(
 
 
 @post("/wishes")
-async def wish(data: Wish, idempotency_key: OptionalKey = None) -> str:
+async def wish(data: JSONBody[Wish], idempotency_key: OptionalKey = None) -> str:
     key_of("wishes", idempotency_key, data)
     return data.name
 
