@@ -6,17 +6,20 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, post
-from litestar.params import PathParameter, QueryParameter
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from chassis.service import Service
-from chassis.web.app import idempotency
-from chassis.web.schemas import Body, Instant, OptionalKey, Page, Size, Text, View, refusals, utc
+from chassis.web.dependencies import Page, Paging, shown_as
+from chassis.web.idempotency import key_of
+from chassis.web.schemas import Body, Instant, OptionalKey, Text, View, created, refusals, utc
 from coupon import store
 from coupon.commands import DefineCoupon, IssueCoupon, no_coupon, no_issued_coupon
 from coupon.domain import Coupon, CouponStatus, DiscountType, IssuedCoupon
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import MAX_AMOUNT, RequestAmount
 
+CouponService = NamedDependency[Service[CouponUnitOfWork]]
 CouponId = Annotated[UUID, PathParameter(name="couponId")]
 IssuedCouponId = Annotated[UUID, PathParameter(name="issuedCouponId")]
 
@@ -72,11 +75,7 @@ class IssuedView(View):
     used_at: datetime | None
 
 
-class IssuedPage(View):
-    items: list[IssuedView]
-    page: int
-    size: int
-    total: int
+IssuedPage = Annotated[Page[IssuedView], shown_as("IssuedPage")]
 
 
 class Validity(View):
@@ -95,8 +94,8 @@ class CouponController(Controller):
     @post(summary="Define a coupon", responses=refusals(422, body=True))
     async def define(
         self,
-        data: NewCoupon,
-        service: Service[CouponUnitOfWork],
+        data: JSONBody[NewCoupon],
+        service: CouponService,
         idempotency_key: OptionalKey = None,
     ) -> Response[CouponView]:
         command = DefineCoupon(
@@ -109,12 +108,11 @@ class CouponController(Controller):
             valid_from=utc(data.valid_from),
             valid_until=utc(data.valid_until),
         )
-        done = await service.ask(command, idempotency("coupons", idempotency_key, data))
-        headers = {"Location": f"/api/v1/coupons/{done.result.coupon_id}"}
-        return Response(_view_coupon(done.result), status_code=201, headers=headers)
+        done = await service.ask(command, key_of("coupons", idempotency_key, data))
+        return created(_view_coupon(done.result), f"/coupons/{done.result.coupon_id}")
 
     @get("/{couponId:str}", summary="One coupon's definition", responses=refusals(404))
-    async def read(self, coupon_id: CouponId, service: Service[CouponUnitOfWork]) -> CouponView:
+    async def read(self, coupon_id: CouponId, service: CouponService) -> CouponView:
         async with service.reading() as connection:
             coupon = await store.find_coupon(connection, str(coupon_id))
         if coupon is None:
@@ -127,7 +125,7 @@ class CouponController(Controller):
         responses=refusals(404, 409, body=True),
     )
     async def issue(
-        self, coupon_id: CouponId, data: ForCustomer, service: Service[CouponUnitOfWork]
+        self, coupon_id: CouponId, data: JSONBody[ForCustomer], service: CouponService
     ) -> Response[IssuedView]:
         command = IssueCoupon(
             issued_coupon_id=service.new_id(),
@@ -135,8 +133,8 @@ class CouponController(Controller):
             customer_id=str(data.customer_id),
         )
         issued: IssuedCoupon = (await service.ask(command)).result
-        headers = {"Location": f"/api/v1/issued-coupons/{issued.issued_coupon_id}"}
-        return Response(_view_issued(issued, service.clock()), status_code=201, headers=headers)
+        view = _view_issued(issued, service.clock())
+        return created(view, f"/issued-coupons/{issued.issued_coupon_id}")
 
 
 class IssuedCouponController(Controller):
@@ -146,22 +144,19 @@ class IssuedCouponController(Controller):
     @get(summary="A customer's coupons, newest first", responses=refusals())
     async def list_issued(
         self,
-        service: Service[CouponUnitOfWork],
+        service: CouponService,
+        paging: Paging,
         customer_id: Annotated[UUID, QueryParameter(name="customerId")],
-        page: Page = 0,
-        size: Size = 20,
     ) -> IssuedPage:
         async with service.reading() as connection:
             found, total = await store.list_issued(
-                connection, str(customer_id), offset=page * size, size=size
+                connection, str(customer_id), offset=paging.offset, size=paging.size
             )
         items = [_view_issued(each, service.clock()) for each in found]
-        return IssuedPage(items=items, page=page, size=size, total=total)
+        return paging.of(items, total)
 
     @get("/{issuedCouponId:str}", summary="One customer's coupon", responses=refusals(404))
-    async def read(
-        self, issued_coupon_id: IssuedCouponId, service: Service[CouponUnitOfWork]
-    ) -> IssuedView:
+    async def read(self, issued_coupon_id: IssuedCouponId, service: CouponService) -> IssuedView:
         return _view_issued(await _find_issued(service, issued_coupon_id), service.clock())
 
     @post(
@@ -171,7 +166,7 @@ class IssuedCouponController(Controller):
         responses=refusals(404, body=True),
     )
     async def validate(
-        self, issued_coupon_id: IssuedCouponId, data: Trial, service: Service[CouponUnitOfWork]
+        self, issued_coupon_id: IssuedCouponId, data: JSONBody[Trial], service: CouponService
     ) -> Validity:
         """Holds nothing: another order may use the coupon before this one is placed."""
         coupon = await _find_issued(service, issued_coupon_id)

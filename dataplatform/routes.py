@@ -5,16 +5,19 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, get
+from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 
 from chassis.service import Service
+from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.operations import operators_only
-from chassis.web.schemas import Page, Size, View, refusals
+from chassis.web.schemas import View, refusals
 from dataplatform import store
 from dataplatform.commands import no_delivery
 from dataplatform.domain import CompletedOrder, Delivery, DeliveryState
 from dataplatform.unit_of_work import DeliveryUnitOfWork
 
+DeliveryService = NamedDependency[Service[DeliveryUnitOfWork]]
 OrderId = Annotated[UUID, PathParameter(name="orderId")]
 Status = Annotated[DeliveryState | None, QueryParameter(name="status")]
 
@@ -33,11 +36,7 @@ class DeliveryView(View):
     body: CompletedOrder
 
 
-class DeliveryPage(View):
-    items: list[DeliveryView]
-    page: int
-    size: int
-    total: int
+DeliveryPage = Annotated[Page[DeliveryView], shown_as("DeliveryPage")]
 
 
 class DeliveryController(Controller):
@@ -48,21 +47,18 @@ class DeliveryController(Controller):
     @get(summary="Completed orders, sent and pending, newest first", responses=refusals(401))
     async def list_all(
         self,
-        service: Service[DeliveryUnitOfWork],
+        service: DeliveryService,
+        paging: Paging,
         status: Status = None,
-        page: Page = 0,
-        size: Size = 20,
     ) -> DeliveryPage:
         async with service.reading() as connection:
             found, total = await store.list_deliveries(
-                connection, state=status, offset=page * size, size=size
+                connection, state=status, offset=paging.offset, size=paging.size
             )
-        return DeliveryPage(
-            items=[_view(each) for each in found], page=page, size=size, total=total
-        )
+        return paging.of([_view(each) for each in found], total)
 
     @get("/{orderId:str}", summary="One order's delivery", responses=refusals(401, 404))
-    async def read(self, order_id: OrderId, service: Service[DeliveryUnitOfWork]) -> DeliveryView:
+    async def read(self, order_id: OrderId, service: DeliveryService) -> DeliveryView:
         """404 for an order that is not completed, or whose OrderCompleted is not handled yet."""
         async with service.reading() as connection:
             delivery = await store.find_delivery(connection, str(order_id))

@@ -4,11 +4,11 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, Response, delete, get, patch, post
-from litestar.params import PathParameter
+from litestar.params import JSONBody, PathParameter
 
 from chassis.processing.messages import IdempotencyKey
 from chassis.service import Service
-from chassis.web.app import idempotency
+from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.schemas import Body, OptionalKey, TraceContext, View, answered, refusals
 from events.contract import RequestAmount
 from order import store
@@ -18,6 +18,7 @@ from order.pricing import PricedItem
 from order.routes.placing import (
     AcceptedView,
     OrderOptions,
+    OrderService,
     OrderView,
     Prefer,
     accept,
@@ -60,7 +61,7 @@ class CartController(Controller):
     tags = ("carts",)
 
     @get(summary="A customer's cart", responses=refusals())
-    async def read(self, customer_id: CustomerId, service: Service[OrderUnitOfWork]) -> CartView:
+    async def read(self, customer_id: CustomerId, service: OrderService) -> CartView:
         """Empty for a customer who has put nothing into it."""
         async with service.reading() as connection:
             return CartView.of(await store.find_priced_cart(connection, str(customer_id)))
@@ -74,8 +75,8 @@ class CartController(Controller):
     async def add(
         self,
         customer_id: CustomerId,
-        data: NewCartItem,
-        service: Service[OrderUnitOfWork],
+        data: JSONBody[NewCartItem],
+        service: OrderService,
         idempotency_key: OptionalKey = None,
     ) -> Response[CartView]:
         """More of the same product adds up, to 10^9 at most; a cart holds up to 100 products.
@@ -85,10 +86,9 @@ class CartController(Controller):
         command = AddToCart(
             customer_id=str(customer_id), product_id=str(data.product_id), quantity=data.quantity
         )
-        key = idempotency(f"cart/{customer_id}", idempotency_key, data)
+        key = key_of(f"cart/{customer_id}", idempotency_key, data)
         done = await service.ask(command, key)
-        headers = {"Idempotency-Replayed": "true"} if done.replayed else {}
-        return Response(CartView.of(done.result), headers=headers)
+        return Response(CartView.of(done.result), headers=replay_headers(done))
 
     @patch(
         "/items/{productId:str}",
@@ -99,8 +99,8 @@ class CartController(Controller):
         self,
         customer_id: CustomerId,
         product_id: ProductId,
-        data: CartItemChange,
-        service: Service[OrderUnitOfWork],
+        data: JSONBody[CartItemChange],
+        service: OrderService,
     ) -> CartView:
         command = ChangeCartItem(
             customer_id=str(customer_id), product_id=str(product_id), quantity=data.quantity
@@ -113,12 +113,12 @@ class CartController(Controller):
         responses=refusals(),
     )
     async def remove(
-        self, customer_id: CustomerId, product_id: ProductId, service: Service[OrderUnitOfWork]
+        self, customer_id: CustomerId, product_id: ProductId, service: OrderService
     ) -> None:
         await service.ask(TakeFromCart(customer_id=str(customer_id), product_id=str(product_id)))
 
     @delete(summary="Empty the cart", responses=refusals())
-    async def empty(self, customer_id: CustomerId, service: Service[OrderUnitOfWork]) -> None:
+    async def empty(self, customer_id: CustomerId, service: OrderService) -> None:
         await service.ask(TakeFromCart(customer_id=str(customer_id)))
 
     @post(
@@ -132,8 +132,8 @@ class CartController(Controller):
     async def check_out(
         self,
         customer_id: CustomerId,
-        data: OrderOptions,
-        service: Service[OrderUnitOfWork],
+        data: JSONBody[OrderOptions],
+        service: OrderService,
         idempotency_key: OptionalKey = None,
         prefer: Prefer = None,
         trace: TraceContext = None,
@@ -147,7 +147,7 @@ class CartController(Controller):
         by then.
         """
         customer = str(customer_id)
-        key = idempotency(f"checkout/{customer}", idempotency_key, data)
+        key = key_of(f"checkout/{customer}", idempotency_key, data)
         lines = await _find_lines(service, customer, key)
         command = command_of(service.new_id(), customer, lines, data, from_cart=True)
         return await accept(service, command, key, trace, prefer)

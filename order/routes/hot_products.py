@@ -8,12 +8,11 @@ from uuid import UUID
 from litestar import Controller, delete, post
 from litestar.params import PathParameter
 
-from chassis.service import Service
 from chassis.web.operations import operators_only
 from chassis.web.schemas import View, refusals
 from order.commands import SetHotProduct
 from order.hot_products import HotProductAdmission
-from order.unit_of_work import OrderUnitOfWork
+from order.routes.placing import OrderService
 
 ProductId = Annotated[UUID, PathParameter(name="productId")]
 
@@ -44,9 +43,7 @@ class HotProductController(Controller):
         summary="Enable hot-product admission",
         responses=refusals(401, 404),
     )
-    async def enable(
-        self, product_id: ProductId, service: Service[OrderUnitOfWork]
-    ) -> HotProductView:
+    async def enable(self, product_id: ProductId, service: OrderService) -> HotProductView:
         """Orders of the product then lease its units in Redis, or are refused there as sold out.
 
         Waits up to 2 s until product has published how many units are available. Idempotent.
@@ -61,7 +58,7 @@ class HotProductController(Controller):
         summary="Disable hot-product admission",
         responses=refusals(401, 404),
     )
-    async def disable(self, product_id: ProductId, service: Service[OrderUnitOfWork]) -> None:
+    async def disable(self, product_id: ProductId, service: OrderService) -> None:
         await service.ask(SetHotProduct(product_id=str(product_id), hot=False))
         await service.components.of_type(HotProductAdmission).disable(str(product_id))
 

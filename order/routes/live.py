@@ -11,13 +11,11 @@ from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter
 from litestar.response import Stream
 
-from chassis.service import Service
 from chassis.web.schemas import View, refusals
 from order.live import Listener, Listeners
 from order.routes.orders import OrderId
-from order.routes.placing import find_order
+from order.routes.placing import OrderService, find_order
 from order.steps import Step
-from order.unit_of_work import OrderUnitOfWork
 from saga.event import ID_PATTERN
 
 EVENT_STREAM = "text/event-stream"
@@ -59,7 +57,7 @@ class LiveController(Controller):
     async def events(
         self,
         order_id: OrderId,
-        service: Service[OrderUnitOfWork],
+        service: OrderService,
         last_event_id: Annotated[
             str | None,
             HeaderParameter(

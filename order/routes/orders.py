@@ -5,16 +5,15 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, post
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 
 from chassis.service import Service
-from chassis.web.app import idempotency
+from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.fast_path import FAST_PATH
+from chassis.web.idempotency import key_of
 from chassis.web.schemas import (
     Body,
     OptionalKey,
-    Page,
-    Size,
     TraceContext,
     View,
     answered,
@@ -28,6 +27,7 @@ from order.load_shedding import ShedLoad
 from order.routes.placing import (
     AcceptedView,
     OrderOptions,
+    OrderService,
     OrderView,
     Prefer,
     accept,
@@ -63,11 +63,7 @@ class NewOrder(OrderOptions, kw_only=True):
     items: Annotated[list[OrderedItem], msgspec.Meta(min_length=1, max_length=MAX_LINES)]
 
 
-class OrderPage(View):
-    items: list[OrderView]
-    page: int
-    size: int
-    total: int
+OrderPage = Annotated[Page[OrderView], shown_as("OrderPage")]
 
 
 class Trace(View):
@@ -89,8 +85,8 @@ class OrderController(Controller):
     )
     async def place(
         self,
-        data: NewOrder,
-        service: Service[OrderUnitOfWork],
+        data: JSONBody[NewOrder],
+        service: OrderService,
         idempotency_key: OptionalKey = None,
         prefer: Prefer = None,
         trace: TraceContext = None,
@@ -105,33 +101,30 @@ class OrderController(Controller):
             for item in data.items
         )
         command = command_of(service.new_id(), str(data.customer_id), lines, data)
-        key = idempotency(f"orders/{data.customer_id}", idempotency_key, data)
+        key = key_of(f"orders/{data.customer_id}", idempotency_key, data)
         return await accept(service, command, key, trace, prefer)
 
     @get("/{orderId:str}", summary="One order", responses=refusals(404))
-    async def read(self, order_id: OrderId, service: Service[OrderUnitOfWork]) -> OrderView:
+    async def read(self, order_id: OrderId, service: OrderService) -> OrderView:
         return order_view(await find_order(service, str(order_id)))
 
     @get(summary="Orders, newest first", responses=refusals())
     async def list_orders(
         self,
-        service: Service[OrderUnitOfWork],
+        service: OrderService,
+        paging: Paging,
         customer_id: Annotated[UUID | None, QueryParameter(name="customerId")] = None,
-        status: OrderStatus | None = None,
-        page: Page = 0,
-        size: Size = 20,
+        status: FromQuery[OrderStatus | None] = None,
     ) -> OrderPage:
         async with service.reading() as connection:
             found, total = await store.list_orders(
                 connection,
                 customer_id=str(customer_id) if customer_id else None,
                 states=STATES[status] if status else None,
-                offset=page * size,
-                size=size,
+                offset=paging.offset,
+                size=paging.size,
             )
-        return OrderPage(
-            items=[order_view(each) for each in found], page=page, size=size, total=total
-        )
+        return paging.of([order_view(each) for each in found], total)
 
     @post(
         "/{orderId:str}/cancel",
@@ -139,9 +132,7 @@ class OrderController(Controller):
         summary="Cancel a COMPLETED order",
         responses=refusals(404, 424) | {202: answered(OrderView, "The cancel is in flight")},
     )
-    async def cancel(
-        self, order_id: OrderId, service: Service[OrderUnitOfWork]
-    ) -> Response[OrderView]:
+    async def cancel(self, order_id: OrderId, service: OrderService) -> Response[OrderView]:
         """Refunds the payment and gives back stock and coupon. Waits up to 5 s for that.
 
         200 with the order CANCELLED, or 202 while the cancel is in flight: then read the order's
@@ -160,7 +151,7 @@ class OrderController(Controller):
         return Response(order_view(order), status_code=200)
 
     @get("/{orderId:str}/trace", summary="An order's events, in order", responses=refusals(404))
-    async def trace(self, order_id: OrderId, service: Service[OrderUnitOfWork]) -> Trace:
+    async def trace(self, order_id: OrderId, service: OrderService) -> Trace:
         """From the event stream, which keeps them for a week."""
         await find_order(service, str(order_id))
         messages = await service.broker.history(f"saga.{order_id}.*")

@@ -9,10 +9,12 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Response
+from litestar.di import NamedDependency
 from litestar.params import HeaderParameter
 
 from chassis.processing.messages import Done, IdempotencyKey
 from chassis.service import Service
+from chassis.web.idempotency import replay_headers
 from chassis.web.schemas import Body, Text, View
 from events.contract import (
     Address,
@@ -32,6 +34,7 @@ from order.unit_of_work import OrderUnitOfWork
 from saga.envelope import subject_of
 from saga.event import Event
 
+OrderService = NamedDependency[Service[OrderUnitOfWork]]
 Prefer = Annotated[
     str | None, HeaderParameter(name="Prefer", description="wait=N: wait up to N seconds")
 ]
@@ -211,9 +214,7 @@ def _respond(done: Done, ended: Order | None = None) -> Response[AcceptedView | 
         status=OrderStatus.PENDING,
         total_amount=accepted.total_amount,
     )
-    headers = {"Location": f"/api/v1/orders/{accepted.order_id}"}
-    if done.replayed:
-        headers["Idempotency-Replayed"] = "true"
+    headers = {"Location": f"/api/v1/orders/{accepted.order_id}", **replay_headers(done)}
     if ended is not None:
         return Response(order_view(ended), status_code=200, headers=headers)
     return Response(view, status_code=202, headers=headers)
