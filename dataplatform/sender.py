@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from http import HTTPStatus
 
 import aiohttp
 import msgspec
-from circuitbreaker import CircuitBreaker
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.components import Component
 from chassis.observability import metrics
+from chassis.outbound import BreakerOpen, OutboundClient, Unavailable
 from chassis.ports import Clock
 from dataplatform import store
 from dataplatform.commands import DeliveryAccepted, DeliveryFailed, Send
@@ -33,28 +34,30 @@ log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_SECONDS = 5.0
 FAILURES_TO_OPEN = 5
-REST_SECONDS = 5
+RECOVERY_SECONDS = 5
 MAX_IN_FLIGHT = 128
 """Few enough that even a platform that answers just in time accepts all before their leases end."""
 
 MAX_ERROR_BYTES = 500
 """Of an answer, stored for operators."""
 
-_LEVELS = {"refused": logging.ERROR, "not_now": logging.WARNING}
+
+class Outcome(StrEnum):
+    """Of one attempt, as the metric names it."""
+
+    ACCEPTED = "accepted"
+    NOT_NOW = "not_now"
+    REFUSED = "refused"
+    NOT_TRIED = "not_tried"
+
+
+_LEVELS = {Outcome.REFUSED: logging.ERROR, Outcome.NOT_NOW: logging.WARNING}
 _NOT_NOW = {
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.CONFLICT,
     HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
 }
-
-
-class PlatformUnavailable(Exception):
-    """The platform accepts no delivery now, or did not answer. `wait_seconds`: its Retry-After."""
-
-    def __init__(self, error: str, wait_seconds: int = 0) -> None:
-        super().__init__(error)
-        self.wait_seconds = wait_seconds
 
 
 class DeliveryRefused(Exception):
@@ -70,34 +73,26 @@ class Sender(Component[DeliveryUnitOfWork]):
     def __init__(self, url: str | None, clock: Clock) -> None:
         self._url = url
         self._clock = clock
-        self._session: aiohttp.ClientSession | None = None
         self._in_flight: dict[str, datetime] = {}
-        self._breaker = CircuitBreaker(
-            failure_threshold=FAILURES_TO_OPEN,
-            recovery_timeout=REST_SECONDS,
-            expected_exception=PlatformUnavailable,
-            name="data platform",
+        self._client = OutboundClient(
+            "the data platform",
+            timeout_seconds=CALL_TIMEOUT_SECONDS,
+            failures_to_open=FAILURES_TO_OPEN,
+            recovery_seconds=RECOVERY_SECONDS,
         )
         if url is None:
             log.warning("DATA_PLATFORM_URL is not set: completed orders are kept until it is")
 
     @property
-    def is_resting(self) -> bool:
-        """The breaker is open: no call is made."""
-        return bool(self._breaker.opened)
+    def breaker_is_open(self) -> bool:
+        return self._client.breaker_is_open
 
     async def find_due(self, connection: AsyncConnection, now: datetime, _: Settings) -> list[Send]:
         """The deliveries to send now: at most as many as may still be in flight."""
         self._in_flight = {each: until for each, until in self._in_flight.items() if until > now}
-        room = self._max_in_flight - len(self._in_flight)
+        room = self._client.max_calls(MAX_IN_FLIGHT) - len(self._in_flight) if self._url else 0
         found = await store.find_due(connection, now, room) if room > 0 else []
         return [Send(order_id=order_id) for order_id in found]
-
-    @property
-    def _max_in_flight(self) -> int:
-        if self._url is None or self._breaker.opened:
-            return 0
-        return MAX_IN_FLIGHT if self._breaker.closed else 1
 
     def committed(self, uow: DeliveryUnitOfWork) -> None:
         """Count the leased deliveries; another instance may have leased some that were due.
@@ -121,51 +116,48 @@ class Sender(Component[DeliveryUnitOfWork]):
         return command
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._client.close()
 
-    async def _try(self, order: CompletedOrder) -> tuple[str, DeliveryAccepted | DeliveryFailed]:
-        """The outcome, as the metric names it, and as a command."""
+    async def _try(
+        self, order: CompletedOrder
+    ) -> tuple[Outcome, DeliveryAccepted | DeliveryFailed]:
+        """The outcome, and the command that brings it."""
         order_id = order.order_id
-        if self.is_resting:
-            error = "not tried: the circuit breaker is open"
-            return "not_tried", DeliveryFailed(order_id=order_id, error=error)
         try:
-            await self._breaker.call_async(self._post, order)
-        except PlatformUnavailable as problem:
+            await self._post(order)
+        except Unavailable as problem:
             error, wait_seconds = str(problem), problem.wait_seconds
             command = DeliveryFailed(order_id=order_id, error=error, wait_seconds=wait_seconds)
-            return "not_now", command
+            is_open = isinstance(problem, BreakerOpen)
+            return Outcome.NOT_TRIED if is_open else Outcome.NOT_NOW, command
         except DeliveryRefused as problem:
-            return "refused", DeliveryFailed(order_id=order_id, error=str(problem))
-        return "accepted", DeliveryAccepted(order_id=order_id)
+            return Outcome.REFUSED, DeliveryFailed(order_id=order_id, error=str(problem))
+        return Outcome.ACCEPTED, DeliveryAccepted(order_id=order_id)
 
     async def _post(self, order: CompletedOrder) -> None:
-        """Raises PlatformUnavailable or DeliveryRefused unless it was accepted."""
+        """Raises Unavailable or DeliveryRefused unless it was accepted."""
         completed = envelope.id_of(OrderCompleted, order.order_id)
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": order.order_id,
             envelope.TRACE: envelope.traceparent(order.order_id, completed),
         }
-        try:
-            async with self._open().post(
-                self._url or "",
-                data=msgspec.json.encode(order),
-                headers=headers,
-                allow_redirects=False,
-            ) as answer:
-                excerpt = await answer.content.read(MAX_ERROR_BYTES)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise PlatformUnavailable(repr(error)) from error
+        body = msgspec.json.encode(order)
+        async with self._client.request(
+            "POST", self._url or "", data=body, headers=headers, allow_redirects=False
+        ) as answer:
+            await self._check(answer)
+
+    async def _check(self, answer: aiohttp.ClientResponse) -> None:
+        """Raises Unavailable or DeliveryRefused unless the answer is an acceptance."""
+        excerpt = await answer.content.read(MAX_ERROR_BYTES)
         if 200 <= answer.status < 300:
             return
         text = excerpt.decode(errors="replace").replace("\0", " ")  # PostgreSQL can't hold one
+        error = f"answered {answer.status} {text}"
         if answer.status >= 500 or answer.status in _NOT_NOW:
-            raise PlatformUnavailable(
-                f"answered {answer.status} {text}", self._wait_seconds(answer.headers)
-            )
-        raise DeliveryRefused(f"answered {answer.status} {text}")
+            raise Unavailable(error, self._wait_seconds(answer.headers))
+        raise DeliveryRefused(error)
 
     def _wait_seconds(self, headers: Mapping[str, str]) -> int:
         """The pause that Retry-After asks for, in seconds or as a date; 0 where it is malformed."""
@@ -175,9 +167,3 @@ class Sender(Component[DeliveryUnitOfWork]):
                 return int(text)
             return max(0, int((parsedate_to_datetime(text) - self._clock()).total_seconds()))
         return 0
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
-            timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_SECONDS)
-            self._session = aiohttp.ClientSession(timeout=timeout)
-        return self._session

@@ -1,6 +1,5 @@
-"""The data platform's client: it tells an acceptance from everything that is none."""
+"""The data platform's client: acceptances, failures, and the circuit breaker."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ from dataplatform.sender import Sender
 from dataplatform.unit_of_work import DeliveryUnitOfWork
 from events.contract import Line
 from saga.unit_of_work import Rows
-from tests.kit.client import free_port
+from tests.kit.client import free_port, until
 from tests.kit.data_platform import behave, forget, simulated, statement
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -26,7 +25,7 @@ ORDER = "11111111-1111-4111-8111-111111111111"
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "CALL_TIMEOUT_SECONDS", 0.5)
-    monkeypatch.setattr(sender, "REST_SECONDS", 1)
+    monkeypatch.setattr(sender, "RECOVERY_SECONDS", 1)
 
 
 @pytest.fixture
@@ -61,7 +60,14 @@ async def delivery_failed(client: Sender, wanted: CompletedOrder) -> DeliveryFai
     return answer
 
 
-async def test_an_order_is_accepted_once_however_often_it_is_sent(client: Sender, url: str) -> None:
+async def breaker_closing(client: Sender) -> None:
+    async def lets_a_call_through() -> bool:
+        return not client.breaker_is_open
+
+    await until(lets_a_call_through, "the breaker lets a call through")
+
+
+async def test_order_is_accepted_once_however_often_it_is_sent(client: Sender, url: str) -> None:
     for _ in range(3):
         assert await client(order()) == DeliveryAccepted(order_id=order().order_id)
     [line] = await statement(url)
@@ -70,7 +76,7 @@ async def test_an_order_is_accepted_once_however_often_it_is_sent(client: Sender
 
 
 @pytest.mark.parametrize(
-    ("does", "emits", "has_it"),
+    ("does", "error", "is_stored"),
     [
         ("ERROR", "answered 500", False),
         ("DROP", "", False),
@@ -82,58 +88,60 @@ async def test_an_order_is_accepted_once_however_often_it_is_sent(client: Sender
         ("ACCEPT_THEN_HANG", "TimeoutError", True),
     ],
 )
-async def test_what_is_no_acceptance_is_told_and_sent_again_under_its_key(
-    client: Sender, url: str, does: str, emits: str, has_it: bool
+async def test_failed_delivery_is_sent_again_under_its_key(
+    client: Sender, url: str, does: str, error: str, is_stored: bool
 ) -> None:
     await behave(url, does, times=1, seconds=2)
     answer = await delivery_failed(client, order())
-    assert emits in answer.error
-    assert bool(await statement(url)) is has_it
+    assert error in answer.error
+    assert bool(await statement(url)) is is_stored
 
     assert isinstance(await client(order()), DeliveryAccepted)
     [line] = await statement(url)
-    assert line["deliveries"] == (2 if has_it else 1)
+    assert line["deliveries"] == (2 if is_stored else 1)
 
 
-async def test_a_slow_acceptance_is_one(client: Sender, url: str) -> None:
+async def test_slow_acceptance_is_an_acceptance(client: Sender, url: str) -> None:
     await behave(url, "SLOW", seconds=0.1)
     assert isinstance(await client(order()), DeliveryAccepted)
 
 
-async def test_a_platform_that_is_not_there() -> None:
+async def test_unreachable_platform_fails_the_delivery() -> None:
     client = Sender(f"http://127.0.0.1:{free_port()}", lambda: NOW)
     assert "ClientConnectorError" in (await delivery_failed(client, order())).error
     await client.close()
 
 
-async def test_a_platform_that_is_down_gets_a_rest(client: Sender, url: str) -> None:
+async def test_failing_platform_is_not_called_while_the_breaker_is_open(
+    client: Sender, url: str
+) -> None:
     await behave(url, "ERROR")
     for number in range(sender.FAILURES_TO_OPEN):
         await delivery_failed(client, order(number))
-    assert client.is_resting
+    assert client.breaker_is_open
     await forget(url)
     assert "circuit breaker" in (await delivery_failed(client, order())).error
     assert await statement(url) == []
 
-    await asyncio.sleep(sender.REST_SECONDS)
+    await breaker_closing(client)
 
     assert isinstance(await client(order()), DeliveryAccepted)
-    assert not client.is_resting
+    assert not client.breaker_is_open
 
 
-async def test_one_order_tries_whether_the_platform_is_back(
+async def test_one_delivery_probes_a_recovering_platform(
     client: Sender, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many wait: then the others follow, so many at a time."""
+    """Once it is accepted the others follow, up to MAX_IN_FLIGHT."""
     waiting = [order(number) for number in range(99)]
 
     async def find(_: Any, __: datetime, most: int) -> list[str]:
         return [each.order_id for each in waiting[:most]]
 
     async def due() -> int:
-        """How many there is room for; all of them are taken in hand."""
-        nobody: Any = None
-        found = {each.order_id for each in await client.find_due(nobody, NOW, nobody)}
+        """How many are due; all of them are leased."""
+        unused: Any = None
+        found = {each.order_id for each in await client.find_due(unused, NOW, unused)}
         batch = DeliveryUnitOfWork(NOW, Rows())
         for each in waiting:
             if each.order_id in found:
@@ -149,33 +157,33 @@ async def test_one_order_tries_whether_the_platform_is_back(
     assert await due() == 0  # there is no room for more
     for each in waiting[:20]:
         await delivery_failed(client, each)
-    assert await due() == 0  # it rests
+    assert await due() == 0  # the breaker is open
 
-    await asyncio.sleep(sender.REST_SECONDS)
+    await breaker_closing(client)
     assert await due() == 1
     assert await due() == 0
     await delivery_failed(client, waiting[0])
     assert await due() == 0
 
     await forget(url)
-    await asyncio.sleep(sender.REST_SECONDS)
+    await breaker_closing(client)
     assert await due() == 1
     await client(waiting[0])
     assert await due() == 20
     assert [line["deliveries"] for line in await statement(url)] == [1]
 
 
-async def test_what_nobody_carried_out_takes_up_room_for_its_lease_alone(
+async def test_delivery_without_a_call_counts_until_its_lease_ends(
     client: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its errand may have been under way already, when it was taken in hand once more."""
+    """Its call may have been running already when it was leased again."""
 
     async def find(_: Any, __: datetime, most: int) -> list[str]:
         return [order(number).order_id for number in range(most)]
 
     async def room(now: datetime) -> int:
-        nobody: Any = None
-        return len(await client.find_due(nobody, now, nobody))
+        unused: Any = None
+        return len(await client.find_due(unused, now, unused))
 
     monkeypatch.setattr(store, "find_due", find)
     batch = DeliveryUnitOfWork(NOW, Rows())
@@ -187,18 +195,18 @@ async def test_what_nobody_carried_out_takes_up_room_for_its_lease_alone(
     assert await room(NOW + lease) == sender.MAX_IN_FLIGHT
 
 
-async def test_refusing_one_order_is_not_being_down(client: Sender, url: str) -> None:
+async def test_refusals_do_not_open_the_breaker(client: Sender, url: str) -> None:
     await behave(url, "REFUSE", key=order(1).order_id)
     for _ in range(2 * sender.FAILURES_TO_OPEN):
         await delivery_failed(client, order(1))
     assert isinstance(await client(order(2)), DeliveryAccepted)
 
 
-# ---------------------------------------------------------------- what others might answer
+# ---------------------------------------------------------------- answers of other platforms
 
 
-async def asked(answer: web.Response) -> tuple[DeliveryFailed, web.Request]:
-    """What the client makes of this answer, and what it had sent."""
+async def send_to(answer: web.Response) -> tuple[DeliveryFailed, web.Request]:
+    """The client's command after this answer, and the request that it sent."""
     seen: list[web.Request] = []
 
     async def handle(request: web.Request) -> web.Response:
@@ -219,8 +227,8 @@ async def asked(answer: web.Response) -> tuple[DeliveryFailed, web.Request]:
         await runner.cleanup()
 
 
-async def test_what_goes_over_the_wire() -> None:
-    _, request = await asked(web.Response(status=500))
+async def test_request_has_key_and_trace() -> None:
+    _, request = await send_to(web.Response(status=500))
     assert (request.method, request.path_qs) == ("POST", "/some/where/?key=1")
     assert request.headers["Content-Type"] == "application/json"
     assert request.headers["Idempotency-Key"] == order().order_id
@@ -229,7 +237,7 @@ async def test_what_goes_over_the_wire() -> None:
 
 
 @pytest.mark.parametrize(
-    ("emitted", "seconds"),
+    ("header", "seconds"),
     [
         ("7", 7),
         ("Tue, 01 Jan 2030 00:00:09 GMT", 9),
@@ -240,25 +248,25 @@ async def test_what_goes_over_the_wire() -> None:
         ("", 0),
     ],
 )
-async def test_retry_after(emitted: str, seconds: int) -> None:
-    answer, _ = await asked(web.Response(status=503, headers={"Retry-After": emitted}))
+async def test_retry_after_is_read_in_seconds_or_as_a_date(header: str, seconds: int) -> None:
+    answer, _ = await send_to(web.Response(status=503, headers={"Retry-After": header}))
     assert answer.wait_seconds == seconds
 
 
 @pytest.mark.parametrize("status", [301, 304, 400, 401, 404, 409, 422, 500])
-async def test_no_status_but_2xx_is_an_acceptance(status: int) -> None:
-    answer, _ = await asked(web.Response(status=status, headers={"Location": "/elsewhere"}))
+async def test_only_2xx_is_an_acceptance(status: int) -> None:
+    answer, _ = await send_to(web.Response(status=status, headers={"Location": "/elsewhere"}))
     assert f"answered {status}" in answer.error
 
 
 @pytest.mark.parametrize("body", [b"x" * 10**6, b"\xff\x00\xfe", "\0열려라".encode()])
-async def test_an_absurd_answer_is_kept_in_short(body: bytes) -> None:
-    answer, _ = await asked(web.Response(status=400, body=body))
+async def test_stored_answer_is_short_and_without_nul(body: bytes) -> None:
+    answer, _ = await send_to(web.Response(status=400, body=body))
     assert len(answer.error) < 600
     assert "\0" not in answer.error
 
 
-async def test_without_an_address_nothing_is_looked_for() -> None:
+async def test_nothing_is_due_without_an_address() -> None:
     client = Sender(None, lambda: NOW)
-    nobody: Any = None
-    assert await client.find_due(nobody, NOW, nobody) == []
+    unused: Any = None
+    assert await client.find_due(unused, NOW, unused) == []
