@@ -30,6 +30,9 @@ LEASE_SECONDS = 60
 are admitted, and the database refuses them."""
 
 REDIS_TIMEOUT_SECONDS = 0.25
+FAILURES_TO_OPEN = 3
+"""A stall of the own event loop is a time-out too, and must not admit everything for a while."""
+
 RECOVERY_SECONDS = 0.5
 MAX_BATCH = 256
 
@@ -70,7 +73,7 @@ class CountedLeases:
         self._redis = GuardedRedis(
             redis_url,
             timeout_seconds=REDIS_TIMEOUT_SECONDS,
-            failures_to_open=1,
+            failures_to_open=FAILURES_TO_OPEN,
             recovery_seconds=RECOVERY_SECONDS,
             decode_responses=True,
         )
