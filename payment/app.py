@@ -7,8 +7,8 @@ from chassis.ports import REAL, Ports
 from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.web import app
-from payment import gateway, store, tables
 from events.examples import EXAMPLES
+from payment import gateway, store, tables
 from payment.alarms import OrphanedCaptureAlarm
 from payment.commands import SEED
 from payment.domain import UNSETTLED

@@ -11,9 +11,7 @@ from datetime import timedelta
 from http import HTTPMethod
 from typing import Any
 
-import aiohttp
 import msgspec
-from circuitbreaker import CircuitBreaker, CircuitBreakerError
 from tenacity import (
     AsyncRetrying,
     RetryError,
@@ -22,6 +20,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
+from chassis.outbound import OutboundClient, Unavailable
 from chassis.ports import Clock, ExternalSystem
 from payment.commands import SettlePayment, SettleTopUp
 from payment.domain import GatewayOutcome
@@ -36,7 +35,7 @@ GIVE_UP_SECONDS = EXTERNAL_CALL_SECONDS - 2 * CALL_TIMEOUT_SECONDS
 FIRST_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 3.0
 FAILURES_TO_OPEN = 10
-REST_SECONDS = 3
+RECOVERY_SECONDS = 3
 KEY_RETENTION_SECONDS = 23 * 3600
 """The gateway remembers a key for 24 hours. Later, a charge under it would be a new one."""
 
@@ -45,10 +44,6 @@ _CHARGES = {
     for each in (GatewayOutcome.CAPTURED, GatewayOutcome.DECLINED, GatewayOutcome.VOIDED)
 }
 _REFUNDS = {"REFUNDED": GatewayOutcome.REFUNDED, "REFUSED": GatewayOutcome.REFUND_REFUSED}
-
-
-class UnknownOutcome(Exception):
-    """The gateway gave no decision."""
 
 
 class _Reply(msgspec.Struct):
@@ -95,18 +90,16 @@ class HttpGateway:
     def __init__(self, url: str, clock: Clock) -> None:
         self._url = url
         self._clock = clock
-        self._session: aiohttp.ClientSession | None = None
-        self._breaker = CircuitBreaker(
-            failure_threshold=FAILURES_TO_OPEN,
-            recovery_timeout=REST_SECONDS,
-            expected_exception=UnknownOutcome,
-            name="payment gateway",
+        self._client = OutboundClient(
+            "the payment gateway",
+            timeout_seconds=CALL_TIMEOUT_SECONDS,
+            failures_to_open=FAILURES_TO_OPEN,
+            recovery_seconds=RECOVERY_SECONDS,
         )
 
     @property
-    def is_resting(self) -> bool:
-        """The breaker is open: no call is made for a while."""
-        return bool(self._breaker.opened)
+    def breaker_is_open(self) -> bool:
+        return self._client.breaker_is_open
 
     async def __call__(self, call: GatewayCall) -> SettlePayment | SettleTopUp:
         """Raises Outage when the outcome is still unknown after `GIVE_UP_SECONDS`."""
@@ -117,7 +110,7 @@ class HttpGateway:
                 max=MAX_PAUSE_SECONDS,
                 jitter=FIRST_PAUSE_SECONDS,
             ),
-            retry=retry_if_exception_type((UnknownOutcome, CircuitBreakerError)),
+            retry=retry_if_exception_type(Unavailable),
         )
         try:
             return call.command(await attempts(self._decide, call))
@@ -126,8 +119,7 @@ class HttpGateway:
             raise Outage(f"{call.action} {call.key}: {cause}") from cause
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._client.close()
 
     async def _decide(self, call: GatewayCall) -> GatewayOutcome:
         match call.action:
@@ -152,7 +144,7 @@ class HttpGateway:
         code, status = await self._call(HTTPMethod.POST, "/v1/charges", call.key, body)
         if code in (200, 402, 409):
             return _decision(status)
-        raise UnknownOutcome(f"answered {code}")
+        raise Unavailable(f"answered {code}")
 
     async def _inquire(self, call: GatewayCall) -> GatewayOutcome:
         code, status = await self._call(HTTPMethod.GET, f"/v1/charges/{call.key}", call.key)
@@ -160,59 +152,43 @@ class HttpGateway:
             return await self._void(call)
         if code == 200:
             return _decision(status)
-        raise UnknownOutcome(f"answered {code}")
+        raise Unavailable(f"answered {code}")
 
     async def _void(self, call: GatewayCall) -> GatewayOutcome:
         path = f"/v1/charges/{call.key}/void"
         code, status = await self._call(HTTPMethod.POST, path, call.key)
         if code in (200, 409):
             return _decision(status)
-        raise UnknownOutcome(f"answered {code}")
+        raise Unavailable(f"answered {code}")
 
     async def _refund(self, call: GatewayCall) -> GatewayOutcome:
         path, body = f"/v1/charges/{call.key}/refunds", {"amount": call.amount}
         code, status = await self._call(HTTPMethod.POST, path, call.refund_key, body)
         if code in (200, 409) and status in _REFUNDS:
             return _REFUNDS[status]
-        raise UnknownOutcome(f"answered {code} {status}")
+        raise Unavailable(f"answered {code} {status}")
 
     async def _call(
         self, method: HTTPMethod, path: str, key: str, body: Any = None
     ) -> tuple[int, str]:
-        """The status code and the body's `status`. Raises UnknownOutcome, CircuitBreakerError."""
-        if self._breaker.opened:  # `call_async` counts failures, but does not look
-            raise CircuitBreakerError(self._breaker)
-        answer: tuple[int, str] = await self._breaker.call_async(
-            self._request, method, path, key, body
-        )
-        return answer
-
-    async def _request(self, method: HTTPMethod, path: str, key: str, body: Any) -> tuple[int, str]:
-        try:
-            async with self._open().request(
-                method, f"{self._url}{path}", json=body, headers={"Idempotency-Key": key}
-            ) as answer:
-                content = await answer.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnknownOutcome(repr(error)) from error
-        if answer.status >= 500:
-            raise UnknownOutcome(f"answered {answer.status}")
-        reply = _parse(content)
-        if answer.status != 404 and reply.key != key:
-            await self.close()
-            raise UnknownOutcome(f"the answer is about {reply.key!r}")
-        return answer.status, reply.status
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
-            timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_SECONDS)
-            self._session = aiohttp.ClientSession(timeout=timeout)
-        return self._session
+        """The status code and the body's `status`. Raises Unavailable."""
+        headers = {"Idempotency-Key": key}
+        async with self._client.request(
+            method, f"{self._url}{path}", json=body, headers=headers
+        ) as answer:
+            content = await answer.read()
+            if answer.status >= 500:
+                raise Unavailable(f"answered {answer.status}")
+            reply = _parse(content)
+            if answer.status != 404 and reply.key != key:
+                await self._client.close()
+                raise Unavailable(f"the answer is about {reply.key!r}")
+            return answer.status, reply.status
 
 
 def _decision(status: str) -> GatewayOutcome:
     if status not in _CHARGES:
-        raise UnknownOutcome(f"answered {status!r}")
+        raise Unavailable(f"answered {status!r}")
     return _CHARGES[status]
 
 
@@ -220,4 +196,4 @@ def _parse(content: bytes) -> _Reply:
     try:
         return _decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnknownOutcome(f"the answer is malformed: {error}") from error
+        raise Unavailable(f"the answer is malformed: {error}") from error

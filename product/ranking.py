@@ -18,6 +18,7 @@ from sqlalchemy import Select, bindparam, func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.components import Component
+from chassis.single_flight import SingleFlight
 from events.contract import ProductStatus
 from product.sales import HOURS, window_start
 from product.tables import HOUR_COLUMNS, products_table, sales_table
@@ -55,7 +56,7 @@ class Rankings(Component[ProductUnitOfWork]):
     def __init__(self, clock_seconds: Callable[[], float] = monotonic) -> None:
         self._clock_seconds = clock_seconds
         self._kept: dict[int, tuple[float, Ranking]] = {}
-        self._readings: dict[int, asyncio.Task[Ranking]] = {}
+        self._reads = SingleFlight[int, Ranking]()
 
     async def get(self, days: int, read: Read) -> Ranking:
         """A ranking not older than MAX_AGE_SECONDS. Requests share a `read` that is under way.
@@ -66,33 +67,23 @@ class Rankings(Component[ProductUnitOfWork]):
         age_seconds = self._clock_seconds() - read_at
         if kept is not None and age_seconds < FRESH_SECONDS:
             return kept
-        reading = self._readings.get(days) or self._start(days, read)
+        reading = self._reads.start(days, lambda: self._read(days, read))
         if kept is not None and age_seconds < MAX_AGE_SECONDS:
             return kept
         return await asyncio.shield(reading)
 
     async def close(self) -> None:
-        readings = list(self._readings.values())
-        for reading in readings:
-            reading.cancel()
-        await asyncio.gather(*readings, return_exceptions=True)
-
-    def _start(self, days: int, read: Read) -> asyncio.Task[Ranking]:
-        reading = asyncio.create_task(self._read(days, read))
-        self._readings[days] = reading
-        reading.add_done_callback(lambda done: self._ended(days, done))
-        return reading
+        await self._reads.close()
 
     async def _read(self, days: int, read: Read) -> Ranking:
         began_at = self._clock_seconds()
-        ranking = await read()
+        try:
+            ranking = await read()
+        except Exception as error:
+            log.warning("a ranking can't be read", extra={"days": days, "error": repr(error)})
+            raise
         self._kept[days] = (began_at, ranking)
         return ranking
-
-    def _ended(self, days: int, reading: asyncio.Task[Ranking]) -> None:
-        del self._readings[days]
-        if not reading.cancelled() and (error := reading.exception()):
-            log.warning("a ranking can't be read", extra={"days": days, "error": repr(error)})
 
 
 async def best_sold(connection: AsyncConnection, now: datetime, days: int) -> Ranking:

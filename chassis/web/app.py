@@ -11,12 +11,8 @@ from litestar.types import ControllerRouterHandler, Middleware
 from chassis.service import Service
 from chassis.web import dependencies, health, openapi, operations
 from chassis.web.errors import to_response
-from chassis.web.idempotency import key_of as idempotency
-from chassis.web.idempotency import required_key
 from chassis.web.reading import StrictRequest, refuse_null
 from chassis.web.request_metrics import RequestMetrics
-
-__all__ = ["build", "idempotency", "required_key"]  # the last two until the routes have moved
 
 
 def build(

@@ -6,7 +6,7 @@ from typing import Annotated, Self, TypeVar
 import msgspec
 from litestar import Response
 from litestar.openapi import ResponseSpec
-from litestar.params import HeaderParameter, QueryParameter
+from litestar.params import HeaderParameter
 
 from chassis.web.errors import Error, invalid
 from saga.errors import Invalid
@@ -87,8 +87,3 @@ def created(view: V, path: str, *, is_new: bool = True) -> Response[V]:
     """201 with the new resource's `path` below /api/v1; 200 for one that was there before."""
     headers = {"Location": f"/api/v1{path}"}
     return Response(view, status_code=201 if is_new else 200, headers=headers)
-
-
-# Until the routes of the services use `chassis.web.dependencies.Paging`.
-Page = Annotated[int, QueryParameter(ge=0, le=1_000_000, description="counts from 0")]
-Size = Annotated[int, QueryParameter(ge=1, le=100, description="rows on a page")]

@@ -15,10 +15,10 @@ from order import store
 from order.commands import AddToCart, ChangeCartItem, TakeFromCart, WantedLine
 from order.load_shedding import ShedLoad
 from order.pricing import PricedItem
+from order.routes import OrderService
 from order.routes.placing import (
     AcceptedView,
     OrderOptions,
-    OrderService,
     OrderView,
     Prefer,
     accept,

@@ -12,7 +12,7 @@ from chassis.web.operations import operators_only
 from chassis.web.schemas import View, refusals
 from order.commands import SetHotProduct
 from order.hot_products import HotProductAdmission
-from order.routes.placing import OrderService
+from order.routes import OrderService
 
 ProductId = Annotated[UUID, PathParameter(name="productId")]
 

@@ -13,8 +13,9 @@ from litestar.response import Stream
 
 from chassis.web.schemas import View, refusals
 from order.live import Listener, Listeners
+from order.routes import OrderService
 from order.routes.orders import OrderId
-from order.routes.placing import OrderService, find_order
+from order.routes.placing import find_order
 from order.steps import Step
 from saga.event import ID_PATTERN
 

@@ -24,10 +24,10 @@ from order import store
 from order.commands import CancelOrder, WantedLine
 from order.domain import MAX_LINES, STATES, Order, OrderState, OrderStatus
 from order.load_shedding import ShedLoad
+from order.routes import OrderService
 from order.routes.placing import (
     AcceptedView,
     OrderOptions,
-    OrderService,
     OrderView,
     Prefer,
     accept,

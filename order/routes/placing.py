@@ -9,7 +9,6 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Response
-from litestar.di import NamedDependency
 from litestar.params import HeaderParameter
 
 from chassis.processing.messages import Done, IdempotencyKey
@@ -34,7 +33,6 @@ from order.unit_of_work import OrderUnitOfWork
 from saga.envelope import subject_of
 from saga.event import Event
 
-OrderService = NamedDependency[Service[OrderUnitOfWork]]
 Prefer = Annotated[
     str | None, HeaderParameter(name="Prefer", description="wait=N: wait up to N seconds")
 ]

@@ -8,12 +8,11 @@ from uuid import UUID
 from litestar import Controller, get
 from litestar.params import PathParameter, QueryParameter
 
-from chassis.service import Service
 from chassis.web.schemas import View, refusals
 from events.contract import FailReason, PaymentMethod
 from payment import store
 from payment.domain import Payment, PaymentState
-from payment.unit_of_work import PaymentUnitOfWork
+from payment.routes import PaymentService
 from saga.errors import NotFound
 
 PaymentId = Annotated[UUID, PathParameter(name="paymentId")]
@@ -60,7 +59,7 @@ class PaymentController(Controller):
     @get(summary="The payments of an order", responses=refusals())
     async def list_of_order(
         self,
-        service: Service[PaymentUnitOfWork],
+        service: PaymentService,
         order_id: Annotated[UUID, QueryParameter(name="orderId")],
     ) -> Payments:
         async with service.reading() as connection:
@@ -68,7 +67,7 @@ class PaymentController(Controller):
         return Payments(items=[_view(each) for each in found])
 
     @get("/{paymentId:str}", summary="One payment", responses=refusals(404))
-    async def read(self, payment_id: PaymentId, service: Service[PaymentUnitOfWork]) -> PaymentView:
+    async def read(self, payment_id: PaymentId, service: PaymentService) -> PaymentView:
         async with service.reading() as connection:
             payment = await store.find_payment(connection, str(payment_id))
         if payment is None:

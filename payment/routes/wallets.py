@@ -7,11 +7,12 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, Response, get, post
-from litestar.params import PathParameter
+from litestar.params import JSONBody, PathParameter
 
 from chassis.service import Service
-from chassis.web.app import idempotency
-from chassis.web.schemas import Body, OptionalKey, Page, Size, View, answered, refusals
+from chassis.web.dependencies import Page, Paging, shown_as
+from chassis.web.idempotency import key_of, replay_headers
+from chassis.web.schemas import Body, OptionalKey, View, answered, created, refusals
 from events.contract import RequestAmount
 from payment import store
 from payment.commands import (
@@ -25,6 +26,7 @@ from payment.commands import (
 )
 from payment.domain import EntryKind, TopUp, TopUpState, Wallet
 from payment.external_calls import top_up_call
+from payment.routes import PaymentService
 from payment.settings import has_gateway
 from payment.unit_of_work import PaymentUnitOfWork
 
@@ -59,11 +61,7 @@ class EntryView(View):
     created_at: datetime
 
 
-class EntryPage(View):
-    items: list[EntryView]
-    page: int
-    size: int
-    total: int
+EntryPage = Annotated[Page[EntryView], shown_as("EntryPage")]
 
 
 class WalletController(Controller):
@@ -76,19 +74,16 @@ class WalletController(Controller):
         | {200: answered(WalletView, "The customer had a wallet; it is unchanged")},
     )
     async def open(
-        self, data: NewWallet, service: Service[PaymentUnitOfWork]
+        self, data: JSONBody[NewWallet], service: PaymentService
     ) -> Response[WalletView]:
         """201 for a new wallet; 200 with the existing one, unchanged."""
         command = OpenWallet(customer_id=str(data.customer_id))
         opened: OpenedWallet = (await service.ask(command)).result
-        headers = {"Location": f"/api/v1/wallets/{data.customer_id}"}
-        status = 201 if opened.new else 200
-        return Response(WalletView.of(opened.wallet), status_code=status, headers=headers)
+        view = WalletView.of(opened.wallet)
+        return created(view, f"/wallets/{data.customer_id}", is_new=opened.new)
 
     @get("/{customerId:str}", summary="A customer's balance", responses=refusals(404))
-    async def read(
-        self, customer_id: CustomerId, service: Service[PaymentUnitOfWork]
-    ) -> WalletView:
+    async def read(self, customer_id: CustomerId, service: PaymentService) -> WalletView:
         return WalletView.of(await _find(service, customer_id))
 
     @post(
@@ -100,8 +95,8 @@ class WalletController(Controller):
     async def charge(
         self,
         customer_id: CustomerId,
-        data: Charge,
-        service: Service[PaymentUnitOfWork],
+        data: JSONBody[Charge],
+        service: PaymentService,
         idempotency_key: OptionalKey = None,
     ) -> Response[WalletView]:
         """Where a payment gateway is connected, it is charged first.
@@ -111,7 +106,7 @@ class WalletController(Controller):
         Idempotency-Key, the same request again gives the first answer; a failed charge needs a new
         key.
         """
-        key = idempotency(f"charge/{customer_id}", idempotency_key, data)
+        key = key_of(f"charge/{customer_id}", idempotency_key, data)
         if not has_gateway(service.settings):
             charge = ChargeWallet(customer_id=str(customer_id), amount=data.amount)
             done = await service.ask(charge, key)
@@ -122,8 +117,7 @@ class WalletController(Controller):
             )
             done = await service.ask(begin, key)
             wallet = await _finish(service, done.result)
-        headers = {"Idempotency-Replayed": "true"} if done.replayed else {}
-        return Response(wallet, headers=headers)
+        return Response(wallet, headers=replay_headers(done))
 
     @get(
         "/{customerId:str}/transactions",
@@ -133,17 +127,16 @@ class WalletController(Controller):
     async def transactions(
         self,
         customer_id: CustomerId,
-        service: Service[PaymentUnitOfWork],
-        page: Page = 0,
-        size: Size = 20,
+        service: PaymentService,
+        paging: Paging,
     ) -> EntryPage:
         await _find(service, customer_id)
         async with service.reading() as connection:
             found, total = await store.entries(
-                connection, str(customer_id), offset=page * size, size=size
+                connection, str(customer_id), offset=paging.offset, size=paging.size
             )
         items = [EntryView.of(each) for each in found]
-        return EntryPage(items=items, page=page, size=size, total=total)
+        return paging.of(items, total)
 
 
 async def _find(service: Service[PaymentUnitOfWork], customer_id: UUID) -> Wallet:

@@ -1,1 +1,9 @@
 """The product service over HTTP."""
+
+from litestar.di import NamedDependency
+
+from chassis.service import Service
+from product.unit_of_work import ProductUnitOfWork
+
+ProductService = NamedDependency[Service[ProductUnitOfWork]]
+"""The service, as every route has it injected."""

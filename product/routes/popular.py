@@ -6,10 +6,9 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.params import QueryParameter
 
-from chassis.service import Service
 from chassis.web.schemas import View, refusals
 from product.ranking import MAX_PRODUCTS, Ranking, Rankings, best_sold
-from product.unit_of_work import ProductUnitOfWork
+from product.routes import ProductService
 
 MAX_DAYS = 90
 
@@ -40,7 +39,7 @@ class PopularController(Controller):
 
     @get("/popular", summary="The best sold products, best first", responses=refusals())
     async def popular(
-        self, service: Service[ProductUnitOfWork], days: Days = 3, limit: Limit = 5
+        self, service: ProductService, days: Days = 3, limit: Limit = 5
     ) -> PopularProducts:
         """Counts the units of orders paid since the hour in which the window begins. Cancelled
         orders are taken off. Discontinued products, and products without sales, are left out.

@@ -5,30 +5,31 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post
-from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter, QueryParameter
 
 from chassis.components import Component
 from chassis.redis.read_cache import ReadCache
 from chassis.service import Service
-from chassis.web.app import idempotency, required_key
+from chassis.web.dependencies import Page, Paging, shown_as
+from chassis.web.errors import invalid
+from chassis.web.idempotency import key_of, required_key
 from chassis.web.schemas import (
     NO_NUL,
     Body,
     Label,
     LongText,
     OptionalKey,
-    Page,
-    Size,
     Text,
     View,
+    created,
     refusals,
 )
 from events.contract import MAX_AMOUNT, ProductStatus, RequestAmount
 from product import store
 from product.commands import BookStock, ChangeProduct, CreateProduct, no_product
 from product.domain import Entry, Product
+from product.routes import ProductService
 from product.unit_of_work import ProductUnitOfWork
-from saga.errors import Invalid
 
 ProductId = Annotated[UUID, PathParameter(name="productId")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_AMOUNT)]
@@ -82,11 +83,7 @@ class ProductView(View):
     status: ProductStatus
 
 
-class ProductPage(View):
-    items: list[ProductView]
-    page: int
-    size: int
-    total: int
+ProductPage = Annotated[Page[ProductView], shown_as("ProductPage")]
 
 
 class StockView(View):
@@ -119,8 +116,8 @@ class ProductController(Controller):
     @post(summary="Add a product to the catalogue", responses=refusals(422, body=True))
     async def create(
         self,
-        data: NewProduct,
-        service: Service[ProductUnitOfWork],
+        data: JSONBody[NewProduct],
+        service: ProductService,
         idempotency_key: OptionalKey = None,
     ) -> Response[ProductView]:
         command = CreateProduct(
@@ -131,19 +128,17 @@ class ProductController(Controller):
             description=data.description,
             category=data.category,
         )
-        done = await service.ask(command, idempotency("products", idempotency_key, data))
-        headers = {"Location": f"/api/v1/products/{done.result.product_id}"}
-        return Response(_product(done.result), status_code=201, headers=headers)
+        done = await service.ask(command, key_of("products", idempotency_key, data))
+        return created(_product(done.result), f"/products/{done.result.product_id}")
 
     @get(summary="Search the products, oldest first", responses=refusals())
     async def search(
         self,
-        service: Service[ProductUnitOfWork],
+        service: ProductService,
+        paging: Paging,
         text: NamePart = None,
         category: Category = None,
-        status: ProductStatus = ProductStatus.ACTIVE,
-        page: Page = 0,
-        size: Size = 20,
+        status: FromQuery[ProductStatus] = ProductStatus.ACTIVE,
     ) -> ProductPage:
         async with service.reading() as connection:
             found, total = await store.search(
@@ -151,20 +146,18 @@ class ProductController(Controller):
                 text=text,
                 category=category,
                 status=status,
-                offset=page * size,
-                size=size,
+                offset=paging.offset,
+                size=paging.size,
             )
-        return ProductPage(
-            items=[_product(each) for each in found], page=page, size=size, total=total
-        )
+        return paging.of([_product(each) for each in found], total)
 
     @get("/{productId:str}", summary="One product", responses=refusals(404))
-    async def read(self, product_id: ProductId, service: Service[ProductUnitOfWork]) -> ProductView:
+    async def read(self, product_id: ProductId, service: ProductService) -> ProductView:
         return _product(await find(service, product_id))
 
     @patch("/{productId:str}", summary="Change a product", responses=refusals(404, body=True))
     async def change(
-        self, product_id: ProductId, data: ProductChanges, service: Service[ProductUnitOfWork]
+        self, product_id: ProductId, data: JSONBody[ProductChanges], service: ProductService
     ) -> ProductView:
         """Orders that are accepted already keep their prices."""
         command = ChangeProduct(
@@ -182,7 +175,7 @@ class ProductController(Controller):
         summary="Discontinue a product; its history stays",
         responses=refusals(404),
     )
-    async def discontinue(self, product_id: ProductId, service: Service[ProductUnitOfWork]) -> None:
+    async def discontinue(self, product_id: ProductId, service: ProductService) -> None:
         await service.ask(
             ChangeProduct(product_id=str(product_id), status=ProductStatus.DISCONTINUED)
         )
@@ -195,13 +188,13 @@ class ProductController(Controller):
     async def book(
         self,
         product_id: ProductId,
-        data: StockChange,
-        service: Service[ProductUnitOfWork],
+        data: JSONBody[StockChange],
+        service: ProductService,
         idempotency_key: OptionalKey = None,
     ) -> StockView:
         """Needs an Idempotency-Key; the same key again gives the first answer again."""
         if data.delta == 0:
-            raise Invalid("delta: send a number other than 0")
+            raise invalid("delta", "send a number other than 0", "body")
         command = BookStock(
             product_id=str(product_id),
             request_id=required_key(idempotency_key),
@@ -221,7 +214,7 @@ class ProductController(Controller):
     async def stock(
         self,
         product_id: ProductId,
-        service: Service[ProductUnitOfWork],
+        service: ProductService,
         cache_control: Annotated[
             str | None,
             HeaderParameter(name="Cache-Control", description="no-cache: read the database"),

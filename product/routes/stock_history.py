@@ -10,12 +10,12 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.params import QueryParameter
 
-from chassis.service import Service
-from chassis.web.schemas import Page, Size, View, instant, refusals
+from chassis.web.dependencies import Page, Paging, shown_as
+from chassis.web.errors import invalid
+from chassis.web.schemas import View, instant, refusals
 from product import store
+from product.routes import ProductService
 from product.routes.products import ProductId, find
-from product.unit_of_work import ProductUnitOfWork
-from saga.errors import Invalid
 
 From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339, included")]
 To = Annotated[str | None, QueryParameter(name="to", description="RFC 3339, not included")]
@@ -33,11 +33,7 @@ class EntryView(View):
     created_at: datetime
 
 
-class EntryPage(View):
-    items: list[EntryView]
-    page: int
-    size: int
-    total: int
+EntryPage = Annotated[Page[EntryView], shown_as("EntryPage")]
 
 
 class PriceView(View):
@@ -47,11 +43,7 @@ class PriceView(View):
     since: datetime
 
 
-class PricePage(View):
-    items: list[PriceView]
-    page: int
-    size: int
-    total: int
+PricePage = Annotated[Page[PriceView], shown_as("PricePage")]
 
 
 class HistoryController(Controller):
@@ -66,16 +58,15 @@ class HistoryController(Controller):
     async def stock(
         self,
         product_id: ProductId,
-        service: Service[ProductUnitOfWork],
+        service: ProductService,
+        paging: Paging,
         since: From = None,
         until: To = None,
-        page: Page = 0,
-        size: Size = 20,
     ) -> EntryPage:
         """Entries that are booked between two pages neither repeat a row nor skip one."""
         start, end = instant("from", since), instant("to", until)
         if start and end and start > end:
-            raise Invalid("from: lies after to; send the earlier time as from")
+            raise invalid("from", "lies after to; send the earlier time as from", "query")
         await find(service, product_id)
         async with service.reading() as connection:
             found, total = await store.history(
@@ -83,11 +74,11 @@ class HistoryController(Controller):
                 str(product_id),
                 since=start,
                 until=end,
-                offset=page * size,
-                size=size,
+                offset=paging.offset,
+                size=paging.size,
             )
         items = [EntryView.of(each) for each in found]
-        return EntryPage(items=items, page=page, size=size, total=total)
+        return paging.of(items, total)
 
     @get(
         "/{productId:str}/prices",
@@ -97,18 +88,17 @@ class HistoryController(Controller):
     async def prices(
         self,
         product_id: ProductId,
-        service: Service[ProductUnitOfWork],
-        page: Page = 0,
-        size: Size = 20,
+        service: ProductService,
+        paging: Paging,
     ) -> PricePage:
         """A row for the first price, and for each change."""
         await find(service, product_id)
         async with service.reading() as connection:
             found, total = await store.price_history(
-                connection, str(product_id), offset=page * size, size=size
+                connection, str(product_id), offset=paging.offset, size=paging.size
             )
         items = [PriceView.of(each) for each in found]
-        return PricePage(items=items, page=page, size=size, total=total)
+        return paging.of(items, total)
 
 
 ROUTES = [HistoryController]

@@ -1,14 +1,15 @@
 """HTTP routes of the queues for stock."""
 
 from datetime import datetime
+from typing import Annotated
 
 from litestar import Controller, get
 
-from chassis.service import Service
-from chassis.web.schemas import Page, Size, View, refusals
+from chassis.web.dependencies import Page, Paging, shown_as
+from chassis.web.schemas import View, refusals
 from product import store
+from product.routes import ProductService
 from product.routes.products import ProductId, find
-from product.unit_of_work import ProductUnitOfWork
 
 
 class PlaceView(View):
@@ -20,11 +21,7 @@ class PlaceView(View):
     since: datetime
 
 
-class QueuePage(View):
-    items: list[PlaceView]
-    page: int
-    size: int
-    total: int
+QueuePage = Annotated[Page[PlaceView], shown_as("QueuePage")]
 
 
 class QueueController(Controller):
@@ -39,21 +36,20 @@ class QueueController(Controller):
     async def queue(
         self,
         product_id: ProductId,
-        service: Service[ProductUnitOfWork],
-        page: Page = 0,
-        size: Size = 20,
+        service: ProductService,
+        paging: Paging,
     ) -> QueuePage:
         """An order of several products is in the queue of each."""
         await find(service, product_id)
         async with service.reading() as connection:
             found, total = await store.queue(
-                connection, str(product_id), offset=page * size, size=size
+                connection, str(product_id), offset=paging.offset, size=paging.size
             )
         items = [
             PlaceView.of(place, position=position)
-            for position, place in enumerate(found, start=page * size + 1)
+            for position, place in enumerate(found, start=paging.offset + 1)
         ]
-        return QueuePage(items=items, page=page, size=size, total=total)
+        return paging.of(items, total)
 
 
 ROUTES = [QueueController]

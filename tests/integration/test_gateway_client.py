@@ -203,7 +203,7 @@ async def test_refused_refund_can_succeed_at_next_attempt(
 async def test_open_breaker_makes_no_call(client: gateway.HttpGateway, url: str) -> None:
     """After so many failures no call is made for a while; then calls succeed again."""
     await behave(url, "charge", "ERROR")
-    while not client.is_resting:
+    while not client.breaker_is_open:
         with pytest.raises(Outage):
             await client(call(key="before"))
     async with aiohttp.ClientSession() as session:
@@ -212,7 +212,7 @@ async def test_open_breaker_makes_no_call(client: gateway.HttpGateway, url: str)
     with pytest.raises(Outage):
         await client(call(key="meanwhile"))
 
-    assert client.is_resting
+    assert client.breaker_is_open
     assert await posted(url) == []
     await wait_until(lambda: is_closed(client), "the breaker is closed")
     assert await outcome(client, call(key="after")) is GatewayOutcome.CAPTURED
@@ -220,4 +220,4 @@ async def test_open_breaker_makes_no_call(client: gateway.HttpGateway, url: str)
 
 
 async def is_closed(client: gateway.HttpGateway) -> bool:
-    return not client.is_resting
+    return not client.breaker_is_open
