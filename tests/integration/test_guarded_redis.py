@@ -8,7 +8,7 @@ import pytest
 
 from chassis.redis.connection import GuardedRedis
 from tests.integration.redis_server import RedisServer
-from tests.kit.client import until
+from tests.kit.client import wait_until
 
 TIMEOUT_SECONDS = 0.2
 RECOVERY_SECONDS = 0.4
@@ -54,7 +54,7 @@ async def test_hanging_redis_is_not_called_while_the_breaker_is_open(
     async def back() -> bool:
         return await get(guarded) == "value"
 
-    await until(back, "Redis is called again")
+    await wait_until(back, "Redis is called again")
     assert not guarded.breaker_is_open
 
 
@@ -69,7 +69,7 @@ async def test_failed_trial_opens_the_breaker_again(
     async def over() -> bool:
         return not guarded.breaker_is_open
 
-    await until(over, "the breaker lets a call through")
+    await wait_until(over, "the breaker lets a call through")
     await get(guarded)
     assert guarded.breaker_is_open
 

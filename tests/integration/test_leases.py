@@ -9,7 +9,7 @@ import pytest
 from chassis.redis import leases
 from chassis.redis.leases import CountedLeases, LeaseResult, LeaseStatus
 from tests.integration.redis_server import RedisServer
-from tests.kit.client import until
+from tests.kit.client import wait_until
 
 CAKE, PIE = "cake", "pie"
 OPEN, LEASED, KNOWN = (
@@ -80,7 +80,7 @@ async def test_lease_expires(counted: CountedLeases, monkeypatch: pytest.MonkeyP
     async def free_again() -> bool:
         return await counted.lease("next", {CAKE: 1}) == LEASED
 
-    await until(free_again, "the lease has expired")
+    await wait_until(free_again, "the lease has expired")
     assert await counted.state(CAKE) == (1, 1)
     await counted.end(["lost"])
     assert await counted.state(CAKE) == (1, 1)
@@ -122,7 +122,7 @@ async def test_every_lease_is_open_while_redis_is_away(
     async def back() -> bool:
         return await counted.enable([CAKE]) == 1
 
-    await until(back, "Redis is called again, and is empty")
+    await wait_until(back, "Redis is called again, and is empty")
     assert await counted.lease("d", {CAKE: 1}) == OPEN
     await counted.renew(CAKE, 0)
     assert (await counted.lease("d", {CAKE: 1})).status is LeaseStatus.SOLD_OUT

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from chassis.outbound import BreakerOpen, OutboundClient, Unavailable
-from tests.kit.client import free_port, until
+from tests.kit.client import free_port, wait_until
 
 FAILURES_TO_OPEN = 3
 
@@ -70,7 +70,7 @@ async def recovery(client: OutboundClient) -> None:
     async def over() -> bool:
         return not client.breaker_is_open
 
-    await until(over, "the breaker lets a call through")
+    await wait_until(over, "the breaker lets a call through")
 
 
 async def test_answer_is_returned_and_its_connection_used_again(

@@ -15,7 +15,7 @@ from dataplatform.sender import Sender
 from dataplatform.unit_of_work import DeliveryUnitOfWork
 from events.contract import Line
 from saga.unit_of_work import Rows
-from tests.kit.client import free_port, until
+from tests.kit.client import free_port, wait_until
 from tests.kit.data_platform import behave, forget, simulated, statement
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -64,7 +64,7 @@ async def breaker_closing(client: Sender) -> None:
     async def lets_a_call_through() -> bool:
         return not client.breaker_is_open
 
-    await until(lets_a_call_through, "the breaker lets a call through")
+    await wait_until(lets_a_call_through, "the breaker lets a call through")
 
 
 async def test_order_is_accepted_once_however_often_it_is_sent(client: Sender, url: str) -> None:

@@ -66,7 +66,7 @@ async def test_value_is_never_older_than_twice_the_ttl(
         values = [(await each.get("cake", shelf.read))[0] for each in (mine, other)]
         return values == [4, 4]
 
-    await until(seen, "every instance has the new value")
+    await wait_until(seen, "every instance has the new value")
     assert loop.time() - changed_at < 2 * TTL_SECONDS + 0.15
     await mine.close()
     await other.close()
@@ -89,11 +89,11 @@ async def test_value_read_before_a_change_is_not_kept(
     mine = ReadCache("stock", int, redis_server.url)
     shelf.may_go_on.clear()
     early = asyncio.create_task(mine.get("cake", shelf.read))
-    await until(lambda: _is(shelf.reads == 1), "the source is being read")
+    await wait_until(lambda: _is(shelf.reads == 1), "the source is being read")
     shelf.units = 4
     mine.forget(["cake"])
     late = asyncio.create_task(mine.get("cake", shelf.read))
-    await until(lambda: _is(shelf.reads == 2), "it is read again")
+    await wait_until(lambda: _is(shelf.reads == 2), "it is read again")
     shelf.may_go_on.set()
     assert (await early)[0] == 5
     assert (await late)[0] == 4
