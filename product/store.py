@@ -27,15 +27,12 @@ _in_queue = select(*tables.places.columns).where(tables.is_waiting).order_by(_ti
 _first = Statement(
     _in_queue.where(tables.places_table.c.product_id == bindparam("product_id"))
     .limit(bindparam("most"))
-    .with_for_update(),
-    "product_id",
-    "most",
+    .with_for_update()
 )
 _wanting = Statement(
     select(tables.places_table.c.order_id).where(
         tables.is_waiting, among(tables.places_table.c.product_id, "product_ids")
-    ),
-    "product_ids",
+    )
 )
 _expired_waits = (
     select(tables.holds_table.c.order_id)
@@ -75,7 +72,7 @@ def save(connection: Connection, uow: ProductUnitOfWork) -> None:
     tables.places.save(connection, uow.queues)
     tables.entries.append(connection, uow.ledger)
     tables.prices.append(connection, uow.prices)
-    tables.sales.run(connection, sum_by_day(uow.sales))
+    tables.sales.execute_many(connection, map(tables.sales_columns, sum_by_day(uow.sales)))
 
 
 def _load_booked(
@@ -124,7 +121,8 @@ def _load_queues(
     ):
         for product_id in new:
             most = products[product_id].available + units[product_id] + len(leaving) + 1
-            first = map(tables.places.row, _first.rows(connection, product_id, most))
+            rows = _first.fetch(connection, product_id=product_id, most=most)
+            first = map(tables.places.row, rows)
             places |= Rows({(each.product_id, each.order_id): each for each in first})
         done.update(new)
         orders = [each for each in values_of(places.loaded, "order_id") if each not in holds]
@@ -145,7 +143,7 @@ def _find_leaving(
         for each in messages
         if isinstance(each, ChangeProduct) and each.status is ProductStatus.DISCONTINUED
     ]
-    wanting = _wanting.rows(connection, closed) if closed else []
+    wanting = _wanting.fetch(connection, product_ids=closed) if closed else []
     waiting = [hold.order_id for hold in holds.loaded if hold.state is HoldState.WAITING]
     return sorted({*waiting, *(order_id for (order_id,) in wanting)})
 

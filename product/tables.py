@@ -1,5 +1,7 @@
 """The product service's tables, and how their rows are loaded and written."""
 
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
@@ -19,7 +21,7 @@ from chassis.storage.tables import Json, Krw64, Sequence64, Time, Uuid, index_un
 from events.contract import CouponUsed, Line, ProductStatus
 from product.domain import UNSETTLED, Entry, Hold, HoldState, PriceSince, Product
 from product.queues import Place
-from product.sales import HOURS
+from product.sales import HOURS, SalesRow
 
 schema = MetaData()
 
@@ -120,3 +122,8 @@ entries: Mapped[tuple[str, str], Entry] = Mapped(ledger_table, Entry, "product_i
 places: Mapped[tuple[str, str], Place] = Mapped(places_table, Place, "product_id", "order_id")
 prices: Appended[PriceSince] = Appended(prices_table, PriceSince)
 sales = adding(sales_table, ("units", *HOUR_COLUMNS), by=("day", "product_id"))
+
+
+def sales_columns(row: SalesRow) -> dict[str, Any]:
+    """The values of a row of `sales` by column."""
+    return dict(zip(("day", "product_id", "units", *HOUR_COLUMNS), row, strict=True))

@@ -150,7 +150,7 @@ class Reconciler:
         sequence, row_id = (before.sequence, before.id) if before else (_LAST, _LAST)
         page = _page(stream)
         rows = await self._database.run(
-            lambda connection: page.rows(connection, sequence, row_id, size)
+            lambda connection: page.fetch(connection, sequence=sequence, id=row_id, size=size)
         )
         return [Published(*row) for row in rows]
 
@@ -169,7 +169,7 @@ def _page(stream: Stream) -> Statement:
         newest = select(func.max(outbox.c.id)).where(here).group_by(outbox.c.key)
         query = query.where(outbox.c.id.in_(newest))
     query = query.order_by(outbox.c.stream_sequence.desc(), outbox.c.id.desc())
-    return Statement(query.limit(bindparam("size", type_=Integer)), "sequence", "id", "size")
+    return Statement(query.limit(bindparam("size", type_=Integer)))
 
 
 def _unpublish(ids: Sequence[int], now: datetime, connection: Connection) -> None:

@@ -46,31 +46,34 @@ _unclaimed = Statement(
     .where(outbox.c.published_at.is_(None), outbox.c.claimed_until <= bindparam("now"))
     .order_by(outbox.c.id)
     .limit(SWEPT_AT_ONCE)
-    .with_for_update(skip_locked=True),
-    "now",
+    .with_for_update(skip_locked=True)
 )
 _claim = updating(outbox, ("claimed_by", "claimed_until"), ("id",))
 _unmark = Statement(
     update(outbox)
-    .where(outbox.c.event_id == bindparam("_event_id"))
-    .values(published_at=None, stream_sequence=None, claimed_until=bindparam("now")),
-    "now",
-    "_event_id",
+    .where(outbox.c.event_id == bindparam("event_id"))
+    .values(published_at=None, stream_sequence=None, claimed_until=bindparam("now"))
 )
 _free_mine = Statement(
     update(outbox)
     .where(outbox.c.published_at.is_(None), outbox.c.claimed_by == bindparam("instance"))
-    .values(claimed_until=bindparam("now")),
-    "now",
-    "instance",
+    .values(claimed_until=bindparam("now"))
 )
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """The columns of an outbox row that the broker has stored."""
+
+    event_id: str
+    published_at: datetime
+    stream_sequence: int
 
 
 class Acknowledgements(msgspec.Struct, frozen=True):
     """What the broker acknowledged on one connection, to be marked in the outbox."""
 
     connection: int
-    marks: dict[str, tuple[datetime, int]]
+    marks: dict[str, Mark]
 
 
 class Relay:
@@ -86,7 +89,7 @@ class Relay:
         self._instance = instance
         self._backlog: dict[str, OutboundEvent] = {}
         self._in_flight: set[str] = set()
-        self._published: dict[str, tuple[datetime, int]] = {}
+        self._published: dict[str, Mark] = {}
         self._connection = 0
         self._being_marked: list[Acknowledgements] = []
         self._uncertain: list[str] = []
@@ -145,8 +148,11 @@ class Relay:
         self._published = {}
         self._uncertain += [each for taken in self._being_marked for each in taken.marks]
         if uncertain := list(self._uncertain):
-            rows = [(self._clock(), event_id) for event_id in uncertain]
-            await self._database.run(lambda connection: _unmark.run(connection, rows))
+            rows = [{"event_id": event_id} for event_id in uncertain]
+            now = self._clock()
+            await self._database.run(
+                lambda connection: _unmark.execute_many(connection, rows, now=now)
+            )
             del self._uncertain[: len(uncertain)]
 
     async def _publish(self) -> None:
@@ -170,7 +176,7 @@ class Relay:
         for event_id, sequence in zip(event_ids, sequences, strict=True):
             if sequence is not None:
                 del self._backlog[event_id]
-                self._published[event_id] = (now, sequence)
+                self._published[event_id] = Mark(event_id, now, sequence)
                 self._unmarked.set()
         if None in sequences:
             log.warning("the broker did not store all events; publishing them again")
@@ -213,13 +219,17 @@ class Relay:
 
     def forget_claims(self, connection: Connection) -> None:
         """At the start: what this instance had claimed before it died is free again."""
-        _free_mine.run(connection, [(self._clock(), self._instance)])
+        _free_mine.execute(connection, now=self._clock(), instance=self._instance)
 
     def _claim_free(self, connection: Connection) -> Sequence[OutboundEvent]:
         now = self._clock()
-        rows = _unclaimed.rows(connection, now)
-        until = now + timedelta(seconds=CLAIM_SECONDS)
-        _claim.run(connection, ((self._instance, until, row_id) for row_id, *_ in rows))
+        rows = _unclaimed.fetch(connection, now=now)
+        _claim.execute_many(
+            connection,
+            ({"id": row_id} for row_id, *_ in rows),
+            claimed_by=self._instance,
+            claimed_until=now + timedelta(seconds=CLAIM_SECONDS),
+        )
         fields = OutboundEvent.__struct_fields__
         return [OutboundEvent(**dict(zip(fields, row[1:], strict=True))) for row in rows]
 
@@ -239,9 +249,7 @@ class Relay:
 
 def mark_published(acknowledgements: Acknowledgements, connection: Connection) -> None:
     """Mark what was published, and where the stream holds it."""
-    _mark_rows.run(
-        connection, ((*mark, event_id) for event_id, mark in acknowledgements.marks.items())
-    )
+    _mark_rows.execute_many(connection, acknowledgements.marks.values())
 
 
 async def backlog(connection: AsyncConnection) -> tuple[int, datetime | None]:

@@ -46,12 +46,20 @@ _events = select(*(outbox.c[name] for name in OutboundEvent.__struct_fields__)).
 )
 _of_keys = among(outbox.c.key, "keys")
 _last = select(func.max(outbox.c.id)).where(_of_keys).group_by(outbox.c.key)
-_last_events = Statement(_events.where(outbox.c.id.in_(_last)), "keys")
-_all_events = Statement(_events.where(_of_keys), "keys")
+_last_events = Statement(_events.where(outbox.c.id.in_(_last)))
+_all_events = Statement(_events.where(_of_keys))
 # Two instances may find the same saga: the one's lock may end, and its row be committed, between
 # the other's reads of these rows and of the locks. Both retransmit then, the same events.
-_asked_first = inserting_new(repeats, ("times", "next_at", "order_id"))
+_asked_first = inserting_new(repeats, ("order_id", "times", "next_at"))
 _asked_again = updating(repeats, ("times", "next_at"), ("order_id",))
+
+
+class Backoff(msgspec.Struct, frozen=True):
+    """A row of `repeats`: how often a saga was retransmitted, and when it is due again."""
+
+    order_id: str
+    times: int
+    next_at: datetime
 
 
 class Retransmission(msgspec.Struct, frozen=True):
@@ -140,7 +148,7 @@ class Retransmitter:
         times = self._due(connection, now)
         if not times:
             return []
-        retransmissions = _outbound(_last_events.rows(connection, list(times)))
+        retransmissions = _outbound(_last_events.fetch(connection, keys=list(times)))
         return [
             Retransmission(outbound, f"asked-{times[outbound.key]}") for outbound in retransmissions
         ]
@@ -148,11 +156,14 @@ class Retransmitter:
     def _due(self, connection: Connection, now: datetime) -> dict[str, int]:
         """The sagas that are due, with how often each was retransmitted, this time included."""
         waited_since = now - timedelta(seconds=self._after_seconds)
-        found = self._waiting.rows(connection, waited_since, now)
-        asks = [((times or 0) + 1, self._next_at(now, times or 0), each) for each, times in found]
-        _asked_again.run(connection, (ask for ask in asks if ask[0] > 1))
-        _asked_first.run(connection, (ask for ask in asks if ask[0] == 1))
-        return {order_id: (times or 0) + 1 for order_id, times in found}
+        found = self._waiting.fetch(connection, waited_since=waited_since, now=now)
+        due = [
+            Backoff(order_id, (times or 0) + 1, self._next_at(now, times or 0))
+            for order_id, times in found
+        ]
+        _asked_again.execute_many(connection, (each for each in due if each.times > 1))
+        _asked_first.execute_many(connection, (each for each in due if each.times == 1))
+        return {each.order_id: each.times for each in due}
 
     def _next_at(self, now: datetime, times: int) -> datetime:
         pause_seconds = min(self._after_seconds * 2.0 ** min(times, 20), MAX_INTERVAL_SECONDS)
@@ -171,7 +182,7 @@ class Retransmitter:
             for name in self._answers_to(request)
         }
         keys = sorted({key for key, _ in wanted})
-        retransmissions = _outbound(_all_events.rows(connection, keys)) if keys else []
+        retransmissions = _outbound(_all_events.fetch(connection, keys=keys)) if keys else []
         return [
             Retransmission(outbound, wanted[outbound.key, outbound.name])
             for outbound in retransmissions
@@ -210,4 +221,4 @@ def _waiting(rows: Table, key: Column[str], states: frozenset[str]) -> Statement
         .limit(AT_ONCE)
         .with_for_update(of=rows, skip_locked=True)
     )
-    return Statement(query, "waited_since", "now")
+    return Statement(query)

@@ -46,7 +46,7 @@ _stored_results: Mapped[tuple[str, str], StoredResult] = Mapped(
     tables.idempotency_keys, StoredResult, "key", "scope"
 )
 _in_inbox = Statement(
-    select(tables.inbox.c.event_id).where(among(tables.inbox.c.event_id, "event_ids")), "event_ids"
+    select(tables.inbox.c.event_id).where(among(tables.inbox.c.event_id, "event_ids"))
 )
 _add_to_inbox = inserting(tables.inbox, ("event_id", "name", "key", "received_at"))
 _add_to_outbox = inserting(
@@ -68,7 +68,7 @@ class Batch(Generic[U]):
         self._reactions = participant.reactions
         self._claim = claim
         self._now = now
-        self._received: list[tuple[str, str, str, datetime]] = []
+        self._received: list[dict[str, str]] = []
         self._emitted: list[OutboundEvent] = []
         self._redriven: list[int] = []
         self.uow: U
@@ -126,7 +126,9 @@ class Batch(Generic[U]):
             for event in events
         )
         seen.add(inbound.event_id)
-        self._received.append((inbound.event_id, inbound.name, inbound.event.key, self._now))
+        self._received.append(
+            {"event_id": inbound.event_id, "name": inbound.name, "key": inbound.event.key}
+        )
         return Done(emitted=emitted)
 
     def _execute(self, message: CommandMessage) -> Done:
@@ -164,12 +166,11 @@ class Batch(Generic[U]):
     def _save_own(self, connection: Connection, messages: Sequence[Message]) -> None:
         """Write what the chassis keeps beside the participant's rows."""
         _stored_results.save(connection, self._results)
-        _add_to_inbox.run(connection, self._received)
-        if self._emitted:
-            claim = self._claim(self._now)
-            _add_to_outbox.run(
-                connection, (msgspec.structs.astuple(each) + claim for each in self._emitted)
-            )
+        _add_to_inbox.execute_many(connection, self._received, received_at=self._now)
+        claimed_by, claimed_until = self._claim(self._now)
+        _add_to_outbox.execute_many(
+            connection, self._emitted, claimed_by=claimed_by, claimed_until=claimed_until
+        )
         letters = [m for m in messages if isinstance(m, EventMessage) and m.dead_letter_reason]
         if letters:
             dead_letters.store(connection, letters, self._now)
@@ -179,7 +180,9 @@ class Batch(Generic[U]):
 
 def _already_in_inbox(connection: Connection, messages: Sequence[Message]) -> set[str]:
     ids = [m.inbound.event_id for m in messages if isinstance(m, EventMessage) and m.inbound]
-    return {event_id for (event_id,) in _in_inbox.rows(connection, ids)} if ids else set()
+    return (
+        {event_id for (event_id,) in _in_inbox.fetch(connection, event_ids=ids)} if ids else set()
+    )
 
 
 def _content(message: Message, seen: set[str]) -> object:

@@ -1,7 +1,7 @@
 """A service's database: one writer with short transactions, and readers beside it.
 
-Everything that changes state goes through the writer (`chassis/storage/writer.py`). Reads of the
-HTTP routes go through the async engine and never wait for it.
+Everything that changes state goes through the writer (`chassis/storage/writer.py`). HTTP reads use
+the async engine and never wait for the writer.
 """
 
 import logging
@@ -38,7 +38,7 @@ _OUTAGES = (
     InterfaceError,
     PoolTimeoutError,
     ConnectionError,
-    sqlite3.OperationalError,  # of a BEGIN, which goes past SQLAlchemy
+    sqlite3.OperationalError,  # raised by BEGIN, which the driver executes without SQLAlchemy
 )
 
 
@@ -66,9 +66,10 @@ class Database:
             sqlite.prepare_readers(self._reader)
 
     async def run(self, work: Callable[[Connection], T], *, messages: int | None = None) -> T:
-        """Run `work` in one transaction, in its turn, and commit. Raises Outage to try later.
+        """Run `work` in one transaction, in its turn, and commit. Returns what it returns.
 
-        `messages`: the size of the batch, where it is one.
+        `messages`: the size of the batch, if it is one. Raises what `work` raises, and Outage when
+        nothing was kept and the same may succeed later.
         """
         try:
             return await self._writer.run(work, messages=messages)
@@ -90,10 +91,10 @@ class Database:
             raise RetryLater("the database can't be read at the moment; try again") from error
 
     async def create(self, *schemas: MetaData, statements: Iterable[str] = ()) -> None:
-        """Create the tables that are missing, then run the statements.
+        """Create the missing tables, then run the statements.
 
-        Several instances may do this at once. Raises ConfigurationError when there are tables of
-        another version.
+        Several instances may do this at once. Raises ConfigurationError when a table is of another
+        version.
         """
 
         def create(connection: Connection) -> None:
@@ -108,19 +109,20 @@ class Database:
         await self.run(create)
 
     async def close(self) -> None:
+        """Finish the transactions that wait, and close all connections."""
         await self._reader.dispose()
         await self._writer.close()
 
 
 def _check_columns(connection: Connection, schema: MetaData) -> None:
-    """A table that was there already may be older than this code: say so before it is used."""
+    """An existing table may be older than this code: refuse it before it is used."""
     inspector = inspect(connection)
     for table in schema.sorted_tables:
         there = {column["name"] for column in inspector.get_columns(table.name)}
         expected = {column.name for column in table.columns}
         if missing := sorted(expected - there):
             raise ConfigurationError(
-                f"the database was made by another version: its table {table.name} has no "
+                f"another version created the database: its table {table.name} has no "
                 f"{', '.join(missing)}. There are no migrations before 1.0: start with an empty "
                 "database (of the local stack: make reset)"
             )

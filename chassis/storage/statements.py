@@ -1,18 +1,20 @@
-"""Statements that are compiled once, and then run on the driver's own cursor.
+"""Statements that are compiled once for each dialect, with values bound by name.
 
-A batch runs the same dozen statements over and over. To build, hash and look up each of them every
-time costs many times what SQLite needs to carry it out. Here all that is done once for a dialect:
-what is left are the values, put into the driver's form by the columns' own types.
+A batch runs the same dozen statements again and again. SQLAlchemy builds, hashes and looks up a
+statement for each execution, which takes many times what SQLite itself needs. A `Statement` keeps
+the compiled text and the conversions of its values, and runs by `Connection.exec_driver_sql`, so
+errors and broken connections are handled by SQLAlchemy as usual.
 
-For that the text must not depend on how many keys are asked for: see `among`.
+The text must not depend on the number of keys that are looked up: see `among`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
     Delete,
@@ -34,198 +36,178 @@ from sqlalchemy import (
 from sqlalchemy import column as sql_column
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import Boolean, TypeEngine
 
-Process = Callable[[Any], Any] | None
-Values = Sequence[Any]
+Convert = Callable[[Any], Any]
+Clause = Select[Any] | Insert | Update | Delete
+Row = dict[str, Any] | msgspec.Struct
+"""The values of one execution: each parameter takes the item, or the field, of its own name."""
 
 
 class Statement:
-    """A statement whose values are given by position: `names` are its parameters, in their order.
+    """A statement with the `bindparam`s of its clause as parameters.
 
-    Raises what `Connection.execute` raises.
+    Its methods raise what `Connection.execute` raises.
     """
 
-    def __init__(self, clause: Select[Any] | Insert | Update | Delete, *names: str) -> None:
+    def __init__(self, clause: Clause) -> None:
         self._clause = clause
-        self._names = names
-        self._prepared: dict[str, _Prepared] = {}
+        self._prepared: dict[str, Prepared] = {}
 
-    def rows(self, connection: Connection, *values: Any) -> list[tuple[Any, ...]]:
-        """Run a query."""
-        prepared = self._for(connection.dialect)
-        cursor = connection.connection.cursor()
-        try:
-            cursor.execute(prepared.text, prepared.bind(values))
-            return [prepared.read(row) for row in cursor.fetchall()]
-        except prepared.driver_error as error:
-            raise _translated(connection, prepared, error) from error
-        finally:
-            cursor.close()
+    def fetch(self, connection: Connection, **values: Any) -> list[tuple[Any, ...]]:
+        """Run a query. Returns its rows."""
+        prepared = self.prepare(connection.dialect)
+        result = connection.exec_driver_sql(prepared.text, prepared.bind([values], {}))
+        return prepared.read(result.all())
 
-    def run(self, connection: Connection, many: Iterable[Values]) -> None:
-        """Run it once for each of these; not at all for none."""
-        prepared = self._for(connection.dialect)
-        bound = [prepared.bind(values) for values in many]
-        if not bound:
-            return
-        cursor = connection.connection.cursor()
-        try:
-            if len(bound) == 1:
-                cursor.execute(prepared.text, bound[0])
-            else:
-                cursor.executemany(prepared.text, bound)
-        except prepared.driver_error as error:
-            raise _translated(connection, prepared, error) from error
-        finally:
-            cursor.close()
+    def execute(self, connection: Connection, **values: Any) -> None:
+        """Run it once."""
+        self.execute_many(connection, [values])
 
-    def _for(self, dialect: Dialect) -> "_Prepared":
+    def execute_many(self, connection: Connection, rows: Iterable[Row], **common: Any) -> None:
+        """Run it once for each row. `common` are values that all rows share."""
+        if rows := list(rows):
+            prepared = self.prepare(connection.dialect)
+            connection.exec_driver_sql(prepared.text, prepared.bind(rows, common))
+
+    def prepare(self, dialect: Dialect) -> "Prepared":
+        """The statement in this dialect."""
         prepared = self._prepared.get(dialect.name)
         if prepared is None:
-            prepared = _Prepared(self._clause, self._names, dialect)
-            self._prepared[dialect.name] = prepared
+            prepared = self._prepared[dialect.name] = Prepared(self._clause, dialect)
         return prepared
 
 
-class _Prepared:
-    """A statement in one dialect. Its parameters are positional: the engine is made so."""
+class Prepared:
+    """A statement in one dialect. Its text has a place for each of `names`, in their order."""
 
-    def __init__(
-        self, clause: Select[Any] | Insert | Update | Delete, names: Sequence[str], dialect: Dialect
-    ) -> None:
+    def __init__(self, clause: Clause, dialect: Dialect) -> None:
         compiled = clause.compile(dialect=dialect)
         assert isinstance(compiled, SQLCompiler)
         assert compiled.positiontup is not None, "the engine's paramstyle is positional"
         self.text = compiled.string
-        self.driver_error: type[Exception] = dialect.loaded_dbapi.Error
-        types = {name: bound.type for name, bound in compiled.binds.items()}
-        constants = {name: value for name, value in compiled.params.items() if name not in names}
-        self._places = [
-            (names.index(name) if name in names else None, _to_driver(types[name], dialect))
-            for name in compiled.positiontup
-        ]
-        self._constants = [constants.get(name) for name in compiled.positiontup]
+        self.names = compiled.positiontup
+        binds = {name: compiled.binds[name] for name in self.names}
+        self._constants = {name: bind.value for name, bind in binds.items() if not bind.required}
+        self._to_driver = [_to_driver(binds[name].type, dialect) for name in self.names]
+        self._from_struct: list[Convert] = [attrgetter(name) for name in self.names]
+        self._from_dict: list[Convert] = [itemgetter(name) for name in self.names]
         columns = clause.selected_columns if isinstance(clause, Select) else ()
-        self._read = [
-            (place, process)
+        self._from_driver = [
+            (place, convert)
             for place, column in enumerate(columns)
-            if (process := _from_driver(column.type, dialect)) is not None
+            if (convert := _from_driver(column.type, dialect)) is not None
         ]
 
-    def bind(self, values: Values) -> list[Any]:
-        """The values, as the driver takes them."""
-        bound = list(self._constants)
-        for place, (index, process) in enumerate(self._places):
-            value = bound[place] if index is None else values[index]
-            bound[place] = value if process is None else process(value)
-        return bound
+    def bind(self, rows: Sequence[Row], common: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The values of each row as the driver takes them."""
+        return list(zip(*self.columns(rows, common), strict=True))
 
-    def read(self, row: Values) -> tuple[Any, ...]:
-        """A row of the driver's, with the columns' types."""
-        if not self._read:
-            return tuple(row)
+    def columns(self, rows: Sequence[Row], common: Mapping[str, Any]) -> list[Iterable[Any]]:
+        """The same for each parameter. (A `map` over rows is twice as fast as a loop.)"""
+        known = {**self._constants, **common}
+        getters = self._from_dict if isinstance(rows[0], dict) else self._from_struct
+        columns: list[Iterable[Any]] = []
+        for name, get, convert in zip(self.names, getters, self._to_driver, strict=True):
+            column: Iterable[Any] = map(get, rows)
+            if name in known:
+                column = repeat(known[name], len(rows))
+            columns.append(column if convert is None else map(convert, column))
+        return columns
+
+    def read(self, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        """Rows of the driver with values of the columns' types."""
+        if not self._from_driver:
+            return [tuple(row) for row in rows]
+        return [self._read_row(row) for row in rows]
+
+    def _read_row(self, row: Sequence[Any]) -> tuple[Any, ...]:
         values = list(row)
-        for place, process in self._read:
-            values[place] = process(values[place])
+        for place, convert in self._from_driver:
+            values[place] = convert(values[place])
         return tuple(values)
 
 
-def _to_driver(of: TypeEngine[Any], dialect: Dialect) -> Process:
+def _to_driver(of: TypeEngine[Any], dialect: Dialect) -> Convert | None:
     return of.dialect_impl(dialect).bind_processor(dialect)
 
 
-def _from_driver(of: TypeEngine[Any], dialect: Dialect) -> Process:
+def _from_driver(of: TypeEngine[Any], dialect: Dialect) -> Convert | None:
     return of.dialect_impl(dialect).result_processor(dialect, None)
 
 
-def _translated(connection: Connection, prepared: _Prepared, error: Exception) -> BaseException:
-    """The driver's error as SQLAlchemy's, and the connection given up if it is broken."""
-    dialect = connection.dialect
-    driver: Any = connection.connection.dbapi_connection
-    is_broken = dialect.is_disconnect(error, driver, None)  # type: ignore[arg-type]
-    if is_broken:
-        connection.invalidate(error)
-    return DBAPIError.instance(
-        prepared.text,
-        None,
-        error,
-        prepared.driver_error,
-        connection_invalidated=is_broken,
-        dialect=dialect,
-    )
-
-
 class _ManyRows(Statement):
-    """A statement for many rows, of which PostgreSQL takes all at once, column by column.
+    """A statement of which PostgreSQL executes all rows at once, column by column.
 
-    There, to begin a statement and to answer it costs more than its row does. SQLite has neither.
+    The start and the end of a statement cost PostgreSQL more than a row. SQLite has neither cost.
     """
 
-    def __init__(self, of_one: Insert | Update, of_all: Insert | Update, *names: str) -> None:
-        super().__init__(of_one, *names)
-        self._of_all = Statement(of_all, *names)
+    def __init__(self, of_one: Insert | Update, of_all: Insert | Update) -> None:
+        super().__init__(of_one)
+        self._of_all = Statement(of_all)
 
-    def run(self, connection: Connection, many: Iterable[Values]) -> None:
+    def execute_many(self, connection: Connection, rows: Iterable[Row], **common: Any) -> None:
         if connection.dialect.name != "postgresql":
-            super().run(connection, many)
-        elif columns := [list(values) for values in zip(*many, strict=True)]:
-            self._of_all.run(connection, [columns])
+            super().execute_many(connection, rows, **common)
+        elif rows := list(rows):
+            of_one, of_all = (each.prepare(connection.dialect) for each in (self, self._of_all))
+            columns = dict(zip(of_one.names, of_one.columns(rows, common), strict=True))
+            lists = tuple(list(columns[name]) for name in of_all.names)
+            connection.exec_driver_sql(of_all.text, lists)
 
 
 def inserting(table: Table, names: Sequence[str]) -> Statement:
-    """Adds rows with these columns."""
+    """Inserts rows with these columns."""
     of_one = insert(table).values({name: bindparam(name) for name in names})
-    new = _rows({name: table.c[name] for name in names})
-    return _ManyRows(of_one, insert(table).from_select([*names], select(new)), *names)
+    new = _rows(table, names)
+    return _ManyRows(of_one, insert(table).from_select([*names], select(new)))
 
 
 def inserting_new(table: Table, names: Sequence[str]) -> Statement:
-    """Adds rows with these columns; one that is there already stays as it is."""
+    """Inserts rows with these columns; a row whose key exists stays as it is."""
     new = upsert(table).values({name: bindparam(name) for name in names})
-    return Statement(new.on_conflict_do_nothing(), *names)
+    return Statement(new.on_conflict_do_nothing())
 
 
 def updating(table: Table, names: Sequence[str], by: Sequence[str]) -> Statement:
-    """Changes columns of the row with a key: first their values, then the key's. A key comes once.
+    """Updates columns of the row with the key `by`. Several rows may not have the same key.
 
-    (Of two changes of the same row PostgreSQL would make one.)
+    (Of two updates of one row PostgreSQL would execute one.)
     """
-    keys = {f"_{name}": table.c[name] for name in by}
-    these = (column == bindparam(name, type_=column.type) for name, column in keys.items())
-    of_one = update(table).where(*these).values({name: bindparam(name) for name in names})
-    new = _rows({name: table.c[name] for name in names} | keys)
-    those = (column == new.c[name] for name, column in keys.items())
-    of_all = update(table).where(*those).values({name: new.c[name] for name in names})
-    return _ManyRows(of_one, of_all, *names, *keys)
-
-
-def _rows(columns: Mapping[str, Column[Any]]) -> TableValuedAlias:
-    """Rows made of parameters of these names, each of which is a list of a column's values."""
-    types = {name: _without_length(column.type) for name, column in columns.items()}
-    lists = (bindparam(name, type_=ARRAY(of, dimensions=1)) for name, of in types.items())
-    made = func.unnest(*lists).table_valued(*(sql_column(*each) for each in types.items()))
-    return made.render_derived(name="new")
-
-
-def _without_length(of: TypeEngine[Any]) -> TypeEngine[Any]:
-    """The parameter's type: as `VARCHAR(9)` it would be cut off after nine without a word."""
-    return Text() if type(of) is String else of
+    keys = [table.c[name] for name in by]
+    this_row = (key == bindparam(key.name, type_=key.type) for key in keys)
+    of_one = update(table).where(*this_row).values({name: bindparam(name) for name in names})
+    new = _rows(table, (*names, *by))
+    these_rows = (key == new.c[key.name] for key in keys)
+    of_all = update(table).where(*these_rows).values({name: new.c[name] for name in names})
+    return _ManyRows(of_one, of_all)
 
 
 def adding(table: Table, names: Sequence[str], by: Sequence[str]) -> Statement:
-    """Adds to numbers of the row with a key, or makes it: first the key's values, then theirs.
+    """Adds to numbers of the row with the key `by`, or inserts it.
 
-    Nothing has to be loaded, and it is all the same who adds first. Sort the rows by their key:
-    two instances then never wait for each other.
+    No row has to be loaded, and additions commute. Sort the rows by their key, so that two
+    instances lock them in the same order.
     """
     new = upsert(table).values({name: bindparam(name) for name in (*by, *names)})
     sums = {name: table.c[name] + new.excluded[name] for name in names}
-    # Written for PostgreSQL; SQLite's compiler makes the same of it.
-    return Statement(new.on_conflict_do_update(index_elements=[*by], set_=sums), *by, *names)
+    # Written for PostgreSQL; SQLite's compiler renders the same statement.
+    return Statement(new.on_conflict_do_update(index_elements=[*by], set_=sums))
+
+
+def _rows(table: Table, names: Sequence[str]) -> TableValuedAlias:
+    """Rows with these columns of a table, from parameters that are lists of a column's values."""
+    types = {name: _without_length(table.c[name].type) for name in names}
+    lists = (bindparam(name, type_=ARRAY(of, dimensions=1)) for name, of in types.items())
+    unnested = func.unnest(*lists).table_valued(*(sql_column(*each) for each in types.items()))
+    return unnested.render_derived(name="new")
+
+
+def _without_length(of: TypeEngine[Any]) -> TypeEngine[Any]:
+    """The parameter's type: PostgreSQL would silently cut a `VARCHAR(9)` to nine characters."""
+    return Text() if type(of) is String else of
 
 
 class _Keys(TypeDecorator[Sequence[str]]):
@@ -252,12 +234,12 @@ class _Among(ColumnElement[bool]):
         self.keys = bindparam(name, type_=_Keys())
 
     def self_group(self, against: Any = None) -> ColumnElement[Any]:  # noqa: ARG002 - its signature
-        """As it is: SQLAlchemy would make it `... = 1`, and SQLite would scan the table."""
+        """Unchanged: SQLAlchemy would render `... = 1`, for which SQLite scans the table."""
         return self
 
 
 def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """`column IN (...)`, with all the keys in the one parameter `name`: a list, of any length."""
+    """`column IN (...)` with a list of any length as the one parameter `name`."""
     return _Among(column, name)
 
 

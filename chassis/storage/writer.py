@@ -1,8 +1,8 @@
-"""The writer: everything that changes a database runs here, one transaction after the other.
+"""The writer: runs everything that changes a database, one transaction after the other.
 
-One synchronous connection, and one thread for it. A small transaction on a quick SQLite file runs
-right on the event loop, because the hop between threads would take longer than it does (decision
-2). `Writer.run` is the one place that decides.
+It has one synchronous connection and one thread for it. A small transaction on a quick SQLite file
+runs on the event loop itself, because the hop between threads would take longer (decision 2).
+`Writer.run` is the one place that decides.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from sqlalchemy import Connection, Engine
 T = TypeVar("T")
 
 SMALL_BATCH = 32
-"""Up to so many messages are written sooner than handed to another thread."""
+"""A batch of up to so many messages is written in less time than another thread takes to begin."""
 
 QUICK_SECONDS = 0.05
-"""When a transaction took longer, the next one does not keep the event loop waiting."""
+"""After a transaction that took longer, the next one does not run on the event loop."""
 
 
 class Lock(Protocol):
-    """Held by the one writer of a database, over all processes."""
+    """Excludes every other writer of a database, in all processes."""
 
     def acquire(self) -> None: ...
 
@@ -34,7 +34,7 @@ class Lock(Protocol):
 
 
 class Writer:
-    """`lock` is None where the database has several writers: then nothing runs on the loop."""
+    """`lock` is None for a database that takes several writers: then nothing runs on the loop."""
 
     def __init__(self, engine: Engine, lock: Lock | None) -> None:
         self._engine = engine
@@ -45,9 +45,9 @@ class Writer:
         self._waiting = 0
 
     async def run(self, work: Callable[[Connection], T], *, messages: int | None = None) -> T:
-        """Run `work` in a transaction and commit. `messages`: the size of the batch, if it is one.
+        """Run `work` in a transaction, commit, and return what it returned.
 
-        Raises what `work` raises and what the database does.
+        `messages`: the size of the batch, if it is one. Raises what `work` and the database raise.
         """
         is_small = messages is not None and messages <= SMALL_BATCH
         fits_the_loop = is_small and self._was_quick and not self._waiting
@@ -64,6 +64,7 @@ class Writer:
             self._waiting -= 1
 
     async def close(self) -> None:
+        """Finish the transactions that wait, and close the connection."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
@@ -87,9 +88,9 @@ class Writer:
 
     @contextmanager
     def _begun(self) -> Iterator[Connection]:
-        """A transaction on the one connection: to ask the pool for it costs more than to begin.
+        """A transaction on a connection that stays open: the pool's check costs more than a BEGIN.
 
-        After an error the connection is given up, whatever state it may be in.
+        After an error the connection is replaced, because its state is unknown.
         """
         connection = self._connection = self._connection or self._engine.connect()
         try:

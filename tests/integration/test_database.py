@@ -1,6 +1,7 @@
-"""A service's database: made once, not used when another version made it, back after an error."""
+"""A service's database: created once, refused if of another version, usable after an error."""
 
 import asyncio
+import errno
 import fcntl
 import sqlite3
 import threading
@@ -9,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, text
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, make_url, text
 
 from chassis.storage import sqlite, writer
 from chassis.storage.database import Database
@@ -17,19 +18,21 @@ from saga.errors import ConfigurationError, Outage
 
 
 def schema(*columns: str) -> MetaData:
-    made = MetaData()
-    Table("things", made, *(Column(name, Integer, primary_key=name == "id") for name in columns))
-    return made
+    metadata = MetaData()
+    ids = (Column(name, Integer, primary_key=name == "id") for name in columns)
+    Table("things", metadata, *ids)
+    return metadata
 
 
-async def test_tables_are_made_once(tmp_path: Path) -> None:
+async def test_tables_are_created_once(tmp_path: Path) -> None:
+    """It passes when the second call does not raise."""
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/things.db")
     await database.create(schema("id", "size"))
     await database.create(schema("id", "size"), schema("id"))
     await database.close()
 
 
-async def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
+async def test_database_of_another_version_is_refused(tmp_path: Path) -> None:
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/things.db")
     await database.create(schema("id", "size"))
     with pytest.raises(ConfigurationError, match="table things has no colour, weight") as refused:
@@ -56,9 +59,7 @@ def count(connection: Connection) -> int:
     return connection.scalar(text("SELECT count(*) FROM things")) or 0
 
 
-async def test_a_database_that_another_has_locked_is_an_outage(
-    things: Database, tmp_path: Path
-) -> None:
+async def test_locked_database_is_an_outage(things: Database, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "things.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for _ in range(2):
@@ -69,7 +70,7 @@ async def test_a_database_that_another_has_locked_is_an_outage(
     assert await things.run(count) == 1
 
 
-async def test_of_work_that_raises_nothing_stays(things: Database) -> None:
+async def test_work_that_raises_is_rolled_back(things: Database) -> None:
     def breaks(connection: Connection) -> None:
         add(connection)
         raise ValueError("in the middle")
@@ -81,23 +82,25 @@ async def test_of_work_that_raises_nothing_stays(things: Database) -> None:
     assert await things.run(count) == 1
 
 
-def where(connection: Connection) -> int:
-    """The thread that it is done in."""
+def add_and_get_thread(connection: Connection) -> int:
     add(connection)
     return threading.get_ident()
 
 
-HERE = threading.get_ident()
+EVENT_LOOP = threading.get_ident()
+"""The thread of the event loop."""
 
 
-async def test_a_small_transaction_is_done_where_it_is_asked_for(things: Database) -> None:
-    assert await things.run(where) != HERE
-    assert await things.run(where, messages=1) == HERE
-    assert await things.run(where) != HERE
-    assert await things.run(count, messages=1) == 3
+async def test_small_transaction_runs_on_the_event_loop(things: Database) -> None:
+    assert await things.run(add_and_get_thread) != EVENT_LOOP
+    assert await things.run(add_and_get_thread, messages=1) == EVENT_LOOP
+    assert await things.run(add_and_get_thread, messages=writer.SMALL_BATCH) == EVENT_LOOP
+    assert await things.run(add_and_get_thread, messages=writer.SMALL_BATCH + 1) != EVENT_LOOP
+    assert await things.run(add_and_get_thread) != EVENT_LOOP
+    assert await things.run(count, messages=1) == 5
 
 
-async def test_a_small_transaction_waits_for_its_turn_elsewhere(things: Database) -> None:
+async def test_small_transaction_waits_in_the_thread_behind_a_running_one(things: Database) -> None:
     may_end = threading.Event()
 
     def slow(connection: Connection) -> int:
@@ -105,47 +108,65 @@ async def test_a_small_transaction_waits_for_its_turn_elsewhere(things: Database
         return count(connection)
 
     first = asyncio.create_task(things.run(slow))
-    second = asyncio.create_task(things.run(where, messages=1))
-    for _ in range(20):  # turns of the loop: more than it would take to overtake
+    second = asyncio.create_task(things.run(add_and_get_thread, messages=1))
+    for _ in range(20):  # more turns of the loop than it takes to overtake
         await asyncio.sleep(0)
     assert not second.done()
     may_end.set()
     assert await first == 0
-    assert await second != HERE
+    assert await second != EVENT_LOOP
 
 
-async def test_a_small_transaction_waits_elsewhere_for_another_process(
+async def test_small_transaction_waits_in_the_thread_for_another_process(
     things: Database, tmp_path: Path
 ) -> None:
     with (tmp_path / "things.db.writer").open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        lets_go = threading.Timer(2, fcntl.flock, (other, fcntl.LOCK_UN))
-        lets_go.start()  # for a loop that stands still would never get here again
-        waiting = asyncio.create_task(things.run(where, messages=1))
-        for _ in range(20):  # the loop turns, though the other one keeps the lock
+        release = threading.Timer(2, fcntl.flock, (other, fcntl.LOCK_UN))
+        release.start()  # a blocked loop would never get here to release it
+        waiting = asyncio.create_task(things.run(add_and_get_thread, messages=1))
+        for _ in range(20):  # the loop turns while the other one has the lock
             await asyncio.sleep(0)
         assert not waiting.done()
-        lets_go.cancel()
-        lets_go.join()
-    assert await waiting != HERE
+        release.cancel()
+        release.join()
+    assert await waiting != EVENT_LOOP
 
 
-async def test_on_a_slow_disk_the_event_loop_does_not_wait(
+async def test_slow_disk_does_not_block_the_event_loop_twice(
     things: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "QUICK_SECONDS", 0)
-    assert await things.run(where, messages=1) == HERE
-    assert await things.run(where, messages=1) != HERE
+    assert await things.run(add_and_get_thread, messages=1) == EVENT_LOOP
+    assert await things.run(add_and_get_thread, messages=1) != EVENT_LOOP
     monkeypatch.setattr(writer, "QUICK_SECONDS", 60)
-    assert await things.run(where, messages=1) != HERE, "the last one was slow"
-    assert await things.run(where, messages=1) == HERE
+    assert await things.run(add_and_get_thread, messages=1) != EVENT_LOOP, "the last one was slow"
+    assert await things.run(add_and_get_thread, messages=1) == EVENT_LOOP
 
 
-async def test_of_a_small_transaction_that_raises_nothing_stays(things: Database) -> None:
+async def test_small_transaction_that_raises_is_rolled_back(things: Database) -> None:
     def breaks(connection: Connection) -> None:
-        assert where(connection) == HERE
+        assert add_and_get_thread(connection) == EVENT_LOOP
         raise ValueError("in the middle")
 
     with pytest.raises(ValueError, match="in the middle"):
         await things.run(breaks, messages=1)
     assert await things.run(count) == 0
+
+
+def test_file_lock_is_free_after_the_kernel_refused_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = sqlite.FileLock(make_url(f"sqlite:///{tmp_path}/things.db"))
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", refuse)
+        for take in (lock.acquire, lock.try_acquire):
+            with pytest.raises(OSError, match="no locks"):
+                take()
+    assert lock.try_acquire()
+    assert not lock.try_acquire()
+    lock.release()

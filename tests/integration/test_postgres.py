@@ -53,10 +53,9 @@ async def test_a_batch_finds_its_rows_by_index_from_the_first_one_on(server: str
     await database.create(tables.metadata)
 
     def plan(connection: Connection) -> str:
-        prepared = batch._in_inbox._for(connection.dialect)
-        cursor = connection.connection.cursor()
-        cursor.execute(f"EXPLAIN {prepared.text}", prepared.bind([[str(n) for n in range(50)]]))
-        return str(cursor.fetchall())
+        prepared = batch._in_inbox.prepare(connection.dialect)
+        [values] = prepared.bind([{"event_ids": [str(n) for n in range(50)]}], {})
+        return str(connection.exec_driver_sql(f"EXPLAIN {prepared.text}", values).all())
 
     # PostgreSQL has not counted the rows yet, and keeps to the plan that it makes now.
     assert "Index Scan on inbox_pkey" in await database.run(plan)

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from chassis.broker.jetstream import JetStream
-from chassis.outbox.relay import CLAIM_SECONDS, Relay, mark_published
+from chassis.outbox.relay import CLAIM_SECONDS, Mark, Relay, mark_published
 from chassis.ports import Clock, DeliveredMessage, system_clock
 from chassis.storage import tables
 from chassis.storage.database import Database
@@ -209,17 +209,19 @@ def idle(database: Database, nats_server: NatsServer) -> Relay:
     return Relay(database, broker, system_clock, service="payment", instance="me")
 
 
-def published_by(relay: Relay, outbound: envelope.OutboundEvent) -> None:
-    relay._published[outbound.event_id] = (LONG_AGO, 7)
+def published_by(relay: Relay, outbound: envelope.OutboundEvent) -> Mark:
+    mark = Mark(outbound.event_id, published_at=LONG_AGO, stream_sequence=7)
+    relay._published[outbound.event_id] = mark
+    return mark
 
 
 async def test_receipts_are_kept_when_they_could_not_be_noted(idle: Relay) -> None:
     (outbound,) = events(1)
-    published_by(idle, outbound)
+    mark = published_by(idle, outbound)
     with pytest.raises(Outage), idle.acknowledgements():
         raise Outage("locked")
     with idle.acknowledgements() as acknowledgements:
-        assert acknowledgements.marks == {outbound.event_id: (LONG_AGO, 7)}
+        assert acknowledgements.marks == {outbound.event_id: mark}
     with idle.acknowledgements() as acknowledgements:
         assert acknowledgements.marks == {}
 

@@ -1,12 +1,14 @@
-"""Statements that are compiled once: values there and back, any number of keys, errors, indexes."""
+"""Compiled statements: values written and read, any number of keys, errors, indexes."""
 
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,27 +69,48 @@ counts = Table(
     Column("units", Integer, nullable=False),
     Column("times", Integer, nullable=False),
 )
-COLUMNS = ("name", "number", "colour", "seen_at", "tags")
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, UTC)
 
-add = inserting(things, COLUMNS)
+
+class Thing(msgspec.Struct):
+    name: str
+    number: int = 1
+    colour: Colour | None = None
+    seen_at: datetime | None = None
+    tags: tuple[str, ...] | None = None
+
+
+add = inserting(things, Thing.__struct_fields__)
 change = updating(things, ("number", "colour"), ("name",))
 rename = updating(things, ("name",), ("number",))
-these = Statement(
-    select(*(things.c[name] for name in COLUMNS))
-    .where(among(things.c.name, "names"), things.c.number >= bindparam("least"))
-    .order_by(things.c.name)
-    .limit(5)
-    .with_for_update(),
-    "names",
-    "least",
+select_things = select(*(things.c[name] for name in Thing.__struct_fields__)).order_by(
+    things.c.name
 )
+these = Statement(
+    select_things.where(among(things.c.name, "names"), things.c.number >= bindparam("least"))
+    .limit(5)
+    .with_for_update()
+)
+
+
+def add_thing(connection: Connection) -> None:
+    add.execute_many(connection, [Thing("a")])
+
+
+def names(connection: Connection) -> list[str]:
+    """Of the things `a` and `b`, those that exist."""
+    return [name for name, *_ in these.fetch(connection, names=["a", "b"], least=0)]
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     with running_postgres() as server:
         yield create_database(server, "statements")
+
+
+def empty(connection: Connection) -> None:
+    for table in schema.sorted_tables:
+        connection.execute(table.delete())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -98,21 +121,25 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     url = sqlite if request.param == "sqlite" else request.getfixturevalue("postgres")
     database = Database(url)
     await database.create(schema)
-    await database.run(lambda connection: connection.execute(things.delete()))
+    await database.run(empty)
     return database
 
 
-async def test_values_come_back_as_they_went(database: Database) -> None:
+async def test_values_are_read_as_they_were_written(database: Database) -> None:
     rows = [
-        ("a", 1, Colour.RED, NOW, ("x", "y%")),
-        ("b", 2, None, None, None),
-        ("c", 3, Colour.BLUE, NOW.astimezone(timezone(timedelta(hours=9))), ()),
+        Thing("a", 1, Colour.RED, NOW, ("x", "y%")),
+        Thing("b", 2),
+        Thing("c", 3, Colour.BLUE, NOW.astimezone(timezone(timedelta(hours=9))), ()),
     ]
 
     def work(connection: Connection) -> list[tuple[object, ...]]:
-        add.run(connection, rows)
-        change.run(connection, [(20, Colour.BLUE, "b"), (0, None, "a")])
-        return these.rows(connection, ["c", "b", "a", "nobody", "a"], 1)
+        add.execute_many(connection, rows)
+        changes = [
+            {"name": "b", "number": 20, "colour": Colour.BLUE},
+            {"name": "a", "number": 0, "colour": None},
+        ]
+        change.execute_many(connection, changes)
+        return these.fetch(connection, names=["c", "b", "a", "unknown", "a"], least=1)
 
     assert await database.run(work) == [
         ("b", 20, Colour.BLUE, None, None),
@@ -121,113 +148,140 @@ async def test_values_come_back_as_they_went(database: Database) -> None:
     await database.close()
 
 
-async def test_numbers_are_added_to_a_row_or_make_it(database: Database) -> None:
-    count = adding(counts, ("units", "times"), by=("name", "day"))
-
+async def test_common_values_are_those_of_every_row(database: Database) -> None:
     def work(connection: Connection) -> list[tuple[object, ...]]:
-        count.run(connection, [("a", NOW.date(), 2, 1), ("b", NOW.date(), -7, 1)])
-        count.run(connection, [("a", NOW.date(), 5, 1), ("a", NOW.date(), -1, 0)])
-        return [tuple(row) for row in connection.execute(counts.select().order_by("name"))]
+        for some in (["a"], ["b", "c"], []):
+            rows = [{"name": name, "tags": (name,)} for name in some]
+            add.execute_many(connection, rows, number=7, colour=Colour.RED, seen_at=NOW)
+        change.execute_many(connection, [{"name": "b"}, {"name": "c"}], number=8, colour=None)
+        return these.fetch(connection, names=["a", "b", "c"], least=0)
 
-    assert await database.run(work) == [("a", NOW.date(), 6, 2), ("b", NOW.date(), -7, 1)]
-    await database.close()
-
-
-async def test_a_row_that_is_there_stays_as_it_is(database: Database) -> None:
-    add_new = inserting_new(counts, ("name", "day", "units", "times"))
-
-    def work(connection: Connection) -> list[tuple[object, ...]]:
-        connection.execute(counts.delete())
-        add_new.run(connection, [("a", NOW.date(), 1, 1)])
-        add_new.run(connection, [("a", NOW.date(), 2, 2), ("b", NOW.date(), 3, 3)])
-        found = [tuple(row) for row in connection.execute(counts.select().order_by("name"))]
-        connection.execute(counts.delete())
-        return found
-
-    assert await database.run(work) == [("a", NOW.date(), 1, 1), ("b", NOW.date(), 3, 3)]
-    await database.close()
-
-
-async def test_two_instances_may_ask_about_an_order_for_the_first_time(database: Database) -> None:
-    await database.create(tables.metadata)
-    rows = [(1, NOW, "01a202d7-5cd1-7393-98b9-3bda1a9d1045")]
-    for _ in range(2):
-        await database.run(lambda connection: retransmission._asked_first.run(connection, rows))
-    count = select(func.count()).select_from(tables.repeats)
-    assert await database.run(lambda connection: connection.scalar(count)) == 1
-    await database.close()
-
-
-async def test_any_number_of_keys_is_one_parameter(database: Database) -> None:
-    await database.run(lambda connection: add.run(connection, [("7", 7, None, None, None)]))
-    names = [f"{i}" for i in range(100_000)]
-    assert [row[0] for row in await database.run(lambda db: these.rows(db, names, 0))] == ["7"]
-    assert await database.run(lambda db: these.rows(db, [], 0)) == []
-    await database.close()
-
-
-async def test_nothing_to_run_is_not_run(database: Database) -> None:
-    await database.run(lambda connection: add.run(connection, []))
-    assert await database.run(lambda db: these.rows(db, ["a"], 0)) == []
-    await database.close()
-
-
-async def test_errors_are_those_of_any_statement_and_nothing_stays(database: Database) -> None:
-    def twice(connection: Connection) -> None:
-        add.run(connection, [("a", 1, None, None, None)] * 2)
-
-    with pytest.raises(IntegrityError, match="things"):
-        await database.run(twice)
-    assert await database.run(lambda db: these.rows(db, ["a"], 0)) == []
-    await database.run(lambda connection: add.run(connection, [("a", 1, None, None, None)]))
-    await database.close()
-
-
-@pytest.mark.skipif(program("initdb") is None, reason="PostgreSQL is not installed (make postgres)")
-async def test_what_is_too_long_is_refused_and_never_cut_off(postgres: str) -> None:
-    """(SQLite keeps texts of any length.)"""
-    database = Database(postgres)
-    await database.create(schema)
-    await database.run(lambda connection: connection.execute(things.delete()))
-    await database.run(lambda connection: add.run(connection, [("a", 1, None, None, None)]))
-    for write in (
-        lambda connection: add.run(connection, [("b" * 41, 1, None, None, None)]),
-        lambda connection: rename.run(connection, [("b" * 41, 1)]),
-    ):
-        with pytest.raises(DataError, match="too long"):
-            await database.run(write)
-    assert [row[0] for row in await database.run(lambda db: these.rows(db, ["a"], 0))] == ["a"]
-    await database.close()
-
-
-async def test_many_rows_are_written_as_one_by_one(database: Database) -> None:
-    rows = [(f"{i:04}", i, None, NOW + timedelta(seconds=i), (f"{i}",)) for i in range(2_000)]
-
-    def work(connection: Connection) -> list[tuple[object, ...]]:
-        add.run(connection, rows)
-        change.run(connection, [(-i, Colour.BLUE, f"{i:04}") for i in range(1_000, 2_000)])
-        found = select(*(things.c[name] for name in COLUMNS)).order_by(things.c.name)
-        return [tuple(row) for row in connection.execute(found)]
-
-    written = await database.run(work)
-    assert written[:1_000] == rows[:1_000]
-    assert written[1_000:] == [
-        (name, -number, Colour.BLUE, seen_at, tags)
-        for name, number, _, seen_at, tags in rows[1_000:]
+    assert await database.run(work) == [
+        ("a", 7, Colour.RED, NOW, ("a",)),
+        ("b", 8, None, NOW, ("b",)),
+        ("c", 8, None, NOW, ("c",)),
     ]
     await database.close()
 
 
-async def test_what_the_database_can_not_do_now_is_an_outage(database: Database) -> None:
-    def gone(connection: Connection) -> None:
+async def test_a_missing_value_is_an_error(database: Database) -> None:
+    with pytest.raises(KeyError, match="least"):
+        await database.run(lambda connection: these.fetch(connection, names=["a"]))
+    await database.close()
+
+
+def count(name: str, units: int, times: int) -> dict[str, object]:
+    return {"name": name, "day": NOW.date(), "units": units, "times": times}
+
+
+async def read_counts(database: Database) -> list[tuple[object, ...]]:
+    columns = select(counts.c.name, counts.c.units, counts.c.times).order_by(counts.c.name)
+    return await database.run(
+        lambda connection: [tuple(row) for row in connection.execute(columns)]
+    )
+
+
+async def test_numbers_are_added_to_a_row_or_inserted(database: Database) -> None:
+    add_counts = adding(counts, ("units", "times"), by=("name", "day"))
+
+    def work(connection: Connection) -> None:
+        add_counts.execute_many(connection, [count("a", 2, 1), count("b", -7, 1)])
+        add_counts.execute_many(connection, [count("a", 5, 1), count("a", -1, 0)])
+
+    await database.run(work)
+    assert await read_counts(database) == [("a", 6, 2), ("b", -7, 1)]
+    await database.close()
+
+
+async def test_an_existing_row_stays_as_it_is(database: Database) -> None:
+    add_new = inserting_new(counts, ("name", "day", "units", "times"))
+
+    def work(connection: Connection) -> None:
+        add_new.execute(connection, **count("a", 1, 1))
+        add_new.execute_many(connection, [count("a", 2, 2), count("b", 3, 3)])
+
+    await database.run(work)
+    assert await read_counts(database) == [("a", 1, 1), ("b", 3, 3)]
+    await database.close()
+
+
+async def test_two_instances_may_retransmit_for_the_first_time(database: Database) -> None:
+    await database.create(tables.metadata)
+    saga = retransmission.Backoff("01a202d7-5cd1-7393-98b9-3bda1a9d1045", times=1, next_at=NOW)
+    for _ in range(2):
+        await database.run(lambda db: retransmission._asked_first.execute_many(db, [saga]))
+    rows = select(func.count()).select_from(tables.repeats)
+    assert await database.run(lambda connection: connection.scalar(rows)) == 1
+    await database.close()
+
+
+async def test_any_number_of_keys_is_one_parameter(database: Database) -> None:
+    await database.run(lambda db: add.execute_many(db, [Thing("7")]))
+
+    def find(connection: Connection, keys: list[str]) -> list[object]:
+        return [row[0] for row in these.fetch(connection, names=keys, least=0)]
+
+    assert await database.run(lambda db: find(db, [f"{i}" for i in range(100_000)])) == ["7"]
+    assert await database.run(lambda db: find(db, [])) == []
+    await database.close()
+
+
+async def test_a_statement_without_rows_is_not_executed(database: Database) -> None:
+    await database.run(lambda connection: add.execute_many(connection, []))
+    assert await database.run(names) == []
+    await database.close()
+
+
+async def test_errors_are_those_of_sqlalchemy_and_nothing_stays(database: Database) -> None:
+    def add_twice(connection: Connection) -> None:
+        add.execute_many(connection, [Thing("a", tags=("secret",))] * 2)
+
+    with pytest.raises(IntegrityError, match="things") as raised:
+        await database.run(add_twice)
+    assert "secret" not in str(raised.value), "values of customers stay out of logs"
+    assert await database.run(names) == []
+    await database.run(add_thing)
+    await database.close()
+
+
+@pytest.mark.skipif(program("initdb") is None, reason="PostgreSQL is not installed (make postgres)")
+async def test_a_text_that_is_too_long_is_rejected_and_never_cut(postgres: str) -> None:
+    """(SQLite stores texts of any length.)"""
+    database = Database(postgres)
+    await database.create(schema)
+    await database.run(empty)
+    await database.run(add_thing)
+    for statement in (add, rename):
+        write = partial(statement.execute_many, rows=[Thing("b" * 41)])
+        with pytest.raises(DataError, match="too long"):
+            await database.run(write)
+    assert await database.run(names) == ["a"]
+    await database.close()
+
+
+async def test_many_rows_are_written_as_one_by_one(database: Database) -> None:
+    rows = [Thing(f"{i:04}", i, None, NOW + timedelta(seconds=i), (f"{i}",)) for i in range(2_000)]
+    changed = [msgspec.structs.replace(row, number=-row.number) for row in rows[1_000:]]
+
+    def work(connection: Connection) -> list[Thing]:
+        add.execute_many(connection, rows)
+        change.execute_many(connection, changed)
+        return [Thing(*row) for row in connection.execute(select_things)]
+
+    assert await database.run(work) == rows[:1_000] + changed
+    await database.close()
+
+
+async def test_a_database_that_can_not_write_is_an_outage(database: Database) -> None:
+    def fail(connection: Connection) -> None:
         if not database.is_sqlite:
             connection.execute(text("SET LOCAL statement_timeout = 1"))
-            Statement(select(text("pg_sleep(1)"))).rows(connection)
+            Statement(select(text("pg_sleep(1)"))).fetch(connection)
         connection.execute(text("PRAGMA query_only = ON"))
-        add.run(connection, [("a", 1, None, None, None)])
+        add_thing(connection)
 
     with pytest.raises(Outage):
-        await database.run(gone)
+        await database.run(fail)
     await database.close()
 
 
@@ -236,15 +290,15 @@ async def test_a_broken_connection_is_an_outage_and_replaced(postgres: str) -> N
     database, other = Database(postgres), create_engine(postgres)
     await database.create(schema)
 
-    def killed(connection: Connection) -> None:
-        ((pid,),) = Statement(select(func.pg_backend_pid())).rows(connection)
-        with other.connect() as somebody:
-            somebody.execute(select(func.pg_terminate_backend(pid)))
-        these.rows(connection, ["a"], 0)
+    def use_a_killed_connection(connection: Connection) -> None:
+        ((pid,),) = Statement(select(func.pg_backend_pid())).fetch(connection)
+        with other.connect() as killer:
+            killer.execute(select(func.pg_terminate_backend(pid)))
+        names(connection)
 
     with pytest.raises(Outage):
-        await database.run(killed)
-    assert await database.run(lambda db: these.rows(db, ["a"], 0)) == []
+        await database.run(use_a_killed_connection)
+    assert await database.run(names) == []
     other.dispose()
     await database.close()
 
@@ -260,22 +314,22 @@ def test_no_statement_of_a_batch_scans_a_table(service: Participant[Any]) -> Non
         statements = list(_statements(service))
         assert len(statements) > 15
         for statement in statements:
-            prepared = statement._for(connection.dialect)
+            prepared = statement.prepare(connection.dialect)
             if not prepared.text.startswith("INSERT"):
                 explain = f"EXPLAIN QUERY PLAN {prepared.text}"
-                values = tuple("[]" for _ in prepared._places)
+                values = tuple("[]" for _ in prepared.names)
                 steps = [row[3] for row in connection.exec_driver_sql(explain, values)]
                 assert [step for step in steps if _scans_a_table(step)] == [], prepared.text
 
 
 def _scans_a_table(step: str) -> bool:
-    """Read as a whole are the list of keys, and indexes that hold few of the rows."""
+    """Only the list of keys and indexes that hold few of the rows may be read as a whole."""
     few = ("json_each", "outbox_unpublished", "outbox_newest_catalog")
     return step.startswith("SCAN") and not any(each in step for each in few)
 
 
 def _statements(service: Participant[Any]) -> Iterator[Statement]:
-    """Those of the service's store and of the chassis."""
+    """The statements of the service's store and of the chassis."""
     store = sys.modules[service.load.__module__]
     for found in {**vars(store), **vars(batch), **vars(relay), **vars(retransmission)}.values():
         if isinstance(found, Statement):

@@ -1,4 +1,4 @@
-"""The writer's thread: one transaction after the other, and none for a caller who has left."""
+"""The writer's thread: one transaction after the other, and none for a cancelled caller."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ from chassis.storage.writer import Writer
 
 @pytest.fixture
 async def writer() -> AsyncIterator[Writer]:
-    """Without a lock, as of PostgreSQL: all of it runs in the thread."""
+    """A writer without a lock, as for PostgreSQL: every transaction runs in the thread."""
     engine = create_engine(
         "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
     )
@@ -30,15 +30,14 @@ async def test_transactions_run_in_turn_in_one_other_thread(writer: Writer) -> N
         done.append(number)
         return threading.get_ident()
 
-    asking = (writer.run(partial(work, number)) for number in range(50))
-    threads = await asyncio.gather(*asking)
+    threads = await asyncio.gather(*(writer.run(partial(work, n)) for n in range(50)))
 
     assert done == list(range(50))
     assert len(set(threads)) == 1
     assert threads[0] != threading.get_ident()
 
 
-async def test_the_caller_gets_what_was_raised_and_the_thread_goes_on(writer: Writer) -> None:
+async def test_caller_gets_the_exception_and_the_thread_goes_on(writer: Writer) -> None:
     def fail(_: Connection) -> None:
         raise ZeroDivisionError("of the work")
 
@@ -48,13 +47,13 @@ async def test_the_caller_gets_what_was_raised_and_the_thread_goes_on(writer: Wr
     assert await writer.run(lambda _: 1) == 1
 
 
-async def test_work_whose_caller_has_left_does_not_begin(writer: Writer) -> None:
+async def test_work_of_a_cancelled_caller_does_not_begin(writer: Writer) -> None:
     done = list[str]()
-    has_begun, may_go_on = threading.Event(), threading.Event()
+    has_begun, may_end = threading.Event(), threading.Event()
 
     def begin(_: Connection) -> None:
         has_begun.set()
-        may_go_on.wait()
+        may_end.wait()
         done.append("begun")
 
     begun = asyncio.create_task(writer.run(begin))
@@ -63,7 +62,7 @@ async def test_work_whose_caller_has_left_does_not_begin(writer: Writer) -> None
     for each in (begun, waiting):
         each.cancel()
     await asyncio.wait([begun, waiting])
-    may_go_on.set()
+    may_end.set()
     await writer.run(lambda _: done.append("last"))
 
     assert done == ["begun", "last"]
