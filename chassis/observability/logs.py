@@ -1,7 +1,7 @@
-"""Structured logs: one JSON object a line, with the order's id and its trace id where there is one.
+"""Structured logs: a JSON object on each line, with the saga's id and its trace id if there is one.
 
-log.info("said", extra={"event": "CouponUsed", "orderId": ..., "traceId": ...})
-log.info("said", extra={EACH: [...]})       # a line for each, in one go
+log.info("emitted", extra={"event": "CouponUsed", "orderId": ..., "traceId": ...})
+log.info("emitted", extra={EACH: [...]})    # one call, and a line for each
 """
 
 import logging
@@ -21,13 +21,15 @@ FLUSH_SECONDS = 0.1
 MAX_BUFFERED_BYTES = 8_000_000
 
 EACH = "each"
-"""The extra that holds what is told in a line for each of many. A batch has hundreds of them."""
+"""The extra with the fields of several lines. A batch has hundreds of them."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class JsonLines(logging.Formatter):
+    """Formats a record as a JSON object, or as one for each of its `EACH`."""
+
     def __init__(self, service: str) -> None:
         super().__init__()
         self._service = service
@@ -47,14 +49,15 @@ class JsonLines(logging.Formatter):
         return _encode(line).decode()
 
 
-class Lines(logging.Handler):
-    """Writes lines together: those of `FLUSH_SECONDS` in one go, and warnings at once.
+class BufferedLines(logging.Handler):
+    """Writes the lines of `FLUSH_SECONDS` by one call to the kernel, and warnings at once.
 
-    A busy service says thousands of lines a second, and each write is a call to the kernel. One
-    thread does it all the time: to start one (a `Timer`) keeps who logs waiting until it runs.
+    A busy service logs thousands of lines per second.
 
-    Lines that the kernel refuses, of a full disk say, wait for room: `MAX_BUFFERED_BYTES` of them,
-    and how many more there were is told. It is no fault of who logs, who is not told of it.
+    Lines that the kernel refuses, on a full disk for example, wait until there is room. The code
+    that logs gets no error. Beyond `MAX_BUFFERED_BYTES` lines are lost, and the next line in the
+    log has their number. (The standard library's QueueListener loses a line that it can't write,
+    and writes each line by a call of its own.)
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -63,12 +66,12 @@ class Lines(logging.Handler):
         self._waiting = bytearray()
         self._lost = 0
         self._unwritten = threading.Event()
-        threading.Thread(target=self._flush_now_and_then, name="log", daemon=True).start()
+        threading.Thread(target=self._flush_periodically, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record).encode() + b"\n"
-        except Exception:  # noqa: BLE001 - a slip in a call to log stops nothing: stderr tells it
+        except Exception:  # noqa: BLE001 - an error in a call to log goes to stderr, as usual
             self.handleError(record)
             return
         if len(self._waiting) < MAX_BUFFERED_BYTES:
@@ -81,7 +84,7 @@ class Lines(logging.Handler):
             self._unwritten.set()
 
     def flush(self) -> None:
-        """Write what waits; called at the end of the process too."""
+        """Write what waits, as far as the kernel takes it. The process calls it at its end too."""
         with self.lock or nullcontext():
             try:
                 self._write()
@@ -96,34 +99,33 @@ class Lines(logging.Handler):
                 self._waiting += self.format(_lost(self._lost)).encode() + b"\n"
                 self._lost = 0
 
-    def _flush_now_and_then(self) -> None:
+    def _flush_periodically(self) -> None:
         while True:
             self._unwritten.wait()
-            time.sleep(FLUSH_SECONDS)  # for others to come along
+            time.sleep(FLUSH_SECONDS)  # until more lines have come
             self._unwritten.clear()
             self.flush()
 
 
 def _lost(lines: int) -> logging.LogRecord:
-    told = {"levelno": logging.WARNING, "levelname": "WARNING", "lines": lines}
-    return logging.makeLogRecord(told | {"msg": "there was no room for more lines of the log"})
+    warning = {"levelno": logging.WARNING, "levelname": "WARNING", "lines": lines}
+    return logging.makeLogRecord(warning | {"msg": "there was no room for more lines of the log"})
 
 
 def configure(service: str, level: str) -> None:
-    """Send everything that this process logs to its standard output."""
-    handler = Lines(sys.stdout.fileno())
+    """Write everything that this process logs to its standard output."""
+    handler = BufferedLines(sys.stdout.fileno())
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # What no line shows need not be found out for each (the logging HOWTO, "Optimization").
-    logging._srcfile = None
+    # No line shows these (the logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    # nats-py tells each attempt to reconnect: what matters of it we say ourselves.
+    # nats-py logs each attempt to reconnect; the chassis logs the start and the end of an outage.
     for chatty in ("nats", "aiosqlite"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def about(outbound: OutboundEvent) -> dict[str, object]:
-    """What a line about an event carries."""
+    """The fields of a line about an event."""
     return {
         "event": outbound.name,
         "orderId": outbound.key,

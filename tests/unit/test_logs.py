@@ -1,4 +1,4 @@
-"""Log lines: JSON, together and soon, warnings at once, and none lost to a full disk."""
+"""Log lines: JSON, written together and soon, warnings at once, and none lost on a full disk."""
 
 import json
 import logging
@@ -13,13 +13,13 @@ import pytest
 from chassis.observability import logs
 from tests.kit.client import wait_until
 
-LOG = logging.Logger("tests.lines", logging.INFO)  # noqa: LOG001 - pytest listens to the tree's
+LOG = logging.Logger("tests.lines", logging.INFO)  # noqa: LOG001 - pytest handles the tree's
 
 Line = dict[str, Any]
 
 
 class Reader:
-    """The other end of a log: what was written, write by write."""
+    """The other end of a log: the lines of each write."""
 
     def __init__(self) -> None:
         self.writing, self._reading = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -27,7 +27,7 @@ class Reader:
         self.writes: list[list[Line]] = []
 
     def read(self) -> list[Line]:
-        """All lines by now."""
+        """All lines so far."""
         while True:
             try:
                 written = self._reading.recv(1_000_000)
@@ -43,7 +43,7 @@ class Reader:
 @pytest.fixture
 def reader() -> Iterator[Reader]:
     reader = Reader()
-    handler = _told_to(reader.writing.fileno())
+    handler = _handler(reader.writing.fileno())
     yield reader
     LOG.removeHandler(handler)
     reader.close()
@@ -51,24 +51,24 @@ def reader() -> Iterator[Reader]:
 
 @pytest.fixture
 def full() -> Iterator[int]:
-    """A descriptor on a disk that has no room."""
+    """A descriptor on a full disk."""
     descriptor = os.open("/dev/full", os.O_WRONLY)
-    handler = _told_to(descriptor)
+    handler = _handler(descriptor)
     yield descriptor
     LOG.removeHandler(handler)
     handler.flush()
     os.close(descriptor)
 
 
-def _told_to(descriptor: int) -> logging.Handler:
-    handler = logs.Lines(descriptor)
+def _handler(descriptor: int) -> logging.Handler:
+    handler = logs.BufferedLines(descriptor)
     handler.setFormatter(logs.JsonLines("order"))
     LOG.addHandler(handler)
     return handler
 
 
 async def _room_again(full: int, log: Path, last: str) -> list[Line]:
-    """The disk has room from now on. Returns what is in the log once its last line says this."""
+    """Make room on the disk. Returns the lines of the log when the last one contains `last`."""
     with log.open("wb") as file:
         os.dup2(file.fileno(), full)
 
@@ -89,7 +89,7 @@ async def test_lines_are_written_together_and_soon(
 ) -> None:
     monkeypatch.setattr(logs, "FLUSH_SECONDS", 0.5)  # a hundred lines take less on any machine
     for number in range(100):
-        LOG.info("said", extra={"number": number})
+        LOG.info("emitted", extra={"number": number})
     assert reader.read() == []
 
     async def written() -> bool:
@@ -101,40 +101,42 @@ async def test_lines_are_written_together_and_soon(
     assert reader.read()[0].keys() == {"time", "level", "service", "message", "number"}
 
 
-async def test_lines_outlast_a_full_disk(
+async def test_lines_wait_while_the_disk_is_full(
     full: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(5_000):
-        LOG.log(logging.INFO if number % 10 else logging.WARNING, "said", extra={"number": number})
+        LOG.log(
+            logging.INFO if number % 10 else logging.WARNING, "emitted", extra={"number": number}
+        )
 
     lines = await _room_again(full, tmp_path / "log", '"number":4999')
 
     assert [line["number"] for line in lines] == list(range(5_000))
-    assert capsys.readouterr() == ("", "")  # nobody complained in their stead
+    assert capsys.readouterr() == ("", "")  # no error was printed instead
 
 
-async def test_what_a_full_disk_has_no_room_for_is_counted(
+async def test_lines_beyond_the_bound_are_counted(
     full: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "MAX_BUFFERED_BYTES", 50_000)
     for _ in range(5_000):
-        LOG.info("said")
+        LOG.info("emitted")
 
     *emitted, lost = await _room_again(full, tmp_path / "log", "there was no room")
 
-    assert {line["message"] for line in emitted} == {"said"}
+    assert {line["message"] for line in emitted} == {"emitted"}
     assert (lost["level"], lost["lines"]) == ("WARNING", 5_000 - len(emitted))
     assert 0 < (tmp_path / "log").stat().st_size < 51_000
 
 
-def test_many_are_told_in_one_go_and_each_in_a_line(reader: Reader) -> None:
-    LOG.warning("said", extra={"of": "batch", logs.EACH: [{"event": "A"}, {"event": "B"}]})
+def test_one_call_writes_a_line_for_each(reader: Reader) -> None:
+    LOG.warning("emitted", extra={"of": "batch", logs.EACH: [{"event": "A"}, {"event": "B"}]})
     lines = reader.read()
     assert [(line["event"], line["of"]) for line in lines] == [("A", "batch"), ("B", "batch")]
     assert lines[0].keys() == {"time", "level", "service", "message", "of", "event"}
 
 
-def test_a_slip_in_a_call_to_log_stops_nothing(
+def test_error_in_a_call_to_log_goes_to_stderr(
     reader: Reader, capsys: pytest.CaptureFixture[str]
 ) -> None:
     LOG.warning("%d", "not a number")
@@ -143,7 +145,7 @@ def test_a_slip_in_a_call_to_log_stops_nothing(
     assert "not a number" in capsys.readouterr().err
 
 
-def test_a_warning_takes_those_before_it_along(reader: Reader) -> None:
+def test_warning_is_written_at_once_behind_earlier_lines(reader: Reader) -> None:
     LOG.info("first")
     LOG.warning("second")
     assert [line["message"] for line in reader.read()] == ["first", "second"]
