@@ -28,7 +28,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
-from chassis.broker.consumer import Puller
+from chassis.broker.consumer import Consumer
 from chassis.broker.nats_client import NatsClient
 from chassis.broker.publisher import Publisher
 from chassis.ports import DeliveredMessage, OutgoingMessage
@@ -102,8 +102,8 @@ class Step:
         )
         await self._client.jetstream().add_consumer(STREAM, notifications)
         await self._publisher.start()
-        puller = Puller(self._client, STREAM, durable, self._receive, self._room, _nothing)
-        await puller.start()
+        consumer = Consumer(self._client, STREAM, durable, self._receive, self._room, _nothing)
+        await consumer.start()
         if self._number == 0:
             await self._begin()
         while True:
@@ -112,7 +112,7 @@ class Step:
             if not self._received:
                 self._arrived.clear()
             await self._work(batch)
-            puller.resume()
+            consumer.resume()
 
     async def _work(self, batch: Sequence[DeliveredMessage]) -> None:
         ids = [each.body[:ID_LENGTH].decode() for each in batch]

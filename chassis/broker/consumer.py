@@ -1,9 +1,9 @@
 """Pulling from a durable consumer that all instances of a service share.
 
-One pull request is always open while there is room: the broker sends what it has and, later, what
-comes, so an event never waits for a poll. A request ends when its batch is full, when it expires or
-when the broker says so; a request that has gone silent (not even its heartbeats come) is given up
-and made anew, for after a restart of the broker it may never end.
+One pull request is always open while there is room: the broker delivers what it has and, later,
+what arrives, so an event never waits for a poll. A request ends when its batch is full, when it
+expires, or with a status of the broker. After a restart of the broker it may never end: a request
+without heartbeats is replaced.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _EXPIRED = "408"
 
 
 class JetStreamDelivery:
-    """A `DeliveredMessage`. Stream and sequence stand in the subject that it is acknowledged on."""
+    """A `DeliveredMessage`. Its sequence is part of the subject that it is acknowledged on."""
 
     __slots__ = ("_client", "_message", "stream")
 
@@ -62,18 +62,19 @@ class JetStreamDelivery:
         return None
 
     def ack(self) -> None:
-        # Lost with the connection, the message is delivered again and found in the inbox.
-        self._client.publish_along(self._message.reply, b"+ACK")
+        # If it is lost with the connection, the message is delivered again and the inbox knows it.
+        self._client.piggyback(self._message.reply, b"+ACK")
 
     async def in_progress(self) -> None:
         with suppress(NatsError):
             await self._client.publish(self._message.reply, b"+WPI")
 
 
-class Puller:
-    """`room` says how many more messages the service can take in now.
+class Consumer:
+    """Consumes one stream. `room` returns how many more messages the service can take now.
 
-    `declare` makes the stream and the durable where they are gone. Raises NatsError, TimeoutError.
+    `declare` creates the stream and the durable where they are missing; it raises NatsError and
+    TimeoutError.
     """
 
     def __init__(
@@ -100,14 +101,14 @@ class Puller:
         self._stopping = False
 
     async def start(self) -> None:
-        """Begin, or begin anew: what was asked of a broker that was away is void."""
+        """Begin, or replace the pull request of the connection before this one."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         self._expected = 0
         self._progress.set()
 
     async def stop(self) -> None:
-        """Ask for nothing more. (Not by cancelling: nats-py's writer dies of a call half way.)"""
+        """Request no more. The task ends by itself: a cancelled call would end nats-py's writer."""
         self._stopping = True
         self._expected = 0
         self._progress.set()
@@ -117,6 +118,7 @@ class Puller:
             self._task.cancel()
 
     def resume(self) -> None:
+        """There is room for more messages."""
         self._more_room.set()
 
     async def _run(self) -> None:
@@ -133,7 +135,7 @@ class Puller:
                 await self._client.publish(self._next, _request(room), reply=inbox)
                 await self._until_ended()
                 if self._gone:
-                    await asyncio.sleep(GONE_SECONDS)  # it may be on its way back by itself
+                    await asyncio.sleep(GONE_SECONDS)  # it may come back by itself
                     await self._declare()
                     self._gone = False
             except (NatsError, TimeoutError) as error:
@@ -147,11 +149,11 @@ class Puller:
                 async with asyncio.timeout(SILENCE_SECONDS):
                     await self._progress.wait()
             except TimeoutError:
-                log.warning("a pull went silent; asking again", extra={"stream": self._stream})
+                log.warning("a pull request is silent: replaced", extra={"stream": self._stream})
                 return
 
     async def _on_message(self, message: Msg) -> None:
-        # An event comes under its own subject, what the broker says of the pull under the inbox.
+        # An event has its own subject, a status of the pull request the subject of the inbox.
         status = (message.headers or {}).get("Status") if message.subject == self._inbox else None
         if message.subject != self._inbox:
             self._expected -= 1

@@ -1,9 +1,9 @@
-"""JetStream: the streams, each service's durable consumer, publishing and pulling.
+"""JetStream: the streams, a participant's durable consumers, publishing and consuming.
 
-Connects in the background and for as long as it takes; a service starts, and accepts orders, while
-the broker is away. The outbox is the truth and the broker's store a copy of it: so the default
-synchronisation of JetStream (an acknowledged message may be lost when the machine loses power) is
-enough.
+It connects in the background and retries without end, so a service starts, and accepts orders,
+while the broker is away. The outbox is the source of truth and the broker's store a copy of it.
+Therefore JetStream's default synchronisation is enough, with which an acknowledged message may be
+lost when the machine loses power.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
-from chassis.broker.consumer import Puller
+from chassis.broker.consumer import Consumer
 from chassis.broker.nats_client import NatsClient
 from chassis.broker.publisher import Publisher
 from chassis.broker.wakeups import Wakeups
@@ -45,7 +45,7 @@ _NOT_FOUND = 404
 class JetStream:
     """A `Broker` for one participant. `settings.nats_url` carries its user and password.
 
-    In recovery mode everything that the streams hold is delivered once more.
+    In recovery mode it delivers everything that the streams hold once more.
     """
 
     def __init__(self, registry: Reactions, settings: Settings) -> None:
@@ -55,7 +55,7 @@ class JetStream:
         self._client = NatsClient()
         self._connected = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
-        self._pullers: list[Puller] = []
+        self._consumers: list[Consumer] = []
         self._generation = 0
         self._wakeups = Wakeups(self._client, self._connected)
         self._publisher = Publisher(self._client, registry.contract)
@@ -68,8 +68,8 @@ class JetStream:
         self, receive: Receiver, room: Callable[[], int], verify: Callable[[], Awaitable[None]]
     ) -> None:
         self._verify = verify
-        self._pullers = [
-            Puller(self._client, stream.name, self._registry.service, receive, room, self.declare)
+        self._consumers = [
+            Consumer(self._client, stream.name, self._registry.service, receive, room, self.declare)
             for stream in self._registry.consumed_streams
         ]
         self._connecting = asyncio.create_task(self._connect())
@@ -81,15 +81,15 @@ class JetStream:
         return await self._publisher.publish(messages)
 
     def resume(self) -> None:
-        for puller in self._pullers:
-            puller.resume()
+        for consumer in self._consumers:
+            consumer.resume()
 
     async def stop_delivering(self) -> None:
-        for puller in self._pullers:
-            await puller.stop()
+        for consumer in self._consumers:
+            await consumer.stop()
 
     async def stop(self) -> None:
-        """Send off the last acknowledgements, and close."""
+        """Send the last acknowledgements, and close the connection."""
         self._connected.clear()
         if self._connecting is not None and not self._connecting.done():
             self._connecting.cancel()
@@ -112,7 +112,7 @@ class JetStream:
         sequence = place.sequence if place.generation == generation else 0
         found: list[StoredMessage] = []
         try:
-            if not self._client.is_connected:  # the client would keep the question for later
+            if not self._client.is_connected:  # the client would send the request later
                 raise ConnectionReconnectingError
             while stored := await self._next_stored(subject, sequence + 1):
                 block = base64.b64decode(stored.get("hdrs", ""))
@@ -127,8 +127,8 @@ class JetStream:
     async def _next_stored(self, subject: str, sequence: int) -> dict[str, Any] | None:
         """The first message of a subject from this sequence on, in the broker's JSON.
 
-        A direct get would be shorter, but mixes the publisher's headers with the broker's: one
-        named Status could pass for an error.
+        A direct get would be shorter, but it mixes the publisher's headers with the broker's, so
+        that a header named Status looks like an error.
         """
         request = json.dumps({"seq": sequence, "next_by_subj": subject}).encode()
         address = f"$JS.API.STREAM.MSG.GET.{self._stream_of(subject)}"
@@ -156,7 +156,7 @@ class JetStream:
     async def event_at(self, stream: str, sequence: int) -> str | None:
         jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
         try:
-            # Of the leader: a replica may be behind, which is no loss.
+            # From the leader: a replica may lag behind, which is no loss.
             message = await jetstream.get_msg(stream, seq=sequence)
         except NotFoundError:
             return None
@@ -195,14 +195,14 @@ class JetStream:
         self._publisher.give_up()
 
     async def _on_connect(self) -> None:
-        """Make sure that streams and durables are there, then begin to work."""
+        """Create what is missing on the broker, verify the streams, then begin to consume."""
         while self._client.is_connected:
             try:
                 await self.declare()
                 await self._publisher.start()
                 await self._verify()
-                for puller in self._pullers:
-                    await puller.start()
+                for consumer in self._consumers:
+                    await consumer.start()
             except (NatsError, TimeoutError, Outage) as error:
                 log.warning("JetStream is not ready; trying again", extra={"error": repr(error)})
                 await asyncio.sleep(RECONNECT_SECONDS)
@@ -212,7 +212,7 @@ class JetStream:
                 return
 
     async def declare(self) -> None:
-        """Create the streams and durables that are missing. Raises NatsError or TimeoutError."""
+        """Create missing streams and durables. Raises NatsError and TimeoutError."""
         jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
         for stream in self._registry.streams:
             try:
@@ -257,13 +257,16 @@ def durable_config(stream: Stream, registry: Reactions) -> ConsumerConfig:
     return ConsumerConfig(
         name=registry.service,
         durable_name=registry.service,
-        description=f"{registry.service}: hears {', '.join(_names(handled))}",
+        description=f"{registry.service} handles {', '.join(_names(handled))}",
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=ACK_WAIT_SECONDS,
         max_deliver=-1,
         max_ack_pending=MAX_ACK_PENDING,
         filter_subjects=sorted(map(subject_of, handled)),
-        metadata={"hears": json.dumps(_names(handled)), "says": json.dumps(_names(registry.emits))},
+        metadata={
+            "handles": json.dumps(_names(handled)),
+            "emits": json.dumps(_names(registry.emits)),
+        },
     )
 
 

@@ -1,7 +1,7 @@
 """Publishing to JetStream in windows: send a batch, then collect its acknowledgements.
 
-nats-py waits for each publication, or spends more on bookkeeping per message than on sending it.
-Here one subscription collects the answers to all of them.
+nats-py's `publish` waits for each message, and its `publish_async` costs more than the sending.
+Here one subscription collects the acknowledgements of all messages.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ PUBLISH_TIMEOUT_SECONDS = 5.0
 
 
 class _Ack(msgspec.Struct):
-    """The broker's answer (JetStream API, PubAck)."""
+    """The broker's acknowledgement (JetStream API, PubAck)."""
 
     seq: int = 0
     duplicate: bool = False
@@ -34,7 +34,7 @@ _decode = msgspec.json.Decoder(_Ack).decode
 
 
 class _Window:
-    """The acknowledgements of one batch, as they come in."""
+    """The acknowledgements of one batch, as they arrive."""
 
     __slots__ = ("complete", "duplicates", "missing", "sequences")
 
@@ -52,12 +52,14 @@ class _Window:
 
 
 def _without_message_id(message: OutgoingMessage) -> OutgoingMessage:
-    """A message that the broker does not drop as a duplicate. Inboxes recognise it by `ce-id`."""
+    """A copy that the broker does not drop as a duplicate. Inboxes know it by its `ce-id`."""
     headers = {name: value for name, value in message.headers.items() if name != MESSAGE_ID}
     return OutgoingMessage(message.subject, message.body, headers)
 
 
 class Publisher:
+    """Publishes over one connection."""
+
     def __init__(self, client: Client, contract: Contract) -> None:
         self._client = client
         self._newest_only = tuple(
@@ -68,7 +70,7 @@ class Publisher:
         self._windows: dict[str, tuple[_Window, int]] = {}
 
     async def start(self) -> None:
-        """Subscribe to the answers; the client renews the subscription after a reconnect."""
+        """Subscribe to acknowledgements; the client subscribes again after a reconnect."""
         if not self._inbox:
             inbox = self._client.new_inbox()
             await self._client.subscribe(f"{inbox}.*", cb=self._on_answer)
@@ -77,9 +79,9 @@ class Publisher:
     async def publish(self, messages: Sequence[OutgoingMessage]) -> list[int | None]:
         """Send all, then wait for all. Returns the stream sequences; None where unknown.
 
-        The broker drops a duplicate even where an older message of the same key, which another
+        The broker drops a duplicate even if an older message of the same key, which another
         instance published later, has replaced it. In a stream that keeps the newest message alone
-        it is published a second time, without the id by which the broker recognises it.
+        a duplicate is therefore published once more, without the id that the broker knows.
         """
         window = await self._send(messages)
         again = [
@@ -93,7 +95,7 @@ class Publisher:
 
     async def _send(self, messages: Sequence[OutgoingMessage]) -> _Window:
         window = _Window(len(messages))
-        if not self._client.is_connected:  # the client would buffer them; the relay does it better
+        if not self._client.is_connected:  # the client would buffer them, and the relay has them
             return window
         replies: list[str] = []
         try:
@@ -108,14 +110,14 @@ class Publisher:
             async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
                 await window.complete
         except (NatsError, OSError, TimeoutError) as error:
-            log.warning("publishing was cut short", extra={"error": repr(error)})
+            log.warning("publishing was interrupted", extra={"error": repr(error)})
         finally:
             for reply in replies:
                 self._windows.pop(reply, None)
         return window
 
     def give_up(self) -> None:
-        """The connection is lost, and with it the acknowledgements on their way."""
+        """End all windows: the connection is lost, and its last acknowledgements with it."""
         for window, _ in self._windows.values():
             if not window.complete.done():
                 window.complete.set_result(None)
@@ -123,13 +125,13 @@ class Publisher:
     async def _on_answer(self, message: Msg) -> None:
         window, index = self._windows.pop(message.subject, (None, 0))
         if window is None:
-            return  # too late: the message is published again, under the same id
-        if not message.data:  # "no responders": no stream has this subject now
+            return  # it came after the timeout, and the message is published again
+        if not message.data:  # "no responders": no stream has this subject
             window.answer(index, None)
             return
         ack = _decode(message.data)
         if ack.error is not None:
-            log.warning("the broker refused an event", extra={"error": str(ack.error)})
+            log.warning("the broker rejected an event", extra={"error": str(ack.error)})
         if ack.duplicate:
             window.duplicates.append(index)
         window.answer(index, None if ack.error else ack.seq)

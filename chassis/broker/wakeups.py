@@ -1,10 +1,10 @@
-"""Noticing that a message went by: a call to look again, and no more than that.
+"""Notifications: a message has passed, so there may be something new to read.
 
-Nothing is kept of the message itself, so a listener takes the same memory however much goes by.
+A notification keeps nothing of its message, so its memory does not grow with the traffic.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from nats.aio.client import Client
@@ -16,56 +16,65 @@ FLUSH_TIMEOUT_SECONDS = 1
 
 
 class Wakeups:
-    """Those of one connection. `connected` is set while the broker can be talked to."""
+    """The notifications of one connection. `connected` is set while the broker is connected."""
 
     def __init__(self, client: Client, connected: asyncio.Event) -> None:
         self._client = client
         self._connected = connected
-        self._looks: set[asyncio.Event] = set()
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._wakeups: set[_Wakeup] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
-        """Let all of them look again."""
-        for look in self._looks:
-            look.set()
+        """Notify all: the stream may be another one now."""
+        for wakeup in self._wakeups:
+            wakeup.event.set()
 
     @asynccontextmanager
     async def notifications(self, *subjects: str) -> AsyncIterator[asyncio.Event]:
-        """Set when listening has begun, and whenever a message goes by or all are woken."""
-        look = asyncio.Event()
-        subscriptions: list[Subscription] = []
-        has_begun = False
-
-        async def note(_: Msg) -> None:
-            look.set()
-
-        async def listen() -> None:
-            nonlocal has_begun
-            await self._connected.wait()  # the client forgets what it is asked for too early
-            has_begun = True
-            with suppress(NatsError, TimeoutError):
-                for subject in subjects:  # noted one by one, for the next one may fail
-                    subscription = await self._client.subscribe(subject, cb=note)
-                    subscriptions.append(subscription)
-                await self._client.flush(FLUSH_TIMEOUT_SECONDS)
-
-        async def leave() -> None:
-            await subscribing
-            for subscription in subscriptions:
-                with suppress(NatsError):
-                    await subscription.unsubscribe()
-
-        # In tasks that nobody cancels: nats-py's writer dies when a call is cancelled half way.
-        subscribing = asyncio.create_task(listen())
-        subscribing.add_done_callback(lambda _: look.set())
-        self._looks.add(look)
+        """An Event that is set once the subscriptions have begun or failed, and by each message."""
+        wakeup = _Wakeup(self._client, self._connected, subjects)
+        self._wakeups.add(wakeup)
         try:
-            yield look
+            yield wakeup.event
         finally:
-            self._looks.discard(look)
-            if has_begun:
-                leaving = asyncio.create_task(leave())
-                self._leaving.add(leaving)
-                leaving.add_done_callback(self._leaving.discard)
-            else:
-                subscribing.cancel()
+            self._wakeups.discard(wakeup)
+            # In a task, because nats-py's writer ends when a call of the client is cancelled.
+            closing = asyncio.create_task(wakeup.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+
+class _Wakeup:
+    """The subscriptions behind one Event."""
+
+    def __init__(self, client: Client, connected: asyncio.Event, subjects: Sequence[str]) -> None:
+        self.event = asyncio.Event()
+        self._client = client
+        self._connected = connected
+        self._subjects = subjects
+        self._subscriptions: list[Subscription] = []
+        self._has_begun = False
+        self._subscribing = asyncio.create_task(self._subscribe())
+        self._subscribing.add_done_callback(lambda _: self.event.set())
+
+    async def close(self) -> None:
+        """Unsubscribe; without having subscribed if the broker was not connected yet."""
+        if not self._has_begun:
+            self._subscribing.cancel()
+            return
+        await self._subscribing
+        for subscription in self._subscriptions:
+            with suppress(NatsError):
+                await subscription.unsubscribe()
+
+    async def _subscribe(self) -> None:
+        await self._connected.wait()  # the client forgets subscriptions from before its connection
+        self._has_begun = True
+        with suppress(NatsError, TimeoutError):
+            for subject in self._subjects:  # one by one, because the next one may fail
+                subscription = await self._client.subscribe(subject, cb=self._on_message)
+                self._subscriptions.append(subscription)
+            await self._client.flush(FLUSH_TIMEOUT_SECONDS)
+
+    async def _on_message(self, _: Msg) -> None:
+        self.event.set()

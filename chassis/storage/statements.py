@@ -9,6 +9,7 @@ The text must not depend on the number of keys that are looked up: see `among`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from itertools import repeat
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -59,8 +60,10 @@ class Statement:
     def fetch(self, connection: Connection, **values: Any) -> list[tuple[Any, ...]]:
         """Run a query. Returns its rows."""
         prepared = self.prepare(connection.dialect)
-        result = connection.exec_driver_sql(prepared.text, prepared.bind([values], {}))
-        return prepared.read(result.all())
+        [bound] = prepared.bind([values], {})
+        with closing(connection.connection.cursor()) as cursor:
+            cursor.execute(prepared.text, bound)
+            return prepared.read(cursor.fetchall())
 
     def execute(self, connection: Connection, **values: Any) -> None:
         """Run it once."""
@@ -70,7 +73,7 @@ class Statement:
         """Run it once for each row. `common` are values that all rows share."""
         if rows := list(rows):
             prepared = self.prepare(connection.dialect)
-            connection.exec_driver_sql(prepared.text, prepared.bind(rows, common))
+            _execute(connection, prepared.text, prepared.bind(rows, common))
 
     def prepare(self, dialect: Dialect) -> "Prepared":
         """The statement in this dialect."""
@@ -130,6 +133,14 @@ class Prepared:
         return tuple(values)
 
 
+def _execute(connection: Connection, text: str, bound: Sequence[tuple[Any, ...]]) -> None:
+    with closing(connection.connection.cursor()) as cursor:
+        if len(bound) == 1:
+            cursor.execute(text, bound[0])
+        else:
+            cursor.executemany(text, bound)
+
+
 def _to_driver(of: TypeEngine[Any], dialect: Dialect) -> Convert | None:
     return of.dialect_impl(dialect).bind_processor(dialect)
 
@@ -155,7 +166,7 @@ class _ManyRows(Statement):
             of_one, of_all = (each.prepare(connection.dialect) for each in (self, self._of_all))
             columns = dict(zip(of_one.names, of_one.columns(rows, common), strict=True))
             lists = tuple(list(columns[name]) for name in of_all.names)
-            connection.exec_driver_sql(of_all.text, lists)
+            _execute(connection, of_all.text, [lists])
 
 
 def inserting(table: Table, names: Sequence[str]) -> Statement:

@@ -1,4 +1,4 @@
-"""A broker and databases for tests of the chassis by itself."""
+"""A broker and databases for tests of the chassis alone."""
 
 import asyncio
 import shutil
@@ -21,7 +21,7 @@ from tests.kit.client import free_port, wait_until
 
 
 class NatsServer:
-    """A nats-server of the test's own, without users, that can be stopped and started."""
+    """A nats-server for one test, without users, that can be stopped and started."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ class NatsServer:
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """It answers nobody for a while, yet connections stay open."""
+        """It stops answering for a while; its connections stay open."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         try:

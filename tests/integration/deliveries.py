@@ -1,4 +1,4 @@
-"""A delivered message that remembers what it was answered."""
+"""A delivered message that counts its acknowledgements."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from saga import envelope
 
 
 class Delivered:
-    """An event as the broker would deliver it; `body` replaces its own."""
+    """An event as the broker delivers it. `body` replaces its own."""
 
     stream = "SAGA"
     sequence = 7

@@ -1,4 +1,4 @@
-"""One transaction for a batch, in which each message stands alone. On a real database."""
+"""One transaction for a batch, with a savepoint for each message, on a real database."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -51,7 +51,7 @@ async def run(
 
 
 async def count(database: Database, *names: str) -> list[int]:
-    """How many rows these tables have."""
+    """The number of rows of each table."""
     known = {**tables.metadata.tables, **payment_tables.schema.tables}
 
     def counts(connection: Connection) -> list[int]:
@@ -123,7 +123,7 @@ async def test_nothing_is_kept_when_saving_fails(database: Database) -> None:
     assert await count(database, "inbox", "outbox", "payments") == [0, 0, 0]
 
 
-async def test_the_same_event_acts_once_in_one_batch_and_in_two(database: Database) -> None:
+async def test_duplicate_event_acts_once_in_one_batch_and_in_two(database: Database) -> None:
     customer = await rich(database)
     event = sold(customer)
     first, second = await run(database, received(event), received(event))
@@ -137,7 +137,7 @@ async def test_the_same_event_acts_once_in_one_batch_and_in_two(database: Databa
     assert await count(database, "inbox", "outbox") == [1, 1]
 
 
-async def test_a_message_that_raises_leaves_no_trace_and_hurts_nobody(database: Database) -> None:
+async def test_message_that_raises_is_rolled_back_alone(database: Database) -> None:
     customer = await rich(database)
     before, after = sold(customer), sold(customer)
     outcomes = await run(
@@ -153,11 +153,11 @@ async def test_a_message_that_raises_leaves_no_trace_and_hurts_nobody(database: 
     assert await count(database, "inbox", "outbox", "payments", "wallets") == [2, 2, 2, 1]
 
 
-async def test_a_refused_command_leaves_no_trace_and_hurts_nobody(database: Database) -> None:
+async def test_refused_command_is_rolled_back_alone(database: Database) -> None:
     customer = await rich(database)
-    nobody = call(ChargeWallet(customer_id=str(uuid4()), amount=1))
+    unknown = call(ChargeWallet(customer_id=str(uuid4()), amount=1))
     fine = call(ChargeWallet(customer_id=customer, amount=1))
-    declined, done = await run(database, nobody, fine)
+    declined, done = await run(database, unknown, fine)
     assert isinstance(declined, Declined)
     assert isinstance(declined.error, NotFound)
     assert isinstance(done, Done)
@@ -165,7 +165,7 @@ async def test_a_refused_command_leaves_no_trace_and_hurts_nobody(database: Data
     assert done.result.balance == 10_001
 
 
-async def test_later_messages_of_a_batch_see_what_earlier_ones_did(database: Database) -> None:
+async def test_later_messages_of_a_batch_see_earlier_changes(database: Database) -> None:
     customer = await rich(database, balance=1_500)
     outcomes = await run(database, received(sold(customer)), received(sold(customer)))
     names = [each.emitted[0].name for each in outcomes if isinstance(each, Done)]
@@ -173,7 +173,7 @@ async def test_later_messages_of_a_batch_see_what_earlier_ones_did(database: Dat
     assert await balance(database, customer) == 500
 
 
-async def test_an_idempotency_key_gives_the_first_answer_again(database: Database) -> None:
+async def test_idempotency_key_replays_the_first_result(database: Database) -> None:
     customer = await rich(database, balance=1)
     key = IdempotencyKey("charge", "k1", "fingerprint")
     charge = ChargeWallet(customer_id=customer, amount=100)
@@ -187,7 +187,7 @@ async def test_an_idempotency_key_gives_the_first_answer_again(database: Databas
     assert await balance(database, customer) == 101
 
 
-async def test_an_idempotency_key_belongs_to_one_request(database: Database) -> None:
+async def test_idempotency_key_belongs_to_one_request(database: Database) -> None:
     customer = await rich(database)
     charge = ChargeWallet(customer_id=customer, amount=100)
     await run(database, call(charge, IdempotencyKey("charge", "k1", "one")))
@@ -202,7 +202,7 @@ async def test_an_idempotency_key_belongs_to_one_request(database: Database) -> 
     assert await balance(database, customer) == 10_200
 
 
-async def test_an_unreadable_message_is_stored_once_with_its_reason(database: Database) -> None:
+async def test_malformed_message_is_stored_once_with_its_reason(database: Database) -> None:
     broken = Delivered(envelope.encode(sold(UNLUCKY), NOW), body=b"not json")
     outcomes = await run(database, EventMessage(broken, CONTRACT), EventMessage(broken, CONTRACT))
     await run(database, EventMessage(broken, CONTRACT))
@@ -214,7 +214,7 @@ async def test_an_unreadable_message_is_stored_once_with_its_reason(database: Da
 
 
 def participant_that_trips() -> Participant[PaymentUnitOfWork]:
-    """The payment service with a bug: it raises on one customer, after it has changed things."""
+    """The payment service with a bug: it raises on one customer, after it has changed rows."""
     reactions = Reactions("payment", CONTRACT)
 
     @reactions.on

@@ -1,4 +1,4 @@
-"""JetStream as the services use it: streams, durables, delivery, history."""
+"""JetStream as the services use it: streams, durables, delivery, history, the client."""
 
 import asyncio
 import json
@@ -9,16 +9,15 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import BadSubjectError
 
 from chassis.broker.jetstream import ACK_WAIT_SECONDS, JetStream
-from chassis.broker.nats_client import NatsClient
+from chassis.broker.nats_client import NatsClient, check_version
 from chassis.ports import DeliveredMessage, OutgoingMessage
 from events.contract import CONTRACT, OrderCompleted, StockDecremented
 from payment.reactions import reactions
 from saga import envelope
+from saga.errors import ConfigurationError
 from saga.reactions import Reactions
 from tests.integration.conftest import NatsServer
 from tests.kit.client import wait_until
@@ -26,7 +25,7 @@ from tests.kit.settings import settings_of
 
 
 class Inbox:
-    """Receives, with room for so many at a time, and acknowledges when told to."""
+    """Receives up to `room` messages at a time, and acknowledges them when a test asks for it."""
 
     def __init__(self, room: int = 1000) -> None:
         self.room = room
@@ -78,7 +77,7 @@ async def received(inbox: Inbox, count: int) -> None:
     await wait_until(enough, f"{count} messages are delivered")
 
 
-async def test_the_running_choreography_can_be_read_from_the_broker(
+async def test_durable_describes_what_its_service_handles_and_emits(
     nats_server: NatsServer,
 ) -> None:
     async with bus(nats_server.url, Inbox()), nats_server.jetstream() as js:
@@ -95,16 +94,16 @@ async def test_the_running_choreography_can_be_read_from_the_broker(
         "saga.*.StockDecremented",
     ]
     assert durable.description == (
-        "payment: hears OrderCancelRequested, OrderTimedOut, StockDecremented"
+        "payment handles OrderCancelRequested, OrderTimedOut, StockDecremented"
     )
     metadata = durable.metadata or {}
-    received = ["OrderCancelRequested", "OrderTimedOut", "StockDecremented"]
+    handled = ["OrderCancelRequested", "OrderTimedOut", "StockDecremented"]
     emitted = ["PaymentCompleted", "PaymentFailed", "PaymentRefundFailed", "PaymentRefunded"]
-    assert json.loads(metadata["hears"]) == received
-    assert json.loads(metadata["says"]) == emitted
+    assert json.loads(metadata["handles"]) == handled
+    assert json.loads(metadata["emits"]) == emitted
 
 
-async def test_only_what_the_service_hears_is_delivered(nats_server: NatsServer) -> None:
+async def test_only_handled_events_are_delivered(nats_server: NatsServer) -> None:
     inbox = Inbox()
     order_id = str(uuid4())
     async with bus(nats_server.url, inbox) as broker:
@@ -149,7 +148,7 @@ async def test_filter_of_existing_durable_follows_the_reactions(nats_server: Nat
     assert durable.num_pending == 0
 
 
-async def test_no_more_is_fetched_than_there_is_room_for(nats_server: NatsServer) -> None:
+async def test_pull_requests_no_more_than_the_mailbox_has_room_for(nats_server: NatsServer) -> None:
     inbox = Inbox(room=10)
     async with bus(nats_server.url, inbox) as broker, nats_server.jetstream() as js:
         await broker.publish([message() for _ in range(35)])
@@ -163,7 +162,7 @@ async def test_no_more_is_fetched_than_there_is_room_for(nats_server: NatsServer
     assert len(set(inbox.all)) == 35
 
 
-async def test_what_is_not_acknowledged_comes_again(nats_server: NatsServer) -> None:
+async def test_unacknowledged_message_is_delivered_again(nats_server: NatsServer) -> None:
     inbox = Inbox()
     async with bus(nats_server.url, inbox) as broker:
         await broker.publish([message()])
@@ -177,7 +176,7 @@ async def test_what_is_not_acknowledged_comes_again(nats_server: NatsServer) -> 
     assert inbox.all[0] == inbox.all[1]
 
 
-async def test_delivery_goes_on_after_the_broker_was_killed(nats_server: NatsServer) -> None:
+async def test_delivery_continues_after_the_broker_was_killed(nats_server: NatsServer) -> None:
     inbox = Inbox()
     async with bus(nats_server.url, inbox) as broker:
         await broker.publish([message() for _ in range(3)])
@@ -200,7 +199,7 @@ async def test_delivery_goes_on_after_the_broker_was_killed(nats_server: NatsSer
         await wait_until(delivered, "the event is delivered")
 
 
-async def test_a_stream_that_was_deleted_is_made_anew(nats_server: NatsServer) -> None:
+async def test_deleted_stream_is_recreated(nats_server: NatsServer) -> None:
     inbox = Inbox()
     async with bus(nats_server.url, inbox) as broker, nats_server.jetstream() as js:
         await broker.publish([message()])
@@ -217,7 +216,7 @@ async def test_a_stream_that_was_deleted_is_made_anew(nats_server: NatsServer) -
     assert inbox.all[1] == after.subject
 
 
-async def test_a_durable_that_was_deleted_is_made_anew(nats_server: NatsServer) -> None:
+async def test_deleted_durable_is_recreated(nats_server: NatsServer) -> None:
     inbox = Inbox()
     async with bus(nats_server.url, inbox) as broker, nats_server.jetstream() as js:
         await js.delete_consumer("SAGA", "payment")
@@ -225,7 +224,7 @@ async def test_a_durable_that_was_deleted_is_made_anew(nats_server: NatsServer) 
         await received(inbox, 1)
 
 
-async def test_the_history_of_an_order_is_read_in_order_without_a_consumer(
+async def test_history_of_an_order_is_read_in_order_without_a_consumer(
     nats_server: NatsServer,
 ) -> None:
     order_id = str(uuid4())
@@ -241,13 +240,13 @@ async def test_the_history_of_an_order_is_read_in_order_without_a_consumer(
     assert [consumer.name for consumer in consumers] == ["payment"]
 
 
-async def test_a_passing_message_is_noticed(nats_server: NatsServer) -> None:
+async def test_notification_of_a_message(nats_server: NatsServer) -> None:
     order_id = str(uuid4())
     async with (
         bus(nats_server.url, Inbox()) as broker,
         broker.notifications(f"saga.{order_id}.OrderCompleted") as look,
     ):
-        await asyncio.wait_for(look.wait(), 5)  # it listens now
+        await asyncio.wait_for(look.wait(), 5)  # the subscription has begun
         look.clear()
         await broker.publish([message(), message(order_id)])
         assert not look.is_set()
@@ -255,133 +254,154 @@ async def test_a_passing_message_is_noticed(nats_server: NatsServer) -> None:
         await asyncio.wait_for(look.wait(), 5)
 
 
-async def test_a_listener_who_gave_up_on_a_hanging_broker_hurts_nobody(
+async def test_subscription_that_timed_out_does_not_end_the_read_loop(
     nats_server: NatsServer,
 ) -> None:
     inbox = Inbox()
     async with bus(nats_server.url, inbox) as broker:
         with nats_server.hanging():
             async with broker.notifications("saga.*.OrderCompleted") as look:
-                await asyncio.wait_for(look.wait(), 5)  # the listening was given up
+                await asyncio.wait_for(look.wait(), 5)  # its flush has timed out
         began = asyncio.get_running_loop().time()
         assert await broker.publish([message()]) == [1]
         await received(inbox, 1)
-        # Far below the time after which a dead connection would be noticed and made anew.
+        # Far below the time after which the client replaces a dead connection.
         assert asyncio.get_running_loop().time() - began < 3
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("value", "arrives"),
     [
-        ("plain", "as usual"),
-        ("empty", ""),
-        ("word", "Grüße"),
-        ("injected", "one\r\nce-id: forged"),
-        ("spaced", "  around  "),
+        ("as usual", "as usual"),
+        ("", ""),
+        ("Grüße", "Grüße"),
+        ("one\r\nce-id: forged", "one  ce-id: forged"),
+        ("  around  ", "around"),
     ],
 )
-async def test_headers_arrive_as_the_client_would_send_them(
-    name: str, value: str, nats_server: NatsServer
+async def test_header_value_can_not_add_a_header(
+    value: str, arrives: str, nats_server: NatsServer
 ) -> None:
-    """Those of our own making go a shorter way; whatever else there may be goes the client's."""
-    received: list[dict[str, str] | None] = []
-    sturdy, plain = NatsClient(), Client()
-    for client in (sturdy, plain):
-        await client.connect(nats_server.url)
-
-    async def hear(message: Msg) -> None:
-        received.append(message.headers)
-
-    await plain.subscribe("headers", cb=hear)
-    await plain.jetstream().account_info()  # its own flush may overtake the subscription
-    for client in (sturdy, plain):
-        await client.publish("headers", b"body", headers={"first": "1", name: value})
-        await client.flush()
-
-    async def both() -> bool:
-        return len(received) == 2
-
-    await wait_until(both, "both were heard")
-    assert received[0] == received[1]
-    assert "ce-id" not in (received[0] or {})
-    for client in (sturdy, plain):
-        await client.close()
+    client = NatsClient()
+    await client.connect(nats_server.url)
+    subscription = await client.subscribe("headers")
+    await client.publish("headers", b"body", headers={"first": "1", "second": value})
+    message = await subscription.next_msg(5)
+    assert message.headers == {"first": "1", "second": arrives}
+    await client.close()
 
 
-async def test_a_flush_comes_behind_what_was_said_before(nats_server: NatsServer) -> None:
-    async with overheard(nats_server) as (url, emitted):
+async def test_flush_returns_behind_what_was_sent(nats_server: NatsServer) -> None:
+    async with overheard(nats_server) as (url, sent):
         client = NatsClient()
         await client.connect(url)
-        emitted.clear()
+        sent.clear()
         await client.subscribe("subject")
         await client.flush()
+        assert words(sent)[-2:] == [b"SUB", b"PING"]
         await client.publish("subject", b"body")
         await client.flush()
-        words = [line.split()[0] for line in emitted.split(b"\r\n") if line]
+        assert words(sent)[-3:] == [b"PUB", b"body", b"PING"]
         await client.close()
-    assert words == [b"SUB", b"PING", b"PUB", b"body", b"PING"]
 
 
-async def test_an_acknowledgement_goes_with_what_is_said_next_or_soon(
+async def test_piggybacked_message_is_sent_with_the_next_one_or_soon(
     nats_server: NatsServer,
 ) -> None:
-    async with overheard(nats_server) as (url, emitted):
+    async with overheard(nats_server) as (url, sent):
         client = NatsClient()
         await client.connect(url)
-        emitted.clear()
-        client.publish_along("first", b"1")
-        client.publish_along("second", b"22")
+        sent.clear()
+        client.piggyback("first", b"1")
+        client.piggyback("second", b"22")
         await client.publish("third", b"333")
         await client.flush()
-        assert emitted == (
-            b"PUB first  1\r\n1\r\nPUB second  2\r\n22\r\nPUB third  3\r\n333\r\nPING\r\n"
-        )
+        messages = sent.replace(b"PING\r\n", b"")
+        assert messages == b"PUB first  1\r\n1\r\nPUB second  2\r\n22\r\nPUB third  3\r\n333\r\n"
 
-        emitted.clear()
-        client.publish_along("fourth", b"4")
+        sent.clear()
+        client.piggyback("fourth", b"4")
 
         async def by_itself() -> bool:
-            return emitted == b"PUB fourth  1\r\n4\r\n"
+            return sent == b"PUB fourth  1\r\n4\r\n"
 
-        await wait_until(by_itself, "the acknowledgement is sent by itself")
+        await wait_until(by_itself, "the piggybacked message is sent by itself")
         await client.close()
-        client.publish_along("fifth", b"5")  # nobody is there to take it: no error
-    assert b"fifth" not in emitted
+        client.piggyback("fifth", b"5")  # without a connection: no error
+    assert b"fifth" not in sent
 
 
 @pytest.mark.parametrize("subject", ["", "two words", "a\r\nPUB b 0", "tab\tbed"])
-async def test_a_subject_that_is_none_is_refused_and_says_nothing(
+async def test_invalid_subject_is_refused_and_sends_nothing(
     nats_server: NatsServer, subject: str
 ) -> None:
-    async with overheard(nats_server) as (url, emitted):
+    async with overheard(nats_server) as (url, sent):
         client = NatsClient()
         await client.connect(url)
-        emitted.clear()
+        sent.clear()
         with pytest.raises(BadSubjectError):
             await client.publish(subject, b"body")
-        client.publish_along(subject, b"body")
+        client.piggyback(subject, b"body")
         await client.flush()
         await client.close()
-    assert emitted == b"PING\r\n"
+    assert set(words(sent)) == {b"PING"}
+
+
+async def test_read_loop_survives_malformed_messages(nats_server: NatsServer) -> None:
+    """As raw bytes, for a client refuses to publish them."""
+    client = NatsClient()
+    await client.connect(nats_server.url)
+    subscription = await client.subscribe("malformed.>")
+    await client.flush()
+    address = urlsplit(nats_server.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    await reader.readline()
+    writer.write(b'CONNECT {"headers":true,"verbose":false}\r\n')
+    writer.write(b"PUB malformed.form\x0cfeed 1\r\n1\r\n")
+    writer.write(b"PUB malformed.\xff\xfe 1\r\n2\r\n")
+    writer.write(b"HPUB malformed.status 14 15\r\nNATS/1.0 \xff\r\n\r\n3\r\n")
+    await writer.drain()
+    received = [await subscription.next_msg(5) for _ in range(3)]
+    assert [message.data for message in received] == [b"1", b"2", b"3"]
+    assert received[0].subject == "malformed.form\x0cfeed"
+    writer.close()
+    await client.close()
+
+
+def test_unknown_version_of_the_client_is_refused() -> None:
+    check_version("2.16.7")
+    with pytest.raises(ConfigurationError, match=r"written for nats-py 2\.16\.\*, and version 3"):
+        check_version("3.0.0")
+
+
+def test_missing_name_of_the_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("nats.protocol.parser.MSG_RE")
+    with pytest.raises(ConfigurationError, match="lacks MSG_RE"):
+        check_version("2.16.0")
+
+
+def words(sent: bytearray) -> list[bytes]:
+    """The first word of each line."""
+    return [line.split()[0] for line in bytes(sent).split(b"\r\n") if line]
 
 
 @asynccontextmanager
 async def overheard(server: NatsServer) -> AsyncIterator[tuple[str, bytearray]]:
-    """A way to the server for one client, and all that the client says on it."""
-    emitted = bytearray()
+    """The URL of a proxy of the server for one client, and everything that the client sends."""
+    sent = bytearray()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         broker = urlsplit(server.url)
         its_reader, its_writer = await asyncio.open_connection(broker.hostname, broker.port)
         await asyncio.gather(
-            pass_on(reader, its_writer, emitted), pass_on(its_reader, writer, bytearray())
+            pass_on(reader, its_writer, sent), pass_on(its_reader, writer, bytearray())
         )
 
-    notifications = await asyncio.start_server(serve, "127.0.0.1")
+    proxy = await asyncio.start_server(serve, "127.0.0.1")
     try:
-        yield f"nats://127.0.0.1:{notifications.sockets[0].getsockname()[1]}", emitted
+        yield f"nats://127.0.0.1:{proxy.sockets[0].getsockname()[1]}", sent
     finally:
-        notifications.close()
+        proxy.close()
 
 
 async def pass_on(

@@ -1,4 +1,4 @@
-"""Being told that it is time to look, and reading on from where one was."""
+"""Notifications of messages, and reading a stream on from a position."""
 
 import asyncio
 import shutil
@@ -36,17 +36,17 @@ async def has_listeners(server: NatsServer) -> bool:
             return False
         except TimeoutError:
             return True
-    raise AssertionError("nobody answers there")
+    raise AssertionError("no service answers there")
 
 
-async def nobody_listens(server: NatsServer) -> None:
-    async def nobody() -> bool:
+async def no_listener_left(server: NatsServer) -> None:
+    async def none() -> bool:
         return not await has_listeners(server)
 
-    await wait_until(nobody, "nobody listens any more")
+    await wait_until(none, "no subscription is left")
 
 
-async def test_reading_on(nats_server: NatsServer) -> None:
+async def test_history_is_read_on_from_a_position(nats_server: NatsServer) -> None:
     order_id = str(uuid4())
     first, second, third = (attempt(order_id, number) for number in (1, 2, 3))
     subject = f"saga.{order_id}.*"
@@ -61,9 +61,9 @@ async def test_reading_on(nats_server: NatsServer) -> None:
         assert [each.body for each in found] == [third.body]
 
 
-async def test_listening_has_begun_when_it_says_so(nats_server: NatsServer) -> None:
-    """What is published from that moment on is noticed: a client waits for it in vain else."""
-    async with bus(nats_server.url, Inbox()) as broker, connect_to_broker(nats_server.url) as other:
+async def test_messages_after_the_first_notification_are_noticed(nats_server: NatsServer) -> None:
+    """Otherwise a client waits for an event that has passed already."""
+    async with bus(nats_server.url, Inbox()) as broker, connected(nats_server.url) as other:
         for _ in range(300):
             async with broker.notifications(SUBJECT) as look:
                 await asyncio.wait_for(look.wait(), 5)
@@ -73,7 +73,7 @@ async def test_listening_has_begun_when_it_says_so(nats_server: NatsServer) -> N
                 await asyncio.wait_for(look.wait(), 5)
 
 
-async def test_a_stream_that_was_lost_is_read_from_its_start(nats_server: NatsServer) -> None:
+async def test_lost_stream_is_read_from_its_start(nats_server: NatsServer) -> None:
     order_id = str(uuid4())
     subject = f"saga.{order_id}.*"
     async with bus(nats_server.url, Inbox()) as broker, broker.notifications(SUBJECT) as look:
@@ -91,7 +91,7 @@ async def test_a_stream_that_was_lost_is_read_from_its_start(nats_server: NatsSe
         shutil.rmtree(nats_server.folder)
         look.clear()
         await nats_server.start()
-        await asyncio.wait_for(look.wait(), 20)  # what was read may be another stream's now
+        await asyncio.wait_for(look.wait(), 20)  # the stream may be another one now
         await broker.wait_connected()
         again = attempt(order_id, 2)
         await broker.publish([again])
@@ -99,7 +99,7 @@ async def test_a_stream_that_was_lost_is_read_from_its_start(nats_server: NatsSe
         assert [each.body for each in found] == [again.body]
 
 
-async def test_who_listens_before_the_broker_is_there(nats_server: NatsServer) -> None:
+async def test_subscription_begins_when_the_broker_comes(nats_server: NatsServer) -> None:
     await nats_server.stop()
     broker = JetStream(
         reactions, settings_of("payment", {"NATS_URL": nats_server.url, "INSTANCE": "payment-1"})
@@ -111,30 +111,32 @@ async def test_who_listens_before_the_broker_is_there(nats_server: NatsServer) -
     await broker.start(inbox.receive, lambda: inbox.room, trust)
     try:
         async with broker.notifications(SUBJECT):
-            await asyncio.sleep(0)  # this one has gone again before it comes
+            await asyncio.sleep(0)  # this one is closed before the broker comes
         async with broker.notifications(SUBJECT) as look:
             assert not look.is_set()
             await nats_server.start()
             await asyncio.wait_for(look.wait(), 20)
 
-            async def is_heard() -> bool:
+            async def has_begun() -> bool:
                 return await has_listeners(nats_server)
 
-            await wait_until(is_heard, "it listens")
-        await nobody_listens(nats_server)
+            await wait_until(has_begun, "the subscription has begun")
+        await no_listener_left(nats_server)
     finally:
         await broker.stop()
 
 
-async def test_who_leaves_a_hanging_broker_leaves_nothing_behind(nats_server: NatsServer) -> None:
+async def test_closed_notification_leaves_no_subscription_on_a_hanging_broker(
+    nats_server: NatsServer,
+) -> None:
     async with bus(nats_server.url, Inbox()) as broker:
         with nats_server.hanging():
             async with broker.notifications(SUBJECT) as look:
                 await asyncio.wait_for(look.wait(), 5)
-        await nobody_listens(nats_server)
+        await no_listener_left(nats_server)
 
 
-async def test_a_message_wakes_those_it_is_for(nats_server: NatsServer) -> None:
+async def test_message_notifies_its_subscribers_alone(nats_server: NatsServer) -> None:
     order_id = str(uuid4())
     async with (
         bus(nats_server.url, Inbox()) as broker,

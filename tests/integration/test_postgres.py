@@ -48,7 +48,7 @@ async def shop(stack: Mapping[str, str]) -> AsyncIterator[Shop]:
         yield shop
 
 
-async def test_a_batch_finds_its_rows_by_index_from_the_first_one_on(server: str) -> None:
+async def test_first_batch_finds_its_rows_by_index(server: str) -> None:
     database = Database(create_database(server, "young"))
     await database.create(tables.metadata)
 
@@ -62,11 +62,8 @@ async def test_a_batch_finds_its_rows_by_index_from_the_first_one_on(server: str
     await database.close()
 
 
-async def test_orders_end_as_they_do_on_sqlite(shop: Shop) -> None:
-    cake, pie = (
-        await shop.create_product(1_000, 5, "Cake"),
-        await shop.create_product(500, 1, "Pie"),
-    )
+async def test_orders_end_as_on_sqlite(shop: Shop) -> None:
+    cake, pie = await shop.create_product(1_000, 5, "Cake"), await shop.create_product(500, 1, "Pie")
     customer = await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
 
@@ -96,13 +93,13 @@ async def test_many_orders_for_few_units_sell_each_unit_once(shop: Shop) -> None
     assert sum(reasons.values()) == 100
     sold = reasons[None]
     assert await shop.stock(cake) == (50 - sold, 0)
-    assert 0 < sold <= 40  # each customer can pay two
+    assert 0 < sold <= 40  # each customer can pay for two
     spent = [2_500 - await shop.balance(customer) for customer in customers]
     assert sum(spent) == sold * 1_000
 
 
 @pytest.mark.parametrize("method", ["WALLET", "CARD"])
-async def test_a_cancel_gives_everything_back(shop: Shop, method: str) -> None:
+async def test_cancel_gives_everything_back(shop: Shop, method: str) -> None:
     cake, customer = await shop.create_product(1_000, 5), await shop.create_wallet(3_000)
     coupon = await shop.create_coupon(customer)
     bought = await shop.buy(order(customer, (cake, 2), couponId=coupon, paymentMethod=method))
@@ -114,7 +111,7 @@ async def test_a_cancel_gives_everything_back(shop: Shop, method: str) -> None:
     assert await shop.coupon_status(coupon) == ("ISSUED", None)
 
 
-async def test_a_lost_event_is_asked_for_and_a_late_order_times_out(shop: Shop) -> None:
+async def test_lost_event_is_retransmitted_and_late_order_times_out(shop: Shop) -> None:
     cake, customer = await shop.create_product(1_000, 5), await shop.create_wallet(3_000)
     await asyncio.to_thread(shop.command, "stop", "product")
     lost = await shop.place(order(customer, (cake, 1)))
@@ -134,7 +131,7 @@ async def test_a_lost_event_is_asked_for_and_a_late_order_times_out(shop: Shop) 
 
 
 async def test_two_instances_change_the_same_carts(shop: Shop) -> None:
-    """Its first line too, which both of them would make a row for."""
+    """Both also add the first line, for which a row has to be inserted."""
     cake, pie = await shop.create_product(10, 500, "Cake"), await shop.create_product(5, 500, "Pie")
     customers = [await shop.create_wallet(10_000) for _ in range(10)]
     async with (
@@ -162,9 +159,9 @@ async def test_two_instances_change_the_same_carts(shop: Shop) -> None:
             assert (await shop.get("order", f"/api/v1/carts/{customer}"))["items"] == []
 
 
-async def test_connections_that_are_cut_are_made_anew(shop: Shop) -> None:
+async def test_cut_connections_are_replaced(shop: Shop) -> None:
     cake, customer = await shop.create_product(1_000, 5), await shop.create_wallet(10_000)
-    await shop.wait_until_idle()
+    await shop.quiet()
     url = shop.environment["ORDER_DATABASE_URL"].replace("+psycopg", "")
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as operator:
         cut = await operator.execute(
@@ -197,6 +194,6 @@ async def test_a_search_and_a_ledger_read_the_same(shop: Shop) -> None:
 
 
 async def test_orders_wait_for_stock_at_two_instances(shop: Shop) -> None:
-    await assert_queue_is_served_in_order(shop)
-    found = await found_wrong(shop)  # of orders that other tests have left half lost, too
+    await every_unit_goes_to_the_next(shop)
+    found = await found_wrong(shop)  # also of orders that other tests have lost in part
     assert [each for each in found if each.check.startswith(("queues", "stock"))] == []

@@ -1,4 +1,4 @@
-"""The broker's store is lost or set back under a service that has published."""
+"""The broker's store is lost or set back after a service has published."""
 
 import asyncio
 import shutil
@@ -43,7 +43,7 @@ async def publish_these(
     return [each.event_id for each in outbound]
 
 
-async def test_an_untouched_stream_needs_nothing(
+async def test_intact_stream_needs_no_publication(
     database: Database, nats_server: NatsServer
 ) -> None:
     async with reconciled(database, nats_server.url) as (running, reconciler):
@@ -52,7 +52,7 @@ async def test_an_untouched_stream_needs_nothing(
         assert await reconciler.check(SAGA) == 0
 
 
-async def test_a_deleted_store_is_filled_again(database: Database, nats_server: NatsServer) -> None:
+async def test_deleted_store_is_filled_again(database: Database, nats_server: NatsServer) -> None:
     async with reconciled(database, nats_server.url) as (running, reconciler):
         ids = await publish(database, running, 300)
         await nats_server.stop()
@@ -66,7 +66,7 @@ async def test_a_deleted_store_is_filled_again(database: Database, nats_server: 
 
 
 @pytest.mark.parametrize("kept", [1, 20, 49])
-async def test_a_store_that_was_set_back_gets_what_it_misses(
+async def test_store_that_was_set_back_gets_the_missing_events(
     database: Database, nats_server: NatsServer, tmp_path: Path, kept: int
 ) -> None:
     async with reconciled(database, nats_server.url) as (running, reconciler):
@@ -86,27 +86,27 @@ async def test_a_store_that_was_set_back_gets_what_it_misses(
     assert await stream(nats_server.url) == first + then
 
 
-async def test_events_of_others_at_my_sequences_do_not_deceive(
+async def test_other_events_at_the_same_sequences_are_not_mistaken(
     database: Database, nats_server: NatsServer
 ) -> None:
-    """After a loss the stream grows again and holds something else where my events stood."""
+    """After a loss the stream grows again and holds other events at the same sequences."""
     async with reconciled(database, nats_server.url) as (running, reconciler):
         ids = await publish(database, running, 10)
         await nats_server.stop()
         shutil.rmtree(nats_server.folder)
         await nats_server.start()
         await asyncio.wait_for(running.broker.wait_connected(), 10)
-        strangers = [running.outgoing(each) for each in events(25)]
-        await running.broker.publish(strangers)
+        others = [running.outgoing(each) for each in events(25)]
+        await running.broker.publish(others)
         assert await reconciler.check(SAGA) == 10
         await all_published(database)
     assert (await stream(nats_server.url))[25:] == ids
 
 
-async def test_a_loss_is_noticed_although_the_stream_has_outgrown_it(
+async def test_loss_is_noticed_although_the_stream_has_grown_past_it(
     database: Database, nats_server: NatsServer
 ) -> None:
-    """The last row stands again by the time of the look: the witness of the last look does not."""
+    """The last row is stored where it should be, but the probe of the previous check is not."""
     async with reconciled(database, nats_server.url) as (running, reconciler):
         lost = await publish(database, running, 10)
         assert await reconciler.check(SAGA) == 0
@@ -120,10 +120,10 @@ async def test_a_loss_is_noticed_although_the_stream_has_outgrown_it(
     assert await stream(nats_server.url) == then + lost
 
 
-async def test_another_store_is_noticed_although_the_last_event_stands_where_it_stood(
+async def test_another_store_is_noticed_although_its_last_event_is_the_same(
     database: Database, nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    """Set back to a store of before a loss, which had the same events in another order."""
+    """The store from before a loss comes back, with the same events in another order."""
     outbound = events(10)
     async with reconciled(database, nats_server.url) as (running, reconciler):
         swapped = [outbound[1], outbound[0], *outbound[2:]]
@@ -145,9 +145,7 @@ async def test_another_store_is_noticed_although_the_last_event_stands_where_it_
         assert await reconciler.check(SAGA, is_new_connection=True) == 0
 
 
-async def test_what_the_stream_has_aged_out_is_not_lost(
-    database: Database, nats_server: NatsServer
-) -> None:
+async def test_expired_messages_are_not_lost(database: Database, nats_server: NatsServer) -> None:
     async with reconciled(database, nats_server.url) as (running, reconciler):
         await publish(database, running, 10)
         async with nats_server.jetstream() as jetstream:
@@ -155,7 +153,7 @@ async def test_what_the_stream_has_aged_out_is_not_lost(
         assert await reconciler.check(SAGA) == 0
 
 
-async def test_the_loop_notices_by_itself(
+async def test_periodic_check_notices_a_loss(
     database: Database, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chassis.outbox.reconciliation.CHECK_SECONDS", 0.1)
@@ -177,7 +175,7 @@ async def test_the_loop_notices_by_itself(
 
 
 async def make_catalogue(nats_server: NatsServer) -> None:
-    """The stream, which the payment service does not use and so does not make."""
+    """The stream, which the payment service does not use and therefore does not create."""
     async with nats_server.jetstream() as jetstream:
         await jetstream.add_stream(stream_config(CATALOG, 1))
 
@@ -193,10 +191,10 @@ def changed(product_id: str, version: int) -> envelope.OutboundEvent:
     return envelope.encode(event, datetime.now(UTC))
 
 
-async def test_an_older_message_that_came_later_is_replaced_again(
+async def test_older_message_that_came_later_is_replaced_again(
     database: Database, nats_server: NatsServer
 ) -> None:
-    """Two instances publish side by side; the broker has had the newer one before."""
+    """Two instances publish at the same time, and the newer event arrived first."""
     older, newer = (changed("cake", version) for version in (1, 2))
     await make_catalogue(nats_server)
     async with reconciled(database, nats_server.url) as (running, reconciler):
@@ -210,10 +208,10 @@ async def test_an_older_message_that_came_later_is_replaced_again(
         assert (held.headers or {})[envelope.EVENT_ID] == newer.event_id
 
 
-async def test_a_message_that_was_replaced_by_a_newer_one_is_not_lost(
+async def test_message_replaced_by_a_newer_one_is_not_lost(
     database: Database, nats_server: NatsServer
 ) -> None:
-    """The catalogue keeps a product's newest message alone."""
+    """The catalogue keeps only the newest message of a product."""
     first, second = str(uuid4()), str(uuid4())
     await make_catalogue(nats_server)
     async with reconciled(database, nats_server.url) as (running, reconciler):

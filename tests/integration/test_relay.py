@@ -32,7 +32,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 async def relay(
     database: Database, url: str, instance: str = "me", clock: Clock = system_clock
 ) -> AsyncIterator[Relay]:
-    """A relay at work, as in an instance of a service."""
+    """A running relay, as in an instance of a service."""
     broker = JetStream(reactions, settings_of("payment", {"NATS_URL": url, "INSTANCE": instance}))
     running = Relay(database, broker, clock, service="payment", instance=instance)
     await database.run(running.forget_claims)
@@ -65,14 +65,14 @@ async def store(
     claimed_by: str,
     claimed_until: datetime,
 ) -> None:
-    """Put events into the outbox, as a batch does."""
+    """Write events into the outbox, as a batch does."""
     claim = {"claimed_by": claimed_by, "claimed_until": claimed_until}
     rows = [msgspec.structs.asdict(each) | claim for each in outbound]
     await database.run(lambda connection: connection.execute(insert(tables.outbox), rows))
 
 
 async def published(database: Database) -> dict[str, int | None]:
-    """The outbox: event ids, with the stream sequence of those that were noted as published."""
+    """The event ids in the outbox, with the stream sequences of published rows."""
     columns = select(tables.outbox.c.event_id, tables.outbox.c.stream_sequence)
     async with database.reading() as connection:
         return {row[0]: row[1] for row in await connection.execute(columns)}
@@ -97,7 +97,7 @@ async def stream(url: str) -> list[str]:
         await client.close()
 
 
-async def test_what_is_offered_is_published_at_once_and_noted(
+async def test_offered_events_are_published_at_once_and_marked(
     database: Database, nats_server: NatsServer
 ) -> None:
     outbound = events(50)
@@ -108,11 +108,11 @@ async def test_what_is_offered_is_published_at_once_and_noted(
         await all_published(database)
     ids = [each.event_id for each in outbound]
     assert await stream(nats_server.url) == ids
-    noted = await published(database)
-    assert [noted[each] for each in ids] == list(range(1, 51))
+    marked = await published(database)
+    assert [marked[each] for each in ids] == list(range(1, 51))
 
 
-async def test_rows_of_an_instance_that_died_are_swept_up_in_order(
+async def test_rows_of_a_dead_instance_are_swept_up_in_order(
     database: Database, nats_server: NatsServer
 ) -> None:
     outbound = events(2500)
@@ -122,7 +122,7 @@ async def test_rows_of_an_instance_that_died_are_swept_up_in_order(
     assert await stream(nats_server.url) == [each.event_id for each in outbound]
 
 
-async def test_rows_that_a_living_instance_has_claimed_are_left_to_it(
+async def test_rows_claimed_by_another_instance_wait_until_the_claim_expires(
     database: Database, nats_server: NatsServer
 ) -> None:
     now = datetime.now(UTC)
@@ -143,7 +143,7 @@ async def test_rows_that_a_living_instance_has_claimed_are_left_to_it(
     assert await stream(nats_server.url) == [free[0].event_id, claimed[0].event_id]
 
 
-async def test_an_instance_finds_its_own_rows_again_after_a_restart(
+async def test_instance_publishes_its_claimed_rows_after_a_restart(
     database: Database, nats_server: NatsServer
 ) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
@@ -174,7 +174,7 @@ async def test_nothing_is_lost_while_the_broker_is_away(
     assert await stream(nats_server.url) == [each.event_id for each in outbound]
 
 
-async def test_publishing_again_leaves_one_copy_in_the_stream(
+async def test_second_publication_leaves_one_copy_in_the_stream(
     database: Database, nats_server: NatsServer
 ) -> None:
     outbound = events(5)
@@ -185,7 +185,7 @@ async def test_publishing_again_leaves_one_copy_in_the_stream(
     assert await stream(nats_server.url) == [each.event_id for each in outbound]
 
 
-async def test_two_instances_share_the_work_without_skipping_a_row(
+async def test_two_instances_share_the_sweep_without_skipping_a_row(
     database: Database, database_url: str, nats_server: NatsServer
 ) -> None:
     outbound = events(3000)
@@ -202,7 +202,7 @@ async def test_two_instances_share_the_work_without_skipping_a_row(
 
 @pytest.fixture
 def idle(database: Database, nats_server: NatsServer) -> Relay:
-    """A relay that does nothing by itself, and has published one event of two in the outbox."""
+    """A relay that is not running."""
     broker = JetStream(
         reactions, settings_of("payment", {"NATS_URL": nats_server.url, "INSTANCE": "me"})
     )
@@ -215,7 +215,7 @@ def published_by(relay: Relay, outbound: envelope.OutboundEvent) -> Mark:
     return mark
 
 
-async def test_receipts_are_kept_when_they_could_not_be_noted(idle: Relay) -> None:
+async def test_acknowledgements_stay_when_they_could_not_be_marked(idle: Relay) -> None:
     (outbound,) = events(1)
     mark = published_by(idle, outbound)
     with pytest.raises(Outage), idle.acknowledgements():
@@ -226,8 +226,8 @@ async def test_receipts_are_kept_when_they_could_not_be_noted(idle: Relay) -> No
         assert acknowledgements.marks == {}
 
 
-async def test_receipts_of_a_lost_connection_are_not_noted(idle: Relay) -> None:
-    """The broker may have lost its store with it; what is not noted is published again."""
+async def test_acknowledgements_of_a_lost_connection_are_not_marked(idle: Relay) -> None:
+    """The broker may have lost its store; a row that is not marked is published again."""
     (outbound,) = events(1)
     published_by(idle, outbound)
 
@@ -246,7 +246,7 @@ async def test_receipts_of_a_lost_connection_are_not_noted(idle: Relay) -> None:
         assert acknowledgements.marks == {}
 
 
-async def test_what_is_being_noted_when_the_connection_is_lost_is_undone(
+async def test_marks_under_way_when_the_connection_is_lost_are_undone(
     database: Database, idle: Relay
 ) -> None:
     uncertain, sure = events(2)
@@ -256,8 +256,8 @@ async def test_what_is_being_noted_when_the_connection_is_lost_is_undone(
         await database.run(partial(mark_published, acknowledgements))
     published_by(idle, uncertain)
     with idle.acknowledgements() as acknowledgements:
-        noting = asyncio.create_task(database.run(partial(mark_published, acknowledgements)))
+        marking = asyncio.create_task(database.run(partial(mark_published, acknowledgements)))
         await asyncio.sleep(0)  # the writer has it
         await idle.forget_acknowledgements()
-        await noting
+        await marking
     assert await published(database) == {uncertain.event_id: None, sure.event_id: 7}
