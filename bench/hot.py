@@ -92,6 +92,6 @@ async def _counters(opened: Shop) -> tuple[int, int, int]:
     received = sum(
         float(line.rpartition(" ")[2])
         for line in metrics
-        if line.startswith("saga_events_heard_total{")
+        if line.startswith("saga_events_consumed_total{")
     )
     return orders, messages, int(received)

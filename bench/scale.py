@@ -81,6 +81,6 @@ async def _handled(opened: Shop) -> dict[str, float]:
         found[service] = sum(
             float(line.rpartition(" ")[2])
             for line in lines
-            if line.startswith("saga_events_heard_total{")
+            if line.startswith("saga_events_consumed_total{")
         )
     return found

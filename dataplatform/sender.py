@@ -16,10 +16,10 @@ from http import HTTPStatus
 
 import aiohttp
 import msgspec
+from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.components import Component
-from chassis.observability import metrics
 from chassis.outbound import BreakerOpen, OutboundClient, Unavailable
 from chassis.ports import Clock
 from dataplatform import store
@@ -31,6 +31,12 @@ from events.contract import OrderCompleted
 from saga import envelope
 
 log = logging.getLogger(__name__)
+
+deliveries_by_outcome = Counter(
+    "shop_deliveries_total",
+    "Attempts to send an order to the data platform: accepted, not_now, refused or not_tried.",
+    ["outcome"],
+)
 
 CALL_TIMEOUT_SECONDS = 5.0
 FAILURES_TO_OPEN = 5
@@ -109,7 +115,7 @@ class Sender(Component[DeliveryUnitOfWork]):
             outcome, command = await self._try(order)
         finally:
             self._in_flight.pop(order.order_id, None)
-        metrics.deliveries.labels(outcome).inc()
+        deliveries_by_outcome.labels(outcome).inc()
         if isinstance(command, DeliveryFailed) and outcome in _LEVELS:
             about = {"orderId": command.order_id, "error": command.error}
             log.log(_LEVELS[outcome], "the data platform has not accepted an order", extra=about)

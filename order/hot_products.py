@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
+import prometheus_client
+
 from chassis.components import Component
-from chassis.observability import metrics
 from chassis.processing.messages import Done, IdempotencyKey
 from chassis.redis.leases import CountedLeases, LeaseResult, LeaseStatus
 from chassis.service import Service
@@ -24,6 +25,10 @@ from order.unit_of_work import OrderUnitOfWork
 from saga.errors import Refused, RetryLater
 
 log = logging.getLogger(__name__)
+
+verdicts = prometheus_client.Counter(
+    "shop_hot_product_verdicts_total", "Orders of hot products.", ["verdict"]
+)
 
 REFRESH_SECONDS = 0.5
 """How soon an instance notices that another one enabled a product, or that Redis lost its data."""
@@ -58,7 +63,7 @@ class HotProductAdmission(Component[OrderUnitOfWork]):
             return await place()
         marker = _marker(key)
         result = await self._leases.lease(command.order_id, units, marker)
-        metrics.gate.labels(result.status).inc()
+        verdicts.labels(result.status).inc()
         if result.status is LeaseStatus.SOLD_OUT:
             if key is None or not await self._was_answered(service, key):
                 raise sold_out(result.resource, result.free)

@@ -10,8 +10,9 @@ import resource
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 
+from prometheus_client import Gauge
+
 from chassis.components import Component
-from chassis.observability import metrics
 from chassis.ports import START, StoredMessage
 from chassis.service import Service
 from events.contract import (
@@ -29,6 +30,8 @@ from order.steps import Step, step_of
 from order.unit_of_work import OrderUnitOfWork
 from saga import envelope
 from saga.errors import RetryLater
+
+followers = Gauge("shop_listeners", "Clients that follow an order live.")
 
 HEARTBEAT_SECONDS = 15
 REREAD_AFTER_SECONDS = (0.1, 0.5, 2.0)
@@ -55,7 +58,7 @@ class Listeners(Component[OrderUnitOfWork]):
         self._listeners: set[Listener] = set()
         self._waiting_to_leave: asyncio.Task[None] | None = None
         self.reads = asyncio.Semaphore(MAX_CONCURRENT_READS)
-        metrics.listeners.set_function(lambda: len(self._listeners))
+        followers.set_function(lambda: len(self._listeners))
 
     def add(self, listener: "Listener") -> None:
         """Count a listener, until it is removed. Raises RetryLater when there are too many."""

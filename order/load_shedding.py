@@ -1,9 +1,9 @@
 """Load shedding in the order service: under overload, no more orders are admitted than complete."""
 
 from litestar.types import ASGIApp, Receive, Scope, Send
+from prometheus_client import Counter
 
 from chassis.components import Component
-from chassis.observability import metrics
 from chassis.service import Service
 from chassis.web.errors import ready_made
 from chassis.web.load_shedding import LoadShedder
@@ -13,6 +13,8 @@ from order.unit_of_work import OrderUnitOfWork
 from saga.errors import RetryLater
 
 _ENDS = frozenset({OrderState.COMPLETED, OrderState.FAILED})
+
+rejected_orders = Counter("shop_orders_rejected_total", "Orders that load shedding rejected.")
 
 
 class OrderLoadShedding(Component[OrderUnitOfWork]):
@@ -50,7 +52,7 @@ class ShedLoad:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service: Service[OrderUnitOfWork] = scope["litestar_app"].state["service"]
         if not service.components.of_type(OrderLoadShedding).admits():
-            metrics.rejected.inc()
+            rejected_orders.inc()
             await send(_REJECTION_START)
             await send(_REJECTION_BODY)
             return

@@ -9,8 +9,9 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+from prometheus_client import Gauge
+
 from chassis.components import Component
-from chassis.observability import metrics
 from chassis.redis.leases import CountedLeases
 from chassis.service import Service
 from product import store
@@ -19,6 +20,11 @@ from product.unit_of_work import ProductUnitOfWork
 from saga.errors import RetryLater
 
 log = logging.getLogger(__name__)
+
+drift_units = Gauge(
+    "shop_hot_product_drift_units",
+    "By how much the limits of all hot products were wrong before they were renewed.",
+)
 
 REFRESH_SECONDS = 0.5
 
@@ -73,7 +79,7 @@ class StockPublisher(Component[ProductUnitOfWork]):
                 async with service.reading() as connection:
                     products = await store.find_products(connection, self._hot)
                 drift = [await leases.renew(each.product_id, each.available) for each in products]
-                metrics.hot_product_drift.set(sum(map(abs, drift)))
+                drift_units.set(sum(map(abs, drift)))
             except RetryLater:
                 log.warning("the available units can't be read; trying again")
             await asyncio.sleep(REFRESH_SECONDS)

@@ -71,15 +71,15 @@ async def test_metrics_count_the_events_of_an_order(shop: Shop) -> None:
         return now > before[service].get(key, 0)
 
     expected = [
-        ("order", "saga_events_said_total", {"event": "OrderCreated"}),
-        ("coupon", "saga_events_heard_total", {"event": "OrderCreated"}),
-        ("coupon", "saga_events_said_total", {"event": "CouponUsed"}),
-        ("product", "saga_events_heard_total", {"event": "CouponUsed"}),
-        ("product", "saga_events_said_total", {"event": "StockDecremented"}),
-        ("payment", "saga_events_said_total", {"event": "PaymentCompleted"}),
-        ("order", "saga_events_heard_total", {"event": "PaymentCompleted"}),
-        ("order", "saga_events_said_total", {"event": "OrderCompleted"}),
-        ("dataplatform", "saga_events_heard_total", {"event": "OrderCompleted"}),
+        ("order", "saga_events_emitted_total", {"event": "OrderCreated"}),
+        ("coupon", "saga_events_consumed_total", {"event": "OrderCreated"}),
+        ("coupon", "saga_events_emitted_total", {"event": "CouponUsed"}),
+        ("product", "saga_events_consumed_total", {"event": "CouponUsed"}),
+        ("product", "saga_events_emitted_total", {"event": "StockDecremented"}),
+        ("payment", "saga_events_emitted_total", {"event": "PaymentCompleted"}),
+        ("order", "saga_events_consumed_total", {"event": "PaymentCompleted"}),
+        ("order", "saga_events_emitted_total", {"event": "OrderCompleted"}),
+        ("dataplatform", "saga_events_consumed_total", {"event": "OrderCompleted"}),
         ("dataplatform", "shop_deliveries_total", {"outcome": "accepted"}),
     ]
     for service, name, labels in expected:
