@@ -16,7 +16,7 @@ from saga.errors import Outage
 
 
 class Outbox:
-    """One for each instance. `is_idle`: little waits in the mailbox, so nothing is late by load."""
+    """One for each instance. `is_idle`: little waits in the mailbox, so load delays no saga."""
 
     def __init__(
         self,
@@ -47,22 +47,22 @@ class Outbox:
         )
 
     async def prepare(self) -> None:
-        """At the start: rows that this instance had claimed before it died are free again."""
+        """Free the rows that this instance had claimed before its end."""
         await self._database.run(self.relay.forget_claims)
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
-        """What it does all the time; nothing in recovery mode and for one that emits no event."""
+        """Its loops; none in recovery mode and none for a participant that emits no event."""
         if not self._publishes or not self._participant.reactions.emits:
             return []
         return [self.relay.run(), self.reconciler.run(), self.retransmitter.run()]
 
     async def verify(self) -> None:
-        """On a new connection: do the streams hold what the outbox says? Raises Outage."""
+        """Compare the streams with the outbox on a new connection. Raises Outage."""
         await self.relay.forget_acknowledgements()
         if self._publishes:
             await self.reconciler.check_all(is_new_connection=True)
 
     async def close(self) -> None:
-        """Mark what was acknowledged last; what can't be marked is published again."""
+        """Mark the last acknowledged rows. Rows that can't be marked are published again."""
         with suppress(Outage), self.relay.acknowledgements() as acknowledgements:
             await self._database.run(partial(mark_published, acknowledgements))

@@ -1,23 +1,23 @@
-"""Reconciliation: notices that the broker's store was lost or set back, and publishes what is gone.
+"""Reconciliation: notices that the broker's store was lost or set back, and publishes again.
 
-Every published outbox row remembers the sequence that the stream gave it. When the stream does not
-hold the event there any more, its store was deleted, recreated or replaced by an older copy.
-(Neither its creation time nor its last sequence can tell: the first does not change when the store
-is set back, the second grows again.) Then each row that is not stored where it was counts as
-unpublished, and the relay's sweep publishes it again, under its id: every inbox recognises it.
+Every published outbox row has the sequence that the stream gave it. When the stream does not hold
+the event there any more, its store was deleted, recreated or replaced by an older copy. (The
+stream's creation time shows nothing of a store that was set back, and its last sequence grows
+again.) Then each row that is not stored at its sequence counts as unpublished, and the relay's
+sweep publishes it again under its id, which every inbox knows.
 
-It checks before anything is published on a new connection, and periodically. Each check uses two
-probes: the row that was last in the stream at the previous check, and the row that is last now.
-(Not the newest row: after a loss rows are published again in any order, and a newer one may come
-before an older one.) A stream that was lost in between fails the first probe, however fast it has
-grown since.
+A check runs before anything is published on a new connection, and periodically. It uses two probes:
+the row that was last in the stream at the previous check, and the row that is last now. (The newest
+row is no probe: after a loss rows are published again in any order, so a newer row may come before
+an older one.) A stream that was lost in between fails the first probe, however fast it has grown
+since.
 
-Behind a new connection there may be another store, from before an earlier loss even, in which one
-row or the other has the same sequence by chance. So the check there uses more probes, and so does
-the first one, which has none from before.
+A new connection may lead to another store, even one from before an earlier loss, in which some rows
+have the same sequence by chance. So the check of a new connection uses more probes, and so does the
+first check, which has no probe of an earlier one.
 
-A stream that keeps the newest message of a subject alone has replaced the older ones by itself: in
-such a stream only the newest row of each key can be missing, and some of those are the probes.
+A stream that keeps only the newest message of a subject has removed the older ones by itself. There
+only the newest row of each key can be missing, and the probes are such rows.
 """
 
 import asyncio
@@ -53,13 +53,13 @@ PAGE = 500
 ASKED_AT_ONCE = 50
 PROBES = 20
 ENOUGH = 5_000
-"""So many stored rows in a row, before lost ones, are taken for the part that was not lost."""
+"""Behind so many consecutive rows that are stored, older rows are assumed to be stored too."""
 
 _LAST = 2**63 - 1
 
 
 class Published(msgspec.Struct, frozen=True):
-    """A published event and its sequence in the stream, as the outbox remembers it."""
+    """A published event and its sequence in the stream, as in the outbox."""
 
     id: int
     event_id: str
@@ -96,7 +96,7 @@ class Reconciler:
     async def check(self, stream: Stream, *, is_new_connection: bool = False) -> int:
         """Compare the outbox with the stream. Returns how many events are published again.
 
-        Raises Outage when one of the two can't be asked now.
+        Raises Outage when one of the two can't be read now.
         """
         earlier = self._probes.get(stream.name)
         count = PROBES if is_new_connection or not earlier else 1
@@ -115,7 +115,7 @@ class Reconciler:
         return again
 
     async def _unpublish_lost(self, stream: Stream) -> int:
-        """Walk back through the outbox to what was not lost; free what was for the sweep."""
+        """Free the lost rows for the sweep, from the last one back to those that are stored."""
         lost, stored_in_a_row = 0, 0
         before: Published | None = None
         while page := await self._page(stream, before, PAGE):
@@ -131,12 +131,12 @@ class Reconciler:
         return lost
 
     async def _are_stored(self, stream: Stream, rows: Sequence[Published]) -> list[bool]:
-        """Does the stream hold each of these events where the outbox says?"""
+        """Whether the stream holds each of these events at its sequence."""
         first = await self._broker.first_sequence(stream.name)
 
         async def is_stored(row: Published) -> bool:
             if row.sequence < first:
-                return True  # it was there, and has grown too old since
+                return True  # it has expired since
             return await self._broker.event_at(stream.name, row.sequence) == row.event_id
 
         found: list[bool] = []
@@ -158,7 +158,7 @@ class Reconciler:
 @cache
 def _page(stream: Stream) -> Statement:
     columns = (outbox.c.id, outbox.c.event_id, outbox.c.stream_sequence)
-    here = outbox.c.stream == literal_column(f"'{stream.name}'")  # as the indexes say it
+    here = outbox.c.stream == literal_column(f"'{stream.name}'")  # as in the indexes
     place = tuple_(outbox.c.stream_sequence, outbox.c.id)
     query = select(*columns).where(
         here,

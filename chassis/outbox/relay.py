@@ -1,11 +1,11 @@
-"""The relay: publishes what was committed, for as long as it takes, and never skips a row.
+"""The relay: publishes what was committed, retries without end, and never skips a row.
 
-What a batch has just committed is handed over in memory, so a lone event is published at once. All
-else (after a crash, after a long outage, of an instance that died) is found by its state,
-`published_at IS NULL`, never by "id above the last one": ids become visible out of order.
+A batch hands its events over in memory, so a lone event is published at once. A sweep finds all
+other rows (after a crash, after a long outage, of a dead instance) by their state, `published_at IS
+NULL`. It does not look for "ids above the last one", because ids become visible out of order.
 
-A claim says which instance publishes a row and until when. It only saves double work: a row that is
-published twice has the same `Nats-Msg-Id`, and the same `ce-id` for every inbox.
+A claim names the instance that publishes a row, and until when. It only avoids double work: a row
+that is published twice has the same `Nats-Msg-Id`, and the same `ce-id` for every inbox.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ SWEPT_AT_ONCE = 1000
 MAX_BACKLOG = 10_000
 IN_FLIGHT = 2000
 MARK_SECONDS = 1.0
-"""How long a publication waits to be marked where no batch takes it along."""
+"""How long an acknowledgement waits for a batch that marks it, before it is marked alone."""
 
 RETRY_SECONDS = 0.2
 
@@ -77,7 +77,7 @@ class Acknowledgements(msgspec.Struct, frozen=True):
 
 
 class Relay:
-    """One per instance. `instance` must be the same after a restart, to find its own rows again."""
+    """One per instance. `instance` must be the same after a restart, to find its own claims."""
 
     def __init__(
         self, database: Database, broker: Broker, clock: Clock, *, service: str, instance: str
@@ -104,18 +104,18 @@ class Relay:
         return self._instance, now if overloaded else now + timedelta(seconds=CLAIM_SECONDS)
 
     def offer(self, emitted: Iterable[OutboundEvent]) -> None:
-        """Take over what was just committed. Beyond `MAX_BACKLOG` it is left to the sweep."""
+        """Publish what was just committed. Beyond `MAX_BACKLOG` the sweep publishes it."""
         for outbound in emitted:
             if len(self._backlog) < MAX_BACKLOG:
                 self._backlog[outbound.event_id] = outbound
         self._wake()
 
     async def drained(self) -> None:
-        """Wait until everything that was taken over is published."""
+        """Wait until the backlog is published."""
         await self._empty.wait()
 
     async def run(self) -> None:
-        """Publish, mark what was published, and sweep up what was left, until cancelled."""
+        """Publish, mark what was published, and sweep, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._publish())
             group.create_task(self._mark_published())
@@ -123,14 +123,17 @@ class Relay:
 
     @contextmanager
     def acknowledgements(self) -> Iterator[Acknowledgements]:
-        """What was acknowledged since the last time, to be marked by the transaction inside."""
+        """The new acknowledgements, to be marked by the transaction in the block.
+
+        If that raises, they are kept for the next one.
+        """
         taken = Acknowledgements(self._connection, self._published)
         self._published = {}
         self._being_marked.append(taken)
         try:
             yield taken
         except BaseException:
-            if taken.connection == self._connection:  # keep them for the next one
+            if taken.connection == self._connection:
                 self._published = taken.marks | self._published
                 self._unmarked.set()
             raise
@@ -138,11 +141,11 @@ class Relay:
             self._being_marked.remove(taken)
 
     async def forget_acknowledgements(self) -> None:
-        """The connection was lost, and with it perhaps the broker's store.
+        """The connection was lost, and perhaps the broker's store with it.
 
-        What was acknowledged on it and is not marked yet counts as unpublished: marked after the
-        streams were checked, it would count as stored where it may be gone. What is being marked
-        right now is unmarked. Raises Outage: then call it again.
+        Rows that it acknowledged and that are not marked yet count as unpublished: marked after the
+        check of the streams, they would count as stored although they may be lost. Rows that are
+        being marked are unmarked. Raises Outage: then call it again.
         """
         self._connection += 1
         self._published = {}
@@ -156,7 +159,7 @@ class Relay:
             del self._uncertain[: len(uncertain)]
 
     async def _publish(self) -> None:
-        """Send what is not in flight yet; several batches may be in flight at once."""
+        """Send what is not in flight. Several batches may be in flight at the same time."""
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._work.wait()
@@ -191,7 +194,7 @@ class Relay:
         )
 
     async def _mark_published(self) -> None:
-        """Mark publications also where no batch takes them along."""
+        """Mark acknowledged rows that no batch has marked."""
         while True:
             await self._unmarked.wait()
             self._unmarked.clear()
@@ -218,7 +221,7 @@ class Relay:
             return []
 
     def forget_claims(self, connection: Connection) -> None:
-        """At the start: what this instance had claimed before it died is free again."""
+        """Free the rows that this instance had claimed before its end."""
         _free_mine.execute(connection, now=self._clock(), instance=self._instance)
 
     def _claim_free(self, connection: Connection) -> Sequence[OutboundEvent]:
@@ -248,12 +251,12 @@ class Relay:
 
 
 def mark_published(acknowledgements: Acknowledgements, connection: Connection) -> None:
-    """Mark what was published, and where the stream holds it."""
+    """Mark published rows, with their sequences in the stream."""
     _mark_rows.execute_many(connection, acknowledgements.marks.values())
 
 
 async def backlog(connection: AsyncConnection) -> tuple[int, datetime | None]:
-    """How many rows are not published yet, and since when the oldest of them waits."""
+    """The number of rows that are not published yet, and the time of the oldest one."""
     unpublished = select(func.count(), func.min(outbox.c.created_at)).where(
         outbox.c.published_at.is_(None)
     )

@@ -1,14 +1,13 @@
-"""Retransmission with back-off: brings every saga to its end, whatever the broker has lost.
+"""Retransmission with back-off: every saga ends, whatever the broker has lost.
 
 A participant whose row has waited too long publishes its last event about the saga again, at
-growing intervals. A participant that receives such a retransmission of an event it has handled
+growing intervals. A participant that receives a retransmission of an event that it has handled
 publishes its own events again, those that its reaction to the event may emit. So a request travels
-down the choreography until it reaches a participant that missed the event, or until the decision
-comes back. The choreography has no cycle, so a retransmission comes to rest.
+down the choreography to a participant that missed the event, or the decision comes back. The
+choreography has no cycle, so retransmissions end.
 
-A retransmission has the event's own id, by which every inbox knows it, and another `Nats-Msg-Id`,
-so that the broker does not drop it as a duplicate. Nothing waits for it: if it is lost too, the
-next one follows.
+A retransmission has the event's own id, which every inbox knows, and another `Nats-Msg-Id`, so that
+the broker does not drop it as a duplicate. A lost retransmission is followed by the next one.
 """
 
 import asyncio
@@ -48,8 +47,8 @@ _of_keys = among(outbox.c.key, "keys")
 _last = select(func.max(outbox.c.id)).where(_of_keys).group_by(outbox.c.key)
 _last_events = Statement(_events.where(outbox.c.id.in_(_last)))
 _all_events = Statement(_events.where(_of_keys))
-# Two instances may find the same saga: the one's lock may end, and its row be committed, between
-# the other's reads of these rows and of the locks. Both retransmit then, the same events.
+# Two instances may find the same saga, when the first one commits between the second one's reads of
+# the rows and of the locks. Then both retransmit the same events.
 _asked_first = inserting_new(repeats, ("order_id", "times", "next_at"))
 _asked_again = updating(repeats, ("times", "next_at"), ("order_id",))
 
@@ -63,7 +62,7 @@ class Backoff(msgspec.Struct, frozen=True):
 
 
 class Retransmission(msgspec.Struct, frozen=True):
-    """An event to publish again. `token` tells this retransmission from the others."""
+    """An event to publish again. `token` distinguishes it from its other retransmissions."""
 
     outbound: OutboundEvent
     token: str
@@ -72,7 +71,7 @@ class Retransmission(msgspec.Struct, frozen=True):
 class Retransmitter:
     """`after_seconds`: how long a row waits before its first retransmission.
 
-    `is_idle`: little waits in the mailbox. Under load, rows wait for a good reason.
+    `is_idle`: little waits in the mailbox. Under load a waiting row is no sign of a lost event.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class Retransmitter:
         self._requests: asyncio.Queue[InboundEvent] = asyncio.Queue(MAX_PENDING_ANSWERS)
 
     def answer_later(self, request: InboundEvent) -> None:
-        """A retransmission brought nothing new. Beyond what can be answered it is dropped."""
+        """Answer a retransmission of a handled event. Beyond `MAX_PENDING_ANSWERS` drop it."""
         if not self._requests.full():
             self._requests.put_nowait(request)
 
@@ -143,7 +142,7 @@ class Retransmitter:
     # ------------------------------------------------------------ what is overdue
 
     def _overdue(self, connection: Connection) -> list[Retransmission]:
-        """The last events about the sagas that have waited too long and are due again."""
+        """The last events about the sagas that have waited too long and are due."""
         now = self._clock()
         times = self._due(connection, now)
         if not times:
@@ -154,7 +153,7 @@ class Retransmitter:
         ]
 
     def _due(self, connection: Connection, now: datetime) -> dict[str, int]:
-        """The sagas that are due, with how often each was retransmitted, this time included."""
+        """The sagas that are due, with the number of their retransmissions including this one."""
         waited_since = now - timedelta(seconds=self._after_seconds)
         found = self._waiting.fetch(connection, waited_since=waited_since, now=now)
         due = [
@@ -195,7 +194,7 @@ class Retransmitter:
 
 
 def _token(request: InboundEvent) -> str:
-    """The same for a request that is delivered twice: it is answered once."""
+    """The same for a request that is delivered twice, so that it is answered once."""
     return f"answer-{sha256(request.message_id.encode()).hexdigest()[:16]}"
 
 

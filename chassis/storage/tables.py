@@ -1,4 +1,4 @@
-"""The tables that the chassis keeps in every service's database, and the types of columns."""
+"""The chassis' tables in every service's database, and the types of columns."""
 
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
@@ -28,18 +28,18 @@ from sqlalchemy import (
 from saga.event import Stream
 
 Uuid = String(36)
-Sequence64 = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only INTEGER keys
+Sequence64 = BigInteger().with_variant(Integer, "sqlite")  # SQLite generates only INTEGER keys
 Krw64 = BigInteger()
 
 
 class Time(TypeDecorator[datetime]):
-    """A time in UTC. SQLite forgets the zone, so it is put back on the way out."""
+    """A time in UTC. SQLite stores no zone, so it is added when a row is read."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
-        """For SQLite in one step, with the same result: a batch binds many times."""
+        """For SQLite in one step, with the same result: a batch binds many values."""
         if dialect.name != "sqlite":
             return super().bind_processor(dialect)
         return lambda value: None if value is None else _sqlite_text(value)
@@ -57,7 +57,7 @@ class Time(TypeDecorator[datetime]):
 
 @lru_cache(maxsize=1024)  # nearly all times of a batch are the time of the batch
 def _sqlite_text(value: datetime) -> str:
-    """As SQLAlchemy writes a time into SQLite: `2026-01-31 09:00:00.000000`, in UTC."""
+    """The text that SQLAlchemy writes into SQLite: `2026-01-31 09:00:00.000000`, in UTC."""
     if value.tzinfo is not UTC:
         value = value.astimezone(UTC)
     return value.isoformat(" ", "microseconds")[:26]
@@ -82,7 +82,7 @@ class Json(TypeDecorator[Any]):
 
 
 def one_of(states: type[StrEnum]) -> Enum:
-    """A column that holds one of these, checked by the database too."""
+    """The type of a column with one of these states; the database checks it too."""
     return Enum(states, native_enum=False, create_constraint=True, length=32)
 
 
@@ -118,7 +118,7 @@ outbox = Table(
 
 
 def _index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
-    """An index of those rows of the outbox alone for which this holds."""
+    """An index of the rows of the outbox for which this condition holds."""
     Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
@@ -169,7 +169,7 @@ idempotency_keys = Table(
 
 
 def newest_only_indexes(streams: Iterable[Stream]) -> list[str]:
-    """Statements for the outbox's index of each stream that keeps the newest event alone."""
+    """Statements for the outbox's index of each stream that keeps only the newest events."""
     return [
         f"CREATE INDEX IF NOT EXISTS outbox_newest_{stream.name.lower()} "
         f"ON outbox (key, id) WHERE stream = '{stream.name}'"
@@ -179,19 +179,19 @@ def newest_only_indexes(streams: Iterable[Stream]) -> list[str]:
 
 
 def in_states(rows: Table, states: Collection[str]) -> ColumnElement[bool]:
-    """The rows that are in one of these states.
+    """The condition that a row is in one of these states.
 
-    The states stand in the statement itself: only then does an index of those rows serve it.
+    The states are part of the text: only then does the database use an index of those rows.
     """
     return rows.c.state.in_([literal_column(f"'{state}'") for state in sorted(states)])
 
 
 def index_unsettled(rows: Table, states: Collection[str]) -> None:
-    """Of all orders few are under way: the index by time holds those alone."""
+    """An index by time of the unsettled rows, which are few of all."""
     index_states(f"{rows.name}_unsettled", rows.c.updated_at, states)
 
 
 def index_states(name: str, by: Column[Any], states: Collection[str]) -> None:
-    """An index by this column of those rows alone that are in one of these states."""
+    """An index by this column of the rows that are in one of these states."""
     these = by.table.c.state.in_(sorted(states))
     Index(name, by, sqlite_where=these, postgresql_where=these)
