@@ -63,7 +63,7 @@ async def test_history_is_read_on_from_a_position(nats_server: NatsServer) -> No
 
 async def test_messages_after_the_first_notification_are_noticed(nats_server: NatsServer) -> None:
     """Otherwise a client waits for an event that has passed already."""
-    async with bus(nats_server.url, Inbox()) as broker, connected(nats_server.url) as other:
+    async with bus(nats_server.url, Inbox()) as broker, connect_to_broker(nats_server.url) as other:
         for _ in range(300):
             async with broker.notifications(SUBJECT) as look:
                 await asyncio.wait_for(look.wait(), 5)

@@ -63,7 +63,10 @@ async def test_first_batch_finds_its_rows_by_index(server: str) -> None:
 
 
 async def test_orders_end_as_on_sqlite(shop: Shop) -> None:
-    cake, pie = await shop.create_product(1_000, 5, "Cake"), await shop.create_product(500, 1, "Pie")
+    cake, pie = (
+        await shop.create_product(1_000, 5, "Cake"),
+        await shop.create_product(500, 1, "Pie"),
+    )
     customer = await shop.create_wallet(10_000)
     coupon = await shop.create_coupon(customer)
 
@@ -161,7 +164,7 @@ async def test_two_instances_change_the_same_carts(shop: Shop) -> None:
 
 async def test_cut_connections_are_replaced(shop: Shop) -> None:
     cake, customer = await shop.create_product(1_000, 5), await shop.create_wallet(10_000)
-    await shop.quiet()
+    await shop.wait_until_idle()
     url = shop.environment["ORDER_DATABASE_URL"].replace("+psycopg", "")
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as operator:
         cut = await operator.execute(
@@ -194,6 +197,6 @@ async def test_a_search_and_a_ledger_read_the_same(shop: Shop) -> None:
 
 
 async def test_orders_wait_for_stock_at_two_instances(shop: Shop) -> None:
-    await every_unit_goes_to_the_next(shop)
+    await assert_queue_is_served_in_order(shop)
     found = await found_wrong(shop)  # also of orders that other tests have lost in part
     assert [each for each in found if each.check.startswith(("queues", "stock"))] == []

@@ -47,7 +47,7 @@ async def test_orders_above_the_limit_are_rejected_with_retry_after(
     assert {answer.headers["Retry-After"] for answer in rejected} == {"1"}
     assert (await shop.count_ends(customer))["COMPLETED"] == statuses[202]
     metrics = await limited_shop.get("order", "/metrics")
-    assert f"shop_orders_turned_away_total {statuses[503]}.0" in metrics
+    assert f"shop_orders_rejected_total {statuses[503]}.0" in metrics
 
 
 async def test_checkouts_count_against_the_same_limit(limited_shop: Shop) -> None:

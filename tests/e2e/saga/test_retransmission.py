@@ -27,7 +27,7 @@ async def retransmitting_shop(retransmitting_stack: Mapping[str, str]) -> AsyncI
         yield shop
 
 
-RETRANSMITTED = "saga_events_said_again_total "
+RETRANSMITTED = "saga_events_retransmitted_total "
 
 
 async def wait_until_settled(shop: Shop) -> None:
