@@ -10,12 +10,12 @@ class Delivered:
 
     stream = "SAGA"
     sequence = 7
-    letter_id = None
 
     def __init__(self, outbound: envelope.OutboundEvent, body: bytes | None = None) -> None:
         self.subject = outbound.subject
         self.body = outbound.body if body is None else body
         self.headers: Mapping[str, str] = envelope.headers(outbound, "test")
+        self.letter_id: int | None = None
         self.acknowledged = 0
         self.heartbeats = 0
 

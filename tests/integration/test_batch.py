@@ -213,6 +213,27 @@ async def test_malformed_message_is_stored_once_with_its_reason(database: Databa
     assert "malformed" in letter["error"]
 
 
+async def test_redriven_dead_letter_that_raises_again_is_not_marked(database: Database) -> None:
+    letter_id = await dead_letter(database)
+    delivery = Delivered(envelope.encode(sold(UNLUCKY), NOW))
+    delivery.letter_id = letter_id
+    message = EventMessage(delivery, CONTRACT)
+    for of, is_marked in ((participant_that_trips(), False), (participant, True)):
+        await run(database, message, of=of)
+        redriven_at = await database.run(
+            lambda db: db.execute(select(tables.dead_letters.c.redriven_at)).scalar_one()
+        )
+        assert (redriven_at is not None) == is_marked
+
+
+async def dead_letter(database: Database) -> int:
+    """Store one. Returns its id."""
+    broken = Delivered(envelope.encode(sold(UNLUCKY), NOW), body=b"not json")
+    await run(database, EventMessage(broken, CONTRACT))
+    ids = select(tables.dead_letters.c.id)
+    return await database.run(lambda db: db.execute(ids).scalar_one())
+
+
 def participant_that_trips() -> Participant[PaymentUnitOfWork]:
     """The payment service with a bug: it raises on one customer, after it has changed rows."""
     reactions = Reactions("payment", CONTRACT)

@@ -188,7 +188,7 @@ async def test_a_batch_that_everybody_has_left_is_dropped(writer: Writer) -> Non
     async with at_work(writer, command_timeout_seconds=0.05) as mailbox:
         with pytest.raises(RetryLater):
             await mailbox.ask("too late")
-        await mailbox.drained()
+        await asyncio.wait_for(mailbox.drained(), 5)
         assert away.is_set()
         assert all(writer.batches)
         writer.work = lambda batch: [Done(result="done") for _ in batch]
@@ -257,7 +257,7 @@ async def test_when_a_whole_batch_fails_each_message_is_tried_alone(writer: Writ
     async with at_work(writer) as mailbox:
         mailbox.put(culprit)
         mailbox.put(innocent)
-        await mailbox.drained()
+        await asyncio.wait_for(mailbox.drained(), 5)
     assert innocent.attempts == 0
     assert innocent.dead_letter_reason is None
     assert culprit.dead_letter_reason is not None
@@ -278,6 +278,8 @@ async def test_a_dead_letter_that_can_not_be_stored_is_kept_until_it_can(writer:
         mailbox.put(malformed)
         await mailbox.drained()
     assert writer.settled == [malformed]
+    assert malformed.dead_letter_reason is not None
+    assert malformed.dead_letter_reason.code == "UNREADABLE"
 
 
 def _count(things: Sequence[object], wanted: int) -> Callable[[], Awaitable[bool]]:

@@ -66,3 +66,40 @@ async def test_work_of_a_cancelled_caller_does_not_begin(writer: Writer) -> None
     await writer.run(lambda _: done.append("last"))
 
     assert done == ["begun", "last"]
+
+
+class FreeLock:
+    """A lock that is free for a caller that only tries; one that waits for it has to wait."""
+
+    def __init__(self) -> None:
+        self.may_acquire = threading.Event()
+
+    def acquire(self) -> None:
+        self.may_acquire.wait()
+
+    def try_acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        """It is free all the time."""
+
+
+async def test_small_transaction_does_not_overtake_what_waits_for_the_thread() -> None:
+    engine = create_engine(
+        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+    lock, done = FreeLock(), list[str]()
+    writer = Writer(engine, lock)
+    lock.may_acquire.set()
+    await writer.run(lambda _: None)  # the next one may run on the event loop
+    lock.may_acquire.clear()
+
+    first = asyncio.create_task(writer.run(lambda _: done.append("first")))
+    second = asyncio.create_task(writer.run(lambda _: done.append("second"), messages=1))
+    for _ in range(20):  # turns of the loop: more than it would take to overtake
+        await asyncio.sleep(0)
+    lock.may_acquire.set()
+    await asyncio.gather(first, second)
+    await writer.close()
+
+    assert done == ["first", "second"]

@@ -1,96 +1,96 @@
-"""Mistakes in what carries requests, work and acknowledgements."""
+"""Mistakes in what the loop stands on: database, broker connection and HTTP edge."""
 
-from tests.correctness.mutants.mutant import tests
+from tests.correctness.mutants.mutant import Drop, Mutant, Replace, Skip, tests
 
-MUTANTS = (
-    tests(
-        "a few orders that fail early hide a crowd from the door",
-        "chassis/web/load_shedding.py",
-        "median_low(self._latencies_seconds)",
-        "min(self._latencies_seconds)",
-        "tests/unit/test_admission.py",
+STATEMENTS = "tests/integration/test_statements.py"
+DATABASE = tests("tests/integration/test_database.py")
+FAST_PATH = tests("tests/integration/test_fastpath.py")
+BROKER = "tests/integration/test_bus.py"
+
+STORAGE = (
+    Mutant(
+        "a list of keys is not looked up in the index",
+        "chassis.storage.statements",
+        "_Among.self_group",
+        Skip("super().self_group(against)"),
+        tests(STATEMENTS),
     ),
-    tests(
-        "of a header that was sent twice the fast path takes the last",
-        "chassis/web/fast_path.py",
-        "if len(found) < len(headers) or",
-        "if",
-        "tests/integration/test_fastpath.py",
+    Mutant(
+        "PostgreSQL cuts off a text that is too long",
+        "chassis.storage.statements",
+        "_without_length",
+        Skip("of"),
+        tests(STATEMENTS, "-k", "too_long"),
     ),
-    tests(
-        "the fast path answers 200 where the route says another status",
-        "chassis/web/fast_path.py",
-        "response.status_code or self._status",
-        "response.status_code or 200",
-        "tests/integration/test_fastpath.py",
+    Mutant(
+        "a transaction overtakes those that wait for the writer's thread",
+        "chassis.storage.writer",
+        "Writer.run",
+        Replace("and not self._waiting", ""),
+        tests("tests/integration/test_writer.py"),
     ),
-    tests(
-        "the fast path goes past the route's middleware",
-        "chassis/web/fast_path.py",
-        "        for middleware in handler.resolve_middleware():\n",
-        "        for middleware in []:\n",
-        "tests/integration/test_fastpath.py",
-    ),
-    tests(
-        "PostgreSQL cuts off what is too long",
-        "chassis/storage/statements.py",
-        "Text() if type(of) is String else of",
-        "of",
-        "tests/integration/test_statements.py",
-        "-k",
-        "too_long",
-    ),
-    tests(
-        "work is done though whoever asked has gone",
-        "chassis/storage/writer.py",
-        "None if future.cancelled() else _settling(work, future)",
-        "_settling(work, future)",
-        "tests/integration/test_writer.py",
-    ),
-    tests(
-        "two instances that ask about an order at once stop one of them",
-        "chassis/outbox/retransmission.py",
-        "_asked_first = inserting_new(",
-        "from chassis.storage.statements import inserting\n\n_asked_first = inserting(",
-        "tests/integration/test_statements.py",
-        "-k",
-        "first_time",
-    ),
-    tests(
-        "a small batch is written while another is",
-        "chassis/storage/database.py",
-        "            and self._thread.is_idle\n",
-        "",
-        "tests/integration/test_database.py",
-    ),
-    tests(
+    Mutant(
         "the event loop stands still while another process writes",
-        "chassis/storage/database.py",
-        "            and self._turn.take_if_free()\n",
-        "",
-        "tests/integration/test_database.py",
+        "chassis.storage.writer",
+        "Writer.run",
+        Replace("self._lock.try_acquire()", "[self._lock.acquire()]"),
+        DATABASE,
     ),
-    tests(
+    Mutant(
         "the event loop waits for a slow disk",
-        "chassis/storage/database.py",
-        "            and self._was_quick\n",
-        "",
-        "tests/integration/test_database.py",
-    ),
-    tests(
-        "a service that was away for long rests for long",
-        "chassis/processing/linger.py",
-        "min(due_at, ended_at + LONGEST_REST_SECONDS)",
-        "due_at",
-        "tests/unit/test_pace.py",
-    ),
-    tests(
-        "an acknowledgement waits for the next word, however long",
-        "chassis/broker/nats_client.py",
-        "            self._along = loop.call_later(ALONG_SECONDS, self._flush_soon)\n",
-        "            self._along = loop.call_later(3600, self._flush_soon)\n",
-        "tests/integration/test_bus.py",
-        "-k",
-        "next_or_soon",
+        "chassis.storage.writer",
+        "Writer.run",
+        Replace("and self._was_quick", ""),
+        DATABASE,
     ),
 )
+
+BROKER_CONNECTION = (
+    Mutant(
+        "an acknowledgement waits for the next message, however long",
+        "chassis.broker.nats_client",
+        "NatsClient.publish_along",
+        Replace("call_later(ALONG_SECONDS,", "call_later(3600,"),
+        tests(BROKER, "-k", "next_or_soon"),
+    ),
+    Mutant(
+        "a subscription counts as made before the broker knows of it",
+        "chassis.broker.nats_client",
+        "NatsClient._send_ping",
+        Replace("self._pending.append(PING_PROTO)", "self._transport.write(PING_PROTO)"),
+        tests(BROKER, "-k", "flush_comes_behind"),
+    ),
+)
+
+WEB = (
+    Mutant(
+        "a few orders that fail early hide an overload",
+        "chassis.web.load_shedding",
+        "LoadShedder._overload_ratio",
+        Replace("median_low", "min"),
+        tests("tests/unit/test_admission.py"),
+    ),
+    Mutant(
+        "of a header that was sent twice the fast path takes the last",
+        "chassis.web.fast_path",
+        "_Route.read",
+        Replace("len(found) < len(headers) or", ""),
+        FAST_PATH,
+    ),
+    Mutant(
+        "the fast path answers 200 where the route has another status",
+        "chassis.web.fast_path",
+        "_Route._call",
+        Replace("response.status_code or self._status", "response.status_code or 200"),
+        FAST_PATH,
+    ),
+    Mutant(
+        "the fast path leaves out the route's middleware",
+        "chassis.web.fast_path",
+        "_Route.__init__",
+        Drop("handler.resolve_middleware()"),
+        FAST_PATH,
+    ),
+)
+
+MUTANTS = (*STORAGE, *BROKER_CONNECTION, *WEB)

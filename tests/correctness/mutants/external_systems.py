@@ -1,0 +1,95 @@
+"""Mistakes in calling external systems: payment gateway, data platform, and Redis."""
+
+from tests.correctness.mutants.mutant import Drop, Mutant, Replace, tests
+
+GATEWAY_CLIENT = "tests/integration/test_gateway_client.py"
+PLATFORM_CLIENT = "tests/integration/test_platform_client.py"
+LEASES = "tests/integration/test_hot_stock.py"
+
+GATEWAY = (
+    Mutant(
+        '"not found" counts as failed',
+        "payment.gateway",
+        "HttpGateway._inquire",
+        Replace("await self._void(call)", "GatewayOutcome.DECLINED"),
+        tests(GATEWAY_CLIENT),
+    ),
+    Mutant(
+        "a key is charged again after the gateway has forgotten it",
+        "payment.gateway",
+        "HttpGateway._decide",
+        Replace("if self._is_remembered(call)", ""),
+        tests(GATEWAY_CLIENT),
+    ),
+    Mutant(
+        "an answer is taken whatever key it is about",
+        "payment.gateway",
+        "HttpGateway._request",
+        Replace("and reply.key != key", "and False"),
+        tests(GATEWAY_CLIENT),
+    ),
+    Mutant(
+        "a gateway is called although its circuit breaker is open",
+        "payment.gateway",
+        "HttpGateway._call",
+        Drop("self._breaker.opened"),
+        tests(GATEWAY_CLIENT),
+    ),
+    Mutant(
+        "a gateway's 5xx counts as declined",
+        "payment.gateway",
+        "HttpGateway._request",
+        Replace('raise Unknown(f"answered {answer.status}")', 'return 402, "DECLINED"'),
+        tests(GATEWAY_CLIENT),
+    ),
+)
+
+DATA_PLATFORM = (
+    Mutant(
+        "an order that the data platform refuses counts as sent",
+        "dataplatform.sender",
+        "Sender._post",
+        Replace("< 300", "< 500"),
+        tests(PLATFORM_CLIENT),
+    ),
+    Mutant(
+        "every waiting order probes whether the data platform is back",
+        "dataplatform.sender",
+        "Sender._max_in_flight",
+        Replace("if self._breaker.closed else 1", ""),
+        tests(PLATFORM_CLIENT),
+    ),
+    Mutant(
+        "two instances send the same order at once",
+        "dataplatform.reactions",
+        "send",
+        Replace("and delivery.is_due(deliveries.now)", ""),
+        tests("tests/unit/test_deliveries.py"),
+    ),
+)
+
+REDIS = (
+    Mutant(
+        "the lease of an order that was refused is not given back",
+        "order.hot_products",
+        "HotProductAdmission._place",
+        Drop("end([command.order_id], marker)"),
+        tests("tests/e2e/saga/test_hot_products.py", "-k", "refused"),
+    ),
+    Mutant(
+        "the product service does not end the leases of orders that it has decided",
+        "chassis/redis/lua/renew.lua",
+        "",
+        Replace("for i = 3, #ARGV do", "for i = #ARGV + 1, #ARGV do"),
+        tests(LEASES),
+    ),
+    Mutant(
+        "a lease never expires",
+        "chassis/redis/lua/lease.lua",
+        "",
+        Replace("'-inf', now)", "'-inf', 0)"),
+        tests(LEASES),
+    ),
+)
+
+MUTANTS = (*GATEWAY, *DATA_PLATFORM, *REDIS)

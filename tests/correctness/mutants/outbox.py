@@ -1,0 +1,89 @@
+"""Mistakes in publishing: envelope, relay, reconciliation and retransmission."""
+
+from tests.correctness.mutants.mutant import Drop, Mutant, Replace, Skip, tests
+
+WIRE = tests("tests/unit/test_wire.py")
+RELAY = tests("tests/integration/test_relay.py")
+RECONCILIATION = tests("tests/integration/test_reconciliation.py")
+
+MUTANTS = (
+    Mutant(
+        "an event's id is random",
+        "saga.envelope",
+        "id_of",
+        Skip('__import__("uuid").uuid4().hex'),
+        WIRE,
+    ),
+    Mutant(
+        "the broker drops a retransmission as a duplicate",
+        "saga.envelope",
+        "_message_id",
+        Skip("outbound.event_id"),
+        WIRE,
+    ),
+    Mutant(
+        "the sweep takes what another instance is publishing",
+        "chassis.outbox.relay",
+        "_unclaimed",
+        Replace(', outbox.c.claimed_until <= bindparam("now")', ""),
+        RELAY,
+    ),
+    Mutant(
+        "an event that the broker did not acknowledge counts as published",
+        "chassis.outbox.relay",
+        "Relay._send",
+        Replace("if sequence is not None", "if True"),
+        tests("tests/correctness/simulation/test_simulation.py", "-k", "adds_up"),
+    ),
+    Mutant(
+        "what was acknowledged on a lost connection is marked all the same",
+        "chassis.outbox.relay",
+        "Relay.acknowledgements",
+        Replace("taken.connection == self._connection", "True"),
+        RELAY,
+    ),
+    Mutant(
+        "what was being marked when the connection was lost stays marked",
+        "chassis.outbox.relay",
+        "Relay.forget_acknowledgements",
+        Drop("_unmark"),
+        RELAY,
+    ),
+    Mutant(
+        "a restarted instance leaves the rows that it had claimed",
+        "chassis.outbox.relay",
+        "Relay.forget_claims",
+        Skip(),
+        RELAY,
+    ),
+    Mutant(
+        "a lost broker store is not noticed",
+        "chassis.outbox.reconciliation",
+        "Reconciler._are_stored",
+        Replace("== row.event_id", "or True"),
+        RECONCILIATION,
+    ),
+    Mutant(
+        "one event that has its old sequence by chance passes for the whole stream",
+        "chassis.outbox.reconciliation",
+        "Reconciler.check",
+        Replace("PROBES if is_new_connection or not earlier else 1", "1 if earlier else PROBES"),
+        RECONCILIATION,
+    ),
+    Mutant(
+        "a saga that waits too long retransmits nothing",
+        "chassis.outbox.retransmission",
+        "Retransmitter._retransmit_overdue",
+        Drop("self._is_idle"),
+        tests("tests/e2e/saga/test_repetition.py", "-k", "OrderCreated-CouponUsed"),
+    ),
+    Mutant(
+        "of two instances that retransmit for a saga at once, one stops",
+        "chassis.outbox.retransmission",
+        "_asked_first",
+        Replace(
+            "inserting_new", '__import__("chassis.storage.statements").storage.statements.inserting'
+        ),
+        tests("tests/integration/test_statements.py", "-k", "first_time"),
+    ),
+)

@@ -1,0 +1,205 @@
+"""Mistakes in the rules of the four services that settle an order."""
+
+from tests.correctness.mutants.mutant import Drop, Mutant, Replace, Skip, model, tests
+
+ORDER = (
+    Mutant(
+        "the order decides its expiry alone",
+        "order.reactions",
+        "expire",
+        Replace("EXPIRES[order.state]", "OrderState.FAILED"),
+        model("one order"),
+    ),
+    Mutant(
+        "an order that timed out can't be completed any more",
+        "order.reactions",
+        "complete",
+        Replace("*OPEN", "OrderState.PENDING"),
+        model("one order"),
+    ),
+    Mutant(
+        "a finished order is completed once more",
+        "order.reactions",
+        "complete",
+        Replace("*OPEN", "*OrderState"),
+        model("without inbox"),
+    ),
+    Mutant(
+        "no attempt number on a refused refund",
+        "order.reactions",
+        "keep",
+        Replace("order.attempt == event.attempt", "True"),
+        model("a card without inbox"),
+    ),
+    Mutant(
+        "a coupon that comes back cancels any order",
+        "order.reactions",
+        "finish_cancel",
+        Replace("OrderState.CANCELLING", "*OrderState"),
+        model("one order"),
+    ),
+)
+
+COUPON = (
+    Mutant(
+        "the coupon of a cancelled order stays spent",
+        "coupon.reactions",
+        "release",
+        Replace("(HoldState.HELD, HoldState.SETTLED)", "(HoldState.HELD,)"),
+        model("one order"),
+    ),
+    Mutant(
+        "a coupon that another order has used is given out again",
+        "coupon.domain",
+        "IssuedCoupon.objection",
+        Drop("self.order_id is not None"),
+        model("two orders"),
+    ),
+    Mutant(
+        "the coupon is released without asking who holds it",
+        "coupon.domain",
+        "Coupons.give_back",
+        Replace("coupon.order_id == hold.order_id", "True"),
+        tests("tests/unit/test_coupon_domain.py"),
+    ),
+    Mutant(
+        "no tombstone at coupon",
+        "coupon.reactions",
+        "release",
+        Drop("HoldState.RELEASED"),
+        tests("tests/unit/test_coupon_domain.py"),
+    ),
+)
+
+PRODUCT = (
+    Mutant(
+        "no tombstone at product",
+        "product.reactions",
+        "restore_stock",
+        Replace("if hold is None:", "if hold is None:\n    return ()\nif hold is None:"),
+        model("one order"),
+    ),
+    Mutant(
+        "a tombstone at product is not answered",
+        "product.reactions",
+        "decrement_stock",
+        Replace("hold.is_tombstone", "False"),
+        model("a loss"),
+    ),
+    Mutant(
+        "stock is taken without a look at what is available",
+        "product.domain",
+        "Shelves.shortage",
+        Drop("available < line.quantity"),
+        model("two orders"),
+    ),
+    Mutant(
+        "the stock of a cancelled order is not put back",
+        "product.reactions",
+        "restore_stock",
+        Replace("(HoldState.HELD, HoldState.SOLD)", "(HoldState.HELD,)"),
+        model("one order"),
+    ),
+    Mutant(
+        "stock that is put back twice",
+        "product.reactions",
+        "restore_stock",
+        Drop("(HoldState.HELD, HoldState.SOLD)"),
+        model("without inbox"),
+    ),
+    Mutant(
+        "a restock without its row in the ledger",
+        "product.domain",
+        "Shelves.book",
+        Replace("self.ledger.add(entry)", "if entry.delta < 0:\n    self.ledger.add(entry)"),
+        model("one order"),
+    ),
+    Mutant(
+        "a cancelled order stays counted as sold",
+        "product.sales",
+        "taken_off",
+        Skip("iter(())"),
+        tests("tests/unit/test_sales.py"),
+    ),
+    Mutant(
+        "new sales replace the earlier ones",
+        "chassis.storage.statements",
+        "adding",
+        Replace("table.c[name] + new.excluded[name]", "new.excluded[name]"),
+        tests("tests/integration/test_ranking.py"),
+    ),
+)
+
+PAYMENT = (
+    Mutant(
+        "an order is paid twice",
+        "payment.reactions",
+        "pay",
+        Drop("if event.order_id in"),
+        model("without inbox"),
+    ),
+    Mutant(
+        "a wallet is overdrawn",
+        "payment.reactions",
+        "_take",
+        Drop("not wallet.fits"),
+        model("a poor wallet"),
+    ),
+    Mutant(
+        "no tombstone at payment",
+        "payment.reactions",
+        "decide",
+        Drop("return _failed"),
+        model("a loss"),
+    ),
+    Mutant(
+        "a charge in flight is given up without a void",
+        "payment.reactions",
+        "decide",
+        Replace(
+            "wallets.move(payment, voiding=True)",
+            "late = wallets.move(\n"
+            "    payment, state=PaymentState.FAILED, fail_reason=FailReason.ORDER_TIMED_OUT\n"
+            ")\n"
+            "return _failed(late)",
+        ),
+        model("a card"),
+    ),
+    Mutant(
+        "a voided charge is never given up",
+        "payment.reactions",
+        "_charged",
+        Replace("GatewayOutcome.DECLINED | GatewayOutcome.VOIDED", "GatewayOutcome.DECLINED"),
+        model("a card"),
+    ),
+    Mutant(
+        "a refund that was lost is not executed again",
+        "payment.domain",
+        "Payment.call",
+        Replace("self.state is PaymentState.REFUNDING or", ""),
+        model("a card"),
+    ),
+    Mutant(
+        "a refused refund leaves the payment hanging",
+        "payment.reactions",
+        "_refund_decided",
+        Replace("GatewayOutcome.REFUND_REFUSED", "GatewayOutcome.DECLINED"),
+        model("a card"),
+    ),
+    Mutant(
+        "the refund is refused, and no event is emitted",
+        "payment.reactions",
+        "_refund_decided",
+        Replace("payment, _refund_failed(payment), cause_id=cause_id", "payment"),
+        model("a card"),
+    ),
+    Mutant(
+        "one refund key for all attempts",
+        "payment.external_calls",
+        "GatewayCall.refund_key",
+        Replace("/{self.attempt}", ""),
+        tests("tests/integration/test_gateway_client.py"),
+    ),
+)
+
+MUTANTS = (*ORDER, *COUPON, *PRODUCT, *PAYMENT)
