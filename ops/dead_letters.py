@@ -1,4 +1,4 @@
-"""`make dlq` and `make redrive`: what the services have set aside, and sending it again."""
+"""`make dlq` and `make redrive`: the services' dead letters, and handling them again."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _PAGE_ROWS = 100
 
 def show(stack: Stack, console: Console) -> None:
     """Print every service's dead letters, the newest first."""
-    table = Table("service", "id", "subject", "reason", "error", "set aside", "redriven")
+    table = Table("service", "id", "subject", "reason", "error", "stored", "redriven")
     for service in SERVICES:
         for letter in _letters(stack, service):
             table.add_row(
@@ -32,18 +32,21 @@ def show(stack: Stack, console: Console) -> None:
 
 
 def redrive(stack: Stack, service: str, letter: str, console: Console) -> None:
-    """Send one dead letter of a service again, or `all` that were not sent again yet."""
+    """Have a service handle a dead letter again, or `all` that were not redriven yet.
+
+    Raises StackError for an id that there is not, and when the service does not answer.
+    """
     if letter == "all":
-        waiting = [str(each["id"]) for each in _letters(stack, service) if not each["redrivenAt"]]
+        chosen = [str(each["id"]) for each in _letters(stack, service) if not each["redrivenAt"]]
     elif letter.isascii() and letter.isdigit():
-        waiting = [letter]
+        chosen = [letter]
     else:
         raise StackError(f"{letter!r} is no dead letter's id. Use a number of `make dlq`, or all.")
-    for letter_id in reversed(waiting):
+    for letter_id in reversed(chosen):
         _call(stack, service, "POST", f"/{letter_id}/redrive")
-        console.print(f"{service} works on dead letter {letter_id} once more.", highlight=False)
-    if not waiting:
-        console.print(f"{service} has none that was not sent again yet.")
+        console.print(f"{service} handles dead letter {letter_id} again.", highlight=False)
+    if not chosen:
+        console.print(f"{service} has no dead letter to redrive.")
 
 
 def _letters(stack: Stack, service: str) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""One order's events as they ran."""
+"""`make trace`: one order's events in their order."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ _MAX_EVENTS = 1000
 
 
 class TracedEvent(msgspec.Struct, frozen=True):
-    """One event of an order, as the trace route and the broker's headers both tell it."""
+    """One event of an order, from the trace route or from the broker's headers."""
 
     name: str
     service: str | None = None
@@ -32,7 +32,7 @@ def show(stack: Stack, order_id: str, console: Console) -> None:
     order = _checked(order_id)
     tool = nats_cli.find(stack)
     events = _from_broker(tool, stack, order, console) if tool else []
-    # A tool that failed, or a stream that has forgotten this order: the order service knows more.
+    # The tool may fail, and the stream may have removed the order's events by their age.
     console.print(_table(order, events or _from_order_service(stack, order)))
 
 
@@ -41,7 +41,7 @@ def _checked(order_id: str) -> str:
         return str(uuid.UUID(order_id))
     except ValueError as error:
         raise StackError(
-            f"{order_id!r} is not an order's id. Say: make trace ORDER=<id>"
+            f"{order_id!r} is not an order's id. Run: make trace ORDER=<id>"
         ) from error
 
 
@@ -99,7 +99,7 @@ def _event(headers: dict[str, str]) -> TracedEvent:
 
 
 def _tool_environment(stack: Stack) -> dict[str, str]:
-    """The observer's credentials; no context that the user may have chosen for something else."""
+    """The observer's credentials, without a context that the user has chosen for other brokers."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
     return plain | {
         "NATS_URL": f"nats://127.0.0.1:{stack.ports['nats']}",

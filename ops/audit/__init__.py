@@ -1,24 +1,44 @@
-"""Do money, stock, coupons and events add up? Asked of the services' databases, the stream, and the
-statements of the payment gateway and the data platform.
+"""The audit: do money, stock, coupons and events add up?
+
+It compares the services' databases, the streams, and the statements of the payment gateway and the
+data platform.
 
     python -m ops audit [--quiet-seconds 5] [--limit-seconds 60] [--json]
 
-It trusts nothing that it audits: it reads with SQL of its own and shares no code with the services
-but the choreography, which says who listens to what.
+Where each thing that must always hold is checked:
 
-It may run beside live traffic, and then what is under way is not mistaken for what is lost:
+    1  a wallet's balance is the sum of its ledger          wallets.py
+    2  money taken and kept is what completed orders owe;   orders.py (from wallets and cards),
+       the gateway's statement agrees, both ways            card_payments.py
+    3  at most one capture an order, none without a reason  wallets.py, card_payments.py
+    4  stock: in - out = available + held + sold            stock.py; queues for stock: waiting.py;
+                                                            units counted as sold: sales.py
+    5  a coupon is held by at most one live order           coupons.py
+    6  an ended order has ended everywhere, all or nothing  orders.py
+    7  nothing unsettled is older than the limit;           orders.py
+       every event is published, stored and received        delivery.py
+    8  what a client sees never goes backwards              not here: one look can't show it, so the
+                                                            simulation and the tests check it
+    -  the data platform gets each completed order once     platform_deliveries.py
 
-- Each database is read in one transaction, so whatever stands in one database alone (a wallet and
-  its ledger) is judged at any moment.
-- How far each consumer has come is read first, then the databases, then the stream and the
-  statements. So an event that its reader had acknowledged must be in the inbox, and one
-  that was noted as published must be in the stream. An order with an event that is neither is
-  *under way* and left alone, for `limit_seconds` at the most.
-- What stands in several databases is judged of orders that are not under way and have been quiet
+inspection.py runs the checks; sources.py, stream.py and the statements are what they read.
+
+The audit relies on nothing that it audits: it reads with SQL of its own and shares no code with the
+services but the choreography, which names the consumers of each event.
+
+It may run beside live traffic, and does not report what is only under way:
+
+- Each database is read in one transaction, so what one database alone must show (a wallet and its
+  ledger) is checked at any moment.
+- How far each consumer has come is read first, then the databases, then the streams and the
+  statements. So an event that its consumer had acknowledged must be in the inbox, and one that was
+  marked as published must be in the stream. An order with an event that is neither is *under way*
+  and not checked, for `limit_seconds` at the most.
+- What concerns several databases is checked for orders that are not under way and have been quiet
   for `quiet_seconds`.
 
-When everything is known to have ended, a test can ask for more: `quiet_seconds=0, limit_seconds=0`
-takes whatever is still on its way for lost.
+When everything is known to have ended, a test can ask for more: with `quiet_seconds=0,
+limit_seconds=0` whatever is still under way counts as lost.
 """
 
 from ops.audit.findings import CannotRead, Discrepancy, Report, Result

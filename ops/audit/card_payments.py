@@ -1,30 +1,29 @@
-"""Money that went through the payment gateway: does its own statement agree, both ways?
+"""Money that went through the payment gateway: does the gateway's statement agree, both ways?
 
-The statement is read after the databases. What it shows of a moment later than the audit's
-beginning is left alone, and so is what is still being decided.
+The statement is read after the databases. What it shows from after the audit's beginning is not
+checked, and neither is what the gateway has not decided.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
 import msgspec
 from sqlalchemy import Connection, text
 
-from infra.stack.config import Stack
-from ops.audit.delivery import Patience
 from ops.audit.findings import CannotRead, Discrepancy, Result, result
+from ops.audit.tolerance import Tolerance
 
-CAPTURED = "gateway: what it has taken and kept is what payments and top-ups say"
-ORPHANS = "gateway: every charge is somebody's"
+CAPTURED = "gateway: what it has taken and kept is what payments and top-ups have"
+ORPHANS = "gateway: every charge belongs to a payment or a top-up"
 
 _TIMEOUT_SECONDS = 10.0
 _PAGE_ROWS = 1000
 
 
 class Posting(msgspec.Struct, frozen=True):
-    """A line of the gateway's statement. `time` in Unix seconds, `amount` in won."""
+    """A line of the gateway's statement. `time` in Unix seconds, `amount` in KRW."""
 
     sequence: int
     key: str
@@ -37,8 +36,8 @@ class _Page(msgspec.Struct):
     items: list[Posting]
 
 
-class _Charge(msgspec.Struct, frozen=True):
-    """What our side says of a charge. `kept` is None while that is being decided."""
+class Charge(msgspec.Struct, frozen=True):
+    """A charge by the payment service's row. `kept` in KRW; None while it is not decided."""
 
     key: str
     order_id: str | None
@@ -46,42 +45,41 @@ class _Charge(msgspec.Struct, frozen=True):
     kept: int | None
 
 
-def charges(payment: Connection) -> list[_Charge]:
-    """Every charge that was ever intended, as the payment service has it."""
+def charges(payment: Connection) -> list[Charge]:
+    """Every charge that was ever intended, by the payment service's rows."""
     cards = "SELECT payment_id, order_id, state, amount, stray FROM payments WHERE method = 'CARD'"
     top_ups = "SELECT top_up_id, state, amount, retry_at FROM top_ups"
     return [
         *(
-            _Charge(row.payment_id, row.order_id, row.state, _kept_of_card(row))
+            Charge(row.payment_id, row.order_id, row.state, _kept_of_card(row))
             for row in payment.execute(text(cards))
         ),
         *(
-            _Charge(row.top_up_id, None, row.state, _kept_of_top_up(row))
+            Charge(row.top_up_id, None, row.state, _kept_of_top_up(row))
             for row in payment.execute(text(top_ups))
         ),
     ]
 
 
-def checks(stack: Stack, known: list[_Charge], patience: Patience) -> list[Result]:
-    """Raises CannotRead. Empty where the gateway gives no statement: then nothing was checked."""
-    postings = statement(stack.gateway_url)
-    if postings is None:
-        return []
-    began = patience.began_at.timestamp()
+def checks(
+    postings: Sequence[Posting], known: Sequence[Charge], tolerance: Tolerance
+) -> list[Result]:
+    """Compare the gateway's statement with the payment service's charges."""
+    began = tolerance.began_at.timestamp()
     moved = {posting.key for posting in postings if posting.time >= began}
     kept = Counter[str]()
     for posting in postings:
         kept[posting.key] += posting.amount if posting.kind == "CAPTURE" else -posting.amount
-    judged = [each for each in known if each.kept is not None and each.key not in moved]
+    checked = [each for each in known if each.kept is not None and each.key not in moved]
     names = {each.key for each in known} | moved
     orphans = (key for key, amount in kept.items() if amount and key not in names)
     return [
-        result(CAPTURED, len(judged), _disagreements(judged, kept)),
+        result(CAPTURED, len(checked), _disagreements(checked, kept)),
         result(
             ORPHANS,
             len(kept),
             (
-                Discrepancy(check=ORPHANS, what=f"{kept[key]} won under {key}, which nobody knows")
+                Discrepancy(check=ORPHANS, what=f"{kept[key]} KRW under {key}, which no row has")
                 for key in sorted(orphans)
             ),
         ),
@@ -89,7 +87,10 @@ def checks(stack: Stack, known: list[_Charge], patience: Patience) -> list[Resul
 
 
 def statement(url: str) -> list[Posting] | None:
-    """Everything that the gateway has captured and given back; None where it does not tell."""
+    """All that the gateway has captured and given back; None where it gives no statement.
+
+    Raises CannotRead.
+    """
     found: list[Posting] = []
     while True:
         after = found[-1].sequence if found else 0
@@ -114,13 +115,13 @@ def _page(url: str) -> list[Posting] | None:
         ) from error
 
 
-def _disagreements(judged: list[_Charge], kept: Counter[str]) -> Iterator[Discrepancy]:
-    for each in judged:
+def _disagreements(checked: Sequence[Charge], kept: Counter[str]) -> Iterator[Discrepancy]:
+    for each in checked:
         if kept[each.key] != each.kept:
             yield Discrepancy(
                 check=CAPTURED,
                 order_id=each.order_id,
-                what=f"{each.key} is {each.state}: {each.kept} won should be kept for it, the "
+                what=f"{each.key} is {each.state}: {each.kept} KRW should be kept for it, the "
                 f"gateway has kept {kept[each.key]}",
             )
 

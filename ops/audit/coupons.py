@@ -1,15 +1,15 @@
-"""Coupons, as the coupon service's database alone tells it."""
+"""Coupons, by the coupon service's database alone."""
 
 from sqlalchemy import Connection
 
-from ops.audit.findings import Question, Result
+from ops.audit.findings import Result, SqlCheck
 
 ISSUED = "coupons: as many issued as counted, none too many"
 ONE_ORDER = "coupons: each is held by at most one live order"
 BOTH_SIDES = "coupons: coupon and order name each other"
 
-_QUESTIONS = (
-    Question(
+_SQL_CHECKS = (
+    SqlCheck(
         check=ISSUED,
         counted="SELECT COUNT(*) FROM coupons",
         wrong="""
@@ -25,7 +25,7 @@ _QUESTIONS = (
         """,
         what="coupon {coupon_id} counts {issued} issued of {quantity}, customers have {given}",
     ),
-    Question(
+    SqlCheck(
         check=ONE_ORDER,
         counted="SELECT COUNT(*) FROM issued_coupons",
         wrong="""
@@ -39,7 +39,7 @@ _QUESTIONS = (
         """,
         what="issued coupon {issued_coupon_id} is {state} here and live in {orders} orders",
     ),
-    Question(
+    SqlCheck(
         check=BOTH_SIDES,
         counted="SELECT COUNT(*) FROM issued_coupons",
         wrong="""
@@ -63,4 +63,4 @@ _QUESTIONS = (
 
 
 def checks(coupon: Connection) -> list[Result]:
-    return [question.ask(coupon) for question in _QUESTIONS]
+    return [each.run(coupon) for each in _SQL_CHECKS]

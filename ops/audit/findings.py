@@ -1,4 +1,4 @@
-"""What an audit finds, and the form of a check that one database can answer by itself."""
+"""What an audit finds, and a check in SQL on one database."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 
 class CannotRead(Exception):
-    """A source of the audit can't be read, so nothing can be said. Its text says what to do."""
+    """A source of the audit can't be read, so there is no result. Its text names what to do."""
 
 
 class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -33,7 +33,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A whole audit. Of the orders `under_way` only the parts in single databases were judged."""
+    """A whole audit. Of the orders `under_way`, only what single databases show was checked."""
 
     results: tuple[Result, ...]
     orders: int
@@ -48,10 +48,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return not any(self.discrepancies)
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """A check in SQL. `counted` is how many rows it looks at, `wrong` selects those that break it.
+class SqlCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """`counted` counts the rows that are checked, `wrong` selects those that break the rule.
 
-    `what` puts such a row into words, by its columns; a column `order_id` names the order.
+    `what` describes such a row by its columns; a column `order_id` names the order.
     """
 
     check: str
@@ -59,7 +59,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     wrong: str
     what: str
 
-    def ask(self, database: Connection) -> Result:
+    def run(self, database: Connection) -> Result:
         looked_at = database.execute(text(self.counted)).scalar_one()
         rows = [dict(row) for row in database.execute(text(self.wrong)).mappings()]
         found = tuple(

@@ -19,10 +19,11 @@ from ops.audit import (
     waiting,
     wallets,
 )
-from ops.audit.delivery import Deliveries, Patience
+from ops.audit.delivery import Deliveries
 from ops.audit.findings import CannotRead, Discrepancy, Report
 from ops.audit.orders import Orders
 from ops.audit.sources import databases
+from ops.audit.tolerance import Tolerance
 from order.settings import Settings
 from saga.choreography import graph
 from saga.errors import ConfigurationError
@@ -52,13 +53,13 @@ def inspect(
     quiet_seconds: float = QUIET_SECONDS,
     limit_seconds: float = LIMIT_SECONDS,
 ) -> Report:
-    """The same, with what was looked at. The package's docstring tells the order of reading."""
+    """The same, with what was looked at. The package's docstring explains the order of reading."""
     stack = config.recorded(config.state_dir(environment))
     if stack is None:
         raise CannotRead("The stack is not running. Run: make up")
     flow = graph.load()
     configured = _settings(environment)
-    patience = Patience(
+    tolerance = Tolerance(
         began_at=datetime.now(UTC),
         quiet_seconds=quiet_seconds,
         limit_seconds=limit_seconds,
@@ -68,22 +69,26 @@ def inspect(
     floors = stream.floors(stack)
     try:
         with databases(stack, environment) as found:
-            deliveries = Deliveries(found, flow, floors, patience)
-            orders = Orders(found, deliveries, patience)
-            results = [*wallets.checks(found.payment), *stock.checks(found.product)]
-            results += waiting.checks(found.product)
-            results += [*coupons.checks(found.coupon), *orders.checks(flow)]
-            results += sales.checks(found.product)
-            charged = card_payments.charges(found.payment)
-            sent = platform_deliveries.deliveries(found.dataplatform)
+            deliveries = Deliveries(found, flow, floors, tolerance)
+            orders = Orders(found, deliveries, tolerance)
+            results = [*wallets.checks(found["payment"]), *stock.checks(found["product"])]
+            results += waiting.checks(found["product"])
+            results += [*coupons.checks(found["coupon"]), *orders.checks(flow)]
+            results += sales.checks(found["product"])
+            charges = card_payments.charges(found["payment"])
+            sent = platform_deliveries.deliveries(found["dataplatform"])
     except msgspec.DecodeError as error:
         raise CannotRead(
             f"An order's lines are not the JSON that they should be: {error}"
         ) from error
     results += deliveries.checks(stream.contents(stack))
-    results += card_payments.checks(stack, charged, patience)
-    results += platform_deliveries.checks(stack, orders, sent, patience)
-    under_way = len(orders.all) - len(orders.judged)
+    postings = card_payments.statement(stack.gateway_url)
+    if postings is not None:  # else the gateway gives no statement, and is not checked
+        results += card_payments.checks(postings, charges, tolerance)
+    url = stack.url("platform") if stack.simulates_platform else None
+    lines = platform_deliveries.statement(url) if url else None
+    results += platform_deliveries.checks(lines, orders, sent, tolerance)
+    under_way = len(orders.all) - len(orders.checked)
     return Report(results=tuple(results), orders=len(orders.all), under_way=under_way)
 
 

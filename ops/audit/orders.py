@@ -1,4 +1,4 @@
-"""Each order as all four services have it: did it end all done or all undone, and paid right?"""
+"""Each order in all four services: has it ended all or nothing, and was the right sum paid?"""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -6,9 +6,10 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, Row, text
 
-from ops.audit.delivery import Deliveries, Emitted, Patience
+from ops.audit.delivery import Deliveries, Emitted
 from ops.audit.findings import Discrepancy, Result, result
 from ops.audit.sources import Databases, moment
+from ops.audit.tolerance import Tolerance
 from saga.choreography.graph import Choreography
 
 PAID = "orders: what was captured is what completed orders owe"
@@ -48,7 +49,7 @@ _lines = msgspec.json.Decoder(list[_Line]).decode
 
 
 class Order:
-    """What each service has of one order: its row, or none."""
+    """One order: its row in each service that has one, and its events."""
 
     def __init__(self, order_id: str) -> None:
         self.order_id = order_id
@@ -74,12 +75,12 @@ class Order:
 
     @property
     def is_waiting(self) -> bool:
-        """For stock, by the word of the product service."""
+        """For stock, by the product service's row."""
         return self.state("product") == "WAITING"
 
     @property
     def open_since(self) -> datetime | None:
-        """Since when somebody waits for it; the time in the queue for stock does not count."""
+        """Since when it is unsettled; the time in the queue for stock does not count."""
         times = [
             moment(self.rows[service].updated_at)
             for service, states in _UNSETTLED.items()
@@ -93,7 +94,7 @@ class Order:
 
     @property
     def lines(self) -> list[_Line]:
-        """As ordered; as held, where the order is younger than what was read of its service."""
+        """As ordered; as held, where the order is younger than the snapshot of its service."""
         row = self.rows.get("order") or self.rows.get("product")
         return _lines(row.items) if row else []
 
@@ -104,13 +105,13 @@ class Order:
 
     @property
     def discount(self) -> int:
-        """By the coupon service's word, which is the one that counts."""
+        """By the coupon service's row: coupons decide discounts."""
         live = self.state("coupon") in _LIVE["coupon"]
         return int(self.rows["coupon"].discount_amount) if live else 0
 
     @property
     def owed(self) -> int:
-        """Worked out anew from the lines."""
+        """Computed from the lines."""
         if self.state("order") != "COMPLETED":
             return 0
         lines = _lines(self.rows["order"].items)
@@ -118,20 +119,21 @@ class Order:
 
 
 class Orders:
-    """Every order that any service knows, and which of them can be judged."""
+    """Every order that any service knows. `checked` are those that are not under way."""
 
-    def __init__(self, databases: Databases, deliveries: Deliveries, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, databases: Databases, deliveries: Deliveries, tolerance: Tolerance) -> None:
+        self._tolerance = tolerance
         self.all: dict[str, Order] = {}
         for service, query in _QUERIES.items():
-            self._add(service, databases.by_service[service], query)
+            self._add(service, databases[service], query)
         for emitted in deliveries.emitted:
             if emitted.key in self.all:
                 self.all[emitted.key].emitted.append(emitted)
-        self.judged = [
+        self.checked = [
             order
             for order in self.all.values()
-            if order.order_id not in deliveries.under_way and patience.is_quiet(order.last_moved_at)
+            if order.order_id not in deliveries.under_way
+            and tolerance.is_quiet(order.last_moved_at)
         ]
 
     def _add(self, service: str, connection: Connection, query: str) -> None:
@@ -143,20 +145,20 @@ class Orders:
             self._each(PAID, _paid),
             self._each(SAME, _same),
             self._each(ENDED, _ended),
-            result(TIMELY, len(self.all), self._late(choreography)),
+            result(TIMELY, len(self.all), self._overdue(choreography)),
         ]
 
-    def _each(self, check: str, judge: Callable[[Order], Iterator[Discrepancy]]) -> Result:
-        found = (discrepancy for order in self.judged for discrepancy in judge(order))
-        return result(check, len(self.judged), found)
+    def _each(self, check: str, find: Callable[[Order], Iterator[Discrepancy]]) -> Result:
+        found = (discrepancy for order in self.checked for discrepancy in find(order))
+        return result(check, len(self.checked), found)
 
-    def _late(self, choreography: Choreography) -> Iterator[Discrepancy]:
+    def _overdue(self, choreography: Choreography) -> Iterator[Discrepancy]:
         for order in self.all.values():
             since = order.open_since
-            if since is None or (order.is_waiting and self._patience.may_wait(since)):
+            if since is None or (order.is_waiting and self._tolerance.may_wait(since)):
                 continue
-            if self._patience.is_over(since):
-                age = self._patience.age_text(since)
+            if self._tolerance.is_over(since):
+                age = self._tolerance.age_text(since)
                 yield Discrepancy(
                     check=TIMELY,
                     order_id=order.order_id,
@@ -167,13 +169,13 @@ class Orders:
 
 def _paid(order: Order) -> Iterator[Discrepancy]:
     if order.state("order") == "CANCELLING":
-        return  # the money may be on its way back
+        return  # the money may be under way back
     if order.captured != order.owed:
         yield Discrepancy(
             check=PAID,
             order_id=order.order_id,
             event="PaymentCompleted" if order.captured else None,
-            what=f"{order.state('order')}: it owes {order.owed} won, {order.captured} were taken",
+            what=f"{order.state('order')}: it owes {order.owed} KRW, {order.captured} were taken",
         )
     if order.captured and "order" in order.rows:
         payer, customer = order.rows["payment"].customer_id, order.rows["order"].customer_id
@@ -183,17 +185,17 @@ def _paid(order: Order) -> Iterator[Discrepancy]:
 
 
 def _same(order: Order) -> Iterator[Discrepancy]:
-    """Of orders that completed; of the others nothing is left that could differ."""
+    """For completed orders; the others keep nothing that could differ."""
     if order.state("order") != "COMPLETED":
         return
     own = order.rows["order"]
     lines = _lines(own.items)
-    told = {"total": own.total_amount, "discount": own.discount_amount, "sum": own.payable_amount}
+    stored = {"total": own.total_amount, "discount": own.discount_amount, "sum": own.payable_amount}
     total = sum(line.price * line.quantity for line in lines)
     right = {"total": total, "discount": order.discount, "sum": total - order.discount}
-    for name, amount in told.items():
+    for name, amount in stored.items():
         if amount != right[name]:
-            what = f"its {name} is {amount} won, by its lines and coupon {right[name]}"
+            what = f"its {name} is {amount} KRW, by its lines and coupon {right[name]}"
             yield Discrepancy(check=SAME, order_id=order.order_id, what=what)
     if order.state("product") in _LIVE["product"]:
         sold = _lines(order.rows["product"].items)
@@ -237,7 +239,7 @@ _UNWOUND_BY = {
 
 
 def _that_would_end(order: Order, service: str) -> str:
-    """The event that the service should have heard, or have been heard to say."""
+    """The event that the service should have received, or emitted."""
     if order.state("order") == "missing":
         return "OrderCreated"
     if order.state("order") == "CANCELLED":
@@ -249,7 +251,7 @@ def _that_would_end(order: Order, service: str) -> str:
 
 
 def _awaited(order: Order, choreography: Choreography) -> str:
-    """What has to follow the last event that was said of the order."""
+    """What has to follow the last event about the order."""
     if order.state("order") == "CANCELLING":
         waiting = (each for each, live in _LIVE.items() if order.state(each) in live)
         return _UNWINDING[next(reversed(list(waiting)), "order")]

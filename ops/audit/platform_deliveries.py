@@ -1,8 +1,7 @@
-"""What the data platform is sent: every completed order, no other, and each accepted once.
+"""What the data platform gets: every completed order, no other, and each accepted once.
 
-The simulated platform's own statement is read after the databases. What it shows of a moment later
-than the audit's beginning is left alone. Another platform gives no statement: then only our side is
-looked at.
+The simulated platform's statement is read after the databases. What it shows from after the audit's
+beginning is not checked. Another platform gives no statement: then only the deliveries are checked.
 """
 
 from collections.abc import Iterator
@@ -11,12 +10,11 @@ import httpx
 import msgspec
 from sqlalchemy import Connection, text
 
-from infra.stack.config import Stack
-from ops.audit.delivery import Patience
 from ops.audit.findings import CannotRead, Discrepancy, Result, result
 from ops.audit.orders import Order, Orders
+from ops.audit.tolerance import Tolerance
 
-UNSETTLED_ROUTE = "data platform: each completed order is there to be sent, and no other"
+RECORDED = "data platform: each completed order is there to be sent, and no other"
 ACCEPTED = "data platform: what was sent is in its statement, and nothing else is"
 
 _COMPLETED = ("COMPLETED", "CANCELLING", "CANCELLED")
@@ -24,7 +22,7 @@ _TIMEOUT_SECONDS = 10.0
 _PAGE_ROWS = 1000
 
 
-class _Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True):
     """A line of the statement. `time` in Unix seconds."""
 
     sequence: int
@@ -33,7 +31,7 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 class _Page(msgspec.Struct):
-    items: list[_Line]
+    items: list[Line]
 
 
 def deliveries(dataplatform: Connection) -> dict[str, str]:
@@ -42,35 +40,38 @@ def deliveries(dataplatform: Connection) -> dict[str, str]:
     return {row.order_id: row.state for row in rows}
 
 
-def checks(stack: Stack, orders: Orders, known: dict[str, str], patience: Patience) -> list[Result]:
-    """Raises CannotRead when the simulated platform's statement can't be read."""
+def checks(
+    lines: list[Line] | None, orders: Orders, known: dict[str, str], tolerance: Tolerance
+) -> list[Result]:
+    """Compare the deliveries with the orders and, where there is one, the platform's statement."""
     found = [
-        discrepancy for order in orders.judged for discrepancy in _owed(order, known, patience)
+        discrepancy
+        for order in orders.checked
+        for discrepancy in _unrecorded(order, known, tolerance)
     ]
-    results = [result(UNSETTLED_ROUTE, len(orders.judged), found)]
-    if stack.simulates_platform:
-        lines = statement(stack.url("platform"))
-        began = patience.began_at.timestamp()
+    results = [result(RECORDED, len(orders.checked), found)]
+    if lines is not None:
+        began = tolerance.began_at.timestamp()
         results.append(result(ACCEPTED, len(lines), _accepted(lines, known, began)))
     return results
 
 
-def _owed(order: Order, known: dict[str, str], patience: Patience) -> Iterator[Discrepancy]:
+def _unrecorded(order: Order, known: dict[str, str], tolerance: Tolerance) -> Iterator[Discrepancy]:
     state, has_one = order.state("order"), order.order_id in known
     completed = state in _COMPLETED
-    # One that completed before there was a sender, and whose event is gone, can't be sent any more.
-    too_old = patience.may_be_forgotten(order.last_moved_at, patience.inbox_seconds)
+    # The event of one that completed before there was a sender may be gone by now.
+    too_old = tolerance.may_be_removed(order.last_moved_at, tolerance.inbox_seconds)
     if completed and not has_one and not too_old:
-        what = f"the order is {state}, but nothing is there to be sent for it"
+        what = f"the order is {state}, but there is no delivery for it"
         yield Discrepancy(
-            check=UNSETTLED_ROUTE, order_id=order.order_id, event="OrderCompleted", what=what
+            check=RECORDED, order_id=order.order_id, event="OrderCompleted", what=what
         )
     if has_one and not completed:
-        what = f"it is to be sent, or was, but the order is {state}"
-        yield Discrepancy(check=UNSETTLED_ROUTE, order_id=order.order_id, what=what)
+        what = f"there is a delivery for it, but the order is {state}"
+        yield Discrepancy(check=RECORDED, order_id=order.order_id, what=what)
 
 
-def _accepted(lines: list[_Line], known: dict[str, str], began: float) -> Iterator[Discrepancy]:
+def _accepted(lines: list[Line], known: dict[str, str], began: float) -> Iterator[Discrepancy]:
     accepted = {line.key for line in lines}
     for order_id, state in known.items():
         if state == "SENT" and order_id not in accepted:
@@ -78,13 +79,13 @@ def _accepted(lines: list[_Line], known: dict[str, str], began: float) -> Iterat
             yield Discrepancy(check=ACCEPTED, order_id=order_id, what=what)
     for line in lines:
         if line.key not in known and line.time < began:
-            what = f"the platform has accepted {line.key}, which nobody was to send"
+            what = f"the platform has accepted {line.key}, for which there is no delivery"
             yield Discrepancy(check=ACCEPTED, what=what)
 
 
-def statement(url: str) -> list[_Line]:
-    """Everything that the simulated platform has accepted, in order."""
-    found: list[_Line] = []
+def statement(url: str) -> list[Line]:
+    """All that the simulated platform has accepted, in order. Raises CannotRead."""
+    found: list[Line] = []
     while True:
         after = found[-1].sequence if found else 0
         page = _page(f"{url}/v1/statement?after={after}&limit={_PAGE_ROWS}")
@@ -93,7 +94,7 @@ def statement(url: str) -> list[_Line]:
         found += page
 
 
-def _page(url: str) -> list[_Line]:
+def _page(url: str) -> list[Line]:
     try:
         answer = httpx.get(url, timeout=_TIMEOUT_SECONDS, trust_env=False)
         answer.raise_for_status()

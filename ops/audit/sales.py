@@ -4,7 +4,7 @@ from collections import Counter
 
 from sqlalchemy import Connection, text
 
-from ops.audit.findings import Discrepancy, Question, Result, result
+from ops.audit.findings import Discrepancy, Result, SqlCheck, result
 from ops.audit.stock import read_holds, units_by_product
 
 COUNTED = "sales: of each product as many units as sold orders have"
@@ -12,7 +12,7 @@ BY_HOUR = "sales: a day is the sum of its hours"
 
 _HOURS = " + ".join(f"h{hour:02}" for hour in range(24))
 
-_QUESTION = Question(
+_SQL_CHECK = SqlCheck(
     check=BY_HOUR,
     counted="SELECT COUNT(*) FROM sales",
     wrong=f"""
@@ -23,7 +23,7 @@ _QUESTION = Question(
 
 
 def checks(product: Connection) -> list[Result]:
-    return [_counted(product), _QUESTION.ask(product)]
+    return [_counted(product), _SQL_CHECK.run(product)]
 
 
 def _counted(product: Connection) -> Result:

@@ -16,46 +16,41 @@ from infra.stack.config import SERVICES, Stack
 from ops.audit.findings import CannotRead
 from saga.errors import ConfigurationError
 
-
-class Databases:
-    """A connection to each service's database, all with a snapshot of the same moment or nearly."""
-
-    def __init__(self, connections: Mapping[str, Connection]) -> None:
-        self.by_service = connections
-        self.order = connections["order"]
-        self.coupon = connections["coupon"]
-        self.product = connections["product"]
-        self.payment = connections["payment"]
-        self.dataplatform = connections["dataplatform"]
+Databases = Mapping[str, Connection]
+"""A connection to each service's database, by service. Their snapshots are of nearly one moment."""
 
 
 @contextmanager
 def databases(stack: Stack, environment: Mapping[str, str]) -> Iterator[Databases]:
-    """Raises CannotRead naming the service, also when something goes wrong while reading."""
-    with ExitStack() as everything:
-        inbound: dict[str, Connection] = {}
+    """Connect to all. Raises CannotRead with the service's name, also later while reading."""
+    with ExitStack() as opened:
+        connections: dict[str, Connection] = {}
         for service in SERVICES:
             try:
                 engine = _engine(_url(service, stack, environment))
-                everything.callback(engine.dispose)
-                inbound[service] = everything.enter_context(engine.connect())
-                inbound[service].execute(text("SELECT COUNT(*) FROM outbox"))  # the snapshot begins
+                opened.callback(engine.dispose)
+                connections[service] = opened.enter_context(engine.connect())
+                _begin_snapshot(connections[service])
             except (SQLAlchemyError, ConfigurationError, OSError) as error:
                 raise CannotRead(
                     f"The database of {service} can't be read: {_reason(error)}. "
                     f"Look at {service.upper()}_DATABASE_URL and at: make status"
                 ) from error
         try:
-            yield Databases(inbound)
+            yield connections
         except SQLAlchemyError as error:
             raise CannotRead(
-                f"A database could not be read to its end: {_reason(error)}. Try again; if it "
-                "stays so, the tables are not those of this version: make reset makes new ones"
+                f"A database could not be read to its end: {_reason(error)}. Try again; if that "
+                "fails too, its tables are not those of this version: make reset makes new ones"
             ) from error
 
 
+def _begin_snapshot(connection: Connection) -> None:
+    connection.execute(text("SELECT COUNT(*) FROM outbox"))
+
+
 def moment(value: Any) -> datetime:
-    """A time column as SQL gives it: SQLite as text in UTC, PostgreSQL as a time with its zone."""
+    """A time column's value: from SQLite a text in UTC, from PostgreSQL a time with its zone."""
     time = datetime.fromisoformat(value) if isinstance(value, str) else value
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
@@ -90,7 +85,7 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _begin_by_hand(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # the driver begins no transaction for a SELECT
+    connection.isolation_level = None  # else the driver begins no transaction for a SELECT
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Stock: the product service's database by itself."""
+"""Stock, by the product service's database alone."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 from sqlalchemy import Connection, text
 
-from ops.audit.findings import Discrepancy, Question, Result, result
+from ops.audit.findings import Discrepancy, Result, SqlCheck, result
 
 SUM = "stock: what is available is the sum of the ledger"
 NEGATIVE = "stock: never below zero"
@@ -15,8 +15,8 @@ RESERVED = "stock: what is reserved is what open orders hold"
 CONSERVED = "stock: initial + in - out = available + held + sold"
 BOOKED = "stock: each order's bookings fit its state"
 
-_QUESTIONS = (
-    Question(
+_SQL_CHECKS = (
+    SqlCheck(
         check=SUM,
         counted="SELECT COUNT(*) FROM products",
         wrong="""
@@ -33,7 +33,7 @@ _QUESTIONS = (
         """,
         what="product {product_id} has {available}, its ledger adds up to {booked}",
     ),
-    Question(
+    SqlCheck(
         check=NEGATIVE,
         counted="SELECT COUNT(*) FROM products",
         wrong="""
@@ -44,7 +44,7 @@ _QUESTIONS = (
         """,
         what="product {product_id} has, or had, {available} available and {reserved} reserved",
     ),
-    Question(
+    SqlCheck(
         check=RUNNING,
         counted="SELECT COUNT(*) FROM stock_ledger",
         wrong="""
@@ -79,7 +79,7 @@ _decode = msgspec.json.Decoder(list[_Line]).decode
 def checks(product: Connection) -> list[Result]:
     holds = read_holds(product)
     return [
-        *(question.ask(product) for question in _QUESTIONS),
+        *(each.run(product) for each in _SQL_CHECKS),
         _reserved(product, holds),
         _conserved(product, holds),
         _booked(product, holds),

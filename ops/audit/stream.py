@@ -1,4 +1,4 @@
-"""What the broker holds and how far each consumer has come, read as the observer."""
+"""What the streams hold and how far each consumer has come, read as the observer."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from infra.stack.config import Stack
 from ops.audit.findings import CannotRead
 from saga.envelope import EVENT_ID
 
-_AT_ONCE = 1000
+_BATCH_MESSAGES = 1000
 _READ_SECONDS = 20.0
 
 Floors = dict[tuple[str, str], int]
@@ -37,11 +37,12 @@ class Contents(msgspec.Struct, frozen=True):
 
 
 def floors(stack: Stack) -> Floors:
+    """How far each consumer has acknowledged. Raises CannotRead."""
     return asyncio.run(_floors(stack))
 
 
 def contents(stack: Stack) -> dict[str, Contents]:
-    """Each stream by its name. One that is not there holds nothing."""
+    """Each stream by its name. A missing one holds nothing. Raises CannotRead."""
     return asyncio.run(_contents(stack))
 
 
@@ -79,10 +80,10 @@ async def _one(client: Client, stream: str) -> Contents:
 
 
 async def _next_batch(client: Client, stream: str, messages: dict[int, Held]) -> bool:
-    """Read on by one batched direct get, for which no consumer is made. False at the end."""
+    """Read on by one batched direct get, which needs no consumer. False at the end."""
     after = max(messages, default=0)
     subjects = CONTRACT.streams[stream].subjects
-    wanted = {"seq": after + 1, "batch": _AT_ONCE, "next_by_subj": subjects}
+    wanted = {"seq": after + 1, "batch": _BATCH_MESSAGES, "next_by_subj": subjects}
     before = len(messages)
     ended = asyncio.Event()
 
@@ -91,7 +92,7 @@ async def _next_batch(client: Client, stream: str, messages: dict[int, Held]) ->
         if "Nats-Sequence" in headers:
             held = Held(headers["Nats-Subject"], headers.get(EVENT_ID, ""))
             messages[int(headers["Nats-Sequence"])] = held
-        else:  # 204: the end of this batch; 404: there is no more
+        else:  # 204: the end of this batch; 404: no message is left
             ended.set()
 
     inbox = client.new_inbox()

@@ -1,4 +1,4 @@
-"""The queues for stock, as the product service's database alone tells them."""
+"""The queues for stock, by the product service's database alone."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from sqlalchemy import Connection, Row, text
 
 from ops.audit.findings import Discrepancy, Result, result
 
-PLACED = "queues: each order that waits has its places, and nobody else has one"
-SERVED = "queues: nobody waits whose turn it is and whose stock is there"
+PLACED = "queues: each order that waits has its places, and no other order has one"
+SERVED = "queues: no order waits that is first in its queues and whose stock is there"
 
 _Rows = list[Row[tuple[object, ...]]]
-_products_of = msgspec.json.Decoder(list[dict[str, object]]).decode
+_lines = msgspec.json.Decoder(list[dict[str, object]]).decode
 
 
 def checks(product: Connection) -> list[Result]:
@@ -25,22 +25,21 @@ def checks(product: Connection) -> list[Result]:
     places = list(product.execute(text(query)))
     products = list(product.execute(text("SELECT product_id, available, waiting FROM products")))
     return [
-        result(PLACED, len(products), _placed(list(waiting), places, products)),
-        result(SERVED, len(products), _served(places, products)),
+        result(PLACED, len(products), _misplaced(list(waiting), places, products)),
+        result(SERVED, len(products), _unserved(places, products)),
     ]
 
 
-def _placed(waiting: _Rows, places: _Rows, products: _Rows) -> Iterator[Discrepancy]:
+def _misplaced(waiting: _Rows, places: _Rows, products: _Rows) -> Iterator[Discrepancy]:
     wanted = {
-        (row.order_id, str(line["productId"]))
-        for row in waiting
-        for line in _products_of(row.items)
+        (row.order_id, str(line["productId"])) for row in waiting for line in _lines(row.items)
     }
     shown = {(row.order_id, row.product_id) for row in places}
     for order_id, product_id in sorted(wanted ^ shown):
-        has = "has no place" if (order_id, product_id) in wanted else "has a place"
-        words = "waits and" if (order_id, product_id) in wanted else "does not wait and"
-        what = f"it {words} {has} in the queue of product {product_id}"
+        state = (
+            "waits and has no" if (order_id, product_id) in wanted else "does not wait and has a"
+        )
+        what = f"it {state} place in the queue of product {product_id}"
         yield Discrepancy(check=PLACED, order_id=order_id, what=what)
     counted = Counter(row.product_id for row in places)
     for row in products:
@@ -49,7 +48,7 @@ def _placed(waiting: _Rows, places: _Rows, products: _Rows) -> Iterator[Discrepa
             yield Discrepancy(check=PLACED, what=what)
 
 
-def _served(places: _Rows, products: _Rows) -> Iterator[Discrepancy]:
+def _unserved(places: _Rows, products: _Rows) -> Iterator[Discrepancy]:
     available = {row.product_id: row.available for row in products}
     first: dict[str, str] = {}
     wanted = defaultdict(list)
@@ -61,5 +60,5 @@ def _served(places: _Rows, products: _Rows) -> Iterator[Discrepancy]:
             first[line.product_id] == order_id and available[line.product_id] >= line.quantity
             for line in lines
         ):
-            what = "it is the first in each of its queues, and all that it wants is there"
+            what = "it is the first in each of its queues, and all that it wants is available"
             yield Discrepancy(check=SERVED, order_id=order_id, event="StockDecremented", what=what)

@@ -1,8 +1,8 @@
-"""Money, as the payment service's database alone tells it."""
+"""Wallets, payments and top-ups, by the payment service's database alone."""
 
 from sqlalchemy import Connection
 
-from ops.audit.findings import Question, Result
+from ops.audit.findings import Result, SqlCheck
 
 SUM = "wallets: the balance is the sum of the ledger"
 NEGATIVE = "wallets: never below zero"
@@ -11,8 +11,8 @@ ONE_CAPTURE = "payments: at most one capture an order"
 BOOKED = "payments: the ledger shows each capture, no failure"
 TOP_UPS = "top-ups: each is in the ledger once if it was booked, else not"
 
-_QUESTIONS = (
-    Question(
+_SQL_CHECKS = (
+    SqlCheck(
         check=SUM,
         counted="SELECT COUNT(*) FROM wallets",
         wrong="""
@@ -27,9 +27,9 @@ _QUESTIONS = (
             WHERE NOT EXISTS (SELECT 1 FROM wallets w WHERE w.customer_id = l.customer_id)
             GROUP BY l.customer_id
         """,
-        what="wallet {customer_id} has {balance} won, its ledger adds up to {booked}",
+        what="wallet {customer_id} has {balance} KRW, its ledger adds up to {booked}",
     ),
-    Question(
+    SqlCheck(
         check=NEGATIVE,
         counted="SELECT COUNT(*) FROM wallets",
         wrong="""
@@ -37,9 +37,9 @@ _QUESTIONS = (
             UNION ALL
             SELECT customer_id, balance_after, order_id FROM wallet_ledger WHERE balance_after < 0
         """,
-        what="wallet {customer_id} stands, or stood, at {balance} won",
+        what="wallet {customer_id} stands, or stood, at {balance} KRW",
     ),
-    Question(
+    SqlCheck(
         check=RUNNING,
         counted="SELECT COUNT(*) FROM wallet_ledger",
         wrong="""
@@ -52,9 +52,9 @@ _QUESTIONS = (
             WHERE balance_after <> balance_before + delta
         """,
         what="ledger row {id} of wallet {customer_id} goes from {balance_before} by {delta} "
-        "to {balance_after} won",
+        "to {balance_after} KRW",
     ),
-    Question(
+    SqlCheck(
         check=ONE_CAPTURE,
         counted="SELECT COUNT(*) FROM payments WHERE state = 'CAPTURED'",
         wrong="""
@@ -66,7 +66,7 @@ _QUESTIONS = (
         """,
         what="paid {captures} times",
     ),
-    Question(
+    SqlCheck(
         check=BOOKED,
         counted="SELECT COUNT(*) FROM payments",
         wrong="""
@@ -84,10 +84,10 @@ _QUESTIONS = (
                 WHERE p.order_id = l.order_id AND p.customer_id = l.customer_id
             )
         """,
-        what="the payment of {amount} won is {state}, the ledger of wallet {customer_id} "
-        "shows {booked} won taken for it",
+        what="the payment of {amount} KRW is {state}, the ledger of wallet {customer_id} "
+        "shows {booked} KRW taken for it",
     ),
-    Question(
+    SqlCheck(
         check=TOP_UPS,
         counted="SELECT COUNT(*) FROM top_ups",
         wrong="""
@@ -100,11 +100,11 @@ _QUESTIONS = (
             WHERE l.top_up_id IS NOT NULL
                 AND NOT EXISTS (SELECT 1 FROM top_ups t WHERE t.top_up_id = l.top_up_id)
         """,
-        what="top-up {top_up_id} of {amount} won is {state}, the ledger of wallet {customer_id} "
-        "shows {booked} won",
+        what="top-up {top_up_id} of {amount} KRW is {state}, the ledger of wallet {customer_id} "
+        "shows {booked} KRW",
     ),
 )
 
 
 def checks(payment: Connection) -> list[Result]:
-    return [question.ask(payment) for question in _QUESTIONS]
+    return [each.run(payment) for each in _SQL_CHECKS]

@@ -1,4 +1,4 @@
-"""Orders of every kind, made on a fresh stack, and falsifying what the services wrote of them."""
+"""Orders of every kind on a new stack, and corruptions of what the services wrote about them."""
 
 import asyncio
 import sqlite3
@@ -10,7 +10,7 @@ from ops.audit import Discrepancy, audit
 from tests.kit.client import SERVICES, Shop, open_shop, order, run_stack
 
 Names = dict[str, str]
-"""What the falsifying SQL calls things by: an order, a product, a customer, a coupon."""
+"""The parameters of a corruption's SQL: ids of orders, products, customers and coupons by name."""
 
 
 def make_orders(environment: Mapping[str, str]) -> Names:
@@ -63,18 +63,18 @@ async def _things(shop: Shop) -> Names:
 
 
 def stop_services(environment: Mapping[str, str]) -> None:
-    """From here on a test is the only writer of the databases."""
+    """From here on the test is the only writer of the databases."""
     for service in SERVICES:
         run_stack(environment, "stop", service)
 
 
 def settled(environment: Mapping[str, str]) -> list[Discrepancy]:
-    """The audit of a stack on which everything has ended: nothing may still be on its way."""
+    """The audit of a stack on which everything has ended: nothing may be under way."""
     return audit(environment, quiet_seconds=0, limit_seconds=0)
 
 
 async def found_wrong(shop: Shop) -> list[Discrepancy]:
-    """The same, from a test that runs in an event loop, once nothing is under way."""
+    """The same for a test in an event loop, once nothing is under way."""
     await shop.wait_until_idle()
     return await asyncio.to_thread(settled, shop.environment)
 
@@ -84,12 +84,12 @@ def database_file(environment: Mapping[str, str], service: str) -> Path:
 
 
 @contextmanager
-def falsified(file: Path, sql: str, names: Names) -> Iterator[None]:
-    """Change a stopped service's database by these statements, and put it back as it was."""
+def corrupted(file: Path, sql: str, names: Names) -> Iterator[None]:
+    """Change a stopped service's database by these statements, and restore it afterwards."""
     database = sqlite3.connect(file, isolation_level=None)
     before = sqlite3.connect(":memory:")
     database.backup(before)
-    # The tables' own checks would refuse much of this; the audit must not rely on them.
+    # Without the tables' own checks, which would refuse much of this.
     database.execute("PRAGMA ignore_check_constraints = ON")
     try:
         for statement in sql.split(";"):

@@ -1,4 +1,4 @@
-"""The audit beside live traffic: what is on its way is not taken for lost."""
+"""The audit beside live traffic: what is under way does not count as lost."""
 
 import asyncio
 import sys
@@ -13,15 +13,15 @@ from tests.e2e.audit_fixtures import found_wrong, make_orders, settled, stop_ser
 from tests.kit.client import COFFEE, RICH, ROOT, SERVICES, Shop, order, running_stack, wait_until
 from tests.kit.postgres import create_database, program, running_postgres
 
-BUSY_LOOKS = 2
-"""So often the audit must have met orders that were under way."""
+BUSY_AUDITS = 2
+"""In so many audits orders must have been under way."""
 
 MAX_OVERLOADS = 10
-"""On a slow machine a crowd may have passed before the audit has read the first database."""
+"""On a slow machine a load may end before the audit has read the first database."""
 
 
 async def placing(shop: Shop) -> asyncio.subprocess.Process:
-    """A crowd of orders, placed by a process of its own; it ends when they have."""
+    """A load of orders, placed by a process of its own, which ends when they have."""
     words = ("-m", "bench.load", "--orders", "1200", "--concurrency", "50", "--json")
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -32,7 +32,7 @@ async def placing(shop: Shop) -> asyncio.subprocess.Process:
     )
 
 
-async def test_beside_live_load_it_raises_no_false_alarm(breakable_shop: Shop) -> None:
+async def test_audit_beside_live_load_raises_no_false_alarm(breakable_shop: Shop) -> None:
     shop = breakable_shop
     path = f"/api/v1/wallets/{RICH}/charge"
     charged = await shop.call("payment", "POST", path, {"amount": 3_000_000})
@@ -41,24 +41,24 @@ async def test_beside_live_load_it_raises_no_false_alarm(breakable_shop: Shop) -
     for _ in range(MAX_OVERLOADS):
         load = await placing(shop)
 
-        async def comes_or_has_gone(load: asyncio.subprocess.Process = load) -> bool:
+        async def runs_or_has_ended(load: asyncio.subprocess.Process = load) -> bool:
             pending = await shop.get("order", "/api/v1/orders?status=PENDING&size=1")
             return pending["total"] > 0 or load.returncode is not None
 
         while load.returncode is None:
-            await wait_until(comes_or_has_gone, "orders are under way")
-            # No quiet time at all: whatever an order is doing when a database is read, it is seen.
+            await wait_until(runs_or_has_ended, "orders are under way")
+            # Without a quiet time every order is checked, unless it is seen to be under way.
             report = await asyncio.to_thread(inspect, shop.environment, quiet_seconds=0)
             assert list(report.discrepancies) == []
             busy += report.under_way > 0
         assert load.returncode == 0
-        if busy >= BUSY_LOOKS:
+        if busy >= BUSY_AUDITS:
             break
-    assert busy >= BUSY_LOOKS
+    assert busy >= BUSY_AUDITS
     assert await found_wrong(shop) == []
 
 
-async def test_an_order_that_waits_for_a_stopped_service_is_under_way(breakable_shop: Shop) -> None:
+async def test_order_that_waits_for_a_stopped_service_is_under_way(breakable_shop: Shop) -> None:
     shop = breakable_shop
     shop.command("stop", "coupon")
     order_id = await shop.place(order(RICH, (COFFEE, 1)))
@@ -66,7 +66,7 @@ async def test_an_order_that_waits_for_a_stopped_service_is_under_way(breakable_
     async def published() -> bool:
         return not (await shop.get("order", "/api/v1/ops/outbox"))["total"]
 
-    await wait_until(published, "the order service has noted that its event is published")
+    await wait_until(published, "the order service has marked its event as published")
 
     report = await asyncio.to_thread(inspect, shop.environment, quiet_seconds=0)
     assert (list(report.discrepancies), report.under_way) == ([], 1)
@@ -96,7 +96,7 @@ def on_postgres(tmp_path: Path) -> Iterator[Mapping[str, str]]:
 
 
 @pytest.mark.skipif(program("initdb") is None, reason="PostgreSQL is not installed (make postgres)")
-def test_postgres_databases_are_read_alike(on_postgres: Mapping[str, str]) -> None:
+def test_postgres_databases_are_audited_alike(on_postgres: Mapping[str, str]) -> None:
     names = make_orders(on_postgres)
     assert settled(on_postgres) == []
     stop_services(on_postgres)

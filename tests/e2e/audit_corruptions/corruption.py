@@ -1,13 +1,14 @@
-"""A lie about what happened, and what the audit must say to it."""
+"""A corruption of a service's database, and the audit check that must find it."""
 
 import msgspec
 
 
 class Corruption(msgspec.Struct, frozen=True):
-    """A change of one service's database, and what the audit must say to it.
+    """The statements `sql` change the database of `service`; the audit check `check` must find it.
 
-    `sql` are statements with semicolons between them. It calls things by the names of
-    `tests.e2e.audit_fixtures.Names`; `order` is such a name, too.
+    Statements are separated by semicolons. Their parameters are names of
+    `tests.e2e.audit_fixtures.Names`, and so is `order`. `event` is the missing event, if there is
+    one.
     """
 
     service: str

@@ -1,4 +1,4 @@
-"""Lies about what was said, heard and sent."""
+"""Corruptions of outboxes, inboxes and deliveries."""
 
 from ops.audit import delivery, platform_deliveries
 from tests.e2e.audit_corruptions.corruption import Corruption
@@ -62,21 +62,21 @@ CORRUPTIONS = (
     ),
     Corruption(
         "dataplatform",
-        platform_deliveries.UNSETTLED_ROUTE,
+        platform_deliveries.RECORDED,
         "DELETE FROM deliveries WHERE order_id = :plain",
         order="plain",
         event="OrderCompleted",
     ),
     Corruption(
         "dataplatform",
-        platform_deliveries.UNSETTLED_ROUTE,
+        platform_deliveries.RECORDED,
         "DELETE FROM deliveries WHERE order_id = :cancelled",
         order="cancelled",
         event="OrderCompleted",
     ),
     Corruption(
         "dataplatform",
-        platform_deliveries.UNSETTLED_ROUTE,
+        platform_deliveries.RECORDED,
         "UPDATE deliveries SET order_id = :poor WHERE order_id = :plain",
         order="poor",
     ),

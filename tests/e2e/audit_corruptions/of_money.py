@@ -1,4 +1,4 @@
-"""Lies about money: wallets, top-ups, cards."""
+"""Corruptions of wallets, top-ups and card payments."""
 
 from ops.audit import card_payments, wallets
 from tests.e2e.audit_corruptions.corruption import Corruption

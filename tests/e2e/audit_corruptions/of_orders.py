@@ -1,4 +1,4 @@
-"""Lies about orders and their coupons."""
+"""Corruptions of orders and their coupons."""
 
 from ops.audit import coupons, orders
 from tests.e2e.audit_corruptions.corruption import Corruption

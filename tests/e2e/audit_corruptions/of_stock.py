@@ -1,4 +1,4 @@
-"""Lies about stock, sales and queues."""
+"""Corruptions of stock, sales and queues."""
 
 from ops.audit import sales, stock, waiting
 from tests.e2e.audit_corruptions.corruption import Corruption
