@@ -1,4 +1,4 @@
-"""One schedule: a workload and faults drawn from a seed, then peace, then the books are checked."""
+"""One schedule: a workload and faults drawn from a seed, then calm, then the invariants' check."""
 
 import asyncio
 import gc
@@ -25,7 +25,7 @@ from payment.commands import BeginTopUp, ChargeWallet, OpenWallet
 from payment.external_calls import top_up_call
 from product.commands import BookStock, ChangeProduct, CreateProduct
 from saga.errors import Refused, RetryLater
-from tests.correctness.simulation import books
+from tests.correctness.simulation import invariants
 from tests.correctness.simulation.faults import KINDS, Fault, drawn
 from tests.correctness.simulation.loop import SimulatedLoop
 from tests.correctness.simulation.machines import Cluster, keep_tasks
@@ -139,9 +139,9 @@ class _Schedule:
         settled = await self._settled()
         watching.cancel()
         if settled:
-            self._violations += books.wrong(self._cluster, self._placed)
+            self._violations += invariants.violations(self._cluster, self._placed)
         else:
-            self._violations.append(f"not settled: {books.unsettled(self._cluster)}")
+            self._violations.append(f"not settled: {invariants.unsettled(self._cluster)}")
         return self._outcome(self._loop.time() - began)
 
     # ------------------------------------------------------------ the world before and after
@@ -177,7 +177,7 @@ class _Schedule:
         while self._loop.time() < deadline:
             self._cluster.gateway.land(self._loop.time())
             await self._cluster.redrive()
-            if not books.unsettled(self._cluster):
+            if not invariants.unsettled(self._cluster):
                 return True
             await asyncio.sleep(LOOK_SECONDS)
         return False
@@ -270,8 +270,8 @@ class _Schedule:
         """A client looks at the orders all the time: none may go backwards, or wait in vain."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            self._violations += books.waiting_in_vain(self._cluster)
-            for order_id, status in books.statuses(self._cluster).items():
+            self._violations += invariants.unserved(self._cluster)
+            for order_id, status in invariants.statuses(self._cluster).items():
                 before = self._seen.get(order_id, "PENDING")
                 if status != before and (before, status) not in _FORWARD:
                     self._violations.append(f"{order_id} went from {before} to {status}")
@@ -284,13 +284,13 @@ class _Schedule:
 
     def _outcome(self, settled_seconds: float) -> GatewayOutcome:
         cluster = self._cluster
-        history, edges = books.history(cluster)
+        history, edges = invariants.history(cluster)
         digest = hashlib.sha256(f"{history}{self._loop.time()}".encode()).hexdigest()
         return GatewayOutcome(
             seed=self._seed,
             faults=self._faults,
             orders=len(set(self._placed.values())),
-            ends=Counter(books.statuses(cluster).values()),
+            ends=Counter(invariants.statuses(cluster).values()),
             kills=cluster.kills,
             settled_seconds=settled_seconds,
             violations=self._violations,
