@@ -1,2 +1,4 @@
-"""Stand-ins for outside systems, for the local stack and the tests. They keep the nasty habits of
-the real ones: late, twice, never."""
+"""Simulated external systems for the local stack and the tests, with the faults of real ones.
+
+Rules that are posted to them make them answer late, twice or never.
+"""

@@ -1,4 +1,4 @@
-"""What the simulated gateway is told to do wrong."""
+"""The faults that the simulated gateway injects: rules, and which of them applies."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 MAX_RULES = 1_000
-MAX_INTERVAL_SECONDS = 600.0
+MAX_RULE_SECONDS = 600.0
 
 
 class Operation(StrEnum):
@@ -17,11 +17,11 @@ class Operation(StrEnum):
 
 
 class Does(StrEnum):
-    """What it does instead of what was asked.
+    """What it does instead of what was requested.
 
-    APPROVE              what was asked
-    DECLINE              charge: no
-    REFUSE               refund: no
+    APPROVE              what was requested
+    DECLINE              charge: declined
+    REFUSE               refund: refused
     ERROR                500; nothing has happened
     HANG                 no answer for `seconds`, then 504; nothing has happened
     CAPTURE_THEN_ERROR   charge: captured, and 500
@@ -59,14 +59,16 @@ POSSIBLE = {
 
 
 class Rule(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """`times`: how often it applies, None for until it is taken back. `customer_id`: whose charges
-    it is about, None for everybody's. `seconds`: how long the slow ones take."""
+    """`times`: how often it applies, None: until it is deleted.
+
+    `customer_id`: the charges that it applies to, None: all. `seconds`: how long slow ones take.
+    """
 
     operation: Operation
     does: Does
     times: Annotated[int, msgspec.Meta(ge=1)] | None = None
     customer_id: str | None = None
-    seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_INTERVAL_SECONDS)] = 1.0
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_RULE_SECONDS)] = 1.0
 
 
 APPROVING = Rule(operation=Operation.CHARGE, does=Does.APPROVE)
@@ -79,7 +81,7 @@ class Behaviours:
         self.rules: list[Rule] = []
 
     def add(self, rule: Rule) -> None:
-        """Raises ValueError for what this operation can't do, and when there are too many."""
+        """Raises ValueError when the operation can't do that, and when there are too many rules."""
         if rule.does not in POSSIBLE[rule.operation]:
             able = ", ".join(sorted(POSSIBLE[rule.operation]))
             raise ValueError(f"{rule.operation} can't do {rule.does}; it can: {able}")
@@ -88,7 +90,7 @@ class Behaviours:
         self.rules.append(rule)
 
     def next(self, operation: Operation, customer_id: str | None) -> Rule:
-        """What to do now; a rule with `times` is used up by it."""
+        """The rule that applies now; one with `times` is counted down."""
         for rule in self.rules:
             if rule.operation is operation and rule.customer_id in (None, customer_id):
                 if rule.times is not None:

@@ -1,18 +1,18 @@
-"""A payment gateway that can be told to misbehave: `python -m infra.simulators.gateway`.
+"""The simulated payment gateway, with faults on request: `python -m infra.simulators.gateway`.
 
-What a gateway offers (amounts in won):
+What a gateway offers (amounts in KRW):
 
     POST /v1/charges                   Idempotency-Key; {amount, customerId, reference}
                                        200 CAPTURED, 402 DECLINED, 409 VOIDED: the key was fenced
-    GET  /v1/charges/{key}             200 the charge, 404: it knows of none (which is no proof)
-    POST /v1/charges/{key}/void        fences the key for good. 200 VOIDED, 409 decided before
+    GET  /v1/charges/{key}             200 the charge, 404: unknown (it may still land)
+    POST /v1/charges/{key}/void        fences the key for good. 200 VOIDED, 409 decided earlier
     POST /v1/charges/{key}/refunds     Idempotency-Key; {amount}. 200 REFUNDED, 409 REFUSED
-    GET  /v1/statement?after=&limit=   everything that was captured and given back, in order
+    GET  /v1/statement?after=&limit=   all that was captured and given back, in order
 
 The same key gives the same answer and acts once. Each answer names the key that it is about.
-What this one offers besides:
+What only the simulator offers:
 
-    POST, GET, DELETE /control/behaviours    what it is to do wrong: see `Rule`
+    POST, GET, DELETE /control/behaviours    the faults that it injects: see `Rule`
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from aiohttp import web
 
 from infra.simulators import http
 from infra.simulators.behaviours import Behaviours, Does, Operation, Rule
-from infra.simulators.gateway_books import Books, Charge, Status
+from infra.simulators.gateway_store import Charge, GatewayStore, Status
 
 PORT = 8190
 LAND_SECONDS = 0.05
@@ -53,15 +53,15 @@ class NewRefund(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Gateway:
-    def __init__(self, books: Books) -> None:
-        self.books = books
+    def __init__(self, store: GatewayStore) -> None:
+        self.store = store
         self.behaviours = Behaviours()
 
     # ------------------------------------------------------------ what a gateway offers
 
     async def charge(self, request: web.Request) -> web.StreamResponse:
         key, wanted = http.idempotency_key(request), http.read(await request.read(), NewCharge)
-        known = self.books.find(key)
+        known = self.store.find(key)
         if known is not None:
             return _answer(known, wanted.amount)
         rule = self.behaviours.next(Operation.CHARGE, wanted.customer_id)
@@ -71,8 +71,8 @@ class Gateway:
         status = Status.IN_FLIGHT if late else Status.CAPTURED
         if rule.does is Does.DECLINE:
             status = Status.DECLINED
-        # While it hung, another call under the same key may have been answered.
-        charge = self.books.find(key) or self.books.charge(
+        # While this call hung, another one under the same key may have been answered.
+        charge = self.store.find(key) or self.store.charge(
             key,
             wanted.reference,
             wanted.customer_id,
@@ -87,7 +87,7 @@ class Gateway:
         return _answer(charge, wanted.amount)
 
     async def inquire(self, request: web.Request) -> web.Response:
-        charge = self.books.find(request.match_info["key"])
+        charge = self.store.find(request.match_info["key"])
         await self._behave(Operation.INQUIRE, charge)
         if charge is None or charge.status is Status.IN_FLIGHT:
             raise http.refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", "no such charge is known")
@@ -95,8 +95,8 @@ class Gateway:
 
     async def void(self, request: web.Request) -> web.Response:
         key = request.match_info["key"]
-        await self._behave(Operation.VOID, self.books.find(key))
-        charge = self.books.void(key)
+        await self._behave(Operation.VOID, self.store.find(key))
+        charge = self.store.void(key)
         done = charge.status is Status.VOIDED
         return http.json_answer(charge, HTTPStatus.OK if done else HTTPStatus.CONFLICT)
 
@@ -105,16 +105,16 @@ class Gateway:
             http.idempotency_key(request),
             http.read(await request.read(), NewRefund),
         )
-        charge = self.books.find(request.match_info["key"])
+        charge = self.store.find(request.match_info["key"])
         if charge is None or charge.status is Status.IN_FLIGHT:
             raise http.refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", "no such charge is known")
-        rule = self.behaviours.next(Operation.REFUND, self.books.customer_of(charge.key))
+        rule = self.behaviours.next(Operation.REFUND, self.store.customer_of(charge.key))
         await _fail_before(rule)
-        known = self.books.known_refund(refund_key)
+        known = self.store.known_refund(refund_key)
         refused = rule.does is Does.REFUSE
         if known is None:
-            charge = self.books.find(charge.key) or charge
-            status = self.books.refund(refund_key, charge, wanted.amount, refused=refused)
+            charge = self.store.find(charge.key) or charge
+            status = self.store.refund(refund_key, charge, wanted.amount, refused=refused)
         else:
             status = known[0]
         await _fail_after(rule)
@@ -127,9 +127,9 @@ class Gateway:
             http.number(request, "after", 0),
             http.number(request, "limit", MAX_PAGE_SIZE),
         )
-        return http.json_answer({"items": self.books.statement(after, min(limit, MAX_PAGE_SIZE))})
+        return http.json_answer({"items": self.store.statement(after, min(limit, MAX_PAGE_SIZE))})
 
-    # ------------------------------------------------------------ what only this one offers
+    # ------------------------------------------------------------ what only the simulator offers
 
     async def add_behaviour(self, request: web.Request) -> web.Response:
         try:
@@ -146,19 +146,19 @@ class Gateway:
         return http.json_answer({"rules": []})
 
     async def _behave(self, operation: Operation, charge: Charge | None) -> None:
-        customer_id = self.books.customer_of(charge.key) if charge else None
+        customer_id = self.store.customer_of(charge.key) if charge else None
         await _fail_before(self.behaviours.next(operation, customer_id))
 
     async def landing(self) -> None:
-        """Let what is in flight land, until cancelled."""
+        """Capture charges in flight when they are due, until cancelled."""
         while True:
             await asyncio.sleep(LAND_SECONDS)
-            self.books.land()
+            self.store.land()
 
 
 def build(file: Path) -> web.Application:
-    """The application, with its books in this file."""
-    gateway = Gateway(Books(file))
+    """The application, with its store in this file."""
+    gateway = Gateway(GatewayStore(file))
     app = web.Application(middlewares=[http.errors_as_json])
     app.add_routes(
         [
@@ -178,14 +178,14 @@ def build(file: Path) -> web.Application:
         landing = asyncio.create_task(gateway.landing())
         yield
         landing.cancel()
-        gateway.books.close()
+        gateway.store.close()
 
     app.cleanup_ctx.append(life)
     return app
 
 
 async def _fail_before(rule: Rule) -> None:
-    """Errors in which nothing has happened."""
+    """Faults after which nothing has happened."""
     if rule.does is Does.HANG:
         await asyncio.sleep(rule.seconds)
         raise http.refusal(HTTPStatus.GATEWAY_TIMEOUT, "TIMEOUT", "nothing has happened")
@@ -194,7 +194,7 @@ async def _fail_before(rule: Rule) -> None:
 
 
 async def _fail_after(rule: Rule) -> None:
-    """Errors in which everything has happened, and nobody is told."""
+    """Faults after which everything has happened, without an answer."""
     if rule.does in (Does.CAPTURE_THEN_HANG, Does.REFUND_THEN_HANG):
         await asyncio.sleep(rule.seconds)
     if rule.does in (Does.CAPTURE_THEN_ERROR, Does.REFUND_THEN_ERROR):
@@ -202,7 +202,7 @@ async def _fail_after(rule: Rule) -> None:
 
 
 async def _twice(request: web.Request, charge: Charge) -> web.StreamResponse:
-    """The same answer once more, which nobody has asked for, on the same connection."""
+    """Answer twice on the same connection."""
     answer = _answer(charge, charge.amount)
     await answer.prepare(request)
     await answer.write_eof()
@@ -215,7 +215,7 @@ async def _twice(request: web.Request, charge: Charge) -> web.StreamResponse:
 
 def _answer(charge: Charge, amount: int) -> web.Response:
     if charge.amount != amount and charge.status is not Status.VOIDED:
-        sentence = f"this key was used for a charge of {charge.amount} won"
+        sentence = f"this key was used for a charge of {charge.amount} KRW"
         raise http.refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "KEY_REUSED", sentence)
     return http.json_answer(charge, _HTTP_STATUS[charge.status])
 

@@ -1,4 +1,4 @@
-"""What the simulators' HTTP edges share: bodies, errors as JSON, and running one."""
+"""What the simulators share over HTTP: bodies, errors as JSON, and running one."""
 
 import os
 import sys
@@ -75,7 +75,7 @@ async def healthy(_: web.Request) -> web.Response:
 
 
 def run(name: str, default_port: int, build: Callable[[Path], web.Application]) -> None:
-    """Serve the simulator of this name, with its books in a folder of that name."""
+    """Serve the simulator of this name, with its store in a folder of that name."""
     folder = Path(os.environ.get("STATE_DIR") or ".run").absolute()
     variable = f"{name.upper()}_PORT"
     port = os.environ.get(variable) or str(default_port)

@@ -1,15 +1,15 @@
-"""A data platform that can be told to misbehave: `python -m infra.simulators.platform`.
+"""The simulated data platform, with faults on request: `python -m infra.simulators.platform`.
 
 What a platform offers:
 
     POST /v1/orders                    Idempotency-Key; a JSON object. 202: accepted. The same key
-                                       again is accepted again, and counted as a repeat
+                                       again is accepted again, and counted
                                        422 KEY_REUSED: another body under the same key
     GET  /v1/statement?after=&limit=   what it has accepted, each key once, in order
 
-What this one offers besides:
+What only the simulator offers:
 
-    POST, GET, DELETE /control/behaviours    what it is to do wrong: see `Rule`
+    POST, GET, DELETE /control/behaviours    the faults that it injects: see `Rule`
 """
 
 import asyncio
@@ -23,23 +23,23 @@ import msgspec
 from aiohttp import web
 
 from infra.simulators import http
-from infra.simulators.platform_books import Books
+from infra.simulators.platform_store import PlatformStore
 
 PORT = 8191
 MAX_PAGE_SIZE = 1000
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_RULES = 1_000
-MAX_INTERVAL_SECONDS = 600.0
+MAX_RULE_SECONDS = 600.0
 
 
 class Does(StrEnum):
     """What it does with an order.
 
-    ACCEPT              what was asked
+    ACCEPT              accepted
     DROP                the connection is cut; nothing has happened
     ERROR               500; nothing has happened
     OVERLOADED          429 with Retry-After: `seconds`; nothing has happened
-    REFUSE              400: it wants no such order
+    REFUSE              400: refused
     HANG                no answer for `seconds`, then 504; nothing has happened
     SLOW                accepted, after `seconds`
     ACCEPT_THEN_HANG    accepted at once, and no answer for `seconds`
@@ -63,18 +63,20 @@ _WAITS_BEFORE = frozenset({Does.HANG, Does.SLOW})
 
 
 class Rule(msgspec.Struct, forbid_unknown_fields=True):
-    """`times`: how often it applies, None for until it is taken back. `key`: which order's sending
-    it is about, None for every one's. `seconds`: how long the slow ones take."""
+    """`times`: how often it applies, None: until it is deleted.
+
+    `key`: the order that it applies to, None: all. `seconds`: how long slow ones take.
+    """
 
     does: Does
     times: Annotated[int, msgspec.Meta(ge=1)] | None = None
     key: str | None = None
-    seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_INTERVAL_SECONDS)] = 1.0
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_RULE_SECONDS)] = 1.0
 
 
 class Platform:
-    def __init__(self, books: Books) -> None:
-        self.books = books
+    def __init__(self, store: PlatformStore) -> None:
+        self.store = store
         self.rules: list[Rule] = []
 
     async def order(self, request: web.Request) -> web.Response:
@@ -84,7 +86,7 @@ class Platform:
         if rule.does in _WAITS_BEFORE:
             await asyncio.sleep(rule.seconds)
         _fail_before(rule, request)
-        if not self.books.accept(key, body):
+        if not self.store.accept(key, body):
             sentence = "this key was used for another body"
             raise http.refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "KEY_REUSED", sentence)
         if rule.does is Does.ACCEPT_THEN_HANG:
@@ -95,7 +97,7 @@ class Platform:
     async def statement(self, request: web.Request) -> web.Response:
         after = http.number(request, "after", 0)
         limit = min(http.number(request, "limit", MAX_PAGE_SIZE), MAX_PAGE_SIZE)
-        return http.json_answer({"items": self.books.statement(after, limit)})
+        return http.json_answer({"items": self.store.statement(after, limit)})
 
     async def add_behaviour(self, request: web.Request) -> web.Response:
         rule = http.read(await request.read(), Rule)
@@ -113,7 +115,7 @@ class Platform:
         return http.json_answer({"rules": []})
 
     def _next(self, key: str) -> Rule:
-        """What to do now: the oldest rule that matches; one with `times` is used up by it."""
+        """The oldest rule that applies now; one with `times` is counted down."""
         for rule in self.rules:
             if rule.key in (None, key):
                 if rule.times is not None:
@@ -125,7 +127,7 @@ class Platform:
 
 
 def _fail_before(rule: Rule, request: web.Request) -> None:
-    """Errors in which nothing has happened."""
+    """Faults after which nothing has happened."""
     match rule.does:
         case Does.DROP:
             _cut(request)
@@ -142,7 +144,7 @@ def _fail_before(rule: Rule, request: web.Request) -> None:
 
 
 def _fail_after(rule: Rule, request: web.Request) -> None:
-    """Errors in which everything has happened, and nobody is told."""
+    """Faults after which everything has happened, without an answer."""
     if rule.does is Does.ACCEPT_THEN_DROP:
         _cut(request)
     if rule.does is Does.ACCEPT_THEN_ERROR:
@@ -152,12 +154,12 @@ def _fail_after(rule: Rule, request: web.Request) -> None:
 def _cut(request: web.Request) -> None:
     if request.transport is not None:
         request.transport.abort()
-    raise http.refusal(HTTPStatus.SERVICE_UNAVAILABLE, "GONE", "nobody hears this")
+    raise http.refusal(HTTPStatus.SERVICE_UNAVAILABLE, "GONE", "the connection is cut")
 
 
 def build(file: Path) -> web.Application:
-    """The application, with its books in this file."""
-    platform = Platform(Books(file))
+    """The application, with its store in this file."""
+    platform = Platform(PlatformStore(file))
     app = web.Application(middlewares=[http.errors_as_json], client_max_size=MAX_BODY_BYTES)
     app.add_routes(
         [
@@ -172,7 +174,7 @@ def build(file: Path) -> web.Application:
 
     async def life(_: web.Application) -> AsyncIterator[None]:
         yield
-        platform.books.close()
+        platform.store.close()
 
     app.cleanup_ctx.append(life)
     return app

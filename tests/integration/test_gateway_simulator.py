@@ -1,4 +1,4 @@
-"""The simulated gateway keeps its books as a real one must, whatever it is told to do wrong."""
+"""The simulated gateway keeps its accounts as a real one must, whatever fault it injects."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from infra.simulators import gateway
-from infra.simulators.gateway_books import Books, Status
+from infra.simulators.gateway_store import GatewayStore, Status
 from tests.kit.client import free_port, wait_until
 
 CHARGE = {"amount": 70, "customerId": "c", "reference": "r"}
@@ -21,10 +21,10 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def books(file: Path) -> Iterator[Books]:
-    books = Books(file)
-    yield books
-    books.close()
+def store(file: Path) -> Iterator[GatewayStore]:
+    store = GatewayStore(file)
+    yield store
+    store.close()
 
 
 @pytest.fixture
@@ -44,24 +44,24 @@ async def charge(http: aiohttp.ClientSession, key: str, **body: Any) -> tuple[in
         return answer.status, await answer.json()
 
 
-def test_a_capture_and_its_line_of_the_statement_are_one(
-    books: Books, file: Path, monkeypatch: pytest.MonkeyPatch
+def test_capture_and_its_statement_line_are_written_together(
+    store: GatewayStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object) -> None:
         raise RuntimeError("killed")
 
-    monkeypatch.setattr(Books, "_post", die)
+    monkeypatch.setattr(GatewayStore, "_post", die)
     with pytest.raises(RuntimeError):
-        books.charge("k", "r", "c", 70, Status.CAPTURED)
-    again = Books(file)
+        store.charge("k", "r", "c", 70, Status.CAPTURED)
+    again = GatewayStore(file)
     assert again.find("k") is None
     assert again.statement(0, 10) == []
     again.close()
 
 
-def test_a_charge_in_flight_lands_after_a_restart(books: Books, file: Path) -> None:
-    books.charge("k", "r", "c", 70, Status.IN_FLIGHT, lands_after_seconds=0)
-    again = Books(file)
+def test_charge_in_flight_lands_after_a_restart(store: GatewayStore, file: Path) -> None:
+    store.charge("k", "r", "c", 70, Status.IN_FLIGHT, lands_after_seconds=0)
+    again = GatewayStore(file)
     again.land()
     landed = again.find("k")
     assert landed is not None
@@ -71,16 +71,16 @@ def test_a_charge_in_flight_lands_after_a_restart(books: Books, file: Path) -> N
 
 
 @pytest.mark.parametrize(("fence_holds", "lands"), [(True, False), (False, True)])
-def test_a_void_fences_a_charge_in_flight_unless_the_fence_is_broken(
-    books: Books, fence_holds: bool, lands: bool
+def test_void_fences_a_charge_in_flight_unless_the_fence_is_broken(
+    store: GatewayStore, fence_holds: bool, lands: bool
 ) -> None:
-    books.charge("k", "r", "c", 70, Status.IN_FLIGHT, fence_holds=fence_holds)
-    assert books.void("k").status is Status.VOIDED
-    books.land()
-    assert bool(books.statement(0, 10)) is lands
+    store.charge("k", "r", "c", 70, Status.IN_FLIGHT, fence_holds=fence_holds)
+    assert store.void("k").status is Status.VOIDED
+    store.land()
+    assert bool(store.statement(0, 10)) is lands
 
 
-async def test_a_late_charge_is_unknown_until_it_lands(http: aiohttp.ClientSession) -> None:
+async def test_late_charge_is_unknown_until_it_lands(http: aiohttp.ClientSession) -> None:
     rule = {"operation": "charge", "does": "LAND_LATE", "seconds": 0.2}
     async with http.post("/control/behaviours", json=rule) as answer:
         assert answer.status == 200
@@ -107,17 +107,17 @@ async def test_a_late_charge_is_unknown_until_it_lands(http: aiohttp.ClientSessi
         ({"colour": "red"}, 400, "VALIDATION_ERROR"),
     ],
 )
-async def test_bad_input_is_told(
+async def test_bad_input_is_refused(
     http: aiohttp.ClientSession, body: dict[str, Any], status: int, code: str
 ) -> None:
-    answered, emitted = await charge(http, "k", **body)
-    assert (answered, emitted["error"]) == (status, code)
+    answered, error = await charge(http, "k", **body)
+    assert (answered, error["error"]) == (status, code)
 
 
-async def test_a_key_is_for_one_amount(http: aiohttp.ClientSession) -> None:
+async def test_key_is_for_one_amount(http: aiohttp.ClientSession) -> None:
     assert (await charge(http, "k"))[0] == 200
-    status, emitted = await charge(http, "k", amount=71)
-    assert (status, emitted["error"]) == (422, "KEY_REUSED")
+    status, error = await charge(http, "k", amount=71)
+    assert (status, error["error"]) == (422, "KEY_REUSED")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_a_key_is_for_one_amount(http: aiohttp.ClientSession) -> None:
         {"operation": "charge", "does": "ERROR", "often": 3},
     ],
 )
-async def test_a_rule_that_makes_no_sense_is_refused(
+async def test_rule_that_makes_no_sense_is_refused(
     http: aiohttp.ClientSession, rule: dict[str, Any]
 ) -> None:
     async with http.post("/control/behaviours", json=rule) as answer:

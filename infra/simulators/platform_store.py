@@ -1,6 +1,6 @@
 """What the simulated data platform has accepted, in a SQLite file.
 
-It survives a kill -9. It need not survive a power cut: so no commit waits for the disk, which the
+It survives a kill -9. It need not survive a power cut, so no commit waits for the disk, which the
 services need more.
 """
 
@@ -21,8 +21,10 @@ CREATE TABLE IF NOT EXISTS accepted (
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the statement. `body` is the JSON that was sent, `deliveries` counts how often it
-    came, `time` is when it came first, in Unix seconds."""
+    """A line of the statement. `body` is the JSON that was sent.
+
+    `deliveries` counts how often it was sent, `time` is the first time, in Unix seconds.
+    """
 
     sequence: int
     key: str
@@ -31,7 +33,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     time: float
 
 
-class Books:
+class PlatformStore:
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(file)
@@ -43,7 +45,7 @@ class Books:
         self._db.close()
 
     def accept(self, key: str, body: bytes) -> bool:
-        """Write down what was sent, once for each key. False: the key came with another body."""
+        """Accept a body, once for each key. False when the key was used for another body."""
         with self._db:
             done = self._db.execute(
                 "INSERT INTO accepted (key, body, deliveries, time) VALUES (?, ?, 1, ?)"

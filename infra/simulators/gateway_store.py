@@ -1,6 +1,6 @@
-"""What the simulated gateway remembers: charges, refunds and the statement, in a SQLite file.
+"""The simulated gateway's charges, refunds and statement, in a SQLite file.
 
-Whatever it answers is committed before, so that a kill -9 makes it forget nothing.
+Each answer is committed before it is sent, so a kill -9 loses nothing.
 """
 
 import sqlite3
@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS statement (
 
 
 class Status(StrEnum):
-    """IN_FLIGHT: nobody is told of it, until it lands."""
+    """IN_FLIGHT: unknown to inquiries, until it lands."""
 
     IN_FLIGHT = "IN_FLIGHT"
     CAPTURED = "CAPTURED"
@@ -39,7 +39,7 @@ class Status(StrEnum):
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a client is told of a charge. Amounts in won."""
+    """A charge, as a client gets it. Amounts in KRW."""
 
     key: str
     status: Status
@@ -48,7 +48,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A line of the statement: money that was captured, or given back. `time` in Unix seconds."""
+    """A line of the statement: money that was captured or given back. `time` in Unix seconds."""
 
     sequence: int
     key: str
@@ -58,7 +58,7 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     time: float
 
 
-class Books:
+class GatewayStore:
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(file)
@@ -91,9 +91,9 @@ class Books:
         lands_after_seconds: float = 0,
         fence_holds: bool = True,
     ) -> Charge:
-        """Write down a new charge; one that is in flight lands after so many seconds."""
-        flies = status is Status.IN_FLIGHT
-        lands_at = time.time() + lands_after_seconds if flies else None
+        """Add a charge; one that is in flight lands after so many seconds."""
+        is_in_flight = status is Status.IN_FLIGHT
+        lands_at = time.time() + lands_after_seconds if is_in_flight else None
         with self._db:
             self._db.execute(
                 "INSERT INTO charges (key, reference, customer_id, amount, status, lands_at,"
@@ -105,7 +105,7 @@ class Books:
         return Charge(key=key, status=status, amount=amount, refunded_amount=0)
 
     def void(self, key: str) -> Charge:
-        """Fence a key for good. What has been decided already stays as it is."""
+        """Fence a key for good. A charge that is decided already stays as it is."""
         with self._db:
             self._db.execute(
                 "INSERT INTO charges (key, reference, customer_id, amount, status)"
@@ -123,7 +123,7 @@ class Books:
         return charge
 
     def land(self) -> None:
-        """What is due lands now: it was captured all the same."""
+        """Capture the charges in flight that are due now."""
         due = "SELECT key, reference, amount FROM charges WHERE lands_at <= ?"
         for key, reference, amount in self._db.execute(due, (time.time(),)).fetchall():
             with self._db:
@@ -133,13 +133,13 @@ class Books:
                 self._post(key, reference, "CAPTURE", amount)
 
     def known_refund(self, refund_key: str) -> tuple[str, int] | None:
-        """Its status and amount."""
+        """The status and amount of a refund that was decided."""
         query = "SELECT status, amount FROM refunds WHERE key = ?"
         row: tuple[str, int] | None = self._db.execute(query, (refund_key,)).fetchone()
         return row
 
     def refund(self, refund_key: str, charge: Charge, amount: int, *, refused: bool) -> str:
-        """Give money back, or refuse to. Returns what was written down: REFUNDED or REFUSED."""
+        """Give money back, or refuse to. Returns REFUNDED or REFUSED."""
         left = charge.amount - charge.refunded_amount
         is_possible = charge.status is Status.CAPTURED and amount <= left and not refused
         status = "REFUNDED" if is_possible else "REFUSED"
