@@ -1,7 +1,7 @@
-"""`make chaos [SECONDS=180] [SEED=...]`: a storm over a stack of its own, and its figures.
+"""`make chaos [SECONDS=180] [SEED=...]`: random faults on a stack of its own, and the figures.
 
-Ends with 0 when every order has ended, nothing is owed, no message was set aside and the audit is
-clean; with 1 otherwise.
+Ends with 0 when every order has ended, nothing is unsettled, there is no dead letter and the audit
+is clean; with 1 otherwise.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.correctness.chaos.storm import TIMES, Storm, Weathered
+from tests.correctness.chaos.storm import TIMES, Storm, StormReport
 from tests.kit.client import open_shop, running_stack
 
 
@@ -32,35 +32,35 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="chaos-") as folder,
         running_stack(Path(folder), **TIMES) as environment,
     ):
-        weathered = asyncio.run(_rage(environment, arguments.seed, arguments.seconds))
-    _show(weathered, console)
-    return 0 if weathered.went_well else 1
+        report = asyncio.run(_run(environment, arguments.seed, arguments.seconds))
+    _show(report, console)
+    return 0 if report.is_clean else 1
 
 
-async def _rage(environment: Mapping[str, str], seed: int, seconds: float) -> Weathered:
+async def _run(environment: Mapping[str, str], seed: int, seconds: float) -> StormReport:
     async with open_shop(environment) as shop:
-        return await Storm(shop, random.Random(seed)).rage(seconds)
+        return await Storm(shop, random.Random(seed)).run(seconds)
 
 
-def _show(weathered: Weathered, console: Console) -> None:
+def _show(report: StormReport, console: Console) -> None:
     table = Table("fault", box=box.SIMPLE_HEAD)
     for column in ("times", "settled p50 (s)", "settled max (s)"):
         table.add_column(column, justify="right")
-    for kind, times in sorted(weathered.faults.items()):
-        settled = weathered.settled_seconds.get(kind, [])
+    for kind, times in sorted(report.faults.items()):
+        settled = report.settled_seconds.get(kind, [])
         table.add_row(kind, str(times), *_spread(settled))
-    settled = [each for kind in weathered.settled_seconds.values() for each in kind]
-    table.add_row("all", str(sum(weathered.faults.values())), *_spread(settled))
+    settled = [each for kind in report.settled_seconds.values() for each in kind]
+    table.add_row("all", str(sum(report.faults.values())), *_spread(settled))
     console.print(table)
-    orders = sum(weathered.ends.values())
-    console.print(f"{orders:,} orders in {weathered.seconds:.0f} s: {weathered.ends}")
-    console.print(f"HTTP answers: {weathered.answers}")
-    p50, most = _spread([1000 * each for each in weathered.post_seconds])
-    console.print(f"POST /orders, when it was answered: p50 {p50} ms, max {most} ms")
-    console.print(f"not ended: {weathered.not_ended or 0}, owed: {weathered.owed}")
-    console.print(f"dead letters: {weathered.dead_letters}")
-    console.print(f"audit: {len(weathered.discrepancies)} discrepancies")
-    for discrepancy in weathered.discrepancies[:50]:
+    orders = sum(report.ends.values())
+    console.print(f"{orders:,} orders in {report.seconds:.0f} s: {report.ends}")
+    console.print(f"HTTP answers: {report.answers}")
+    p50, most = _spread([1000 * each for each in report.post_seconds])
+    console.print(f"POST /orders, where it was answered: p50 {p50} ms, max {most} ms")
+    console.print(f"not ended: {report.not_ended or 0}, unsettled: {report.unsettled}")
+    console.print(f"dead letters: {report.dead_letters}")
+    console.print(f"audit: {len(report.discrepancies)} discrepancies")
+    for discrepancy in report.discrepancies[:50]:
         console.print(str(discrepancy), markup=False, highlight=False)
 
 

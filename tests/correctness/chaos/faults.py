@@ -1,7 +1,7 @@
-"""What is done to a running stack, from outside, as the world does it.
+"""The faults that chaos injects into a running stack, from outside.
 
-Each fault is a coroutine that harms the stack and returns once the harm is over: killed processes
-are brought back by the supervisor, what was stopped is started again.
+Each fault is a coroutine that returns once the fault is over: killed processes are restarted by the
+supervisor, stopped ones are started again.
 """
 
 import asyncio
@@ -46,22 +46,22 @@ async def command(shop: Shop, *words: str) -> None:
     await asyncio.to_thread(shop.command, *words)
 
 
-def killed(part: str) -> Fault:
-    """Kill -9. The supervisor brings it back."""
+def killed(process: str) -> Fault:
+    """Kill -9. The supervisor starts it again."""
 
     async def fault(shop: Shop, _: random.Random) -> None:
-        _signal(shop, part, signal.SIGKILL)
+        _signal(shop, process, signal.SIGKILL)
 
     return fault
 
 
-def hanging(part: str) -> Fault:
-    """It keeps its connections, and answers nobody for a while."""
+def hanging(process: str) -> Fault:
+    """It keeps its connections, and does not answer for a while."""
 
     async def fault(shop: Shop, _: random.Random) -> None:
-        _signal(shop, part, signal.SIGSTOP)
+        _signal(shop, process, signal.SIGSTOP)
         await asyncio.sleep(HANGING_SECONDS)
-        _signal(shop, part, signal.SIGCONT)
+        _signal(shop, process, signal.SIGCONT)
 
     return fault
 
@@ -79,7 +79,7 @@ async def broker_set_back(shop: Shop, _: random.Random) -> None:
     await command(shop, "stop", "nats")
     shutil.copytree(store, copy)
     await command(shop, "start", "nats")
-    await asyncio.sleep(AWAY_SECONDS)  # what is stored meanwhile is what will be lost
+    await asyncio.sleep(AWAY_SECONDS)  # what is stored meanwhile will be lost
     await command(shop, "stop", "nats")
     shutil.rmtree(store)
     copy.rename(store)
@@ -98,7 +98,7 @@ async def all_services_killed(shop: Shop, _: random.Random) -> None:
 
 
 async def database_locked(shop: Shop, chance: random.Random) -> None:
-    """Somebody else holds a database's lock for writing."""
+    """Another process holds a database's write lock."""
     file = _folder(shop) / "db" / f"{chance.choice(SERVICES)}.db"
 
     def hold() -> sqlite3.Connection:
@@ -113,10 +113,10 @@ async def database_locked(shop: Shop, chance: random.Random) -> None:
 
 
 async def disk_full(shop: Shop, chance: random.Random) -> None:
-    """No file of a service can be written to: the kernel refuses each write.
+    """No file of a service can be written: the kernel refuses each write.
 
-    By the process's limit on the size of files, for a disk can't be filled without being root. To
-    SQLite it is a failed write, as a full disk is.
+    The process's limit on file sizes stands in for a full disk, which needs root. SQLite sees the
+    same failed write.
     """
     service = chance.choice(SERVICES)
     pid = pids.alive(_folder(shop), service)
@@ -146,8 +146,8 @@ async def platform_misbehaves(shop: Shop, chance: random.Random) -> None:
 KILLED = (*SERVICES, "nats", "redis", *SIMULATORS)
 
 FAULTS: dict[str, Fault] = {
-    **{f"kill -9 {part}": killed(part) for part in KILLED},
-    **{f"{part} hangs": hanging(part) for part in (*SERVICES, "nats", *SIMULATORS)},
+    **{f"kill -9 {each}": killed(each) for each in KILLED},
+    **{f"{each} hangs": hanging(each) for each in (*SERVICES, "nats", *SIMULATORS)},
     "all services killed": all_services_killed,
     "broker's store wiped": broker_wiped,
     "broker's store set back": broker_set_back,
@@ -163,8 +163,8 @@ def _folder(shop: Shop) -> Path:
     return Path(shop.environment["STATE_DIR"])
 
 
-def _signal(shop: Shop, part: str, number: int) -> None:
-    """Nothing, where the part does not run just now: it was killed a moment ago."""
-    if pid := pids.alive(_folder(shop), part):
+def _signal(shop: Shop, process: str, number: int) -> None:
+    """Signal a process, if it runs: it may have been killed a moment ago."""
+    if pid := pids.alive(_folder(shop), process):
         with suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -1,8 +1,9 @@
-"""`make outages`: how the door behaves while something behind it is away for half a minute.
+"""`make outages`: how `POST /orders` answers while something behind it is away for half a minute.
 
 A steady load of orders, by wallet and by card, on a stack of its own: first with everything there,
-then with the broker away, with product away, and with a gateway that hangs. POST must go on
-answering 202. Ends with 1 when an order was refused, has not ended, or the audit finds something.
+then with the broker away, with product away, and with a gateway that hangs. Each POST must be
+answered with 202. Ends with 1 when an order was refused or has not ended, or when the audit finds a
+discrepancy.
 """
 
 import argparse
@@ -39,7 +40,7 @@ class Phase(msgspec.Struct, frozen=True):
 
 
 class Load:
-    """Places orders at a steady pace, whatever becomes of them."""
+    """Places orders at a steady rate, however they are answered."""
 
     def __init__(self, shop: Shop, product: str, customer: str) -> None:
         self._shop = shop
@@ -116,7 +117,7 @@ async def _all_ended(shop: Shop, customer: str) -> None:
 
 
 def _memory_mib(shop: Shop, service: str) -> float:
-    """What the process has in memory now (Linux); 0 where that can't be told."""
+    """The process's resident memory (Linux); 0 where that is unknown."""
     pid = pids.alive(Path(shop.environment["STATE_DIR"]), service)
     status = Path(f"/proc/{pid}/status")
     if pid is None or not status.exists():

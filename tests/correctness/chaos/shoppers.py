@@ -45,7 +45,7 @@ class InsistentShop(Shop):
 
 
 class Shoppers:
-    """`open` are the accepted orders whose end is not known yet, with when they were accepted."""
+    """`open`: the accepted orders whose end is not known yet, with the time of their acceptance."""
 
     def __init__(self, shop: Shop, chance: random.Random) -> None:
         self._shop = InsistentShop(shop)
@@ -55,7 +55,7 @@ class Shoppers:
         self.ends = Counter[str]()
         self.answers = self._shop.answers
         self.post_seconds = self._shop.post_seconds
-        self.closing_time = asyncio.Event()
+        self.is_closing = asyncio.Event()
         self._kinds: tuple[Callable[[], Awaitable[Json]], ...] = (
             self._rich,
             self._rich,
@@ -67,8 +67,8 @@ class Shoppers:
             self._card,
         )
 
-    async def arrive(self) -> None:
-        """Make what they buy, and their wallets."""
+    async def prepare(self) -> None:
+        """Create the products and wallets that they need."""
         shop = self._shop
         self._product = await shop.create_product(price=100, stock=1_000_000)
         self._rare = await shop.create_product(price=100, stock=200)
@@ -76,18 +76,18 @@ class Shoppers:
         self._poor_customer = await shop.create_wallet(5_000)
 
     async def keep_buying(self) -> None:
-        """One customer after the other, until closing time."""
-        while not self.closing_time.is_set():
+        """Place one order after the other until `is_closing` is set."""
+        while not self.is_closing.is_set():
             body = await self._chance.choice(self._kinds)()
-            rues = self._chance.random() < CANCELLED_SHARE
-            headers = {"idempotency_key": str(uuid4())} | ({"prefer": "wait=5"} if rues else {})
+            cancels = self._chance.random() < CANCELLED_SHARE
+            headers = {"idempotency_key": str(uuid4())} | ({"prefer": "wait=5"} if cancels else {})
             answer = await self._shop.call("order", "POST", "/api/v1/orders", body, **headers)
             self.open[answer.body["orderId"]] = monotonic()
-            if rues and answer.body["status"] == "COMPLETED":
+            if cancels and answer.body["status"] == "COMPLETED":
                 await self._cancel(answer.body["orderId"])
 
-    async def look_after(self) -> None:
-        """Find out how orders end, until cancelled."""
+    async def watch_orders(self) -> None:
+        """Read how orders end, until cancelled."""
         while True:
             for order_id in list(self.open):
                 status = (await self._shop.get("order", f"/api/v1/orders/{order_id}"))["status"]
@@ -97,21 +97,21 @@ class Shoppers:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def keep_stocked(self) -> None:
-        """What is rare comes in again all the time, for those who wait."""
-        while not self.closing_time.is_set():
+        """Bring the rare product in again and again, for the orders that wait."""
+        while not self.is_closing.is_set():
             await self._shop.add_stock(self._rare, 1)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def keep_charging(self) -> None:
-        """Money comes in all the time; a charge that fails has changed nothing."""
-        while not self.closing_time.is_set():
+        """Charge a wallet again and again; a charge that fails has changed nothing."""
+        while not self.is_closing.is_set():
             path = f"/api/v1/wallets/{self._rich_customer}/charge"
             key = str(uuid4())
             await self._shop.call("payment", "POST", path, {"amount": 7}, idempotency_key=key)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _cancel(self, order_id: str) -> None:
-        """Two clicks at once, as people do."""
+        """Send two cancels at once, as a double click does."""
         self._cancelling.add(order_id)
         await asyncio.gather(self._shop.cancel(order_id), self._shop.cancel(order_id))
         self._cancelling.remove(order_id)
@@ -123,7 +123,7 @@ class Shoppers:
         return order(self._poor_customer, (self._product, self._chance.randint(1, 9)))
 
     async def _short(self) -> Json:
-        """More than there will be, sooner or later."""
+        """More units than there are, sooner or later."""
         lines = ((self._product, 1), (self._rare, self._chance.randint(1, 5)))
         return order(self._rich_customer, *lines)
 
@@ -136,7 +136,7 @@ class Shoppers:
         return order(str(uuid4()), lines, paymentMethod="CARD")
 
     async def _with_coupon(self) -> Json:
-        """A coupon for a single use, that another order of the same customer may be after too."""
+        """A coupon for a single use, which another order of the same customer may want too."""
         if not hasattr(self, "_coupon") or self._chance.random() < 0.5:
             try:
                 coupon = await self._shop.create_coupon(self._rich_customer, discountValue=50)

@@ -1,4 +1,4 @@
-"""A mixed load on a whole stack, while its parts are killed, hung, locked out and emptied."""
+"""A mixed load on a whole stack, while its processes are killed, hung, locked out and emptied."""
 
 import asyncio
 import random
@@ -22,12 +22,15 @@ TIMES = {
     "REPEAT_AFTER_SECONDS": "5",
     "WAIT_TIMEOUT_SECONDS": "15",
 }
-"""The settings of a stack that goes through a storm: everything happens sooner."""
+"""The settings of a stack under chaos: time-outs and retransmissions come sooner."""
 
 
-class Weathered(msgspec.Struct, kw_only=True, rename="camel"):
-    """What came of it. `settled_seconds`: by fault, how long after its end until every order that
-    was open then had ended."""
+class StormReport(msgspec.Struct, kw_only=True, rename="camel"):
+    """The figures of a run.
+
+    `settled_seconds`: by fault, the time from its end until every order that was open then had
+    ended.
+    """
 
     seconds: float
     faults: dict[str, int]
@@ -36,17 +39,19 @@ class Weathered(msgspec.Struct, kw_only=True, rename="camel"):
     answers: dict[str, int]
     post_seconds: list[float]
     not_ended: list[str]
-    owed: dict[str, int]
+    unsettled: dict[str, int]
     dead_letters: dict[str, int]
     discrepancies: list[Discrepancy]
 
     @property
-    def went_well(self) -> bool:
+    def is_clean(self) -> bool:
         wrong = (self.not_ended, self.discrepancies)
-        return not any(wrong) and not any((*self.owed.values(), *self.dead_letters.values()))
+        return not any(wrong) and not any((*self.unsettled.values(), *self.dead_letters.values()))
 
 
 class Storm:
+    """Faults, one after the other, while customers buy and cancel."""
+
     def __init__(self, shop: Shop, chance: random.Random) -> None:
         self._shop = shop
         self._chance = chance
@@ -55,28 +60,28 @@ class Storm:
         self._settled: dict[str, list[float]] = defaultdict(list)
         self._watching: set[asyncio.Task[None]] = set()
 
-    async def rage(self, seconds: float, kinds: Iterable[str] = tuple(FAULTS)) -> Weathered:
-        """Each kind of fault once, in a random order, and then at random until the time is over."""
+    async def run(self, seconds: float, kinds: Iterable[str] = tuple(FAULTS)) -> StormReport:
+        """Inject each kind of fault once, in a random order, then random ones for the time left."""
         began = monotonic()
-        await self._shoppers.arrive()
+        await self._shoppers.prepare()
         async with asyncio.TaskGroup() as group:
             for _ in range(CUSTOMERS):
                 group.create_task(self._shoppers.keep_buying())
             group.create_task(self._shoppers.keep_charging())
             group.create_task(self._shoppers.keep_stocked())
-            looking = group.create_task(self._shoppers.look_after())
+            watching = group.create_task(self._shoppers.watch_orders())
             due = self._chance.sample(sorted(kinds), len(tuple(kinds)))
             while due or monotonic() - began < seconds:
-                await self._harm(due.pop() if due else self._chance.choice(sorted(kinds)))
-            self._shoppers.closing_time.set()
-            await self._calm_down()
+                await self._inject(due.pop() if due else self._chance.choice(sorted(kinds)))
+            self._shoppers.is_closing.set()
+            await self._calm()
             not_ended = await self._until_ended()
-            looking.cancel()
+            watching.cancel()
         for task in self._watching:
             task.cancel()
-        return await self._weathered(monotonic() - began, not_ended)
+        return await self._report(monotonic() - began, not_ended)
 
-    async def _harm(self, kind: str) -> None:
+    async def _inject(self, kind: str) -> None:
         self._faults[kind] += 1
         await FAULTS[kind](self._shop, self._chance)
         watch = asyncio.create_task(self._watch(kind, monotonic(), set(self._shoppers.open)))
@@ -85,13 +90,13 @@ class Storm:
         await asyncio.sleep(self._chance.uniform(0.5, 3))
 
     async def _watch(self, kind: str, over_at: float, waiting: set[str]) -> None:
-        """How long until the orders that the fault has met have ended."""
+        """Measure how long the orders that were open at the fault take to end."""
         while waiting & self._shoppers.open.keys():
             await asyncio.sleep(0.05)
         self._settled[kind].append(monotonic() - over_at)
 
-    async def _calm_down(self) -> None:
-        """Nothing is harmed any more, and everything runs."""
+    async def _calm(self) -> None:
+        """End all faults, with everything running."""
         await self._shop.wait_until_ready()
         for simulator in SIMULATORS:
             await self._shop.call(simulator, "DELETE", "/control/behaviours")
@@ -99,7 +104,7 @@ class Storm:
 
     async def _until_ended(self) -> list[str]:
         async def all_ended() -> bool:
-            return not self._shoppers.open and not any((await self._owed()).values())
+            return not self._shoppers.open and not any((await self._unsettled()).values())
 
         try:
             await wait_until(all_ended, "every order has ended", SETTLED_SECONDS)
@@ -107,13 +112,13 @@ class Storm:
             return sorted(self._shoppers.open)
         return []
 
-    async def _owed(self) -> dict[str, int]:
+    async def _unsettled(self) -> dict[str, int]:
         path = "/api/v1/ops/owed"
         return {each: len((await self._shop.get(each, path))["items"]) for each in SERVICES}
 
-    async def _weathered(self, seconds: float, not_ended: list[str]) -> Weathered:
+    async def _report(self, seconds: float, not_ended: list[str]) -> StormReport:
         shop, shoppers = self._shop, self._shoppers
-        return Weathered(
+        return StormReport(
             seconds=seconds,
             faults=dict(self._faults),
             settled_seconds=dict(self._settled),
@@ -121,7 +126,7 @@ class Storm:
             answers=dict(shoppers.answers),
             post_seconds=shoppers.post_seconds,
             not_ended=not_ended,
-            owed=await self._owed(),
+            unsettled=await self._unsettled(),
             dead_letters={each: len(await shop.dead_letters(each)) for each in SERVICES},
             discrepancies=await found_wrong(shop),
         )

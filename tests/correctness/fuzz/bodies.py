@@ -1,4 +1,4 @@
-"""Events as they should be: any value that their types allow in every field."""
+"""Valid events: any value that their types allow in every field."""
 
 from datetime import UTC
 from typing import Any
@@ -17,7 +17,7 @@ FRESH_IDS: Ids = st.uuids(version=4).map(str)
 
 
 def events(event_type: type[Event], ids: Ids) -> SearchStrategy[Event]:
-    """Events of this type. Whatever they name has one of these ids."""
+    """Events of this type, with ids from these."""
     return _structs(event_type, ids)
 
 
@@ -53,6 +53,6 @@ def _values(kind: inspect.Type, ids: Ids) -> SearchStrategy[Any]:  # noqa: C901,
 
 
 def json_of(event: Event) -> dict[str, Any]:
-    """The event's body, as it would be read by somebody who does not know the contract."""
+    """The event's body as plain JSON."""
     body: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(event))
     return body

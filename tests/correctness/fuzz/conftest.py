@@ -1,4 +1,4 @@
-"""Stacks for wrong input. They are used for nothing else: after it their data mean little."""
+"""Stacks for wrong input, and for nothing else: it leaves data behind that no test could use."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -47,7 +47,7 @@ async def fuzzed_shop(fuzzed_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
 def doomed_stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, str]]:
-    """For what stops a service for good where it is not dealt with."""
+    """For input that would stop a service for good if it were not handled."""
     with stack_on(request.param, tmp_path_factory.mktemp("doomed")) as environment:
         yield environment
 

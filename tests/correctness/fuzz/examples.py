@@ -1,4 +1,4 @@
-"""How much input is made up: always the same few examples, or as many new ones as were asked for.
+"""How much input is generated: the same few examples, or as many new ones as were asked for.
 
 `FUZZ_EXAMPLES=1000` makes a run longer, and different from every other.
 """
@@ -14,7 +14,7 @@ from hypothesis.strategies import SearchStrategy
 T = TypeVar("T")
 
 ASKED_FOR = int(os.environ.get("FUZZ_EXAMPLES") or 0)
-"""0: nobody asked; then every run makes up the same."""
+"""0: not asked; then every run generates the same."""
 
 
 def making(usual: int) -> settings:
@@ -29,7 +29,7 @@ def making(usual: int) -> settings:
 
 
 def drawn(strategy: SearchStrategy[T], usual: int) -> list[T]:
-    """Examples of a strategy, for a test that needs many at once; none where it has none."""
+    """Examples of a strategy, for a test that needs many at once; none where there are none."""
     found: list[T] = []
 
     @settings(making(usual), phases=[Phase.generate])

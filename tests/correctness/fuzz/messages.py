@@ -1,4 +1,4 @@
-"""Messages that somebody else's program might put into the streams: right, wrong and absurd."""
+"""Messages that another program might publish: valid, malformed and absurd."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,8 +22,8 @@ MAX_HEADER_BYTES = 60_000
 class Message(NamedTuple):
     """As it goes over the wire. `headers` is the whole block, empty where there is none.
 
-    `letter` says whether those who hear it must set it aside: None where either may be right, as
-    for an amount that JSON can hold and a database can't.
+    `letter`: must its consumers make it a dead letter? None where both may be right, as for an
+    amount that JSON can hold and a database can't.
     """
 
     subject: bytes
@@ -52,14 +52,14 @@ ANY_JSON = st.recursive(
     max_leaves=5,
 )
 _HEADER_VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=100)
-_COURTESIES = (
+_OPTIONAL_HEADERS = (
     *("ce-id", "ce-specversion", "ce-source", "ce-subject", "ce-time", "ce-causationid"),
     *("traceparent", "Status", "Description", "Content-Type"),
 )
 
 
 def mutated(mutation: Mutation, event_type: type[Event], ids: Ids) -> SearchStrategy[Message]:
-    """Events of this type, each with this done to it."""
+    """Events of this type with this mutation."""
 
     @st.composite
     def messages(draw: DrawFn) -> Message:
@@ -96,7 +96,7 @@ def headers_of(message: Message) -> dict[str, str]:
 
 
 def _paths(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every place in a body, with what stands there."""
+    """Every path in a body, with its value."""
     if path:
         yield path, value
     if isinstance(value, dict | list):
@@ -105,7 +105,7 @@ def _paths(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def _one_place(draw: DrawFn, body: Any, *kinds: type) -> tuple[Path, Any]:
-    """A place where something of these types stands, and what that is."""
+    """A path with a value of one of these types, and the value."""
     places = [(path, value) for path, value in _paths(body) if type(value) in kinds]
     assume(places)
     place: tuple[Path, Any] = draw(st.sampled_from(places))
@@ -113,7 +113,7 @@ def _one_place(draw: DrawFn, body: Any, *kinds: type) -> tuple[Path, Any]:
 
 
 def _changed(body: Any, path: Path, value: Any) -> Any:
-    """The body with another value in this place."""
+    """The body with another value at this path."""
     result = inner = deepcopy(body)
     for step in path[:-1]:
         inner = inner[step]
@@ -121,11 +121,11 @@ def _changed(body: Any, path: Path, value: Any) -> Any:
     return result
 
 
-# ---------------------------------------------------------------- what is still an event
+# ---------------------------------------------------------------- still an event
 
 
-def as_it_should_be(_: DrawFn, event: Event) -> Message:
-    """Invented all the same: nobody decided so."""
+def unchanged(_: DrawFn, event: Event) -> Message:
+    """Valid, although no service has decided it."""
     return message(event, letter=False)
 
 
@@ -137,25 +137,25 @@ def with_unknown_fields(draw: DrawFn, event: Event) -> Message:
 
 
 def with_other_headers(draw: DrawFn, event: Event) -> Message:
-    """The headers are a courtesy: no value of theirs may matter."""
-    names = st.sampled_from(_COURTESIES) | st.from_regex(r"[A-Za-z-]{1,20}", fullmatch=True)
+    """Headers are optional: no value of theirs may matter."""
+    names = st.sampled_from(_OPTIONAL_HEADERS) | st.from_regex(r"[A-Za-z-]{1,20}", fullmatch=True)
     ours = names.filter(lambda name: not name.startswith("Nats-") and name != EVENT_TYPE)
     headers = draw(st.dictionaries(ours, _HEADER_VALUES, min_size=1, max_size=5))
     return message(event, headers=headers, letter=False)
 
 
 def as_a_retransmission(draw: DrawFn, event: Event) -> Message:
-    """Under another id of the broker's: by somebody who misses an answer, it seems."""
+    """With another message id, as a service retransmits an event."""
     mark = f"{draw(FRESH_IDS)}/{draw(_HEADER_VALUES)}"
     return message(event, headers={MESSAGE_ID: mark}, letter=False)
 
 
 def with_a_long_header(draw: DrawFn, event: Event) -> Message:
-    name = draw(st.sampled_from(_COURTESIES))
+    name = draw(st.sampled_from(_OPTIONAL_HEADERS))
     return message(event, headers={name: "x" * MAX_HEADER_BYTES}, letter=False)
 
 
-def under_a_name_that_nobody_hears(draw: DrawFn, event: Event) -> Message:
+def under_a_name_without_consumers(draw: DrawFn, event: Event) -> Message:
     name = draw(
         st.from_regex(r"[A-Za-z]{1,30}", fullmatch=True).filter(lambda n: n not in CONTRACT.names)
     )
@@ -177,14 +177,14 @@ def with_a_name_twice(draw: DrawFn, event: Event) -> Message:
     return message(event, first[:-1] + b", " + json.dumps(body).encode()[1:], letter=None)
 
 
-def with_a_stray_byte(draw: DrawFn, event: Event) -> Message:
+def with_an_extra_byte(draw: DrawFn, event: Event) -> Message:
     whole = json.dumps(json_of(event)).encode()
     place = draw(st.integers(0, len(whole)))
-    stray = bytes([draw(st.integers(0, 255))])
-    return message(event, whole[:place] + stray + whole[place:], letter=None)
+    extra = bytes([draw(st.integers(0, 255))])
+    return message(event, whole[:place] + extra + whole[place:], letter=None)
 
 
-# ---------------------------------------------------------------- what nobody can read
+# ---------------------------------------------------------------- malformed
 
 
 def without_a_field(draw: DrawFn, event: Event) -> Message:
@@ -241,8 +241,8 @@ def about_another(draw: DrawFn, event: Event) -> Message:
 
 def of_another_type(draw: DrawFn, event: Event) -> Message:
     names = st.sampled_from(sorted(CONTRACT.names)) | _HEADER_VALUES
-    emitted = draw(names.filter(lambda name: name.strip() != type(event).__name__))
-    return message(event, headers={EVENT_TYPE: emitted}, letter=True)
+    declared = draw(names.filter(lambda name: name.strip() != type(event).__name__))
+    return message(event, headers={EVENT_TYPE: declared}, letter=True)
 
 
 def sent_on(draw: DrawFn, event: Event) -> Message:
@@ -250,15 +250,15 @@ def sent_on(draw: DrawFn, event: Event) -> Message:
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    as_it_should_be,
+    unchanged,
     with_unknown_fields,
     with_other_headers,
     as_a_retransmission,
     with_a_long_header,
-    under_a_name_that_nobody_hears,
+    under_a_name_without_consumers,
     with_huge_numbers,
     with_a_name_twice,
-    with_a_stray_byte,
+    with_an_extra_byte,
     without_a_field,
     with_another_type,
     with_a_number_below_zero,
@@ -287,7 +287,7 @@ _ODD_BLOCKS = st.sampled_from(
 
 
 def under_any_subject(draw: DrawFn, event: Event) -> Message:
-    """The broker takes any bytes between two dots, but those that end a word or a line."""
+    """The broker takes any bytes between two dots, except those that end a word or a line."""
     prefix, key, name = subject_of(type(event), event.key).encode().split(b".")
     odd = draw(_ODD_BYTES.filter(lambda each: not set(each) & set(b" \t\r\n.*>")))
     received = draw(st.booleans())
@@ -296,7 +296,7 @@ def under_any_subject(draw: DrawFn, event: Event) -> Message:
 
 
 def with_any_headers(draw: DrawFn, event: Event) -> Message:
-    """The broker does not look into a block of headers that is none."""
+    """The broker does not parse a block of headers."""
     headers = draw(_ODD_BLOCKS) + draw(st.sampled_from([b"", b"\r\n", b"\r\n\r\n"]))
     empty = draw(st.booleans())
     return message(event, b"" if empty else None, letter=None)._replace(headers=headers)

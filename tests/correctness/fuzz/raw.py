@@ -13,29 +13,29 @@ _INBOX = b"_INBOX.fuzz"
 _TIMEOUT_SECONDS = 5
 
 
-class Place(NamedTuple):
-    """Where a message is stored."""
+class Position(NamedTuple):
+    """Where a stream holds a message."""
 
     stream: str
     sequence: int
 
 
 class RawConnection:
-    """A connection that speaks the broker's protocol itself."""
+    """A connection that uses the broker's protocol directly."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
-    async def introduce(self, user: str, password: str) -> None:
-        """Log in, and listen to the answers to come."""
+    async def log_in(self, user: str, password: str) -> None:
+        """Log in, and subscribe to the answers."""
         options = {"verbose": False, "headers": True, "user": user, "pass": password}
         await self._reader.readline()
         self._writer.write(b"CONNECT %s\r\n" % json.dumps(options).encode())
         self._writer.write(b"SUB %s 1\r\n" % _INBOX)
 
-    async def publish(self, message: Message) -> Place | None:
-        """Have a stream store it. None where the broker would not have it."""
+    async def publish(self, message: Message) -> Position | None:
+        """Publish it. Returns its position, or None when the broker refuses it."""
         subject, headers, body, _ = message
         size = len(headers) + len(body)
         if headers:
@@ -45,7 +45,7 @@ class RawConnection:
         self._writer.write(headers + body + b"\r\n")
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             answer = await self._answer()
-        return None if "error" in answer else Place(answer["stream"], answer["seq"])
+        return None if "error" in answer else Position(answer["stream"], answer["seq"])
 
     async def _answer(self) -> dict[str, Any]:
         while not (line := await self._reader.readline()).startswith(b"MSG"):
@@ -58,13 +58,13 @@ class RawConnection:
 
 
 @asynccontextmanager
-async def speaking(url: str) -> AsyncIterator[RawConnection]:
+async def connected(url: str) -> AsyncIterator[RawConnection]:
     """A connection to this broker, as the user that the URL names."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     try:
         connection = RawConnection(reader, writer)
-        await connection.introduce(place.username or "", place.password or "")
+        await connection.log_in(place.username or "", place.password or "")
         yield connection
     finally:
         writer.close()

@@ -1,4 +1,4 @@
-"""Whatever stands in the streams, every service works on, and sets aside what nobody can read."""
+"""Every service handles any message in the streams; malformed ones become dead letters."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,15 +18,6 @@ from saga.envelope import MalformedMessage
 from saga.event import Event
 from tests.correctness.fuzz.bodies import FRESH_IDS, Ids
 from tests.correctness.fuzz.examples import drawn, making
-from tests.correctness.fuzz.judging import (
-    FLOW,
-    broke,
-    misjudged,
-    published,
-    running,
-    standing_still,
-    waiting,
-)
 from tests.correctness.fuzz.messages import (
     MUTATIONS,
     Message,
@@ -36,6 +27,15 @@ from tests.correctness.fuzz.messages import (
     mutated,
     under_any_subject,
     with_any_headers,
+)
+from tests.correctness.fuzz.observation import (
+    FLOW,
+    blocked,
+    has_failed,
+    published,
+    running,
+    waiting,
+    wrongly_handled,
 )
 from tests.e2e.saga.broker_stream import written_by_hand
 from tests.kit.client import SERVICES, Shop, open_shop, order, wait_until
@@ -57,7 +57,7 @@ class Real(NamedTuple):
 
     @property
     def shown_at(self) -> dict[str, tuple[str, ...]]:
-        """Where each service shows what it made of them."""
+        """The routes by which each service shows its rows about them."""
         return {
             "order": (f"orders/{self.order}", f"orders/{self.order}/trace", "orders"),
             "product": (f"products/{self.product}", f"products/{self.product}/stock/history"),
@@ -82,14 +82,16 @@ async def something_real(shop: Shop) -> Real:
     return Real(ended["orderId"], customer, product, coupon)
 
 
-async def endured(shop: Shop, messages: Iterable[Message]) -> None:
-    """Assert that the services work on all of these, judge each rightly, and go on as before."""
+async def handled(shop: Shop, messages: Iterable[Message]) -> None:
+    """Assert that the services handle all of these rightly, and go on as before."""
     before = running(shop)
     sent = await published(shop, messages)
-    assert await standing_still(shop, sent) == []
+    assert await blocked(shop, sent) == []
     await works(shop)
-    assert [each for service in SERVICES async for each in misjudged(shop, service, sent)] == []
-    assert [service for service in SERVICES if await broke(shop, service)] == []
+    assert [
+        each for service in SERVICES async for each in wrongly_handled(shop, service, sent)
+    ] == []
+    assert [service for service in SERVICES if await has_failed(shop, service)] == []
     assert running(shop) == before
 
 
@@ -100,7 +102,7 @@ async def works(shop: Shop) -> None:
 
 
 async def shown(shop: Shop, real: Real) -> None:
-    """Assert that what the services made of it can be read."""
+    """Assert that the services' rows about it can be read."""
     for service, paths in real.shown_at.items():
         for path in paths:
             await shop.get(service, f"/api/v1/{path}")
@@ -118,23 +120,25 @@ def examples(
 
 
 @EACH_EVENT
-async def test_events_that_were_tampered_with(
+async def test_mutated_events_are_handled_or_dead_lettered(
     fuzzed_shop: Shop, real: Real, event_type: type[Event]
 ) -> None:
     ids = st.sampled_from(real) | FRESH_IDS
-    await endured(fuzzed_shop, examples(MUTATIONS, [event_type], ids))
+    await handled(fuzzed_shop, examples(MUTATIONS, [event_type], ids))
     await shown(fuzzed_shop, real)
 
 
 @pytest.mark.parametrize("mutation", [under_any_subject, with_any_headers])
-async def test_what_no_client_library_would_send(doomed_shop: Shop, mutation: Mutation) -> None:
+async def test_messages_that_no_client_library_would_send(
+    doomed_shop: Shop, mutation: Mutation
+) -> None:
     real = await something_real(doomed_shop)
     ids = st.sampled_from(real) | FRESH_IDS
-    await endured(doomed_shop, examples([mutation], RECEIVED, ids))
+    await handled(doomed_shop, examples([mutation], RECEIVED, ids))
     await shown(doomed_shop, real)
 
 
-async def test_large_events_that_come_at_once(doomed_shop: Shop) -> None:
+async def test_large_events_that_arrive_at_once(doomed_shop: Shop) -> None:
     """Together they name more products than a database takes in one statement."""
     with held_up(doomed_shop, "product"):
         sent = await published(doomed_shop, [of_many_products() for _ in range(90)])
@@ -142,14 +146,14 @@ async def test_large_events_that_come_at_once(doomed_shop: Shop) -> None:
         async def all_wait() -> bool:
             return await waiting(doomed_shop, "product") >= len(sent)
 
-        await wait_until(all_wait, "the product service has all of them in its hands")
-    assert await standing_still(doomed_shop, sent) == []
+        await wait_until(all_wait, "all of them wait in the product service's mailbox")
+    assert await blocked(doomed_shop, sent) == []
     await works(doomed_shop)
 
 
 @contextmanager
 def held_up(shop: Shop, service: str) -> Iterator[None]:
-    """The service can commit nothing meanwhile, so that what comes is one batch afterwards."""
+    """The service can commit nothing meanwhile, so that what arrives is one batch afterwards."""
     url = shop.environment.get(f"{service.upper()}_DATABASE_URL")
     if url is None:
         with written_by_hand(shop, service):
@@ -161,7 +165,7 @@ def held_up(shop: Shop, service: str) -> Iterator[None]:
 
 
 def of_many_products() -> Message:
-    """About as large as the broker takes a message."""
+    """About the largest message that the broker takes."""
     items = tuple(Line(product_id=str(uuid4()), quantity=1, price=0) for _ in range(3_000))
     event = CouponUsed(
         order_id=str(uuid4()),
@@ -180,12 +184,12 @@ def of_many_products() -> Message:
         lambda event: st.one_of(*(mutated(each, event, FRESH_IDS) for each in MUTATIONS))
     )
 )
-def test_reading_gives_an_event_or_says_why_not(sent: Message) -> None:
-    """The same without any server: here Hypothesis finds the smallest message that is misread."""
-    complaint = ""
+def test_decoding_gives_an_event_or_a_reason(sent: Message) -> None:
+    """The same without a server: Hypothesis finds the smallest message that is decoded wrongly."""
+    reason = ""
     try:
         envelope.decode(CONTRACT, sent.subject.decode(), sent.body, headers_of(sent))
     except MalformedMessage as problem:
-        complaint = str(problem)
+        reason = str(problem)
     if sent.letter is not None and sent.event_name in CONTRACT.names:
-        assert bool(complaint) == sent.letter
+        assert bool(reason) == sent.letter

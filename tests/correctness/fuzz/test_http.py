@@ -1,4 +1,4 @@
-"""Whatever is sent to a route, the answer is one of those that its documentation names."""
+"""Whatever is sent to a route, its answer is one that its OpenAPI document names."""
 
 import asyncio
 import os
@@ -44,8 +44,8 @@ async def test_every_answer_is_as_documented(
     assert fuzzing.returncode == 0, report.decode()
 
 
-async def test_the_books_add_up_after_it(fuzzed_shop: Shop) -> None:
-    """What was accepted on the way was carried out as any other request."""
+async def test_audit_is_clean_after_fuzzing(fuzzed_shop: Shop) -> None:
+    """Requests that were accepted on the way had their whole effect."""
     assert await found_wrong(fuzzed_shop) == []
 
 

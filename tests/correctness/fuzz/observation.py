@@ -1,4 +1,4 @@
-"""Putting messages into the streams, and looking at what the services made of them."""
+"""Publishing messages, and observing what the services make of them."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
@@ -13,19 +13,19 @@ from events.contract import CATALOG, CONTRACT
 from infra.stack import config, processes
 from saga.choreography import graph
 from tests.correctness.fuzz.messages import Message
-from tests.correctness.fuzz.raw import Place, speaking
+from tests.correctness.fuzz.raw import Position, connected
 from tests.kit.client import Json, Shop, wait_until
 
 FLOW = graph.load()
 
-Sent = Mapping[Place, Message]
+Sent = Mapping[Position, Message]
 
-_LATER = "503"  # not now, but in a second: an answer, not a fault
+_LATER = "503"  # retry later: an answer, not a fault
 
 
 async def published(shop: Shop, messages: Iterable[Message]) -> Sent:
-    """Those that the broker stored, in the order in which they stand in the streams."""
-    async with speaking(shop.environment["NATS_URL_ADMIN"]) as connection:
+    """Publish messages. Returns those that the broker stored, in the order of the streams."""
+    async with connected(shop.environment["NATS_URL_ADMIN"]) as connection:
         return {
             place: message
             for message in messages
@@ -33,8 +33,8 @@ async def published(shop: Shop, messages: Iterable[Message]) -> Sent:
         }
 
 
-async def standing_still(shop: Shop, sent: Sent) -> list[str]:
-    """The services that do not get any further, and on which message. None, once all is done."""
+async def blocked(shop: Shop, sent: Sent) -> list[str]:
+    """The services that do not get any further, and their message. Empty once all is handled."""
     behind: list[ConsumerInfo] = []
 
     async def all_is_done() -> bool:
@@ -42,35 +42,35 @@ async def standing_still(shop: Shop, sent: Sent) -> list[str]:
         return not behind
 
     with suppress(AssertionError):
-        await wait_until(all_is_done, "every service has worked on everything")
+        await wait_until(all_is_done, "every service has handled everything")
     return [f"{info.name} on {_next_of(info, sent)}" for info in behind]
 
 
-async def misjudged(shop: Shop, service: str, sent: Sent) -> AsyncIterator[str]:
-    """What this service set aside and should not have, or did not and should have."""
+async def wrongly_handled(shop: Shop, service: str, sent: Sent) -> AsyncIterator[str]:
+    """Messages that are this service's dead letters and should not be, or the other way round."""
     letters = await _letters(shop, service, sent)
-    for place, message in _still_there(sent).items():
+    for place, message in _still_stored(sent).items():
         letter = letters.get(place)
         reason = letter and letter["reason"]
-        if reason not in _fitting(service, message) or (letter and not letter["error"]):
-            yield f"{service}: {letter or 'no letter'} for {message}"
+        if reason not in _possible_reasons(service, message) or (letter and not letter["error"]):
+            yield f"{service}: {letter or 'no dead letter'} for {message}"
 
 
-async def broke(shop: Shop, service: str) -> bool:
-    """Did it ever answer with a server error, but for the one that only asks for patience?"""
+async def has_failed(shop: Shop, service: str) -> bool:
+    """Did it ever answer with a server error other than 503?"""
     requests = await _figures(shop, service, "http_requests_total")
     statuses = {sample.labels["status"] for sample in requests}
     return any(status.startswith("5") for status in statuses - {_LATER})
 
 
 async def waiting(shop: Shop, service: str) -> int:
-    """How many messages the service has in its hands."""
+    """How many messages wait in the service's mailbox."""
     [sample] = await _figures(shop, service, "saga_mailbox_waiting")
     return int(sample.value)
 
 
 def running(shop: Shop) -> dict[str, int | None]:
-    """The process of each part of the stack: another one was started anew."""
+    """The process id of each part of the stack; a restarted one has another."""
     stack = config.recorded(Path(shop.environment["STATE_DIR"]))
     assert stack is not None
     return {process.name: process.pid for process in processes.listed(stack)}
@@ -102,25 +102,27 @@ def _next_of(info: ConsumerInfo, sent: Sent) -> Message | str:
     waiting = (
         message
         for place, message in sent.items()
-        if place.stream == info.stream_name and place.sequence > done and _hears(info.name, message)
+        if place.stream == info.stream_name
+        and place.sequence > done
+        and _consumes(info.name, message)
     )
     return next(waiting, "an event of the services' own")
 
 
-def _hears(service: str, message: Message) -> bool:
+def _consumes(service: str, message: Message) -> bool:
     event = CONTRACT.named(message.event_name)
     return event is not None and service in FLOW.consumers(event)
 
 
-def _fitting(service: str, message: Message) -> tuple[str | None, ...]:
-    """Why the service may set the message aside; None: it need not."""
-    if message.letter is False or not _hears(service, message):
+def _possible_reasons(service: str, message: Message) -> tuple[str | None, ...]:
+    """The reasons for which the service may dead-letter the message; None: it may handle it."""
+    if message.letter is False or not _consumes(service, message):
         return (None,)
     return ("UNREADABLE",) if message.letter else (None, "UNREADABLE", "RAISED")
 
 
-def _still_there(sent: Sent) -> Sent:
-    """The catalogue keeps the last message of each product: who comes late hears no other."""
+def _still_stored(sent: Sent) -> Sent:
+    """The catalogue keeps the newest message of each product: a late consumer gets no other."""
     newest = {message.subject: place for place, message in sent.items()}
     return {
         place: message
@@ -129,13 +131,13 @@ def _still_there(sent: Sent) -> Sent:
     }
 
 
-async def _letters(shop: Shop, service: str, sent: Sent) -> dict[Place, Json]:
+async def _letters(shop: Shop, service: str, sent: Sent) -> dict[Position, Json]:
     """The service's dead letters that are among what was sent; they are its newest."""
-    found: dict[Place, Json] = {}
+    found: dict[Position, Json] = {}
     for page in count():
         path = f"/api/v1/ops/dead-letters?size=100&page={page}"
         items = (await shop.get(service, path))["items"]
-        new = {Place(each["stream"], each["sequence"]): each for each in items}
+        new = {Position(each["stream"], each["sequence"]): each for each in items}
         found |= new
         if new.keys().isdisjoint(sent):
             break
