@@ -63,7 +63,7 @@ DATA_PLATFORM = (
         "two instances send the same order at once",
         "dataplatform.reactions",
         "send",
-        Replace("and delivery.is_due(deliveries.now)", ""),
+        Replace("and delivery.is_due(uow.now)", ""),
         tests("tests/unit/test_deliveries.py"),
     ),
 )
@@ -72,7 +72,7 @@ REDIS = (
     Mutant(
         "the lease of an order that was refused is not given back",
         "order.hot_products",
-        "HotProductAdmission._place",
+        "HotProductAdmission._place_leased",
         Drop("end([command.order_id], marker)"),
         tests("tests/e2e/saga/test_hot_products.py", "-k", "refused"),
     ),

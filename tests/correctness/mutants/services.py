@@ -27,7 +27,7 @@ ORDER = (
     Mutant(
         "no attempt number on a refused refund",
         "order.reactions",
-        "keep",
+        "refuse_cancel",
         Replace("order.attempt == event.attempt", "True"),
         model("a card without inbox"),
     ),
@@ -57,8 +57,8 @@ COUPON = (
     ),
     Mutant(
         "the coupon is released without asking who holds it",
-        "coupon.domain",
-        "Coupons.give_back",
+        "coupon.unit_of_work",
+        "CouponUnitOfWork.give_back",
         Replace("coupon.order_id == hold.order_id", "True"),
         tests("tests/unit/test_coupon_domain.py"),
     ),
