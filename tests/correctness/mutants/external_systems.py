@@ -39,7 +39,7 @@ GATEWAY = (
         "a gateway's 5xx counts as declined",
         "payment.gateway",
         "HttpGateway._request",
-        Replace('raise Unknown(f"answered {answer.status}")', 'return 402, "DECLINED"'),
+        Replace('raise UnknownOutcome(f"answered {answer.status}")', 'return 402, "DECLINED"'),
         tests(GATEWAY_CLIENT),
     ),
 )

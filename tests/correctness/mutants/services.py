@@ -1,6 +1,8 @@
 """Mistakes in the rules of the four services that settle an order."""
 
-from tests.correctness.mutants.mutant import Drop, Mutant, Replace, Skip, model, tests
+from tests.correctness.mutants.mutant import Drop, Mutant, Replace, model, tests
+
+SALES = "tests/unit/test_sales.py"
 
 ORDER = (
     Mutant(
@@ -88,8 +90,8 @@ PRODUCT = (
     ),
     Mutant(
         "stock is taken without a look at what is available",
-        "product.domain",
-        "Shelves.shortage",
+        "product.unit_of_work",
+        "ProductUnitOfWork.find_shortage",
         Drop("available < line.quantity"),
         model("two orders"),
     ),
@@ -109,17 +111,31 @@ PRODUCT = (
     ),
     Mutant(
         "a restock without its row in the ledger",
-        "product.domain",
-        "Shelves.book",
+        "product.unit_of_work",
+        "ProductUnitOfWork.book",
         Replace("self.ledger.add(entry)", "if entry.delta < 0:\n    self.ledger.add(entry)"),
         model("one order"),
     ),
     Mutant(
         "a cancelled order stays counted as sold",
-        "product.sales",
-        "taken_off",
-        Skip("iter(())"),
-        tests("tests/unit/test_sales.py"),
+        "product.unit_of_work",
+        "ProductUnitOfWork.restore",
+        Drop("self.sales.add"),
+        tests(SALES),
+    ),
+    Mutant(
+        "a sale is taken off the hour of the refund",
+        "product.unit_of_work",
+        "ProductUnitOfWork.restore",
+        Replace("sales_of(hold)", "sales_of(hold.move_to(hold.state, self.now))"),
+        tests(SALES),
+    ),
+    Mutant(
+        "a payment that arrives twice counts twice",
+        "product.reactions",
+        "sell",
+        Replace("and hold.state is HoldState.HELD", ""),
+        tests(SALES),
     ),
     Mutant(
         "new sales replace the earlier ones",
@@ -141,7 +157,7 @@ PAYMENT = (
     Mutant(
         "a wallet is overdrawn",
         "payment.reactions",
-        "_take",
+        "_take_from_wallet",
         Drop("not wallet.fits"),
         model("a poor wallet"),
     ),
@@ -149,7 +165,7 @@ PAYMENT = (
         "no tombstone at payment",
         "payment.reactions",
         "decide",
-        Drop("return _failed"),
+        Drop("return _payment_failed"),
         model("a loss"),
     ),
     Mutant(
@@ -157,40 +173,40 @@ PAYMENT = (
         "payment.reactions",
         "decide",
         Replace(
-            "wallets.move(payment, voiding=True)",
-            "late = wallets.move(\n"
+            "uow.move(payment, voiding=True)",
+            "failed = uow.move(\n"
             "    payment, state=PaymentState.FAILED, fail_reason=FailReason.ORDER_TIMED_OUT\n"
             ")\n"
-            "return _failed(late)",
+            "return _payment_failed(failed)",
         ),
         model("a card"),
     ),
     Mutant(
         "a voided charge is never given up",
         "payment.reactions",
-        "_charged",
+        "_settle_charge",
         Replace("GatewayOutcome.DECLINED | GatewayOutcome.VOIDED", "GatewayOutcome.DECLINED"),
         model("a card"),
     ),
     Mutant(
         "a refund that was lost is not executed again",
-        "payment.domain",
-        "Payment.call",
-        Replace("self.state is PaymentState.REFUNDING or", ""),
+        "payment.external_calls",
+        "payment_call",
+        Replace("payment.state is PaymentState.REFUNDING or", ""),
         model("a card"),
     ),
     Mutant(
         "a refused refund leaves the payment hanging",
         "payment.reactions",
-        "_refund_decided",
+        "_settle_refund",
         Replace("GatewayOutcome.REFUND_REFUSED", "GatewayOutcome.DECLINED"),
         model("a card"),
     ),
     Mutant(
         "the refund is refused, and no event is emitted",
         "payment.reactions",
-        "_refund_decided",
-        Replace("payment, _refund_failed(payment), cause_id=cause_id", "payment"),
+        "_settle_refund",
+        Replace("payment, _payment_refund_failed(payment), cause_id=cause_id", "payment"),
         model("a card"),
     ),
     Mutant(

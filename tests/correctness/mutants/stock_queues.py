@@ -3,7 +3,7 @@
 from tests.correctness.mutants.mutant import Drop, Mutant, Replace, model, tests
 
 IN_BATCHES = "tests/integration/test_queues_in_store.py"
-RULES = "tests/unit/test_waiting_for_stock.py"
+RULES = "tests/unit/test_waitlist.py"
 
 MUTANTS = (
     Mutant(
@@ -11,14 +11,14 @@ MUTANTS = (
         "product.reactions",
         "restore_stock",
         Replace(
-            "return restored, *waiting.serve(shelves, left),",
-            "return *waiting.serve(shelves, left),",
+            "return restored, *waitlist.serve(uow, left),",
+            "return *waitlist.serve(uow, left),",
         ),
         model("waiting for stock, and a loss", bound="full"),
     ),
     Mutant(
         "an order that leaves the queue keeps its place",
-        "product.waiting",
+        "product.waitlist",
         "leave",
         Replace("waiting=False", ""),
         model("waiting for stock"),
@@ -34,27 +34,27 @@ MUTANTS = (
         "an order that finds enough stock overtakes those that wait",
         "product.reactions",
         "decrement_stock",
-        Replace("objection or waiting.has_queue(shelves, event.items)", "objection"),
+        Replace("objection or waitlist.has_queue(uow, event.items)", "objection"),
         tests(RULES),
     ),
     Mutant(
         "the first order of one queue is served before those ahead of it in another",
-        "product.waiting",
+        "product.waitlist",
         "_next_served",
         Replace("or first.order_id != hold.order_id", ""),
         tests(RULES),
     ),
     Mutant(
         "after an order is served, its other queues are not looked at",
-        "product.waiting",
+        "product.waitlist",
         "serve",
-        Drop("+= products_of"),
+        Drop("+= product_ids"),
         tests(RULES),
     ),
     Mutant(
         "of a queue only the first place is loaded",
         "product.store",
-        "_with_queues",
+        "_load_queues",
         Replace("available + units[product_id] + len(leaving) + 1", "available * 0 + 1"),
         tests(IN_BATCHES),
     ),

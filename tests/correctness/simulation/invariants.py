@@ -17,7 +17,7 @@ from ops.audit.orders import Orders
 from ops.audit.stream import Contents, Held
 from ops.audit.tolerance import Tolerance
 from order.domain import STATES, OrderState
-from payment.external_calls import GatewayOutcome
+from payment.domain import GatewayOutcome
 from saga.choreography.graph import Choreography
 from saga.envelope import EVENT_ID
 from tests.correctness.simulation.gateway import Gateway
@@ -114,7 +114,7 @@ def _audit(cluster: Cluster) -> list[Result]:
         *waiting.checks(databases["product"]),
         *coupons.checks(databases["coupon"]),
         *orders.checks(_FLOW),
-        *sales.checks(databases["product"], orders),
+        *sales.checks(databases["product"]),
         *deliveries.checks(_contents(cluster)),
         *card_payments.checks(
             list(_statement(cluster.gateway)),
