@@ -29,7 +29,7 @@ from payment.app import participant
 from saga import envelope
 from saga.event import Event
 from tests.integration.deliveries import Delivered
-from tests.kit.client import until
+from tests.kit.client import wait_until
 from tests.kit.settings import settings_of
 
 LONG_AGO = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -106,7 +106,7 @@ async def test_events_of_settled_sagas_are_removed_and_no_others(database: Datab
         return settled not in await kept(database)
 
     async with removing(database, EXPIRED):
-        await until(settled_is_gone, "the settled saga's event is removed")
+        await wait_until(settled_is_gone, "the settled saga's event is removed")
     assert await kept(database) == {under_way, product}
 
 
@@ -126,5 +126,5 @@ async def test_nothing_is_removed_before_its_time(database: Database) -> None:
         return expired.order_id not in await kept(database)
 
     async with removing(database, EXPIRED):
-        await until(expired_is_gone, "the expired event is removed")
+        await wait_until(expired_is_gone, "the expired event is removed")
     assert await kept(database) == {fresh.order_id}

@@ -12,7 +12,7 @@ from chassis.processing.messages import EventMessage
 from events.contract import CONTRACT, FailReason, PaymentFailed
 from saga import envelope
 from tests.integration.deliveries import Delivered
-from tests.kit.client import until
+from tests.kit.client import wait_until
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -36,13 +36,13 @@ async def test_deadline_is_extended_until_the_message_is_committed(
     async def extended_twice() -> bool:
         return min(slow.heartbeats, committed.heartbeats) >= 2
 
-    await until(extended_twice, "both deadlines are extended")
+    await wait_until(extended_twice, "both deadlines are extended")
     extension.forget(messages[1])
     before, so_far = committed.heartbeats, slow.heartbeats
 
     async def extended_again() -> bool:
         return slow.heartbeats >= so_far + 2
 
-    await until(extended_again, "the slow message's deadline is extended again")
+    await wait_until(extended_again, "the slow message's deadline is extended again")
     running.cancel()
     assert committed.heartbeats == before
