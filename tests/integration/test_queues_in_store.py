@@ -14,7 +14,8 @@ from product.commands import BookStock, CreateProduct, EndWait
 from product.domain import HoldState
 from product.reactions import reactions
 from tests.unit.handling import handle
-from tests.unit.product_fixtures import LATER, coupon_used, payment_failed
+from tests.unit.payment_events import payment_failed
+from tests.unit.product_fixtures import LATER, coupon_used
 from tests.unit.test_waitlist import Rule, lines
 
 WAIT, REJECT = OnShortage.WAIT, OnShortage.REJECT

@@ -25,13 +25,8 @@ from product.tables import schema
 from product.unit_of_work import ProductUnitOfWork
 from saga.event import Event
 from tests.kit.postgres import create_database, program, running_postgres
-from tests.unit.product_fixtures import (
-    coupon_used,
-    payment_completed,
-    payment_refunded,
-    product,
-    unit_of_work,
-)
+from tests.unit.payment_events import payment_completed, payment_refunded
+from tests.unit.product_fixtures import coupon_used, product, unit_of_work
 
 NOW = datetime(2030, 3, 1, 10, 20, 30, tzinfo=UTC)
 IDS = [str(UUID(int=number)) for number in range(1, 131)]

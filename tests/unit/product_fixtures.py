@@ -1,16 +1,11 @@
-"""A product service's rows, and the events of one order or of several."""
+"""A product service's rows, and the event with which an order asks for stock."""
 
 from datetime import UTC, datetime, timedelta
 
 from events.contract import (
     CouponUsed,
-    FailReason,
     Line,
     OnShortage,
-    PaymentCompleted,
-    PaymentFailed,
-    PaymentMethod,
-    PaymentRefunded,
     ProductStatus,
 )
 from product.domain import Hold, HoldState, Product
@@ -93,22 +88,3 @@ def coupon_used(
         payable_amount=60,
         on_shortage=on_shortage,
     )
-
-
-def payment_completed(order_id: str = "o") -> PaymentCompleted:
-    return PaymentCompleted(
-        order_id=order_id,
-        payment_id="p",
-        customer_id="c",
-        method=PaymentMethod.WALLET,
-        amount=60,
-        discount_amount=7,
-    )
-
-
-def payment_failed(order_id: str = "o") -> PaymentFailed:
-    return PaymentFailed(order_id=order_id, reason=FailReason.INSUFFICIENT_BALANCE)
-
-
-def payment_refunded(order_id: str = "o") -> PaymentRefunded:
-    return PaymentRefunded(order_id=order_id, payment_id="p", amount=60, attempt=1)

@@ -17,16 +17,13 @@ from events.contract import (
     FailReason,
     Line,
     OrderCreated,
-    PaymentCompleted,
-    PaymentFailed,
-    PaymentMethod,
     StockRestored,
     StockUnavailable,
 )
 from saga.event import Event
 from saga.unit_of_work import Rows
-from tests.unit.handling import handle as tell
-from tests.unit.handling import is_distinct
+from tests.unit.handling import handle, is_distinct
+from tests.unit.payment_events import payment_completed, payment_failed
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -72,21 +69,6 @@ def created(order_id: str = "o1", coupon: str | None = "i", amount: int = 60) ->
     )
 
 
-def paid(order_id: str = "o1") -> PaymentCompleted:
-    return PaymentCompleted(
-        order_id=order_id,
-        payment_id="p",
-        customer_id="c",
-        method=PaymentMethod.WALLET,
-        amount=50,
-        discount_amount=10,
-    )
-
-
-def unpaid(order_id: str = "o1") -> PaymentFailed:
-    return PaymentFailed(order_id=order_id, reason=FailReason.INSUFFICIENT_BALANCE)
-
-
 def short(order_id: str = "o1") -> StockUnavailable:
     reason = FailReason.INSUFFICIENT_STOCK
     return StockUnavailable(order_id=order_id, reason=reason, product_id="p")
@@ -110,7 +92,8 @@ def in_state(state: HoldState | None) -> CouponUnitOfWork:
 
 
 EVENTS: dict[str, Event] = {
-    type(event).__name__: event for event in (created(), paid(), unpaid(), short(), restored())
+    type(event).__name__: event
+    for event in (created(), payment_completed("o1"), payment_failed("o1"), short(), restored())
 }
 UNDOING = ("PaymentFailed", "StockUnavailable", "StockRestored")
 MOVES: dict[tuple[HoldState | None, str], tuple[HoldState, type[Event] | None]] = {
@@ -126,7 +109,7 @@ MOVES: dict[tuple[HoldState | None, str], tuple[HoldState, type[Event] | None]] 
 @pytest.mark.parametrize("state", [None, *HoldState])
 def test_every_event_in_every_state(state: HoldState | None, name: str) -> None:
     uow = in_state(state)
-    emitted = tell(reactions, EVENTS[name], uow)
+    emitted = handle(reactions, EVENTS[name], uow)
     if (state, name) not in MOVES:
         assert emitted == ()
         assert [*uow.holds.inserted, *uow.holds.updated, *uow.issued.updated] == []
@@ -156,7 +139,9 @@ def test_coupon_is_used_and_given_back() -> None:
         payable_amount=50,
         coupon_id="i",
     )
-    assert reactions.react(unpaid(), uow) == (CouponRestored(order_id="o1", coupon_id="i"),)
+    assert reactions.react(payment_failed("o1"), uow) == (
+        CouponRestored(order_id="o1", coupon_id="i"),
+    )
     (again,) = reactions.react(created("o2"), uow)
     assert isinstance(again, CouponUsed)
 
@@ -179,7 +164,7 @@ def test_coupon_of_another_order_is_not_given_back() -> None:
         updated_at=NOW,
     )
     uow = unit_of_work(hold, PLAIN.use("o2", NOW))
-    reactions.react(unpaid(), uow)
+    reactions.react(payment_failed("o1"), uow)
     uow.release()
     assert uow.issued["i"].order_id == "o2"
 
@@ -243,7 +228,10 @@ def test_rate_discount_is_rounded_down(amount: int, rate: int) -> None:
 
 order_ids = st.sampled_from(ORDERS)
 event_lists = st.lists(
-    st.one_of(*(order_ids.map(make) for make in (paid, unpaid, short, restored)), order_ids),
+    st.one_of(
+        *(order_ids.map(make) for make in (payment_completed, payment_failed, short, restored)),
+        order_ids,
+    ),
     max_size=30,
 )
 wanted = st.fixed_dictionaries(dict.fromkeys(ORDERS, st.sampled_from(["i", "j", None, "none"])))
@@ -260,7 +248,7 @@ def test_coupon_is_held_by_at_most_one_order(
     emitted: list[Event] = []
     for each in events:
         event = created(each, named[each]) if isinstance(each, str) else each
-        emitted += tell(reactions, event, uow)
+        emitted += handle(reactions, event, uow)
         hold = uow.holds.get(event.key)
         now, before = hold.state if hold else None, states.get(event.key)
         assert now == before or (before, now) in FORWARD

@@ -9,7 +9,7 @@ from events.contract import OrderCancelled, OrderCancelRequested, OrderTimedOut,
 from order.domain import Cancellation, CancellationState, OrderState, OrderStatus
 from order.reactions import reactions
 from saga.errors import NotFound, Refused
-from tests.unit.handling import handle as tell
+from tests.unit.handling import handle
 from tests.unit.order_fixtures import (
     CANCEL,
     CUSTOMER,
@@ -64,7 +64,7 @@ def test_unknown_order_can_not_be_cancelled() -> None:
 
 def test_order_cancelled_event_has_items_and_completion_time() -> None:
     uow = unit_of_work(OrderState.CANCELLING)
-    emitted = tell(reactions, UNDONE, uow)
+    emitted = handle(reactions, UNDONE, uow)
     items = IN_STATE[OrderState.CANCELLING].items
     cancelled = OrderCancelled(order_id=ORDER, customer_id=CUSTOMER, items=items, completed_at=NOW)
     assert emitted == (cancelled,)
@@ -74,7 +74,7 @@ def test_order_cancelled_event_has_items_and_completion_time() -> None:
 def test_refused_cancel_changes_only_the_attempt() -> None:
     uow = unit_of_work(OrderState.COMPLETED)
     for message in (CANCEL, refund_failed(1)):
-        tell(reactions, message, uow)
+        handle(reactions, message, uow)
     before = IN_STATE[OrderState.COMPLETED]
     assert uow.orders[ORDER] == msgspec.structs.replace(before, attempt=1, updated_at=LATER)
 
@@ -84,13 +84,13 @@ def test_refused_cancel_changes_only_the_attempt() -> None:
 def test_only_refusal_of_this_attempt_ends_cancel(attempt: int, received: list[int]) -> None:
     uow = unit_of_work(OrderState.COMPLETED)
     for refused in range(1, attempt):
-        assert tell(reactions, CANCEL, uow) == (
+        assert handle(reactions, CANCEL, uow) == (
             OrderCancelRequested(order_id=ORDER, attempt=refused),
         )
-        tell(reactions, refund_failed(refused), uow)
-    tell(reactions, CANCEL, uow)
+        handle(reactions, refund_failed(refused), uow)
+    handle(reactions, CANCEL, uow)
     for each in received:
-        assert tell(reactions, refund_failed(each), uow) == ()
+        assert handle(reactions, refund_failed(each), uow) == ()
     is_over = attempt in received
     assert uow.orders[ORDER].state is (OrderState.COMPLETED if is_over else OrderState.CANCELLING)
 
@@ -113,10 +113,10 @@ def test_cancellation_of_each_state(state: OrderState, expected: CancellationSta
 
 def test_refused_cancel_is_shown_until_next_cancel() -> None:
     uow = unit_of_work(OrderState.CANCELLING)
-    tell(reactions, refund_failed(1), uow)
+    handle(reactions, refund_failed(1), uow)
     refused = Cancellation(state=CancellationState.REFUSED, attempt=1)
     assert uow.orders[ORDER].cancellation == refused
-    tell(reactions, CANCEL, uow)
+    handle(reactions, CANCEL, uow)
     requested = Cancellation(state=CancellationState.REQUESTED, attempt=2)
     assert uow.orders[ORDER].cancellation == requested
 
@@ -129,10 +129,10 @@ def test_order_at_deadline_asks_payment_and_decides_nothing(method: PaymentMetho
     uow = unit_of_work()
     pending = msgspec.structs.replace(IN_STATE[OrderState.PENDING], payment_method=method)
     uow.orders[ORDER] = pending
-    emitted = tell(reactions, EXPIRE, uow)
+    emitted = handle(reactions, EXPIRE, uow)
     assert emitted == (OrderTimedOut(order_id=ORDER, customer_id=CUSTOMER, payment_method=method),)
     assert uow.orders[ORDER] == pending.move_to(OrderState.EXPIRING, LATER)
-    assert tell(reactions, EXPIRE, uow) == ()
+    assert handle(reactions, EXPIRE, uow) == ()
 
 
 @settings(deadline=None)
@@ -140,7 +140,7 @@ def test_order_at_deadline_asks_payment_and_decides_nothing(method: PaymentMetho
 def test_first_decision_holds_whenever_deadline_comes(messages: list[object]) -> None:
     uow = unit_of_work(OrderState.PENDING)
     for message in messages:
-        tell(reactions, message, uow)
+        handle(reactions, message, uow)
     decision = next(message for message in messages if message is not EXPIRE)
     ended = OrderState.COMPLETED if decision is PAID else OrderState.FAILED
     assert uow.orders[ORDER].state is ended

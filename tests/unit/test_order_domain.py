@@ -22,8 +22,7 @@ from order.commands import AddToCart, ChangeCartItem, PlaceOrder, SetHotProduct,
 from order.domain import STATES, UNSETTLED, CancellationState, Order, OrderState, OrderStatus
 from order.reactions import reactions
 from saga.event import Event
-from tests.unit.handling import handle as tell
-from tests.unit.handling import is_distinct
+from tests.unit.handling import handle, is_distinct
 from tests.unit.order_fixtures import (
     CANCEL,
     CUSTOMER,
@@ -73,7 +72,7 @@ FORWARD = {(before, after) for (before, _), (after, _) in MOVES.items()}
 @pytest.mark.parametrize("state", [None, *OrderState])
 def test_every_message_in_every_state(state: OrderState | None, name: str) -> None:
     uow = unit_of_work(state)
-    emitted = tell(reactions, MESSAGES[name], uow)
+    emitted = handle(reactions, MESSAGES[name], uow)
     if (state, name) not in MOVES:
         assert emitted == ()
         assert [*uow.orders.inserted, *uow.orders.updated] == []
@@ -97,7 +96,7 @@ def test_unsettled_states_are_open_or_cancelling() -> None:
 @pytest.mark.parametrize("state", OPEN)
 def test_paid_order_completes(state: OrderState) -> None:
     uow = unit_of_work(state)
-    emitted = tell(reactions, PAID, uow)
+    emitted = handle(reactions, PAID, uow)
     order = uow.orders[ORDER]
     assert (order.total_amount, order.discount_amount, order.payable_amount) == (90, 20, 70)
     assert (order.created_at, order.completed_at) == (NOW, LATER)
@@ -119,14 +118,14 @@ def test_order_fails_with_reason_of_event(
     state: OrderState, event: PaymentFailed | CouponRejected | StockUnavailable
 ) -> None:
     uow = unit_of_work(state)
-    emitted = tell(reactions, event, uow)
+    emitted = handle(reactions, event, uow)
     assert uow.orders[ORDER].fail_reason is event.reason
     assert emitted == (OrderFailed(order_id=ORDER, customer_id=CUSTOMER, reason=event.reason),)
 
 
 def test_waiting_order_has_queue_position() -> None:
     uow = unit_of_work(OrderState.PENDING)
-    tell(reactions, WAITLISTED, uow)
+    handle(reactions, WAITLISTED, uow)
     assert (uow.orders[ORDER].status, uow.orders[ORDER].queue_position) == (OrderStatus.WAITING, 7)
 
 
@@ -172,7 +171,7 @@ def test_status_never_goes_backwards(messages: list[object]) -> None:
     seen = [uow.orders[ORDER]]
     emitted: list[Event] = []
     for message in messages:
-        emitted += tell(reactions, message, uow)
+        emitted += handle(reactions, message, uow)
         seen.append(uow.orders[ORDER])
     assert is_distinct(emitted)
     for before, after in pairwise(seen):

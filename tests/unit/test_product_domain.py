@@ -20,14 +20,12 @@ from product.unit_of_work import ProductUnitOfWork
 from saga.errors import Refused
 from saga.event import Event
 from tests.unit.handling import handle
+from tests.unit.payment_events import payment_completed, payment_failed, payment_refunded
 from tests.unit.product_fixtures import (
     LATER,
     LINES,
     NOW,
     coupon_used,
-    payment_completed,
-    payment_failed,
-    payment_refunded,
     product,
     unit_of_work,
     waiting_hold,

@@ -13,15 +13,8 @@ from product.sales import HOURS, Sale, sum_by_day, window_start
 from product.unit_of_work import ProductUnitOfWork
 from saga.event import Event
 from tests.unit.handling import handle
-from tests.unit.product_fixtures import (
-    LINES,
-    coupon_used,
-    payment_completed,
-    payment_failed,
-    payment_refunded,
-    product,
-    unit_of_work,
-)
+from tests.unit.payment_events import payment_completed, payment_failed, payment_refunded
+from tests.unit.product_fixtures import LINES, coupon_used, product, unit_of_work
 
 LAST_OF_DAY = datetime(2030, 1, 31, 23, 59, 59, 999999, UTC)
 SOLD_ON = date(2030, 1, 31)

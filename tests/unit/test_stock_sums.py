@@ -14,14 +14,8 @@ from product.unit_of_work import ProductUnitOfWork
 from saga.errors import Refused
 from saga.event import Event
 from tests.unit.handling import handle, is_distinct
-from tests.unit.product_fixtures import (
-    coupon_used,
-    payment_completed,
-    payment_failed,
-    payment_refunded,
-    product,
-    unit_of_work,
-)
+from tests.unit.payment_events import payment_completed, payment_failed, payment_refunded
+from tests.unit.product_fixtures import coupon_used, product, unit_of_work
 
 FORWARD = {
     (None, HoldState.HELD),

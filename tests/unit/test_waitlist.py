@@ -21,13 +21,8 @@ from product.reactions import reactions
 from product.unit_of_work import ProductUnitOfWork
 from saga.event import Event
 from tests.unit.handling import handle
-from tests.unit.product_fixtures import (
-    coupon_used,
-    payment_completed,
-    payment_failed,
-    product,
-    unit_of_work,
-)
+from tests.unit.payment_events import payment_completed, payment_failed
+from tests.unit.product_fixtures import coupon_used, product, unit_of_work
 
 WAIT, REJECT = OnShortage.WAIT, OnShortage.REJECT
 
