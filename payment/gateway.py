@@ -6,7 +6,6 @@ may last; after that the timer begins it again. "Not found" is no decision eithe
 flight can still land. Only a void, which fences the key for good, ends a charge that is given up.
 """
 
-import logging
 from datetime import timedelta
 from http import HTTPMethod
 from typing import Any
@@ -27,8 +26,6 @@ from payment.domain import GatewayOutcome
 from payment.external_calls import EXTERNAL_CALL_SECONDS, Action, GatewayCall
 from payment.settings import Settings
 from saga.errors import Outage
-
-log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_SECONDS = 5.0
 GIVE_UP_SECONDS = EXTERNAL_CALL_SECONDS - 2 * CALL_TIMEOUT_SECONDS
