@@ -62,7 +62,7 @@ def _problems_of_row(row: Row) -> list[str]:
     checks = {
         "unknown state": row.state in STATES,
         "works, and lacks something": not (works and row.lacking),
-        "does not say what is lacking": works or bool(row.lacking),
+        "does not name what is lacking": works or bool(row.lacking),
         "no code": not works or bool(row.code),
         "no test": not works or bool(row.tests),
         "its code is no code": all(is_code),
@@ -111,7 +111,7 @@ def test_check_finds_a_row_that_is_missing_and_one_that_is_there_twice() -> None
         ("works: nearly", "[a](../a.py)", "[a](../tests/test_a.py)", "works, and lacks something"),
         ("works", "[a](../docs/a.md)", "[a](../tests/test_a.py)", "its code is no code"),
         ("works", "[a](../a.py)", "[a](../tests/kit/a.py)", "its tests are no tests"),
-        ("partly", "-", "-", "does not say what is lacking"),
+        ("partly", "-", "-", "does not name what is lacking"),
         ("soon: it", "-", "-", "unknown state"),
     ],
 )
