@@ -39,7 +39,7 @@ NO_EXTERNAL_SYSTEM = NoExternalSystem()
 class ExternalCalls:
     """One for each instance, with `AT_ONCE` calls at a time. `ask` puts a command into the mailbox.
 
-    `is_paused`: calls are not begun; whoever ends the pause has them begun by their timer.
+    `is_paused`: calls are not begun; after the pause their timers begin them.
     """
 
     def __init__(

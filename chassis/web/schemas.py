@@ -28,7 +28,7 @@ def utc(instant: datetime | None) -> datetime | None:
     try:
         return instant and instant.astimezone(UTC)
     except OverflowError:
-        raise Invalid("a time lies, in UTC, before the year 1 or after the year 9999") from None
+        raise Invalid("a time is, in UTC, before the year 1 or after the year 9999") from None
 
 
 def instant(name: str, text: str | None) -> datetime | None:

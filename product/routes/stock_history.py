@@ -66,7 +66,7 @@ class HistoryController(Controller):
         """Entries that are booked between two pages neither repeat a row nor skip one."""
         start, end = instant("from", since), instant("to", until)
         if start and end and start > end:
-            raise invalid("from", "lies after to; send the earlier time as from", "query")
+            raise invalid("from", "is after to; send the earlier time as from", "query")
         await find(service, product_id)
         async with service.reading() as connection:
             found, total = await store.history(

@@ -177,7 +177,7 @@ async def test_a_caller_who_has_waited_too_long_is_told_and_left_out(writer: Wri
 
 
 async def test_a_batch_that_everybody_has_left_is_dropped(writer: Writer) -> None:
-    """What was raised for it next would have been nobody's, and ended the loop."""
+    """An error of an empty batch has no caller, and would end the loop."""
     away = asyncio.Event()
 
     def work(_: list[Message]) -> list[Outcome]:

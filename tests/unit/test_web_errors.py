@@ -66,7 +66,7 @@ class Wish(Body):
 async def fail(
     name: Annotated[str, QueryParameter()],
 ) -> None:
-    """Raise the error of this name, an outage or something that nobody expects."""
+    """Raise the error of this name, an outage or an unexpected one."""
     if name in ERRORS:
         raise ERRORS[name][0]
     if name == "outage":
