@@ -77,7 +77,8 @@ class Stage:
         ):
             async for event in events:
                 self.print(f"   event: {event.name}")
-                self.print(f"   data: {json.dumps(event.data)}", markup=False)
+                data = json.dumps(event.data, separators=(",", ":"))
+                self.print(f"   data: {data}", markup=False)
         return await self._compare(events.names, expected)
 
     def check(self, what: str, found: object, expected: object) -> None:
