@@ -20,7 +20,7 @@ STORAGE = (
         "chassis.storage.statements",
         "_without_length",
         Skip("of"),
-        tests(STATEMENTS, "-k", "too_long"),
+        tests(f"{STATEMENTS}::test_a_text_that_is_too_long_is_rejected_and_never_cut"),
     ),
     Mutant(
         "a transaction overtakes those that wait for the writer's thread",
@@ -49,16 +49,19 @@ BROKER_CONNECTION = (
     Mutant(
         "an acknowledgement waits for the next message, however long",
         "chassis.broker.nats_client",
-        "NatsClient.publish_along",
-        Replace("call_later(ALONG_SECONDS,", "call_later(3600,"),
-        tests(BROKER, "-k", "next_or_soon"),
+        "NatsClient.piggyback",
+        Replace("call_later(PIGGYBACK_SECONDS,", "call_later(3600,"),
+        tests(f"{BROKER}::test_piggybacked_message_is_sent_with_the_next_one_or_soon"),
     ),
     Mutant(
         "a subscription counts as made before the broker knows of it",
         "chassis.broker.nats_client",
-        "NatsClient._send_ping",
-        Replace("self._pending.append(PING_PROTO)", "self._transport.write(PING_PROTO)"),
-        tests(BROKER, "-k", "flush_comes_behind"),
+        "NatsClient.flush",
+        Replace(
+            "await super().flush(timeout)\n        await super().flush(timeout)",
+            "await super().flush(timeout)",
+        ),
+        tests(f"{BROKER}::test_flush_returns_behind_what_was_sent"),
     ),
 )
 

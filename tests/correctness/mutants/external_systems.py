@@ -4,7 +4,8 @@ from tests.correctness.mutants.mutant import Drop, Mutant, Replace, tests
 
 GATEWAY_CLIENT = "tests/integration/test_gateway_client.py"
 PLATFORM_CLIENT = "tests/integration/test_platform_client.py"
-LEASES = "tests/integration/test_hot_stock.py"
+LEASES = "tests/integration/test_leases.py"
+OUTBOUND = "tests/integration/test_outbound.py"
 
 GATEWAY = (
     Mutant(
@@ -24,22 +25,22 @@ GATEWAY = (
     Mutant(
         "an answer is taken whatever key it is about",
         "payment.gateway",
-        "HttpGateway._request",
+        "HttpGateway._call",
         Replace("and reply.key != key", "and False"),
         tests(GATEWAY_CLIENT),
     ),
     Mutant(
-        "a gateway is called although its circuit breaker is open",
-        "payment.gateway",
-        "HttpGateway._call",
-        Drop("self._breaker.opened"),
-        tests(GATEWAY_CLIENT),
+        "an external system is called although its circuit breaker is open",
+        "chassis.outbound",
+        "OutboundClient.request",
+        Drop("self.breaker_is_open"),
+        tests(OUTBOUND),
     ),
     Mutant(
         "a gateway's 5xx counts as declined",
         "payment.gateway",
-        "HttpGateway._request",
-        Replace('raise UnknownOutcome(f"answered {answer.status}")', 'return 402, "DECLINED"'),
+        "HttpGateway._call",
+        Replace('raise Unavailable(f"answered {answer.status}")', 'return 402, "DECLINED"'),
         tests(GATEWAY_CLIENT),
     ),
 )
@@ -48,16 +49,16 @@ DATA_PLATFORM = (
     Mutant(
         "an order that the data platform refuses counts as sent",
         "dataplatform.sender",
-        "Sender._post",
+        "Sender._check",
         Replace("< 300", "< 500"),
         tests(PLATFORM_CLIENT),
     ),
     Mutant(
         "every waiting order probes whether the data platform is back",
-        "dataplatform.sender",
-        "Sender._max_in_flight",
+        "chassis.outbound",
+        "OutboundClient.max_calls",
         Replace("if self._breaker.closed else 1", ""),
-        tests(PLATFORM_CLIENT),
+        tests(OUTBOUND),
     ),
     Mutant(
         "two instances send the same order at once",
@@ -74,7 +75,7 @@ REDIS = (
         "order.hot_products",
         "HotProductAdmission._place_leased",
         Drop("end([command.order_id], marker)"),
-        tests("tests/e2e/saga/test_hot_products.py", "-k", "refused"),
+        tests("tests/e2e/saga/test_hot_products.py::test_refused_order_releases_its_lease"),
     ),
     Mutant(
         "the product service does not end the leases of orders that it has decided",

@@ -1,8 +1,8 @@
 """Mistakes in publishing: envelope, relay, reconciliation and retransmission."""
 
-from tests.correctness.mutants.mutant import Drop, Mutant, Replace, Skip, tests
+from tests.correctness.mutants.mutant import SCHEDULES, Drop, Mutant, Replace, Skip, tests
 
-WIRE = tests("tests/unit/test_wire.py")
+WIRE = tests("tests/unit/test_envelope.py")
 RELAY = tests("tests/integration/test_relay.py")
 RECONCILIATION = tests("tests/integration/test_reconciliation.py")
 
@@ -33,7 +33,7 @@ MUTANTS = (
         "chassis.outbox.relay",
         "Relay._send",
         Replace("if sequence is not None", "if True"),
-        tests("tests/correctness/simulation/test_simulation.py", "-k", "adds_up"),
+        SCHEDULES,
     ),
     Mutant(
         "what was acknowledged on a lost connection is marked all the same",
@@ -75,7 +75,10 @@ MUTANTS = (
         "chassis.outbox.retransmission",
         "Retransmitter._retransmit_overdue",
         Drop("self._is_idle"),
-        tests("tests/e2e/saga/test_repetition.py", "-k", "OrderCreated-CouponUsed"),
+        tests(
+            "tests/e2e/saga/test_retransmission.py::"
+            "test_lost_event_is_retransmitted[OrderCreated-CouponUsed-without1]"
+        ),
     ),
     Mutant(
         "of two instances that retransmit for a saga at once, one stops",
@@ -84,6 +87,9 @@ MUTANTS = (
         Replace(
             "inserting_new", '__import__("chassis.storage.statements").storage.statements.inserting'
         ),
-        tests("tests/integration/test_statements.py", "-k", "first_time"),
+        tests(
+            "tests/integration/test_statements.py::"
+            "test_two_instances_may_retransmit_for_the_first_time"
+        ),
     ),
 )

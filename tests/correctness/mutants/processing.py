@@ -1,11 +1,10 @@
 """Mistakes in the loop of a participant: from a message to its commit and acknowledgement."""
 
-from tests.correctness.mutants.mutant import Drop, Mutant, Replace, Skip, tests
+from tests.correctness.mutants.mutant import SCHEDULES, Drop, Mutant, Replace, Skip, tests
 
 BATCH = tests("tests/integration/test_batch.py")
 PROCESSOR = tests("tests/integration/test_processor.py")
 SERVICE = tests("tests/integration/test_service.py")
-SCHEDULES = tests("tests/correctness/simulation/test_simulation.py", "-k", "adds_up")
 
 MUTANTS = (
     Mutant(
@@ -93,7 +92,10 @@ MUTANTS = (
         "chassis.processing.after_commit",
         "AfterCommit.__call__",
         Drop("answer_later"),
-        tests("tests/e2e/saga/test_repetition.py", "-k", "deaf3"),
+        tests(
+            "tests/e2e/saga/test_retransmission.py::"
+            "test_lost_event_is_retransmitted[StockDecremented-PaymentCompleted-without3]"
+        ),
     ),
     Mutant(
         "a message that raised is forgotten",
