@@ -5,7 +5,6 @@ the async engine and never wait for the writer.
 """
 
 import logging
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -38,7 +37,6 @@ _OUTAGES = (
     InterfaceError,
     PoolTimeoutError,
     ConnectionError,
-    sqlite3.OperationalError,  # raised by BEGIN, which the driver executes without SQLAlchemy
 )
 
 
@@ -56,9 +54,13 @@ class Database:
         writing_url = parsed.set(drivername=_WRITING_DRIVER[parsed.drivername])
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            self._writer = Writer(sqlite.writing_engine(writing_url), sqlite.FileLock(parsed))
+            engine = sqlite.writing_engine(writing_url)
+            self._writer = Writer(engine, sqlite.FileLock(parsed))
         else:
-            self._writer = Writer(postgres.writing_engine(writing_url), None)
+            engine = postgres.writing_engine(writing_url)
+            self._writer = Writer(engine, None)
+        driver = engine.dialect.loaded_dbapi  # compiled statements raise the driver's own errors
+        self._outages = (*_OUTAGES, driver.OperationalError, driver.InterfaceError)
         self._reader = create_async_engine(
             parsed, pool_size=READERS, max_overflow=READERS, pool_pre_ping=not self.is_sqlite
         )
@@ -73,7 +75,7 @@ class Database:
         """
         try:
             return await self._writer.run(work, messages=messages)
-        except _OUTAGES as error:
+        except self._outages as error:
             raise Outage(str(error.__cause__ or error)) from error
         except DBAPIError as error:
             if error.connection_invalidated:

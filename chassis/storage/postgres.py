@@ -14,7 +14,6 @@ def writing_engine(url: URL) -> Engine:
         pool_size=1,
         max_overflow=0,
         paramstyle="format",
-        hide_parameters=True,  # errors are logged, and the values belong to customers
     )
     event.listen(engine, "connect", _prepare_writer)
     return engine

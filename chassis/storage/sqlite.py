@@ -57,7 +57,6 @@ def writing_engine(url: URL) -> Engine:
         url,
         pool_size=1,
         max_overflow=0,
-        hide_parameters=True,  # errors are logged, and the values belong to customers
         connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
     )
     event.listen(engine, "connect", _prepare_writer)
