@@ -23,7 +23,7 @@ class FileLock:
         path = Path(url.database or "")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._thread_lock = threading.Lock()  # flock() locks no other thread out of the same file
-        self._file = Path(f"{path}.writer").open("wb")  # noqa: SIM115 - open until the process ends
+        self._file = Path(f"{path}.writer").open("wb")  # noqa: SIM115 - open until `close`
 
     def acquire(self) -> None:
         """Wait for the lock. Raises OSError when the kernel refuses it."""
@@ -43,6 +43,9 @@ class FileLock:
     def release(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)
         self._thread_lock.release()
+
+    def close(self) -> None:
+        self._file.close()
 
     def _lock_file(self, operation: int) -> None:
         try:

@@ -32,6 +32,8 @@ class Lock(Protocol):
 
     def release(self) -> None: ...
 
+    def close(self) -> None: ...
+
 
 class Writer:
     """`lock` is None for a database that takes several writers: then nothing runs on the loop."""
@@ -108,3 +110,5 @@ class Writer:
     def _close(self) -> None:
         self._disconnect()
         self._engine.dispose()
+        if self._lock is not None:
+            self._lock.close()

@@ -83,6 +83,9 @@ class FreeLock:
     def release(self) -> None:
         """It is free all the time."""
 
+    def close(self) -> None:
+        """It holds nothing open."""
+
 
 async def test_small_transaction_does_not_overtake_what_waits_for_the_thread() -> None:
     engine = create_engine(

@@ -1,7 +1,7 @@
 """Every route has an example: in the OpenAPI documents, and in docs/api.md."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,13 @@ SIMULATED = "infra.simulators"
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
-def app_of(service: str, folder: Path) -> Litestar:
-    environment = {"STATE_DIR": str(folder), "NATS_URL": "nats://127.0.0.1:1"}
-    made: Litestar = import_module(f"{service}.app").create_app(settings_of(service, environment))
-    return made
+@pytest.fixture
+async def app(service: str, tmp_path: Path) -> AsyncIterator[Litestar]:
+    """The application of a service, which is not started."""
+    environment = {"STATE_DIR": str(tmp_path), "NATS_URL": "nats://127.0.0.1:1"}
+    app = import_module(f"{service}.app").create_app(settings_of(service, environment))
+    yield app
+    await app.state["service"].database.close()
 
 
 def operations(app: Litestar) -> Iterator[tuple[str, Operation]]:
@@ -67,8 +70,9 @@ def kind_of(app: Litestar, schema: Reference, known: dict[str, type[Any]]) -> An
 
 
 @pytest.mark.parametrize("service", PARTICIPANTS)
-def test_every_body_and_answer_has_an_example_of_its_schema(service: str, tmp_path: Path) -> None:
-    app = app_of(service, tmp_path)
+async def test_every_body_and_answer_has_an_example_of_its_schema(
+    service: str, app: Litestar
+) -> None:
     known = {each.__name__: each for each in shapes(msgspec.Struct, service)}
     shown = 0
     for name, operation in operations(app):

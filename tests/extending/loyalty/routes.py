@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, get
+from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
 from chassis.service import Service
@@ -11,6 +12,7 @@ from chassis.web.schemas import View, refusals
 from loyalty import store
 from loyalty.domain import Rewards
 
+LoyaltyService = NamedDependency[Service[Rewards]]
 CustomerId = Annotated[UUID, PathParameter(name="customerId")]
 
 
@@ -24,7 +26,7 @@ class PointsController(Controller):
     tags = ("points",)
 
     @get("/{customerId:str}", summary="A customer's points", responses=refusals())
-    async def read(self, customer_id: CustomerId, service: Service[Rewards]) -> PointsView:
+    async def read(self, customer_id: CustomerId, service: LoyaltyService) -> PointsView:
         async with service.reading() as connection:
             points = await store.points_of(connection, str(customer_id))
         return PointsView(customer_id=str(customer_id), points=points)
