@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     literal_column,
 )
 
@@ -179,10 +180,12 @@ def newest_only_indexes(streams: Iterable[Stream]) -> list[str]:
 
 
 def in_states(rows: Table, states: Collection[str]) -> ColumnElement[bool]:
-    """The condition that a row is in one of these states.
+    """The condition that a row is in one of these states; never for no states.
 
     The states are part of the text: only then does the database use an index of those rows.
     """
+    if not states:
+        return false()
     return rows.c.state.in_([literal_column(f"'{state}'") for state in sorted(states)])
 
 
