@@ -77,7 +77,8 @@ class Service(Generic[U]):
             self.external_calls,
             self.components,
         )
-        after_commit = AfterCommit(self.outbox, self.ack_extension, self.broker)
+        contract = participant.reactions.contract
+        after_commit = AfterCommit(self.outbox, self.ack_extension, self.broker, contract)
         self.processor = Processor(self.mailbox, transaction, after_commit)
         self.retention = Retention(participant, self.database, ports.clock, settings)
         self.loops = Loops()

@@ -18,7 +18,7 @@ S = TypeVar("S", bound="Settings")
 
 
 class Variable:
-    """An environment variable. `{SERVICE}` in its name is the service's: `ORDER_PORT`.
+    """An environment variable. `{SERVICE}` in its name is the service's: `HOTEL_PORT`.
 
     `shown_default` is what the document says where the default depends on something.
     """
@@ -152,7 +152,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Address(
             "REDIS_URL",
-            "Redis, for hot products and cached reads. Without one, or while it is away, the "
+            "Redis, for leases and cached reads. Without one, or while it is away, the "
             "databases do all that.",
             "redis",
             "rediss",

@@ -13,7 +13,7 @@ from sqlalchemy import (
 )
 
 from chassis.storage.mapping import Mapped
-from chassis.storage.tables import Krw64, Time, Uuid, index_unsettled, one_of
+from chassis.storage.tables import Integer64, Time, Uuid, index_unsettled, one_of
 from coupon.domain import UNSETTLED, Coupon, DiscountType, Hold, HoldState, IssuedCoupon
 
 schema = MetaData()
@@ -24,7 +24,7 @@ holds_table = Table(
     Column("order_id", Uuid, primary_key=True),
     Column("state", one_of(HoldState), nullable=False),
     Column("issued_coupon_id", Uuid, index=True),
-    Column("discount_amount", Krw64, nullable=False),
+    Column("discount_amount", Integer64, nullable=False),
     Column("updated_at", Time, nullable=False),
 )
 index_unsettled(holds_table, UNSETTLED)
@@ -36,7 +36,7 @@ coupons_table = Table(
     Column("name", String(200), nullable=False),
     Column("discount_type", one_of(DiscountType), nullable=False),
     Column("discount_value", BigInteger, nullable=False),
-    Column("min_order_amount", Krw64, nullable=False),
+    Column("min_order_amount", Integer64, nullable=False),
     Column("quantity", Integer, nullable=False),
     Column("issued", Integer, nullable=False),
     Column("valid_from", Time),
@@ -53,7 +53,7 @@ issued_table = Table(
     Column("customer_id", Uuid, nullable=False),
     Column("discount_type", one_of(DiscountType), nullable=False),
     Column("discount_value", BigInteger, nullable=False),
-    Column("min_order_amount", Krw64, nullable=False),
+    Column("min_order_amount", Integer64, nullable=False),
     Column("valid_from", Time),
     Column("valid_until", Time),
     Column("order_id", Uuid),

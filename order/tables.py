@@ -8,8 +8,8 @@ from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table
 
 from chassis.storage.mapping import Mapped
 from chassis.storage.tables import (
+    Integer64,
     Json,
-    Krw64,
     Time,
     Uuid,
     index_states,
@@ -30,9 +30,9 @@ orders_table = Table(
     Column("state", one_of(OrderState), nullable=False),
     Column("fail_reason", one_of(FailReason)),
     Column("items", Json(tuple[Line, ...]), nullable=False),
-    Column("total_amount", Krw64, nullable=False),
-    Column("discount_amount", Krw64, nullable=False),
-    Column("payable_amount", Krw64, nullable=False),
+    Column("total_amount", Integer64, nullable=False),
+    Column("discount_amount", Integer64, nullable=False),
+    Column("payable_amount", Integer64, nullable=False),
     Column("coupon_id", Uuid),
     Column("payment_method", one_of(PaymentMethod), nullable=False),
     Column("address", Json(Address)),
@@ -55,7 +55,7 @@ prices_table = Table(
     Column("product_id", Uuid, primary_key=True),
     Column("version", Integer, nullable=False),
     Column("name", String(200), nullable=False),
-    Column("price", Krw64, nullable=False),
+    Column("price", Integer64, nullable=False),
     Column("status", one_of(ProductStatus), nullable=False),
     Column("sold_out", Boolean, nullable=False),
     Column("hot", Boolean, nullable=False),

@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, MetaData, Table
 
 from chassis.storage.mapping import Appended, Mapped
-from chassis.storage.tables import Krw64, Sequence64, Time, Uuid, index_unsettled, one_of
+from chassis.storage.tables import Integer64, Sequence64, Time, Uuid, index_unsettled, one_of
 from events.contract import FailReason, PaymentMethod
 from payment.domain import (
     UNSETTLED,
@@ -30,7 +30,7 @@ wallets_table = Table(
     "wallets",
     schema,
     Column("customer_id", Uuid, primary_key=True),
-    Column("balance", Krw64, CheckConstraint("balance >= 0"), nullable=False),
+    Column("balance", Integer64, CheckConstraint("balance >= 0"), nullable=False),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
 )
@@ -41,8 +41,8 @@ ledger_table = Table(
     Column("id", Sequence64, primary_key=True, autoincrement=True),
     Column("customer_id", Uuid, nullable=False),
     Column("kind", one_of(EntryKind), nullable=False),
-    Column("delta", Krw64, nullable=False),
-    Column("balance_after", Krw64, CheckConstraint("balance_after >= 0"), nullable=False),
+    Column("delta", Integer64, nullable=False),
+    Column("balance_after", Integer64, CheckConstraint("balance_after >= 0"), nullable=False),
     Column("order_id", Uuid),
     Column("top_up_id", Uuid, unique=True),
     Column("created_at", Time, nullable=False),
@@ -57,8 +57,8 @@ payments_table = Table(
     Column("payment_id", Uuid, nullable=False, unique=True),
     Column("customer_id", Uuid, nullable=False),
     Column("method", one_of(PaymentMethod), nullable=False),
-    Column("amount", Krw64, nullable=False),
-    Column("discount_amount", Krw64, nullable=False),
+    Column("amount", Integer64, nullable=False),
+    Column("discount_amount", Integer64, nullable=False),
     Column("state", one_of(PaymentState), nullable=False),
     Column("fail_reason", one_of(FailReason)),
     Column("attempt", Integer, nullable=False),
@@ -76,7 +76,7 @@ top_ups_table = Table(
     schema,
     Column("top_up_id", Uuid, primary_key=True),
     Column("customer_id", Uuid, nullable=False),
-    Column("amount", Krw64, nullable=False),
+    Column("amount", Integer64, nullable=False),
     Column("state", one_of(TopUpState), nullable=False),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),

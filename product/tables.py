@@ -17,7 +17,7 @@ from sqlalchemy import (
 
 from chassis.storage.mapping import Appended, Mapped
 from chassis.storage.statements import adding
-from chassis.storage.tables import Json, Krw64, Sequence64, Time, Uuid, index_unsettled, one_of
+from chassis.storage.tables import Integer64, Json, Sequence64, Time, Uuid, index_unsettled, one_of
 from events.contract import CouponUsed, Line, ProductStatus
 from product.domain import UNSETTLED, Entry, Hold, HoldState, PriceSince, Product
 from product.queues import Place
@@ -42,14 +42,14 @@ products_table = Table(
     Column("product_id", Uuid, primary_key=True),
     Column("version", Integer, nullable=False),
     Column("name", String(200), nullable=False),
-    Column("price", Krw64, nullable=False),
+    Column("price", Integer64, nullable=False),
     Column("description", Text, nullable=False),
     Column("category", String(200), nullable=False),
     Column("status", one_of(ProductStatus), nullable=False),
-    Column("available", Krw64, CheckConstraint("available >= 0"), nullable=False),
-    Column("reserved", Krw64, CheckConstraint("reserved >= 0"), nullable=False),
+    Column("available", Integer64, CheckConstraint("available >= 0"), nullable=False),
+    Column("reserved", Integer64, CheckConstraint("reserved >= 0"), nullable=False),
     Column("waiting", Integer, CheckConstraint("waiting >= 0"), nullable=False),
-    Column("last_ticket", Krw64, nullable=False),
+    Column("last_ticket", Integer64, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
     Index("products_on_offer", "status", "created_at", "product_id"),
@@ -62,10 +62,10 @@ ledger_table = Table(
     Column("id", Sequence64, primary_key=True, autoincrement=True),
     Column("product_id", Uuid, nullable=False),
     Column("request_id", String(255), nullable=False),
-    Column("delta", Krw64, nullable=False),
+    Column("delta", Integer64, nullable=False),
     Column("reason", String(200), nullable=False),
     Column("order_id", Uuid),
-    Column("balance_after", Krw64, CheckConstraint("balance_after >= 0"), nullable=False),
+    Column("balance_after", Integer64, CheckConstraint("balance_after >= 0"), nullable=False),
     Column("created_at", Time, nullable=False),
     Column("booked_by", String(200)),
     Index("stock_ledger_once_a_request", "product_id", "request_id", unique=True),
@@ -78,8 +78,8 @@ places_table = Table(
     schema,
     Column("product_id", Uuid, primary_key=True),
     Column("order_id", Uuid, primary_key=True),
-    Column("ticket", Krw64, nullable=False),
-    Column("quantity", Krw64, nullable=False),
+    Column("ticket", Integer64, nullable=False),
+    Column("quantity", Integer64, nullable=False),
     Column("waiting", Boolean, nullable=False),
     Column("since", Time, nullable=False),
     Index("places_of_order", "order_id"),
@@ -98,7 +98,7 @@ prices_table = Table(
     schema,
     Column("id", Sequence64, primary_key=True, autoincrement=True),
     Column("product_id", Uuid, nullable=False),
-    Column("price", Krw64, nullable=False),
+    Column("price", Integer64, nullable=False),
     Column("since", Time, nullable=False),
     Index("prices_of_product", "product_id", "id"),
 )
@@ -110,8 +110,8 @@ sales_table = Table(
     schema,
     Column("day", Date, primary_key=True),
     Column("product_id", Uuid, primary_key=True),
-    Column("units", Krw64, nullable=False),
-    *(Column(name, Krw64, nullable=False) for name in HOUR_COLUMNS),
+    Column("units", Integer64, nullable=False),
+    *(Column(name, Integer64, nullable=False) for name in HOUR_COLUMNS),
     Index("sales_of_whole_days", "day", "product_id", "units"),  # a ranking reads this alone
     sqlite_with_rowid=False,
 )

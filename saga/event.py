@@ -19,7 +19,7 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     """A stream of the broker.
 
     `prefix` is the first token of its subjects. `key` says what an event's key is, for documents
-    and log lines: `orderId`. `newest_only`: it keeps the newest event of each subject alone, for
+    and log lines: `tripId`. `newest_only`: it keeps the newest event of each subject alone, for
     ever; otherwise it keeps every event for `max_age_seconds`.
     """
 

@@ -1,14 +1,14 @@
-"""Ids that lie side by side in a database's indexes, as the orders do in time.
+"""Ids that lie side by side in a database's indexes, as the sagas do in time.
 
 A random key puts each new row on another page of its index: the more rows there are, the more pages
-a commit has to write. Ids that begin with the time, and ids of what belongs to an order that begin
-as the order's does, keep the cost of a commit the same (docs/decisions/0003-derived-event-ids.md).
+a commit has to write. Ids that begin with the time, and ids of what belongs to a saga that begin as
+the saga's does, keep the cost of a commit the same (docs/decisions/0003-derived-event-ids.md).
 """
 
 from hashlib import sha1
 
 _RANDOM_BITS = 74
-_NAMESPACE = b"shop saga"
+_NAMESPACE = b"shop saga"  # a part of every derived id that is stored
 
 
 def timed(milliseconds: int, random: int) -> str:

@@ -2,19 +2,19 @@
 
 A reaction is a plain function whose type hints are the flow:
 
-    reactions = Reactions("coupon", CONTRACT)
+    reactions = Reactions("hotel", CONTRACT)
 
     @reactions.on
-    def use_coupon(event: OrderCreated, uow: CouponUnitOfWork) -> CouponUsed | CouponRejected:
-        '''Spend the coupon on this order, or refuse it.'''
+    def hold_room(event: SeatHeld, uow: HotelUnitOfWork) -> RoomHeld | RoomRefused:
+        '''Hold a room for this trip, or refuse it.'''
 
-declares that the coupon service handles OrderCreated and may emit CouponUsed or CouponRejected. The
-second argument is the participant's unit of work: the rows that the current batch needs, loaded
-before the reaction runs and saved after it. A reaction is synchronous and pure: no clock, no I/O.
+declares that the hotel service handles SeatHeld and may emit RoomHeld or RoomRefused. The second
+argument is the participant's unit of work: the rows that the current batch needs, loaded before the
+reaction runs and saved after it. A reaction is synchronous and pure: no clock, no I/O.
 
-Events about other sagas than the handled one are marked, `OfOthers[StockDecremented]`: stock that
-one order gives back may serve another order that waits. Such an event begins the other order's next
-step and is no answer to this one's.
+Events about other sagas than the handled one are marked, `OfOthers[RoomHeld]`: a room that one trip
+releases may serve another trip that waits for one. Such an event begins the other trip's next step
+and is no answer to this one's.
 
 A command is what a client asks for over HTTP. It returns a result for the client, or refuses by
 raising; when it also emits events, its hint is `Result[TheResult, TheEvents]`.

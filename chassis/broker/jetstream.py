@@ -1,6 +1,6 @@
 """JetStream: the streams, a participant's durable consumers, publishing and consuming.
 
-It connects in the background and retries without end, so a service starts, and accepts orders,
+It connects in the background and retries without end, so a service starts, and accepts commands,
 while the broker is away. The outbox is the source of truth and the broker's store a copy of it.
 Therefore JetStream's default synchronisation is enough, with which an acknowledged message may be
 lost when the machine loses power.

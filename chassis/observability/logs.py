@@ -1,6 +1,6 @@
 """Structured logs: a JSON object on each line, with the saga's id and its trace id if there is one.
 
-log.info("emitted", extra={"event": "CouponUsed", "orderId": ..., "traceId": ...})
+log.info("emitted", extra={"event": "RoomHeld", "tripId": ..., "traceId": ...})
 log.info("emitted", extra={EACH: [...]})    # one call, and a line for each
 """
 
@@ -124,11 +124,11 @@ def configure(service: str, level: str) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def about(outbound: OutboundEvent) -> dict[str, object]:
-    """The fields of a line about an event."""
+def about(outbound: OutboundEvent, key_name: str) -> dict[str, object]:
+    """The fields of a line about an event. `key_name` is what its stream calls its key."""
     return {
         "event": outbound.name,
-        "orderId": outbound.key,
+        key_name: outbound.key,
         "eventId": outbound.event_id,
         "causeId": outbound.cause_id,
         "traceId": outbound.traceparent[3:35],

@@ -27,7 +27,7 @@ waiting = Gauge("saga_mailbox_waiting", "Messages in the mailbox.")
 unpublished = Gauge("saga_outbox_unpublished", "Committed events not yet on the broker.")
 outbox_age = Gauge("saga_outbox_age_seconds", "Age of the oldest event not yet on the broker.")
 broker = Gauge("saga_broker_connected", "1 while the broker is connected.")
-cache_reads = Counter("shop_cache_reads_total", "Cached reads by source.", ["cache", "source"])
+cache_reads = Counter("saga_cache_reads_total", "Cached reads by source.", ["cache", "source"])
 
 # The look-up of a metric by its labels takes longer than the count.
 of_consumed = cache(consumed.labels)

@@ -49,14 +49,14 @@ _last_events = Statement(_events.where(outbox.c.id.in_(_last)))
 _all_events = Statement(_events.where(_of_keys))
 # Two instances may find the same saga, when the first one commits between the second one's reads of
 # the rows and of the locks. Then both retransmit the same events.
-_asked_first = inserting_new(repeats, ("order_id", "times", "next_at"))
-_asked_again = updating(repeats, ("times", "next_at"), ("order_id",))
+_asked_first = inserting_new(repeats, ("saga_key", "times", "next_at"))
+_asked_again = updating(repeats, ("times", "next_at"), ("saga_key",))
 
 
 class Backoff(msgspec.Struct, frozen=True):
     """A row of `repeats`: how often a saga was retransmitted, and when it is due again."""
 
-    order_id: str
+    saga_key: str
     times: int
     next_at: datetime
 
@@ -157,12 +157,11 @@ class Retransmitter:
         waited_since = now - timedelta(seconds=self._after_seconds)
         found = self._waiting.fetch(connection, waited_since=waited_since, now=now)
         due = [
-            Backoff(order_id, (times or 0) + 1, self._next_at(now, times or 0))
-            for order_id, times in found
+            Backoff(key, (times or 0) + 1, self._next_at(now, times or 0)) for key, times in found
         ]
         _asked_again.execute_many(connection, (each for each in due if each.times > 1))
         _asked_first.execute_many(connection, (each for each in due if each.times == 1))
-        return {each.order_id: each.times for each in due}
+        return {each.saga_key: each.times for each in due}
 
     def _next_at(self, now: datetime, times: int) -> datetime:
         pause_seconds = min(self._after_seconds * 2.0 ** min(times, 20), MAX_INTERVAL_SECONDS)
@@ -210,7 +209,7 @@ def _waiting(rows: Table, key: Column[str], states: frozenset[str]) -> Statement
     """The sagas that have waited since `waited_since` and are due `now`, with their `times`."""
     query = (
         select(key, repeats.c.times)
-        .outerjoin_from(rows, repeats, repeats.c.order_id == key)
+        .outerjoin_from(rows, repeats, repeats.c.saga_key == key)
         .where(
             in_states(rows, states),
             rows.c.updated_at <= bindparam("waited_since"),

@@ -12,6 +12,7 @@ from chassis.ports import Broker
 from chassis.processing.ack_extension import AckExtension
 from chassis.processing.messages import Done, EventMessage, Message
 from saga.envelope import OutboundEvent
+from saga.event import Contract
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,10 @@ log = logging.getLogger(__name__)
 class AfterCommit:
     """Called with each batch's messages that are done. Everything here is quick and can't fail."""
 
-    def __init__(self, outbox: Outbox, ack_extension: AckExtension, broker: Broker) -> None:
+    def __init__(
+        self, outbox: Outbox, ack_extension: AckExtension, broker: Broker, contract: Contract
+    ) -> None:
+        self._key_names = {stream.name: stream.key for stream in contract.streams.values()}
         self._outbox = outbox
         self._ack_extension = ack_extension
         self._broker = broker
@@ -36,14 +40,14 @@ class AfterCommit:
                 if inbound and inbound.is_retransmission and not outcome.emitted:
                     self._outbox.retransmitter.answer_later(inbound)
         self._broker.resume()
-        _report(emitted)
+        self._report(emitted)
 
-
-def _report(emitted: Sequence[OutboundEvent]) -> None:
-    for name, count in Counter(event.name for event in emitted).items():
-        metrics.emitted.labels(name).inc(count)
-    if emitted:
-        log.info("emitted", extra={EACH: [about(event) for event in emitted]})
+    def _report(self, emitted: Sequence[OutboundEvent]) -> None:
+        for name, count in Counter(event.name for event in emitted).items():
+            metrics.emitted.labels(name).inc(count)
+        if emitted:
+            lines = [about(event, self._key_names[event.stream]) for event in emitted]
+            log.info("emitted", extra={EACH: lines})
 
 
 def _count(message: EventMessage, outcome: Done) -> None:

@@ -1,8 +1,8 @@
 """The queue in front of a participant's state, with group commit.
 
-Events and commands wait here. Whatever has arrived while the last batch was being written is the
-next batch: a lone order waits for nothing, and under load many share the cost of a commit. Between
-the two a busy participant lingers for a moment before it takes a batch, so that the batch grows.
+Events and commands wait here. What arrives while a batch is written is the next batch: a lone
+message waits for nothing, and under load many share the cost of a commit. Between the two a busy
+participant lingers for a moment before it takes a batch, so that the batch grows.
 """
 
 import asyncio

@@ -58,7 +58,7 @@ class Retention:
             (inbox.c.received_at < before, inbox.c.event_id),
             (published, outbox.c.event_id),
             (keys.c.created_at < before, keys.c.key, keys.c.scope),
-            (repeats.c.next_at < before, repeats.c.order_id),
+            (repeats.c.next_at < before, repeats.c.saga_key),
         ):
             some = select(*key).where(condition).limit(ROWS_AT_ONCE)
             gone = delete(key[0].table).where(tuple_(*key).in_(some))

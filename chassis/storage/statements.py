@@ -182,10 +182,10 @@ def updating(table: Table, names: Sequence[str], by: Sequence[str]) -> Statement
     (Of two updates of one row PostgreSQL would execute one.)
     """
     keys = [table.c[name] for name in by]
-    this_row = (key == bindparam(key.name, type_=key.type) for key in keys)
+    this_row = (key == bindparam(key.key, type_=key.type) for key in keys)
     of_one = update(table).where(*this_row).values({name: bindparam(name) for name in names})
     new = _rows(table, (*names, *by))
-    these_rows = (key == new.c[key.name] for key in keys)
+    these_rows = (key == new.c[key.key] for key in keys)
     of_all = update(table).where(*these_rows).values({name: new.c[name] for name in names})
     return _ManyRows(of_one, of_all)
 

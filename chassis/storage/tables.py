@@ -30,7 +30,7 @@ from saga.event import Stream
 
 Uuid = String(36)
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")  # SQLite generates only INTEGER keys
-Krw64 = BigInteger()
+Integer64 = BigInteger()
 
 
 class Time(TypeDecorator[datetime]):
@@ -137,7 +137,7 @@ Index("outbox_of_key", outbox.c.key)
 repeats = Table(
     "repeats",
     metadata,
-    Column("order_id", Uuid, primary_key=True),
+    Column("order_id", Uuid, primary_key=True, key="saga_key"),
     Column("times", Integer, nullable=False),
     Column("next_at", Time, nullable=False, index=True),
 )

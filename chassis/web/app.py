@@ -39,7 +39,7 @@ def build(
     middleware: list[Middleware] = [RequestMetrics]
     app = Litestar(
         [
-            Router("/api/v1", route_handlers=[*routes, *operations.ROUTES]),
+            Router("/api/v1", route_handlers=[*routes, *operations.routes(service.participant)]),
             *health.ROUTES,
             openapi.assets(),
         ],

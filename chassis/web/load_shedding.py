@@ -7,7 +7,7 @@ the longer it took, until the backlog is worked off. Once nothing has to be reje
 everything is admitted.
 
 The median, for under overload too some work fails early, before it reaches the queues; and without
-one, some waits for a payment gateway.
+one, some waits for an external system.
 
 While nothing ends there is no latency: a broker that is away causes no rejections.
 """

@@ -1,17 +1,21 @@
-"""The operators' routes of every service: dead letters, unsettled orders, unpublished events."""
+"""The operators' routes of every service: dead letters, unsettled sagas, unpublished events."""
 
 import asyncio
 import hmac
 from datetime import datetime, timedelta
+from types import GenericAlias
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Controller, get, post
 from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
-from sqlalchemy import select
+from litestar.types import ControllerRouterHandler
+from sqlalchemy import Column, select
 
 from chassis.outbox.relay import backlog
+from chassis.participant import Participant
 from chassis.processing import dead_letters
 from chassis.processing.dead_letters import DeadLetter
 from chassis.service import Service
@@ -23,19 +27,8 @@ from saga.errors import NotFound, Unauthorized
 MAX_ROWS = 1000
 
 LetterId = Annotated[int, PathParameter(name="letterId")]
+Age = Annotated[int, QueryParameter(name="olderThanSeconds", ge=0, le=10**9)]
 DeadLetters = Annotated[Page[DeadLetter], shown_as("DeadLetters")]
-
-
-class UnsettledOrder(View):
-    """An order whose row here waits for an event or owes one."""
-
-    order_id: str
-    state: str
-    since: datetime
-
-
-class UnsettledOrders(View):
-    items: list[UnsettledOrder]
 
 
 class Unpublished(View):
@@ -95,34 +88,6 @@ class Operations(Controller):
             raise NotFound(f"there is no dead letter {letter_id}", code="DEAD_LETTER_NOT_FOUND")
 
     @get(
-        "/owed",
-        summary="Unsettled orders, the oldest first",
-        responses=refusals(401),
-    )
-    async def owed(
-        self,
-        service: AnyService,
-        older_than_seconds: Annotated[
-            int, QueryParameter(name="olderThanSeconds", ge=0, le=10**9)
-        ] = 0,
-    ) -> UnsettledOrders:
-        rows = service.participant.saga_rows
-        before = service.clock() - timedelta(seconds=older_than_seconds)
-        query = (
-            select(rows.c.order_id, rows.c.state, rows.c.updated_at)
-            .where(in_states(rows, service.participant.unsettled), rows.c.updated_at <= before)
-            .order_by(rows.c.updated_at)
-            .limit(MAX_ROWS)
-        )
-        async with service.reading() as connection:
-            found = (await connection.execute(query)).all()
-        return UnsettledOrders(
-            items=[
-                UnsettledOrder(order_id=row[0], state=str(row[1]), since=row[2]) for row in found
-            ]
-        )
-
-    @get(
         "/outbox",
         summary="Unpublished events, the oldest first",
         responses=refusals(401),
@@ -151,4 +116,39 @@ class Operations(Controller):
         await asyncio.gather(*(service.ask(command) for command in service.participant.seed))
 
 
-ROUTES = [Operations]
+def _owed(saga_key: Column[str]) -> HTTPRouteHandler:
+    """The route of the unsettled sagas, which shows each under its own name: `tripId`."""
+    fields = [(str(saga_key.name), str), ("state", str), ("since", datetime)]
+    saga = msgspec.defstruct("UnsettledSaga", fields, bases=(View,))
+    sagas = msgspec.defstruct(
+        "UnsettledSagas", [("items", GenericAlias(list, saga))], bases=(View,)
+    )
+
+    async def owed(service: AnyService, older_than_seconds: Age = 0) -> msgspec.Struct:
+        """Those whose row here waits for an event or owes one."""
+        rows = service.participant.saga_rows
+        before = service.clock() - timedelta(seconds=older_than_seconds)
+        query = (
+            select(saga_key, rows.c.state, rows.c.updated_at)
+            .where(in_states(rows, service.participant.unsettled), rows.c.updated_at <= before)
+            .order_by(rows.c.updated_at)
+            .limit(MAX_ROWS)
+        )
+        async with service.reading() as connection:
+            found = (await connection.execute(query)).all()
+        return sagas([saga(key, str(state), since) for key, state, since in found])
+
+    owed.__annotations__["return"] = sagas
+    route = get(
+        "/ops/owed",
+        summary="Unsettled sagas, the oldest first",
+        responses=refusals(401),
+        guards=[operators_only],
+        tags=["operations"],
+    )
+    return route(owed)
+
+
+def routes(participant: Participant[Any]) -> list[ControllerRouterHandler]:
+    """The operators' routes of a participant."""
+    return [Operations, _owed(participant.saga_key)]
