@@ -6,23 +6,23 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import text
 
-from events.contract import CONTRACT
 from ops.audit.findings import Discrepancy, Result, result
 from ops.audit.sources import Databases, moment
 from ops.audit.stream import Contents, Floors
 from ops.audit.tolerance import Tolerance
 from saga.choreography.graph import Choreography
+from saga.event import Stream
 
 PUBLISHED = "events: each committed event is published"
 IN_STREAM = "events: each is in the stream where its outbox says"
 REACHED = "events: each reached the inbox of every consumer"
 
-_STREAM_OF = {stream.prefix: stream.name for stream in CONTRACT.streams.values()}
-_NEWEST_ONLY = {stream.name for stream in CONTRACT.streams.values() if stream.newest_only}
-
 
 class Emitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of an outbox. `sequence` is None until it is marked as published."""
+    """A row of an outbox. `sequence` is None until it is marked as published.
+
+    `newest_only`: its stream keeps the newest event of a key alone. Otherwise the key is a saga's.
+    """
 
     event_id: str
     service: str
@@ -31,20 +31,14 @@ class Emitted(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     created_at: datetime
     sequence: int | None
-
-    @property
-    def stream(self) -> str:
-        return _STREAM_OF.get(self.subject.partition(".")[0], "")
-
-    @property
-    def order_id(self) -> str | None:
-        return self.key if self.stream == "SAGA" else None
+    stream: str
+    newest_only: bool
 
     def discrepancy(self, check: str, what: str) -> Discrepancy:
-        about = "" if self.order_id else f" of {self.key}"
+        about = f" of {self.key}" if self.newest_only else ""
         return Discrepancy(
             check=check,
-            order_id=self.order_id,
+            order_id=None if self.newest_only else self.key,
             event=self.name,
             what=f"{self.name}{about} (id {self.event_id}) of {self.service} {what}",
         )
@@ -65,7 +59,7 @@ class Deliveries:
         }
         self._floors = floors
         self._tolerance = tolerance
-        self.emitted = list(_emitted(databases))
+        self.emitted = list(_emitted(databases, choreography.contract.streams))
         self._inboxes = {
             service: set(connection.execute(text("SELECT event_id FROM inbox")).scalars())
             for service, connection in databases.items()
@@ -138,18 +132,18 @@ class Deliveries:
                 yield row.discrepancy(REACHED, f"is not in the inbox of {service}{where}")
 
     def _is_replaced(self, row: Emitted) -> bool:
-        """The catalogue's stream keeps a product's newest message alone: others may be missed."""
-        return row.stream in _NEWEST_ONLY and self._newest[row.subject] != row.event_id
+        """Where a stream keeps the newest message of a key alone, older ones may be missed."""
+        return row.newest_only and self._newest[row.subject] != row.event_id
 
     def _may_be_repaired(self, row: Emitted) -> bool:
         """An older message, published later by another instance, may have replaced it. The
         services' reconciliation repairs that within seconds."""
-        return row.stream in _NEWEST_ONLY and not self._tolerance.is_over(row.created_at)
+        return row.newest_only and not self._tolerance.is_over(row.created_at)
 
 
-def _emitted(databases: Databases) -> Iterator[Emitted]:
+def _emitted(databases: Databases, streams: Mapping[str, Stream]) -> Iterator[Emitted]:
     query = """
-        SELECT event_id, name, key, subject, created_at, published_at, stream_sequence
+        SELECT event_id, name, key, stream, subject, created_at, published_at, stream_sequence
         FROM outbox ORDER BY id
     """
     for service, connection in databases.items():
@@ -162,6 +156,8 @@ def _emitted(databases: Databases) -> Iterator[Emitted]:
                 subject=row.subject,
                 created_at=moment(row.created_at),
                 sequence=row.stream_sequence if row.published_at is not None else None,
+                stream=row.stream,
+                newest_only=row.stream in streams and streams[row.stream].newest_only,
             )
 
 

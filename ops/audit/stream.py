@@ -14,6 +14,7 @@ from infra.stack import broker
 from infra.stack.config import Stack
 from ops.audit.findings import CannotRead
 from saga.envelope import EVENT_ID
+from saga.event import Stream
 
 _BATCH_MESSAGES = 1000
 _READ_SECONDS = 20.0
@@ -58,19 +59,17 @@ async def _floors(stack: Stack) -> Floors:
 
 
 async def _contents(stack: Stack) -> dict[str, Contents]:
-    found: dict[str, Contents] = {}
     try:
         async with broker.observing(stack) as client:
-            for stream in broker.STREAMS:
-                found[stream] = await _one(client, stream)
+            return {name: await read(client, stream) for name, stream in CONTRACT.streams.items()}
     except (NatsError, OSError, TimeoutError) as error:
         raise _cannot_read(error) from error
-    return found
 
 
-async def _one(client: Client, stream: str) -> Contents:
+async def read(client: Client, stream: Stream) -> Contents:
+    """All that a stream of any contract holds. Raises NatsError, OSError and TimeoutError."""
     try:
-        info = await client.jetstream(timeout=broker.TIMEOUT_SECONDS).stream_info(stream)
+        info = await client.jetstream(timeout=broker.TIMEOUT_SECONDS).stream_info(stream.name)
     except NotFoundError:
         return Contents(0, {})
     messages: dict[int, Held] = {}
@@ -79,11 +78,10 @@ async def _one(client: Client, stream: str) -> Contents:
     return Contents(info.config.max_age or 0, messages)
 
 
-async def _next_batch(client: Client, stream: str, messages: dict[int, Held]) -> bool:
+async def _next_batch(client: Client, stream: Stream, messages: dict[int, Held]) -> bool:
     """Read on by one batched direct get, which needs no consumer. False at the end."""
     after = max(messages, default=0)
-    subjects = CONTRACT.streams[stream].subjects
-    wanted = {"seq": after + 1, "batch": _BATCH_MESSAGES, "next_by_subj": subjects}
+    wanted = {"seq": after + 1, "batch": _BATCH_MESSAGES, "next_by_subj": stream.subjects}
     before = len(messages)
     ended = asyncio.Event()
 
@@ -97,7 +95,8 @@ async def _next_batch(client: Client, stream: str, messages: dict[int, Held]) ->
 
     inbox = client.new_inbox()
     answers = await client.subscribe(inbox, cb=take)
-    await client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(wanted).encode(), reply=inbox)
+    subject = f"$JS.API.DIRECT.GET.{stream.name}"
+    await client.publish(subject, json.dumps(wanted).encode(), reply=inbox)
     async with asyncio.timeout(_READ_SECONDS):
         await ended.wait()
     await answers.unsubscribe()
