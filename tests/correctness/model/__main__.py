@@ -1,33 +1,37 @@
-"""`make modelcheck`: search every scenario through, and say how much there was to see.
+"""`make modelcheck`: search every scenario through, and print how many states there are.
 
-Ends with 1 when an invariant is broken or an order can't end, and tells the shortest way there.
+Ends with 1 when an invariant is broken or a saga can't end, and prints the shortest way there.
 """
 
 import argparse
+import importlib
 import sys
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.correctness.model.checker import Result, check
-from tests.correctness.model.scenarios import FULL, SMALL, Scenario
-from tests.correctness.model.world import all_edges
+from tests.correctness.model.checker import SearchResult, check
+from tests.correctness.model.description import Model
+from tests.correctness.model.world import all_edges, production
+
+SHOP = "tests.correctness.model.shop"
 
 
 def main() -> int:
     arguments = _parser().parse_args()
     console = Console()
-    chosen = [each for each in _bound(arguments.bound) if arguments.only in each.name]
-    results: list[Result] = []
-    for scenario in chosen:
-        result = check(scenario)
+    model: Model = importlib.import_module(arguments.of).MODEL
+    scenarios = model.small if arguments.bound == "small" else model.full
+    results: list[SearchResult] = []
+    for scenario in (each for each in scenarios if arguments.only in each.name):
+        result = check(model, scenario)
         results.append(result)
         if result.violation is not None:
             console.print(f"[bold red]{scenario.name}[/]")
             console.print(str(result.violation), markup=False, highlight=False, soft_wrap=True)
             return 1
-    _show(results, console)
+    _show(model, results, console)
     return 0
 
 
@@ -35,14 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.correctness.model", description=__doc__)
     parser.add_argument("--bound", choices=["small", "full"], default="full")
     parser.add_argument("--only", default="", help="only scenarios with this in their name")
+    parser.add_argument("--of", default=SHOP, help="the module with the MODEL of a choreography")
     return parser
 
 
-def _bound(name: str) -> tuple[Scenario, ...]:
-    return SMALL if name == "small" else FULL
-
-
-def _show(results: list[Result], console: Console) -> None:
+def _show(model: Model, results: list[SearchResult], console: Console) -> None:
     table = Table("scenario", box=box.SIMPLE_HEAD)
     for column in ("states", "steps", "seconds"):
         table.add_column(column, justify="right")
@@ -56,15 +57,11 @@ def _show(results: list[Result], console: Console) -> None:
     )
     console.print(table)
     walked = frozenset().union(*(each.edges for each in results))
-    edges = all_edges()
+    edges = all_edges(production(model).values())
     console.print(f"{len(walked & edges)} of {len(edges)} edges of the choreography walked")
-    for received, service, emitted in sorted(edges - walked):
-        console.print(f"  not walked: {received} -> {service} -> {emitted}", highlight=False)
-    console.print("[bold green]no violation; from every state every order can end[/]")
-
-
-def _figures(states: int, steps: int, seconds: float) -> tuple[str, str, str]:
-    return f"{states:,}", f"{steps:,}", f"{seconds:.1f}"
+    for handled, service, emitted in sorted(edges - walked):
+        console.print(f"  not walked: {handled} -> {service} -> {emitted}", highlight=False)
+    console.print(f"[bold green]no violation; from every state every {model.saga} can end[/]")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Walks every interleaving: breadth first over all states that can be reached, then back again.
 
-Two things are looked for. A state in which an invariant does not hold: the way there is told, the
-shortest there is. And a state from which rest can't be reached any more: an order that never ends.
+It looks for two things. A state in which an invariant does not hold: reported with the shortest way
+there. And a state from which no state at rest can be reached: a saga that never ends.
 """
 
 from array import array
@@ -11,12 +11,14 @@ from time import perf_counter
 
 import msgspec
 
-from tests.correctness.model.scenarios import Scenario
-from tests.correctness.model.world import Registries, State, World, Wrong
+from tests.correctness.model.description import Model, Registries, Scenario
+from tests.correctness.model.world import Edge, State, World, Wrong
+
+NO_END = "from here on a saga can never end"
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """What is wrong, and the shortest way there."""
+    """What is wrong, and the shortest way to it."""
 
     what: str
     schedule: list[str]
@@ -26,30 +28,31 @@ class Violation(msgspec.Struct, frozen=True):
         return f"{self.what}\n{steps}"
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """`edges`: who said what on hearing what."""
+class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """`edges` are those of the choreography that were walked."""
 
     scenario: str
     states: int
     transitions: int
     seconds: float
     violation: Violation | None
-    edges: frozenset[tuple[str, str, str]]
+    edges: frozenset[Edge]
 
 
 def check(
+    model: Model,
     scenario: Scenario,
     registries: Registries | None = None,
     *,
-    asks: bool = True,
+    retransmits: bool = True,
     answers: bool = True,
-) -> Result:
+) -> SearchResult:
     """Search a scenario through. Stops at the first violation."""
     began = perf_counter()
-    world = World(scenario, registries, asks=asks, answers=answers)
+    world = World(model, scenario, registries, retransmits=retransmits, answers=answers)
     search = _Search(world)
     violation = search.run()
-    return Result(
+    return SearchResult(
         scenario=scenario.name,
         states=len(search.states),
         transitions=len(search.sources),
@@ -79,7 +82,7 @@ class _Search:
         stuck = self._stuck()
         if stuck is None:
             return None
-        return self._violation("from here on an order can never end", stuck)
+        return self._violation(NO_END, stuck)
 
     def _expand(self, number: int) -> str | None:
         state = self.states[number]

@@ -1,4 +1,4 @@
-"""A bounded search on every change, and the proof that the search can see."""
+"""The small search on every change, and the proof that the search finds mistakes."""
 
 from functools import cache
 
@@ -9,16 +9,21 @@ from order.commands import ExpireOrder
 from order.reactions import reactions
 from order.unit_of_work import OrderUnitOfWork
 from saga.reactions import Reactions, Result
-from tests.correctness.model.checker import check
-from tests.correctness.model.scenarios import SMALL, Scenario
+from tests.correctness.model.checker import NO_END, SearchResult, check
+from tests.correctness.model.description import Scenario
+from tests.correctness.model.shop import MODEL
+from tests.correctness.model.shop.scenarios import ShopScenario
 from tests.correctness.model.world import all_edges, production
 
-LOSS = Scenario(name="a loss", with_coupon=True, losses=1, duplicates=0, cancels=0, asks=False)
-
-searched = cache(check)
+LOSS = next(each for each in MODEL.small if each.name == "a loss")
 
 
-@pytest.mark.parametrize("scenario", SMALL, ids=lambda scenario: scenario.name)
+@cache
+def searched(scenario: Scenario) -> SearchResult:
+    return check(MODEL, scenario)
+
+
+@pytest.mark.parametrize("scenario", MODEL.small, ids=lambda scenario: scenario.name)
 def test_no_interleaving_breaks_an_invariant_and_every_order_can_end(scenario: Scenario) -> None:
     result = searched(scenario)
     assert result.violation is None, str(result.violation)
@@ -26,24 +31,24 @@ def test_no_interleaving_breaks_an_invariant_and_every_order_can_end(scenario: S
 
 
 def test_every_edge_of_the_choreography_is_walked() -> None:
-    walked = frozenset().union(*(searched(scenario).edges for scenario in SMALL))
-    assert all_edges() - walked == frozenset()
+    walked = frozenset().union(*(searched(scenario).edges for scenario in MODEL.small))
+    assert all_edges(production(MODEL).values()) - walked == frozenset()
 
 
-def test_without_repeats_a_loss_leaves_an_order_without_an_end() -> None:
-    violation = check(LOSS, asks=False).violation
+def test_a_loss_without_retransmission_leaves_an_order_without_an_end() -> None:
+    violation = check(MODEL, LOSS, retransmits=False).violation
     assert violation is not None
-    assert violation.what == "from here on an order can never end"
+    assert violation.what == NO_END
     assert violation.schedule[-1] == "the broker loses everything"
 
 
-def test_without_answers_a_repeat_is_not_enough() -> None:
-    violation = check(LOSS, answers=False).violation
+def test_a_retransmission_without_answers_is_not_enough() -> None:
+    violation = check(MODEL, LOSS, answers=False).violation
     assert violation is not None
-    assert violation.what == "from here on an order can never end"
+    assert violation.what == NO_END
 
 
-def test_the_shortest_way_to_a_violation_is_told() -> None:
+def test_a_violation_is_reported_with_the_shortest_way_to_it() -> None:
     """An order that decides its expiry alone, while its payment is on its way."""
     hasty = Reactions("order", CONTRACT)
     hasty.reactions |= reactions.reactions
@@ -58,8 +63,8 @@ def test_the_shortest_way_to_a_violation_is_told() -> None:
         failed = OrderFailed(order_id=order.order_id, customer_id="", reason=reason)
         return Result(None, failed)
 
-    scenario = Scenario(name="hasty", duplicates=0, asks=False)
-    violation = check(scenario, production() | {"order": hasty}).violation
+    scenario = ShopScenario(name="hasty", duplicates=0, retransmits=False)
+    violation = check(MODEL, scenario, production(MODEL) | {"order": hasty}).violation
 
     assert violation is not None
     assert violation.what.startswith("order 1 is FAILED, the others are")

@@ -1,59 +1,62 @@
 """All that may happen in a scenario, as states and steps.
 
-A state is a handful of small numbers: each service's local state, the gateway's, what is left of
-duplicates, losses and cancels, and the deliveries under way as bits. A message may be delivered in
-any order and again; a loss takes all that is under way.
+A state is a handful of small numbers: each service's local state, the deliveries under way as bits,
+the external world, and what is left of the scenario's bounds. A message may be delivered in any
+order and more than once; a loss takes all that is under way.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from events.participants import PARTICIPANTS
-from order.commands import CancelOrder, ExpireOrder
-from order.domain import EXPIRES, OrderState
-from payment.commands import ResumePayment
-from product.commands import BookStock, EndWait
-from product.domain import HoldState
 from saga.event import Event
 from saga.reactions import Reactions
-from tests.correctness.model import invariants
-from tests.correctness.model.locals import Local, Service, Step
-from tests.correctness.model.outside import Outside
-from tests.correctness.model.scenarios import PRODUCT, Scenario
+from tests.correctness.model.description import (
+    ExternalWorld,
+    Local,
+    Model,
+    Move,
+    Registries,
+    Scenario,
+    short,
+)
+from tests.correctness.model.stepping import Service, Step
 
 H = TypeVar("H", bound=Hashable)
-State = tuple[int, int, int, int, int, int, int]
-"""Local states in the order of SERVICES, the deliveries' bits, the outside, the budget."""
+State = tuple[int, ...]
+"""Local states in the order of the services, then the deliveries' bits, the external world, and
+the bounds."""
 
-SERVICES = ("order", "coupon", "product", "payment")
-ORDER, STOCK, PAYMENT = map(SERVICES.index, ("order", "product", "payment"))
-Registries = Mapping[str, Reactions]
+FLIGHT, EXTERNAL, BOUNDS = -3, -2, -1
+
+Edge = tuple[str, str, str]
+"""An event, the service that handles it, and an event that the service emits on that."""
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """An event on its way to a service. `again`: somebody who misses an answer has repeated it."""
+    """An event on its way to the service of this number."""
 
     consumer: int
     event: Event
-    again: bool
-
-    def __str__(self) -> str:
-        words = f"{SERVICES[self.consumer]} hears {type(self.event).__name__}"
-        repeated = " (said again)" if self.again else ""
-        return f"{words} of order {self.event.key[-1]}{repeated}"
+    is_retransmission: bool
 
 
-class Budget(msgspec.Struct, frozen=True):
-    """What may still happen. `may_republish` are the services that have noticed a loss."""
+class Bounds(msgspec.Struct, frozen=True):
+    """How often what may still happen. `may_republish` are the services that noticed a loss."""
 
     losses: int
     duplicates: int
-    cancels: int
-    arrivals: int
+    clients: tuple[tuple[str, int], ...]
     may_republish: tuple[int, ...] = ()
+
+    def without_duplicate(self) -> "Bounds":
+        return msgspec.structs.replace(self, duplicates=self.duplicates - 1)
+
+    def without(self, name: str) -> "Bounds":
+        clients = tuple((each, left - (each == name)) for each, left in self.clients)
+        return msgspec.structs.replace(self, clients=clients)
 
 
 class Wrong(Exception):
@@ -75,17 +78,17 @@ class Interned(Generic[H]):
         return known
 
 
-def production() -> dict[str, Reactions]:
+def production(model: Model) -> dict[str, Reactions]:
     """The registries that run in the services."""
-    return {name: import_module(f"{name}.reactions").reactions for name in PARTICIPANTS}
+    return {name: import_module(f"{name}.reactions").reactions for name in model.services}
 
 
-def all_edges() -> frozenset[tuple[str, str, str]]:
-    """Who may say what on hearing what, in the whole choreography."""
+def all_edges(registries: Iterable[Reactions]) -> frozenset[Edge]:
+    """All edges of a choreography, by its type hints."""
     return frozenset(
-        (received.__name__, service, emitted.__name__)
-        for service, registry in production().items()
-        for received, reaction in registry.reactions.items()
+        (handled.__name__, registry.service, emitted.__name__)
+        for registry in registries
+        for handled, reaction in registry.reactions.items()
         for emitted in reaction.emits
     )
 
@@ -93,247 +96,256 @@ def all_edges() -> frozenset[tuple[str, str, str]]:
 class World:
     """All that may happen in a scenario, step by step.
 
-    `asks` and `answers` can be taken away, to see that they are needed.
+    `retransmits` and `answers` can be taken away, to see that they are needed.
     """
 
     def __init__(
         self,
+        model: Model,
         scenario: Scenario,
         registries: Registries | None = None,
         *,
-        asks: bool = True,
+        retransmits: bool = True,
         answers: bool = True,
     ) -> None:
-        known = registries or production()
+        known = registries or production(model)
         self.scenario = scenario
-        self.edges: set[tuple[str, str, str]] = set()
-        self._asks = asks
+        self.edges: set[Edge] = set()
+        self._model = model
+        self._retransmits = retransmits
         self._answers = answers
-        self._services = [Service(known[name]) for name in SERVICES]
+        self._names = list(model.services)
+        self._services = [
+            Service(known[name], each, model.stream) for name, each in model.services.items()
+        ]
         self._consumers = {
-            event: [i for i, name in enumerate(SERVICES) if event in known[name].handles]
+            event: [i for i, name in enumerate(self._names) if event in known[name].handles]
             for registry in known.values()
             for event in registry.emits
         }
-        self.locals = [Interned[Local]() for _ in SERVICES]
-        self.deliveries = Interned[Delivery]()
-        self.outsides = Interned[Outside]()
-        self.budgets = Interned[Budget]()
-        self._repeats = 0
+        self._locals = [Interned[Local]() for _ in self._names]
+        self._deliveries = Interned[Delivery]()
+        self._worlds = Interned[ExternalWorld]()
+        self._bounds = Interned[Bounds]()
+        self._retransmissions = 0
         self._memory: dict[Any, Any] = {}
 
     def beginning(self) -> State:
         scenario = self.scenario
         locals_ = scenario.beginning()
-        budget = Budget(scenario.losses, scenario.duplicates, scenario.cancels, scenario.arrivals)
-        numbers = [self.locals[i].number(locals_[name]) for i, name in enumerate(SERVICES)]
-        flight = self._on_the_way(locals_["order"].outbox, again=False)
-        outside = self.outsides.number(Outside(refusals_left=scenario.refusals))
-        return (*numbers, flight, outside, self.budgets.number(budget))  # type: ignore[return-value]
+        bounds = Bounds(scenario.losses, scenario.duplicates, tuple(scenario.bounds.items()))
+        flight = 0
+        for local in locals_.values():
+            flight |= self._under_way(local.outbox, is_retransmission=False)
+        return (
+            *(self._locals[i].number(locals_[name]) for i, name in enumerate(self._names)),
+            flight,
+            self._worlds.number(scenario.external_world()),
+            self._bounds.number(bounds),
+        )
 
     def following(self, state: State) -> Iterator[tuple[str | int, State]]:
-        """Every state that may come next. A delivery's number stands for its words."""
-        yield from self._deliveries(state)
-        yield from self._asking(state)
+        """Every state that may come next, labelled by words or by a delivery's number."""
+        yield from self._delivering(state)
+        yield from self._retransmitting(state)
         yield from self._commands(state)
-        yield from self._outside(state)
+        yield from self._external(state)
         yield from self._losses(state)
 
     def wrong_at_rest(self, state: State) -> list[str] | None:
         """None while something is under way; else what does not hold."""
-        if state[4]:
+        if state[FLIGHT]:
             return None
-        key = ("rest", state[:4], state[5])
+        key = ("rest", state[:FLIGHT], state[EXTERNAL])
         known: list[str] | None = self._remember(key, lambda: self._wrong_at_rest(state))
         return known
 
     def words(self, label: str | int) -> str:
-        return label if isinstance(label, str) else str(self.deliveries.values[label])
+        if isinstance(label, str):
+            return label
+        delivery = self._deliveries.values[label]
+        again = " (retransmitted)" if delivery.is_retransmission else ""
+        name = type(delivery.event).__name__
+        saga = f"{self._model.saga} {short(delivery.event.key)}"
+        return f"{self._names[delivery.consumer]} handles {name} of {saga}{again}"
 
     # ------------------------------------------------------------ what may happen
 
-    def _deliveries(self, state: State) -> Iterator[tuple[str | int, State]]:
-        flight, budget = state[4], self.budgets.values[state[6]]
+    def _delivering(self, state: State) -> Iterator[tuple[str | int, State]]:
+        flight, bounds = state[FLIGHT], self._bounds.values[state[BOUNDS]]
         waiting = flight
         while waiting:
             bit = waiting & -waiting
             waiting ^= bit
             number = bit.bit_length() - 1
-            consumer = self.deliveries.values[number].consumer
-            local, adds, external_calls = self._delivered(consumer, state[consumer], number)
-            outside = self._asked(state[5], external_calls)
-            yield number, self._moved(state, consumer, local, (flight ^ bit) | adds, outside)
-            if budget.duplicates:
-                fewer = msgspec.structs.replace(budget, duplicates=budget.duplicates - 1)
-                again = self._moved(state, consumer, local, flight | adds, outside)
-                yield number, (*again[:6], self.budgets.number(fewer))
+            consumer = self._deliveries.values[number].consumer
+            local, adds, calls = self._delivered(consumer, state[consumer], number)
+            world = self._asked(state[EXTERNAL], calls)
+            yield number, self._moved(state, consumer, local, (flight ^ bit) | adds, world)
+            if bounds.duplicates:
+                again = self._moved(state, consumer, local, flight | adds, world)
+                yield number, self._bounded(again, bounds.without_duplicate())
 
     def _delivered(self, consumer: int, local: int, number: int) -> tuple[int, int, Any]:
         def work() -> tuple[int, int, Any]:
-            delivery = self.deliveries.values[number]
-            service, before = self._services[consumer], self.locals[consumer].values[local]
-            step = service.hear(before, delivery.event)
+            delivery = self._deliveries.values[number]
+            service, before = self._services[consumer], self._locals[consumer].values[local]
+            step = service.handle(before, delivery.event)
             self._check(consumer, before, step)
-            adds = self._on_the_way(step.emitted, again=False)
-            if delivery.again and self._answers and not step.emitted:
+            adds = self._under_way(step.emitted, is_retransmission=False)
+            if delivery.is_retransmission and self._answers and not step.emitted:
                 answers = service.answers_to(step.local, delivery.event)
-                adds |= self._on_the_way(answers, again=True)
+                adds |= self._under_way(answers, is_retransmission=True)
                 self._walk(delivery, answers)
             self._walk(delivery, step.emitted)
-            return self.locals[consumer].number(step.local), adds, step.external_calls
+            return self._locals[consumer].number(step.local), adds, step.external_calls
 
         known: tuple[int, int, Any] = self._remember((consumer, local, number), work)
         return known
 
     def _walk(self, delivery: Delivery, emitted: tuple[Event, ...]) -> None:
-        received, consumer = type(delivery.event).__name__, SERVICES[delivery.consumer]
-        self.edges.update((received, consumer, type(event).__name__) for event in emitted)
+        handled, consumer = type(delivery.event).__name__, self._names[delivery.consumer]
+        self.edges.update((handled, consumer, type(event).__name__) for event in emitted)
 
-    def _asking(self, state: State) -> Iterator[tuple[str | int, State]]:
-        """One question at a time: until it has come to rest, nobody asks another."""
-        budget = self.budgets.values[state[6]]
-        if not self._asks or state[4] & self._repeats:
+    def _retransmitting(self, state: State) -> Iterator[tuple[str | int, State]]:
+        """One retransmission at a time: the next one begins when it has come to rest."""
+        bounds = self._bounds.values[state[BOUNDS]]
+        if not self._retransmits or state[FLIGHT] & self._retransmissions:
             return
-        if not self.scenario.asks and budget.losses == self.scenario.losses:
+        if not self.scenario.retransmits and bounds.losses == self.scenario.losses:
             return
-        for i, name in enumerate(SERVICES):
-            for order_id, word in self._last_words(i, state[i]):
-                asked = (*state[:4], state[4] | word, *state[5:])
-                yield f"{name} asks again about order {order_id[-1]}", asked
+        for i, name in enumerate(self._names):
+            for key, event in self._last_events(i, state[i]):
+                words = f"{name} retransmits about {self._model.saga} {short(key)}"
+                yield words, _with(state, FLIGHT, state[FLIGHT] | event)
 
-    def _last_words(self, service: int, number: int) -> list[tuple[str, int]]:
+    def _last_events(self, service: int, number: int) -> list[tuple[str, int]]:
         def work() -> list[tuple[str, int]]:
-            local = self.locals[service].values[number]
+            local = self._locals[service].values[number]
             found = []
-            for order_id in invariants.unsettled(SERVICES[service], local):
-                word = self._services[service].last_word(local, order_id)
-                if word is not None:
-                    found.append((order_id, self._on_the_way((word,), again=True)))
+            for key in self._model.services[self._names[service]].waiting(local):
+                event = self._services[service].last_event(local, key)
+                if event is not None:
+                    found.append((key, self._under_way((event,), is_retransmission=True)))
             return found
 
-        known: list[tuple[str, int]] = self._remember(("ask", service, number), work)
+        known: list[tuple[str, int]] = self._remember(("last", service, number), work)
         return known
 
     def _commands(self, state: State) -> Iterator[tuple[str | int, State]]:
-        budget = self.budgets.values[state[6]]
-        rows = invariants.participants("order", self.locals[ORDER].values[state[ORDER]])
-        for order_id, order in rows.items():
-            name = order_id[-1]
-            if order.state in EXPIRES and self.scenario.may_expire:
-                late = ExpireOrder(order_id=order_id)
-                yield f"order {name}'s deadline comes", self._obeyed(state, ORDER, late)
-            if order.state is OrderState.COMPLETED and budget.cancels:
-                fewer = msgspec.structs.replace(budget, cancels=budget.cancels - 1)
-                done = self._obeyed(state, ORDER, CancelOrder(order_id=order_id))
-                yield f"order {name} is cancelled", (*done[:6], self.budgets.number(fewer))
-        yield from self._stock_commands(state, budget)
-        payments = invariants.participants("payment", self.locals[PAYMENT].values[state[PAYMENT]])
-        for order_id, payment in payments.items():
-            if payment.retry_at is not None:
-                again = self._obeyed(state, PAYMENT, ResumePayment(order_id=order_id))
-                if again != state:
-                    yield f"payment sends for order {order_id[-1]} again", again
+        bounds = self._bounds.values[state[BOUNDS]]
+        for i in range(len(self._names)):
+            for move in self._moves(i, state[i], bounds.clients):
+                after = self._executed(state, i, move.command)
+                if move.spends is not None:
+                    after = self._bounded(after, bounds.without(move.spends))
+                if after != state:
+                    yield move.words, after
 
-    def _stock_commands(self, state: State, budget: Budget) -> Iterator[tuple[str | int, State]]:
-        holds = invariants.participants("product", self.locals[STOCK].values[state[STOCK]])
-        for order_id, hold in holds.items():
-            if hold.state is HoldState.WAITING:
-                ended = self._obeyed(state, STOCK, EndWait(order_id=order_id))
-                yield f"order {order_id[-1]} has waited long enough", ended
-        if budget.arrivals:
-            fewer = msgspec.structs.replace(budget, arrivals=budget.arrivals - 1)
-            book = BookStock(
-                product_id=PRODUCT,
-                request_id=f"arrival {budget.arrivals}",
-                delta=1,
-                reason="",
-                order_id=None,
-            )
-            arrived = self._obeyed(state, STOCK, book)
-            yield "a unit comes in", (*arrived[:6], self.budgets.number(fewer))
+    def _moves(self, service: int, number: int, clients: tuple[tuple[str, int], ...]) -> list[Move]:
+        def work() -> list[Move]:
+            local = self._locals[service].values[number]
+            return list(self.scenario.commands(self._names[service], local, dict(clients)))
 
-    def _outside(self, state: State) -> Iterator[tuple[str | int, State]]:
-        outside = self.outsides.values[state[5]]
-        for words, number in self._remember(("moves", state[5]), lambda: self._moves(outside)):
-            yield words, (*state[:5], number, state[6])
-        budget = self.budgets.values[state[6]]
-        for answer in outside.answers:
-            words = f"payment is told {answer.outcome} of order {answer.order_id[-1]}"
-            rest = self.outsides.number(outside.without(answer))
-            yield words, self._obeyed((*state[:5], rest, state[6]), PAYMENT, answer)
-            if budget.duplicates:
-                fewer = msgspec.structs.replace(budget, duplicates=budget.duplicates - 1)
-                number = self.budgets.number(fewer)
-                yield words, self._obeyed((*state[:6], number), PAYMENT, answer)
+        known: list[Move] = self._remember(("commands", service, number, clients), work)
+        return known
 
-    def _moves(self, outside: Outside) -> list[tuple[str, int]]:
-        return [(words, self.outsides.number(after)) for words, after in outside.moves()]
+    def _external(self, state: State) -> Iterator[tuple[str | int, State]]:
+        world = self._worlds.values[state[EXTERNAL]]
+        bounds = self._bounds.values[state[BOUNDS]]
+        for words, number in self._external_moves(state[EXTERNAL]):
+            yield words, _with(state, EXTERNAL, number)
+        for answer in world.answers:
+            service = self._names.index(answer.service)
+            rest = _with(state, EXTERNAL, self._worlds.number(world.without(answer)))
+            yield answer.words, self._executed(rest, service, answer.command)
+            if bounds.duplicates:
+                again = self._bounded(state, bounds.without_duplicate())
+                yield answer.words, self._executed(again, service, answer.command)
+
+    def _external_moves(self, number: int) -> list[tuple[str, int]]:
+        def work() -> list[tuple[str, int]]:
+            world = self._worlds.values[number]
+            return [(words, self._worlds.number(after)) for words, after in world.moves()]
+
+        known: list[tuple[str, int]] = self._remember(("external", number), work)
+        return known
 
     def _losses(self, state: State) -> Iterator[tuple[str | int, State]]:
-        budget = self.budgets.values[state[6]]
-        if budget.losses and state[4]:
-            noticed = tuple(range(len(SERVICES))) if self.scenario.republishes else ()
-            fewer = msgspec.structs.replace(budget, losses=budget.losses - 1, may_republish=noticed)
-            number = self.budgets.number(fewer)
-            yield "the broker loses everything", (*state[:4], 0, state[5], number)
-        for i in budget.may_republish:
-            rest = tuple(each for each in budget.may_republish if each != i)
-            number = self.budgets.number(msgspec.structs.replace(budget, may_republish=rest))
-            all_emitted = self._on_the_way(self.locals[i].values[state[i]].outbox, again=False)
-            words = f"{SERVICES[i]} publishes all again"
-            yield words, (*state[:4], state[4] | all_emitted, state[5], number)
+        bounds = self._bounds.values[state[BOUNDS]]
+        replace = msgspec.structs.replace
+        if bounds.losses and state[FLIGHT]:
+            noticed = tuple(range(len(self._names))) if self.scenario.republishes else ()
+            fewer = replace(bounds, losses=bounds.losses - 1, may_republish=noticed)
+            yield "the broker loses everything", self._bounded(_with(state, FLIGHT, 0), fewer)
+        for i in bounds.may_republish:
+            rest = tuple(each for each in bounds.may_republish if each != i)
+            outbox = self._locals[i].values[state[i]].outbox
+            all_emitted = self._under_way(outbox, is_retransmission=False)
+            after = _with(state, FLIGHT, state[FLIGHT] | all_emitted)
+            words = f"{self._names[i]} publishes all again"
+            yield words, self._bounded(after, replace(bounds, may_republish=rest))
 
     # ------------------------------------------------------------ how a state changes
 
-    def _obeyed(self, state: State, service: int, command: object) -> State:
+    def _executed(self, state: State, service: int, command: object) -> State:
         def work() -> tuple[int, int, Any]:
-            before = self.locals[service].values[state[service]]
+            before = self._locals[service].values[state[service]]
             step = self._services[service].execute(before, command)
             self._check(service, before, step)
-            adds = self._on_the_way(step.emitted, again=False)
-            return self.locals[service].number(step.local), adds, step.external_calls
+            adds = self._under_way(step.emitted, is_retransmission=False)
+            return self._locals[service].number(step.local), adds, step.external_calls
 
-        local, adds, external_calls = self._remember((service, state[service], command), work)
-        outside = self._asked(state[5], external_calls)
-        return self._moved(state, service, local, state[4] | adds, outside)
+        local, adds, calls = self._remember((service, state[service], command), work)
+        world = self._asked(state[EXTERNAL], calls)
+        return self._moved(state, service, local, state[FLIGHT] | adds, world)
 
-    def _asked(self, outside: int, external_calls: Any) -> int:
-        if not external_calls:
-            return outside
-        return self.outsides.number(self.outsides.values[outside].asked(*external_calls))
+    def _asked(self, world: int, calls: Any) -> int:
+        if not calls:
+            return world
+        return self._worlds.number(self._worlds.values[world].asked(*calls))
+
+    def _bounded(self, state: State, bounds: Bounds) -> State:
+        return (*state[:BOUNDS], self._bounds.number(bounds))
 
     @staticmethod
-    def _moved(state: State, service: int, local: int, flight: int, outside: int) -> State:
-        numbers = (*state[:service], local, *state[service + 1 : 4])
-        return (*numbers, flight, outside, state[6])  # type: ignore[return-value]
+    def _moved(state: State, service: int, local: int, flight: int, world: int) -> State:
+        locals_ = (*state[:service], local, *state[service + 1 : FLIGHT])
+        return (*locals_, flight, world, state[BOUNDS])
 
-    def _on_the_way(self, events: tuple[Event, ...], *, again: bool) -> int:
+    def _under_way(self, events: tuple[Event, ...], *, is_retransmission: bool) -> int:
         bits = 0
         for event in events:
             for consumer in self._consumers.get(type(event), ()):
-                bits |= 1 << self.deliveries.number(Delivery(consumer, event, again))
-        if again:
-            self._repeats |= bits
+                bits |= 1 << self._deliveries.number(Delivery(consumer, event, is_retransmission))
+        if is_retransmission:
+            self._retransmissions |= bits
         return bits
 
     def _check(self, service: int, before: Local, step: Step) -> None:
-        name = SERVICES[service]
-        for wrong in invariants.wrong_step(name, before, step.local):
+        name = self._names[service]
+        for wrong in self._model.wrong_step(name, before, step.local):
             raise Wrong(wrong)
-        for wrong in invariants.wrong_local(name, step.local):
+        for wrong in self._model.wrong_local(name, step.local):
             raise Wrong(wrong)
 
     def _wrong_at_rest(self, state: State) -> list[str] | None:
-        outside = self.outsides.values[state[5]]
-        locals_ = {name: self.locals[i].values[state[i]] for i, name in enumerate(SERVICES)}
-        if not outside.is_quiet:
+        world = self._worlds.values[state[EXTERNAL]]
+        locals_ = {name: self._locals[i].values[state[i]] for i, name in enumerate(self._names)}
+        services = self._model.services
+        if not world.is_quiet or any(
+            services[name].waiting(each) for name, each in locals_.items()
+        ):
             return None
-        if any(invariants.unsettled(name, local) for name, local in locals_.items()):
-            return None
-        return list(invariants.wrong_at_rest(locals_, outside))
+        return list(self._model.wrong_at_rest(locals_, world))
 
     def _remember(self, key: Any, work: Callable[[], Any]) -> Any:
         known = self._memory.get(key)
         if known is None:
             known = self._memory[key] = (work(),)
         return known[0]
+
+
+def _with(state: State, place: int, number: int) -> State:
+    place %= len(state)
+    return (*state[:place], number, *state[place + 1 :])

@@ -1,4 +1,4 @@
-"""JetStream in the simulation: streams, durables, and everything that goes wrong with them."""
+"""JetStream in the simulation: streams, durables, and everything that can go wrong with them."""
 
 import asyncio
 import copy
@@ -39,11 +39,11 @@ class Stream:
 
 
 class Hub:
-    """The broker. Each probability is of one message's going wrong in this way."""
+    """The broker. Each probability is that one message goes wrong in this way."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
-        self.on_their_way: set[asyncio.Task[None]] = set()
+        self.acks_under_way: set[asyncio.Task[None]] = set()
         self.streams: dict[str, Stream] = {}
         self.is_up = True
         self.cut_off: set[str] = set()
@@ -80,7 +80,7 @@ class Hub:
         return True
 
     def store(self, stream: Stream, message: OutgoingMessage, now: float) -> int:
-        """The message's sequence; one that is known is not stored again."""
+        """The message's sequence; a duplicate is not stored again."""
         message_id = message.headers[MESSAGE_ID]
         known = stream.known.get(message_id)
         if known is not None and now - known[0] < DUPLICATE_WINDOW_SECONDS:
@@ -109,11 +109,11 @@ class SimulatedDelivery:
         self.letter_id = None
 
     def ack(self) -> None:
-        """On its way: it arrives after a while, unless it is lost or its process is killed."""
+        """It arrives after a while, unless it is lost or its process is killed."""
         if not self._hub.happens("ack_lost"):
             task = asyncio.create_task(self._arrive())
-            self._hub.on_their_way.add(task)
-            task.add_done_callback(self._hub.on_their_way.discard)
+            self._hub.acks_under_way.add(task)
+            task.add_done_callback(self._hub.acks_under_way.discard)
 
     async def _arrive(self) -> None:
         await self._pause()
@@ -126,7 +126,7 @@ class SimulatedDelivery:
             self._durable.pending[self.sequence] = now + ACK_WAIT_SECONDS
 
     async def _pause(self) -> None:
-        """As a rule a client only buffers it; now and then it waits for a full connection."""
+        """A client usually only buffers it; sometimes it waits for a congested connection."""
         if self._hub.chance.random() < 0.2:
             congested = self._hub.chance.random() < 0.1
             seconds = CONGESTED_SECONDS if congested else LATENCY_SECONDS
@@ -147,7 +147,7 @@ class SimulatedBroker:
 
     @property
     def connected(self) -> bool:
-        """On a connection that was verified, and is not broken without our knowing."""
+        """On a verified connection that is not broken unnoticed."""
         reached = self._hub.reaches(self._service)
         return self._ready.is_set() and reached and self._hub.streams is self._streams
 
@@ -165,7 +165,7 @@ class SimulatedBroker:
         loop, streams = asyncio.get_running_loop(), self._hub.streams
         found: list[int | None] = []
         for message in messages:
-            stream = self._hub.streams.get(_stream_of(message.subject))
+            stream = self._hub.streams.get(self._stream_of(message.subject))
             if stream is None or not self.connected or self._hub.happens("not_stored"):
                 found.append(None)
                 continue
@@ -173,7 +173,7 @@ class SimulatedBroker:
             found.append(None if self._hub.happens("answer_lost") else sequence)
         await self._pause()
         is_same = self._hub.streams is streams and self.connected
-        return found if is_same else [None] * len(found)  # answers are lost with the connection
+        return found if is_same else [None] * len(found)  # acks are lost with the connection
 
     async def wait_connected(self) -> None:
         await self._ready.wait()
@@ -290,6 +290,11 @@ class SimulatedBroker:
         twice = [each for each in taken if self._hub.happens("twice")]
         return [*taken, *twice]
 
+    def _stream_of(self, subject: str) -> str:
+        prefix = subject.partition(".")[0]
+        streams = self._registry.contract.streams.values()
+        return next(stream.name for stream in streams if stream.prefix == prefix)
+
     async def _ask(self) -> None:
         await self._pause()
         if not self._hub.reaches(self._service):
@@ -301,7 +306,3 @@ class SimulatedBroker:
 
 def _name_of(subject: str) -> str:
     return subject.rpartition(".")[2]
-
-
-def _stream_of(subject: str) -> str:
-    return "SAGA" if subject.startswith("saga.") else "CATALOG"

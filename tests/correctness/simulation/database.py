@@ -1,7 +1,7 @@
 """A service's database in the simulation: production SQL on SQLite in memory, in virtual time.
 
 The database survives its processes, as a file does. A transaction runs in one step; a kill may come
-before it, in its middle (nothing of it stays), or after the commit and before anybody hears of it.
+before it, in its middle (nothing of it stays), or after the commit and before it returns.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ FULL = "database or disk is full"
 
 
 class Disk:
-    """A service's data, and what is wrong with it just now.
+    """A service's data, and what is wrong with it at the moment.
 
     `kill_in` counts transactions down to the one in whose phase the process is killed, `raises`
     batches on which the code raises. `slow_seconds` is the longest that it waits for the disk.
@@ -45,11 +45,11 @@ class Disk:
         self.slow_seconds = SLOW_SECONDS
 
     def rows(self, query: str) -> list[Any]:
-        """What stands there."""
+        """The rows of a query."""
         return self._driver.execute(query).fetchall()
 
     def wipe(self) -> None:
-        """As new, for the next schedule."""
+        """Empty it, for the next schedule."""
         self._template.backup(self._driver)
         self.calm()
 
@@ -78,7 +78,7 @@ class Disk:
         return result
 
     def _write(self, phase: str | None, kill: Callable[[str], None]) -> None:
-        """What can go wrong before a commit: a full disk is found when a page is to be written."""
+        """What can go wrong before a commit: a full disk shows when a page is written."""
         if self.outage == FULL:
             raise Outage(FULL)
         if phase == "in":
@@ -119,7 +119,7 @@ class SimulatedDatabase(Database):
         yield _Reader(self._disk.connection)
 
     async def create(self, *_: MetaData, statements: Iterable[str] = ()) -> None:  # noqa: ARG002
-        """The tables are there already."""
+        """The tables exist already."""
         await self._pause()
 
     async def close(self) -> None:
@@ -136,7 +136,7 @@ class SimulatedDatabase(Database):
 
 
 class _Reader:
-    """An async connection's face on a connection that never waits."""
+    """An async connection's interface on a connection that never waits."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -18,15 +18,21 @@ MESSAGE_FAULTS = ("not_stored", "answer_lost", "ack_lost", "twice", "late")
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """`at_seconds` and `seconds` in virtual time. `which` chooses its victim."""
+    """`at_seconds` and `seconds` in virtual time. `which` chooses its victim, `how` the details."""
 
     kind: str
     at_seconds: float
     seconds: float
     which: int
+    how: int
 
     def __str__(self) -> str:
-        return f"{self.at_seconds:6.2f} s  {self.kind} ({self.which}) for {self.seconds:.2f} s"
+        chosen = f"{self.kind} ({self.which}, {self.how})"
+        return f"{self.at_seconds:6.2f} s  {chosen} for {self.seconds:.2f} s"
+
+
+Inject = Callable[[Cluster, Fault], Awaitable[None]]
+"""Lets a fault happen, and returns when it is over."""
 
 
 async def _kill(cluster: Cluster, fault: Fault) -> None:
@@ -46,21 +52,21 @@ async def _kill_all(cluster: Cluster, fault: Fault) -> None:
 
 async def _kill_at_step(cluster: Cluster, fault: Fault) -> None:
     machine = cluster.machines[fault.which % len(cluster.machines)]
-    machine.kill_at_step(1 + fault.which % STEPS)
+    machine.kill_at_step(1 + fault.how % STEPS)
     await asyncio.sleep(fault.seconds)
     cluster.start()
-    machine.kill_at_step(1 + fault.which % FEW_STEPS)  # once more, while it starts
+    machine.kill_at_step(1 + fault.how % FEW_STEPS)  # once more, while it starts
     await asyncio.sleep(fault.seconds)
     cluster.loop.aim = None
     cluster.start()
 
 
 async def _restart(cluster: Cluster, fault: Fault) -> None:
-    """As an orchestrator does it: SIGTERM, and SIGKILL to what is not gone in time."""
+    """As a deployment does it: SIGTERM, and SIGKILL to what has not ended in time."""
     machine = cluster.machines[fault.which % len(cluster.machines)]
     machine.stop()
-    if fault.which % 2:
-        machine.kill_at_step(1 + fault.which % FEW_STEPS)
+    if fault.how % 2:
+        machine.kill_at_step(1 + fault.how // 2 % FEW_STEPS)
     await asyncio.sleep(fault.seconds)
     cluster.loop.aim = None
     machine.kill()
@@ -68,14 +74,17 @@ async def _restart(cluster: Cluster, fault: Fault) -> None:
 
 
 async def _bug(cluster: Cluster, fault: Fault) -> None:
-    """Until it is mended; then what was set aside is sent again, and often that is cut short."""
+    """Code that raises, until it is repaired; then the dead letters are redriven.
+
+    Often the redrive is interrupted by a kill.
+    """
     service = list(cluster.disks)[fault.which % len(cluster.disks)]
-    cluster.disks[service].raises = 2 + fault.which % 6
+    cluster.disks[service].raises = 2 + fault.how % 6
     await asyncio.sleep(fault.seconds)
     cluster.disks[service].raises = 0
     machine = cluster.one(service)
-    if machine is not None and fault.which % 2:
-        machine.kill_at_step(1 + fault.which % (FEW_STEPS // 2))
+    if machine is not None and fault.how // 6 % 2:
+        machine.kill_at_step(1 + fault.how // 12 % (FEW_STEPS // 2))
     await cluster.redrive()
     cluster.loop.aim = None
     cluster.start()
@@ -83,14 +92,14 @@ async def _bug(cluster: Cluster, fault: Fault) -> None:
 
 async def _kill_in_commit(cluster: Cluster, fault: Fault) -> None:
     service = list(cluster.disks)[fault.which % len(cluster.disks)]
-    phase = PHASES[fault.which % len(PHASES)]
-    cluster.disks[service].kill_in = (fault.which % 5, phase)
+    phase = PHASES[fault.how % len(PHASES)]
+    cluster.disks[service].kill_in = (fault.how // len(PHASES) % 5, phase)
     await asyncio.sleep(fault.seconds)
     cluster.disks[service].kill_in = None
     cluster.start()
 
 
-def _outage(error: str) -> Callable[[Cluster, Fault], Awaitable[None]]:
+def _outage(error: str) -> Inject:
     async def fault_(cluster: Cluster, fault: Fault) -> None:
         disk = list(cluster.disks.values())[fault.which % len(cluster.disks)]
         disk.outage = error
@@ -137,7 +146,7 @@ async def _cut_off(cluster: Cluster, fault: Fault) -> None:
     cluster.hub.cut_off.discard(service)
 
 
-def _messages(name: str) -> Callable[[Cluster, Fault], Awaitable[None]]:
+def _messages(name: str) -> Inject:
     async def fault_(cluster: Cluster, fault: Fault) -> None:
         setattr(cluster.hub, name, 0.3)
         await asyncio.sleep(fault.seconds)
@@ -146,27 +155,15 @@ def _messages(name: str) -> Callable[[Cluster, Fault], Awaitable[None]]:
     return fault_
 
 
-async def _gateway_trouble(cluster: Cluster, fault: Fault) -> None:
-    cluster.gateway.trouble = 0.7
-    await asyncio.sleep(fault.seconds)
-    cluster.gateway.trouble = 0.0
-
-
-async def _gateway_refuses(cluster: Cluster, fault: Fault) -> None:
-    cluster.gateway.refuses = 0.8
-    await asyncio.sleep(fault.seconds)
-    cluster.gateway.refuses = 0.0
-
-
 async def _clock_jump(cluster: Cluster, fault: Fault) -> None:
     """A machine's clock is wrong for a while, by up to a minute either way."""
     machine = cluster.machines[fault.which % len(cluster.machines)]
-    machine.clock_ahead_seconds = float(fault.which % 121 - 60)
+    machine.clock_ahead_seconds = float(fault.how % 121 - 60)
     await asyncio.sleep(fault.seconds)
     machine.clock_ahead_seconds = 0.0
 
 
-KINDS: dict[str, Callable[[Cluster, Fault], Awaitable[None]]] = {
+KINDS: Mapping[str, Inject] = {
     "kill -9": _kill,
     "kill -9 of everything": _kill_all,
     "kill -9 in a commit": _kill_in_commit,
@@ -181,22 +178,24 @@ KINDS: dict[str, Callable[[Cluster, Fault], Awaitable[None]]] = {
     "the broker's store is set back": _broker_set_back,
     "a service is cut off": _cut_off,
     **{f"messages: {name}": _messages(name) for name in MESSAGE_FAULTS},
-    "the gateway has trouble": _gateway_trouble,
-    "the gateway refuses refunds": _gateway_refuses,
     "a clock jumps": _clock_jump,
 }
-_WEIGHTS = [5 if kind.startswith("kill -9") else 2 for kind in KINDS]
+"""The faults that every choreography meets."""
 
 
-def drawn(chance: random.Random, count: int, within_seconds: float) -> list[Fault]:
+def draw(
+    kinds_: Mapping[str, Inject], chance: random.Random, count: int, within_seconds: float
+) -> list[Fault]:
     """The faults of a schedule, in the order of their time."""
-    kinds = chance.choices(list(KINDS), _WEIGHTS, k=count)
+    weights = [5 if kind.startswith("kill -9") else 2 for kind in kinds_]
+    kinds = chance.choices(list(kinds_), weights, k=count)
     faults = [
         Fault(
             kind=kind,
             at_seconds=chance.random() * within_seconds,
             seconds=0.1 + chance.random() ** 3 * 6,
             which=chance.randrange(1000),
+            how=chance.randrange(1000),
         )
         for kind in kinds
     ]

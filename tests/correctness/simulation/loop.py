@@ -37,7 +37,7 @@ LIFE: ContextVar[Life | None] = ContextVar("LIFE", default=None)
 
 
 class Endless(RuntimeError):
-    """Nothing is ready and nothing is due: whoever waits, waits for ever."""
+    """Nothing is ready and nothing is due: the tasks would wait for ever."""
 
 
 class Aim:
@@ -114,10 +114,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 handle.cancel()
 
     def _process_events(self, _: list[Any]) -> None:
-        """There are none: nobody talks to the outside."""
+        """There are none: there is no selector."""
 
     def _write_to_self(self) -> None:
-        """There is no other thread that would have to wake this one."""
+        """There is no other thread that could wait for this one."""
 
 
 def _is_over(context: Context | None) -> bool:
@@ -126,4 +126,4 @@ def _is_over(context: Context | None) -> bool:
 
 
 def _nothing() -> None:
-    """What a dead process does."""
+    """What a killed process does."""

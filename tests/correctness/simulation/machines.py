@@ -1,14 +1,15 @@
-"""The simulated processes: production services on a simulated disk, broker, gateway and clock."""
+"""The simulated processes: production services on a simulated disk, broker and clock."""
 
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, TypeVar
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -16,40 +17,45 @@ from chassis.participant import Participant
 from chassis.ports import Ports
 from chassis.processing.messages import Done, IdempotencyKey
 from chassis.service import Service
-from chassis.settings import Settings
-from coupon.app import participant as coupon
-from order.app import participant as order
-from payment.app import participant as payment
-from product.app import participant as product
+from chassis.settings import Settings, load
 from saga import ids
 from saga.errors import RetryLater
 from tests.correctness.simulation.awaits import waiting_at
 from tests.correctness.simulation.broker import Hub, SimulatedBroker
 from tests.correctness.simulation.database import Disk, SimulatedDatabase
-from tests.correctness.simulation.gateway import Gateway, SimulatedGateway
+from tests.correctness.simulation.external import ExternalSystems
 from tests.correctness.simulation.loop import LIFE, Aim, Life, SimulatedLoop
-from tests.kit.settings import settings_of
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
-PARTICIPANTS: dict[str, Participant[Any]] = {
-    "order": order,
-    "product": product,
-    "coupon": coupon,
-    "payment": payment,
-}
+ANY_PORT = 1
 EXTERNAL_CALLS_AT_ONCE = 2
 """Fewer than in production, to see them wait for each other."""
 
 COMMAND_TIMEOUT_SECONDS = 8.0
 """After so long a client sends a request again."""
 
+MAX_TASKS = 200
+
 T = TypeVar("T")
 
 
+class Deployment(Protocol):
+    """The services of a choreography, and what is around them."""
+
+    def __hash__(self) -> int: ...
+    @property
+    def participants(self) -> Mapping[str, Participant[Any]]: ...
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The settings of all services, as environment variables."""
+
+    def external_systems(self, chance: random.Random) -> ExternalSystems: ...
+
+
 @cache
-def disks() -> dict[str, Disk]:
+def disks(deployment: Deployment) -> dict[str, Disk]:
     """Made once: a schedule begins with them wiped."""
-    return {name: Disk(each.schema) for name, each in PARTICIPANTS.items()}
+    return {name: Disk(each.schema) for name, each in deployment.participants.items()}
 
 
 class Machine:
@@ -92,7 +98,7 @@ class Machine:
         return await self._within(self.service.ask(command, key))
 
     async def join(self, call: object) -> Done | None:
-        """Wait for an errand. Raises TimeoutError."""
+        """Wait for an external call. Raises TimeoutError."""
         assert self.service is not None
         return await self._within(self.service.external_calls.join(call))
 
@@ -102,7 +108,7 @@ class Machine:
         await self._within(self.service.redrive(letter_id))
 
     async def _within(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do it as a part of this process: killed with it, it never answers."""
+        """Run it in this process: killed with it, it never answers."""
         task = self._cluster.loop.create_task(work, context=self._context)
         answer: asyncio.Future[T] = self._cluster.loop.create_future()
         task.add_done_callback(lambda _: _pass_on(task, answer), context=Context())
@@ -110,7 +116,7 @@ class Machine:
             return await answer
 
     def stop(self) -> None:
-        """As SIGTERM: it begins to finish what it has in hand."""
+        """As SIGTERM: it begins to finish what is under way."""
         if self.is_alive and self.service is not None:
             self._cluster.loop.create_task(self.service.stop(), context=self._context)
 
@@ -120,13 +126,12 @@ class Machine:
             self._cluster.loop.aim = Aim(self._life, steps, self.kill)
 
     def kill(self) -> None:
-        """As kill -9: whatever it was about to do is not done."""
+        """As kill -9: nothing that it was about to do is done."""
         if self._life is None or self._life.is_over:
             return
         cluster = self._cluster
         cluster.kills += 1
-        if cluster.notes_places:
-            cluster.places.update(waiting_at(self._life))
+        cluster.places.update(waiting_at(self._life))
         cluster.loop.kill(self._life)
         cluster.graveyard.append(self._life)
 
@@ -139,7 +144,7 @@ class Machine:
 
     def _make(self) -> Service[Any]:
         cluster, name = self._cluster, self.service_name
-        participant = PARTICIPANTS[name]
+        participant = cluster.participants[name]
         database = SimulatedDatabase(cluster.disks[name], cluster.chance, self.kill_in_commit)
         ports = Ports(
             clock=self._clock,
@@ -148,14 +153,13 @@ class Machine:
             database=lambda _: database,
         )
         settings = cluster.settings(name, self.name)
-        service = Service(
-            self._with_bugs(participant), settings, ports, SimulatedGateway(cluster.gateway)
-        )
+        external = cluster.external.of(name)
+        service = Service(self._with_bugs(participant), settings, ports, external)
         service.external_calls._room = asyncio.Semaphore(EXTERNAL_CALLS_AT_ONCE)
         return service
 
     def _with_bugs(self, participant: Participant[Any]) -> Participant[Any]:
-        """Code that raises now and then, for a reason that nobody knows."""
+        """The participant, with code that raises as often as its disk says."""
         disk = self._cluster.disks[self.service_name]
 
         def load(*arguments: Any) -> Any:
@@ -172,33 +176,34 @@ class Machine:
 
 
 class Cluster:
-    """All machines of a schedule, and the world around them."""
+    """All machines of a schedule, and what is around them.
+
+    `instances`: how many of a service, where it is not one.
+    """
 
     def __init__(
         self,
+        deployment: Deployment,
         loop: SimulatedLoop,
         chance: random.Random,
         instances: Counter[str],
-        environment: dict[str, str],
-        *,
-        notes_places: bool = True,
     ) -> None:
         self.loop = loop
         self.chance = chance
-        self.notes_places = notes_places
-        self.disks = disks()
+        self.participants = deployment.participants
+        self.disks = disks(deployment)
         for disk in self.disks.values():
             disk.wipe()
         self.hub = Hub(chance)
-        self.gateway = Gateway(chance)
+        self.external = deployment.external_systems(chance)
         self.kills = 0
         self.places = Counter[str]()
         self.phases = Counter[str]()
         self.graveyard: list[Life] = []
-        self._environment = environment
+        self._environment = deployment.environment
         self.machines = [
             Machine(self, service, number)
-            for service in PARTICIPANTS
+            for service in self.participants
             for number in range(instances[service] or 1)
         ]
 
@@ -208,7 +213,7 @@ class Cluster:
                 machine.start()
 
     async def redrive(self) -> None:
-        """Operators send again what was set aside, by whichever instance is there."""
+        """Operators redrive the dead letters, at any instance that is alive."""
         for service, disk in self.disks.items():
             for (letter_id,) in disk.rows("SELECT id FROM dead_letters WHERE redriven_at IS NULL"):
                 machine = self.one(service)
@@ -225,9 +230,19 @@ class Cluster:
         milliseconds = round((EPOCH.timestamp() + self.loop.time()) * 1000)
         return ids.timed(milliseconds, self.chance.getrandbits(80))
 
+    def calm(self) -> None:
+        """All that was broken works again, and everything runs."""
+        self.hub.calm()
+        self.external.calm()
+        for disk in self.disks.values():
+            disk.calm()
+        for machine in self.machines:
+            machine.clock_ahead_seconds = 0.0
+        self.start()
+
     def settings(self, service: str, instance: str) -> Settings:
-        settings: Settings = settings_of(service, {"INSTANCE": instance, **self._environment})
-        return settings
+        kind: type[Settings] = import_module(f"{service}.settings").Settings
+        return load(kind, service, ANY_PORT, {"INSTANCE": instance, **self._environment})
 
 
 def _pass_on(task: asyncio.Task[T], answer: asyncio.Future[T]) -> None:
@@ -250,6 +265,3 @@ def keep_tasks(loop: asyncio.AbstractEventLoop, coroutine: Any, **more: Any) -> 
             life.tasks = [each for each in life.tasks if not each.done()]
         life.tasks.append(task)
     return task
-
-
-MAX_TASKS = 200

@@ -1,4 +1,4 @@
-"""A share of the simulation on every change, and the proof that it can see."""
+"""A share of the simulation on every change, and the proof that it finds mistakes."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,10 @@ from chassis.processing.messages import EventMessage
 from chassis.processing.transaction import Transaction
 from ops.audit import delivery
 from tests.correctness.simulation import schedule
-from tests.correctness.simulation.schedule import GatewayOutcome, run, silence
+from tests.correctness.simulation.awaits import SIMULATED
+from tests.correctness.simulation.schedule import ScheduleResult, run, silence
+from tests.correctness.simulation.shop import SIMULATION
+from tests.correctness.simulation.shop.workload import ORDERS
 
 SEEDS = range(40)
 MAX_SEEDS = 60
@@ -21,30 +24,37 @@ MAX_SEEDS = 60
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(schedule, "MAX_INTERVAL_SECONDS", 120)
+    monkeypatch.setattr(schedule, "MAX_SETTLING_SECONDS", 120)
     with silence():
         yield
 
 
-def first_failure() -> GatewayOutcome | None:
-    return next((each for each in map(run, range(MAX_SEEDS)) if each.violations), None)
+def first_failure() -> ScheduleResult | None:
+    outcomes = (run(SIMULATION, seed) for seed in range(MAX_SEEDS))
+    return next((each for each in outcomes if each.violations), None)
 
 
-def test_every_order_ends_and_everything_adds_up_whatever_breaks() -> None:
-    outcomes = [run(seed) for seed in SEEDS]
+def test_every_order_ends_and_everything_adds_up_after_any_fault() -> None:
+    outcomes = [run(SIMULATION, seed) for seed in SEEDS]
     assert {each.seed: each.violations for each in outcomes if each.violations} == {}
     ends = sum((each.ends for each in outcomes), Counter[str]())
     assert ends.keys() == {"COMPLETED", "FAILED", "CANCELLED"}
     assert sum(each.kills for each in outcomes) > len(SEEDS)
-    assert sum(each.orders for each in outcomes) == 20 * len(SEEDS)
+    assert sum(each.sagas for each in outcomes) == ORDERS * len(SEEDS)
 
 
 def test_a_seed_replays_exactly() -> None:
-    assert run(3).history == run(3).history
-    assert run(3).history != run(4).history
+    assert run(SIMULATION, 3).history == run(SIMULATION, 3).history
+    assert run(SIMULATION, 3).history != run(SIMULATION, 4).history
 
 
-def test_without_repeats_an_order_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kills_are_counted_at_the_awaits_of_the_whole_chassis() -> None:
+    assert {"chassis/processing/processor.py", "chassis/outbox/relay.py"} < set(SIMULATED)
+
+
+def test_a_loss_without_retransmission_leaves_an_order_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Retransmitter, "_overdue", lambda *_: [])
     monkeypatch.setattr(Outbox, "verify", _nothing)
     monkeypatch.setattr("chassis.outbox.reconciliation.Reconciler.check_all", _nothing)
@@ -67,7 +77,7 @@ def test_an_acknowledgement_before_the_commit_loses_events(
     assert first_failure() is not None
 
 
-def test_an_inbox_that_forgets_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inbox_that_forgets_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     save = Batch._save_own
 
     def save_without_inbox(self: Batch[Any], *arguments: Any) -> None:
@@ -81,4 +91,4 @@ def test_an_inbox_that_forgets_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def _nothing(*_: object, **__: object) -> None:
-    """What would notice a loss is not there."""
+    """In place of what would notice a loss."""

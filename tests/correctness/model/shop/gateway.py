@@ -2,7 +2,7 @@
 
 A charge may be captured, declined, or stay in flight and land at any later time, unless its key was
 voided by then. Any answer may be lost, come late, or come twice. A refund may be refused where the
-scenario allows it. What is asked again under its key is answered as before.
+scenario allows it. A second call under the same key gets the first answer.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ import msgspec
 from payment.commands import SettlePayment
 from payment.domain import GatewayOutcome
 from payment.external_calls import Action, GatewayCall
+from tests.correctness.model.description import Answer, short
 
 
 class ChargeState(StrEnum):
@@ -22,38 +23,42 @@ class ChargeState(StrEnum):
     VOIDED = "VOIDED"
 
 
-class Outside(msgspec.Struct, frozen=True):
-    """`external_calls` are asked for and not carried out yet, `answers` are on their way back."""
+class Gateway(msgspec.Struct, frozen=True):
+    """`calls` are begun and not executed yet, `decided` are answers on their way back."""
 
     charges: tuple[tuple[str, ChargeState], ...] = ()
     refunds: tuple[tuple[str, GatewayOutcome], ...] = ()
-    external_calls: frozenset[GatewayCall] = frozenset()
-    answers: frozenset[SettlePayment] = frozenset()
+    calls: frozenset[GatewayCall] = frozenset()
+    decided: frozenset[SettlePayment] = frozenset()
     refusals_left: int = 0
 
     @property
     def is_quiet(self) -> bool:
         in_flight = any(state is ChargeState.IN_FLIGHT for _, state in self.charges)
-        return not self.external_calls and not self.answers and not in_flight
+        return not self.calls and not self.decided and not in_flight
 
-    def asked(self, *external_calls: GatewayCall) -> "Outside":
-        return msgspec.structs.replace(
-            self, external_calls=self.external_calls | set(external_calls)
-        )
+    @property
+    def answers(self) -> Iterator[Answer]:
+        for command in self.decided:
+            words = f"payment gets {command.outcome} for order {short(command.order_id)}"
+            yield Answer(words, "payment", command)
 
-    def without(self, answer: SettlePayment) -> "Outside":
-        return msgspec.structs.replace(self, answers=self.answers - {answer})
+    def asked(self, *calls: GatewayCall) -> "Gateway":
+        return msgspec.structs.replace(self, calls=self.calls | set(calls))
 
-    def moves(self) -> Iterator[tuple[str, "Outside"]]:
+    def without(self, answer: Answer) -> "Gateway":
+        return msgspec.structs.replace(self, decided=self.decided - {answer.command})
+
+    def moves(self) -> Iterator[tuple[str, "Gateway"]]:
         """Everything that may happen at the gateway next."""
         for key, state in self.charges:
             if state is ChargeState.IN_FLIGHT:
                 yield "the charge in flight lands", self._charged(key, ChargeState.CAPTURED)
-        for call in self.external_calls:
+        for call in self.calls:
             yield f"{call.action} is lost", self._dropped(call)
-            yield from self._carried_out(call)
+            yield from self._executed(call)
 
-    def _carried_out(self, call: GatewayCall) -> Iterator[tuple[str, "Outside"]]:
+    def _executed(self, call: GatewayCall) -> Iterator[tuple[str, "Gateway"]]:
         known = dict(self.charges).get(call.key)
         if call.action is Action.REFUND:
             yield from self._refunded(call)
@@ -68,31 +73,31 @@ class Outside(msgspec.Struct, frozen=True):
                 self._answered(call, GatewayOutcome[known]),
             )
 
-    def _refunded(self, call: GatewayCall) -> Iterator[tuple[str, "Outside"]]:
+    def _refunded(self, call: GatewayCall) -> Iterator[tuple[str, "Gateway"]]:
         known = dict(self.refunds).get(call.refund_key)
         if known is not None:
             yield f"REFUND is answered {known}", self._answered(call, known)
             return
         if dict(self.charges).get(call.key) is ChargeState.CAPTURED:
-            yield "the money is given back", self._decided(call.refund_key, GatewayOutcome.REFUNDED)
+            yield "the money is refunded", self._decided(call.refund_key, GatewayOutcome.REFUNDED)
         if self.refusals_left:
             refused = self._decided(call.refund_key, GatewayOutcome.REFUND_REFUSED)
             left = self.refusals_left - 1
             yield "the refund is refused", msgspec.structs.replace(refused, refusals_left=left)
 
-    def _charged(self, key: str, state: ChargeState) -> "Outside":
+    def _charged(self, key: str, state: ChargeState) -> "Gateway":
         charges = tuple(sorted((dict(self.charges) | {key: state}).items()))
         return msgspec.structs.replace(self, charges=charges)
 
-    def _decided(self, refund_key: str, outcome: GatewayOutcome) -> "Outside":
+    def _decided(self, refund_key: str, outcome: GatewayOutcome) -> "Gateway":
         refunds = tuple(sorted((dict(self.refunds) | {refund_key: outcome}).items()))
         return msgspec.structs.replace(self, refunds=refunds)
 
-    def _dropped(self, call: GatewayCall) -> "Outside":
-        return msgspec.structs.replace(self, external_calls=self.external_calls - {call})
+    def _dropped(self, call: GatewayCall) -> "Gateway":
+        return msgspec.structs.replace(self, calls=self.calls - {call})
 
-    def _answered(self, call: GatewayCall, outcome: GatewayOutcome) -> "Outside":
-        """The answer is on its way; that it is lost is the errand's being lost."""
+    def _answered(self, call: GatewayCall, outcome: GatewayOutcome) -> "Gateway":
+        """The answer is under way. To lose it is the same as to lose the call."""
         command = call.command(outcome)
         assert isinstance(command, SettlePayment)
-        return msgspec.structs.replace(self._dropped(call), answers=self.answers | {command})
+        return msgspec.structs.replace(self._dropped(call), decided=self.decided | {command})

@@ -1,4 +1,4 @@
-"""The payment gateway in the simulation: late, twice, never, and it keeps its own books."""
+"""The payment gateway in the simulation: it answers late, twice or never, and keeps its records."""
 
 import asyncio
 import random
@@ -24,9 +24,9 @@ class Behaviour(StrEnum):
     LAND_LATE = "land late, unless it is voided"
 
 
-class Gateway:
-    """Shared by all instances of payment. `charges` and `refunds` are what was captured and given
-    back, by key."""
+class GatewayRecords:
+    """The gateway. `charges` and `refunds` are its decisions by key; `landing` are charges that are
+    captured later unless their key is voided. `trouble` and `refuses` are probabilities."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -39,7 +39,7 @@ class Gateway:
         self.faults = Counter[str]()
 
     def captured(self, key: str) -> int:
-        """What it has taken under this key and not given back."""
+        """What is captured under this key and not refunded."""
         outcome, amount = self.charges.get(key, (None, 0))
         if outcome is not GatewayOutcome.CAPTURED:
             return 0
@@ -50,14 +50,21 @@ class Gateway:
         )
         return amount - back
 
-    def land(self, now: float) -> None:
+    def of(self, _: str) -> "SimulatedGateway":
+        return SimulatedGateway(self)
+
+    def calm(self) -> None:
+        self.trouble = self.refuses = 0.0
+
+    def advance(self, now_seconds: float) -> None:
+        """Capture the late charges that are due."""
         for key, (due, amount) in list(self.landing.items()):
-            if due <= now:
+            if due <= now_seconds:
                 del self.landing[key]
                 self.charges[key] = (GatewayOutcome.CAPTURED, amount)
 
     def charge(self, call: GatewayCall, behaviour: Behaviour, now: float) -> GatewayOutcome | None:
-        """The decision, or None where nobody is told."""
+        """The decision, or None where the client gets no answer."""
         if call.key in self.charges:
             return self.charges[call.key][0]
         if call.key in self.landing or behaviour in (Behaviour.ERROR, Behaviour.HANG):
@@ -88,16 +95,16 @@ class Gateway:
 
 
 class SimulatedGateway:
-    """One instance's way to the gateway: a `ExternalSystem`."""
+    """One instance's way to the gateway: an `ExternalSystem`."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: GatewayRecords) -> None:
         self._gateway = gateway
 
     async def __call__(self, call: GatewayCall) -> SettlePayment | SettleTopUp:
         gateway, loop = self._gateway, asyncio.get_running_loop()
         await asyncio.sleep(gateway.chance.random() * LATENCY_SECONDS)
         behaviour = self._behaviour()
-        gateway.land(loop.time())
+        gateway.advance(loop.time())
         outcome: GatewayOutcome | None = None
         if call.action is Action.CHARGE:
             outcome = gateway.charge(call, behaviour, loop.time())
@@ -113,11 +120,8 @@ class SimulatedGateway:
         await asyncio.sleep(gateway.chance.random() * LATENCY_SECONDS)
         return call.command(outcome)
 
-    def told(self, answer: object) -> None:
-        """Nobody watches for alarms here."""
-
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await asyncio.sleep(self._gateway.chance.random() * LATENCY_SECONDS)
 
     def _behaviour(self) -> Behaviour:

@@ -1,0 +1,150 @@
+"""Twenty orders, and what else happens in a shop meanwhile."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from chassis.processing.messages import IdempotencyKey
+from coupon.commands import DefineCoupon, IssueCoupon
+from coupon.domain import DiscountType
+from events.contract import OnShortage, PaymentMethod
+from order.commands import CancelOrder, PlaceOrder, WantedLine
+from payment.commands import BeginTopUp, ChargeWallet, OpenWallet
+from payment.external_calls import top_up_call
+from product.commands import BookStock, ChangeProduct, CreateProduct
+from tests.correctness.simulation.checks import rows
+from tests.correctness.simulation.shop import invariants
+from tests.correctness.simulation.workload import Workload
+
+ORDERS = 20
+RICH, POOR, PLENTY, SCARCE = (str(UUID(int=n)) for n in (1, 2, 3, 4))
+
+_FORWARD = {
+    ("PENDING", "COMPLETED"),
+    ("PENDING", "FAILED"),
+    ("PENDING", "WAITING"),
+    ("PENDING", "CANCELLED"),  # it was COMPLETED between two observations
+    ("WAITING", "COMPLETED"),
+    ("WAITING", "FAILED"),
+    ("WAITING", "CANCELLED"),
+    ("COMPLETED", "CANCELLED"),
+}
+"""The moves that a client may see."""
+
+
+class ShopWorkload(Workload):
+    retry_codes = frozenset({"PRODUCT_NOT_FOUND"})  # order has not consumed ProductChanged yet
+    _coupons: list[str]
+
+    async def prepare(self) -> None:
+        """Products, wallets and coupons."""
+        scarce = self.chance.randint(0, 8)
+        for product_id, stock in ((PLENTY, 1000), (SCARCE, scarce)):
+            make = CreateProduct(product_id=product_id, name="x", price=10, stock=stock)
+            await self.insist("product", make)
+        for customer, amount in ((RICH, 100_000), (POOR, 25)):
+            await self.insist("payment", OpenWallet(customer_id=customer))
+            await self.insist("payment", ChargeWallet(customer_id=customer, amount=amount))
+        self._coupons = [self.cluster.new_id() for _ in range(2)]
+        for coupon_id in self._coupons:
+            await self.insist("coupon", _coupon(coupon_id))
+            issue = IssueCoupon(issued_coupon_id=coupon_id, coupon_id=coupon_id, customer_id=RICH)
+            await self.insist("coupon", issue)
+        self._seen: dict[str, str] = {}
+
+    def clients(self) -> list[Coroutine[Any, Any, None]]:
+        return [*map(self._customer, range(ORDERS)), self._supply(), self._top_up()]
+
+    def observe(self) -> Iterator[str]:
+        """No order's status goes backwards, none waits for stock that is available."""
+        yield from invariants.unserved(self.cluster)
+        for order_id, status in invariants.statuses(self.cluster).items():
+            before = self._seen.get(order_id, "PENDING")
+            if status != before and (before, status) not in _FORWARD:
+                yield f"{order_id} went from {before} to {status}"
+            self._seen[order_id] = status
+
+    def unsettled(self) -> list[str]:
+        query = "SELECT 1 FROM top_ups WHERE retry_at IS NOT NULL"
+        return ["a top-up"] * len(rows(self.cluster, "payment", query))
+
+    def at_rest(self) -> list[str]:
+        return invariants.violations(self.cluster, self.placed)
+
+    def ends(self) -> Counter[str]:
+        return Counter(invariants.statuses(self.cluster).values())
+
+    async def _customer(self, number: int) -> None:
+        """Places an order, sometimes twice under the same key, and sometimes cancels it."""
+        key = IdempotencyKey("orders", f"{number}", f"{number}")
+        command = self._order()
+        calls = [self.insist("order", command, key)]
+        if self.chance.random() < 0.2:
+            calls.append(self.insist("order", command, key))
+        done = [each for each in await asyncio.gather(*calls) if each is not None]
+        ids = {each.result.order_id for each in done}
+        if len(ids) > 1:
+            self.violations.append(f"one key, several orders: {ids}")
+        self.placed |= {f"{number}": order_id for order_id in ids}
+        if self.chance.random() < 0.4:
+            await asyncio.sleep(self.chance.random() * 2)
+            for order_id in ids:
+                cancel = CancelOrder(order_id=order_id)
+                await asyncio.gather(self.insist("order", cancel), self.insist("order", cancel))
+
+    def _order(self) -> PlaceOrder:
+        chance = self.chance
+        products = chance.choice(((PLENTY,), (PLENTY,), (SCARCE,), (PLENTY, SCARCE)))
+        card = chance.random() < 0.4
+        poor = not card and chance.random() < 0.3
+        coupon = chance.choice(self._coupons) if not poor and chance.random() < 0.3 else None
+        return PlaceOrder(
+            order_id=self.cluster.new_id(),
+            customer_id=POOR if poor else RICH,
+            items=tuple(
+                WantedLine(product_id=each, quantity=chance.randint(1, 2)) for each in products
+            ),
+            coupon_id=coupon,
+            payment_method=PaymentMethod.CARD if card else PaymentMethod.WALLET,
+            on_shortage=OnShortage.WAIT if chance.random() < 0.4 else OnShortage.REJECT,
+        )
+
+    async def _supply(self) -> None:
+        """Books stock in and out, and renames a product."""
+        for delta in (3, -1, 2):
+            await asyncio.sleep(self.chance.random() * 3)
+            book = BookStock(
+                product_id=SCARCE,
+                request_id=f"supply {delta}",
+                delta=delta,
+                reason="",
+                order_id=None,
+            )
+            await self.insist("product", book)
+        await self.insist("product", ChangeProduct(product_id=PLENTY, name="y"))
+
+    async def _top_up(self) -> None:
+        """Charges a wallet through the gateway, and waits for the outcome."""
+        begin = BeginTopUp(top_up_id=self.cluster.new_id(), customer_id=POOR, amount=7)
+        done = await self.insist("payment", begin, IdempotencyKey("charge", "k", "f"))
+        machine = self.cluster.one("payment")
+        call = top_up_call(done.result) if done is not None else None
+        if call is not None and machine is not None:
+            with suppress(TimeoutError):
+                await machine.join(call)
+
+
+def _coupon(coupon_id: str) -> DefineCoupon:
+    return DefineCoupon(
+        coupon_id=coupon_id,
+        name="c",
+        discount_type=DiscountType.FIXED,
+        discount_value=3,
+        min_order_amount=0,
+        quantity=1,
+        valid_from=None,
+        valid_until=None,
+    )
