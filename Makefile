@@ -104,7 +104,11 @@ documents: $(VENV)/.installed-runtime ## write docs/configuration.md and docs/da
 
 # --- working on it
 
-.PHONY: check test test-unit bench modelcheck simulate mutants fuzz chaos outages lock
+.PHONY: service check test test-unit bench modelcheck simulate mutants fuzz chaos outages lock
+service: $(VENV)/.installed-dev ## write a new participant's files: NAME=loyalty [PORT=8187]
+	@test -n "$(NAME)" || { echo "Name it: make service NAME=loyalty [PORT=8187]" >&2; exit 2; }
+	@$(PY) -m infra.stack.new_service $(NAME) $(if $(PORT),--port $(PORT))
+
 check: $(VENV)/.installed-dev ## linters, types, imports between packages, generated files
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .

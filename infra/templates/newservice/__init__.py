@@ -1,0 +1,1 @@
+"""The newservice service: counts the completed orders of each customer."""

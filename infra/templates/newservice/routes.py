@@ -1,0 +1,35 @@
+"""The newservice service over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import PathParameter
+
+from chassis.service import Service
+from chassis.web.schemas import View, refusals
+from newservice import store
+from newservice.unit_of_work import NewserviceUnitOfWork
+
+NewserviceService = NamedDependency[Service[NewserviceUnitOfWork]]
+CustomerId = Annotated[UUID, PathParameter(name="customerId")]
+
+
+class CustomerView(View):
+    customer_id: str
+    orders: int
+
+
+class NewserviceController(Controller):
+    path = "/newservice"
+    tags = ("newservice",)
+
+    @get("/{customerId:str}", summary="A customer's completed orders", responses=refusals())
+    async def read(self, customer_id: CustomerId, service: NewserviceService) -> CustomerView:
+        async with service.reading() as connection:
+            orders = await store.orders_of(connection, str(customer_id))
+        return CustomerView(customer_id=str(customer_id), orders=orders)
+
+
+ROUTES = [NewserviceController]

@@ -1,1 +1,0 @@
-"""The loyalty service: points for completed orders, taken back when an order is cancelled."""
