@@ -1,0 +1,1 @@
+"""The hotel service: holds a room for each trip."""
