@@ -116,6 +116,7 @@ check: $(VENV)/.installed-dev ## linters, types, imports between packages, gener
 	$(VENV)/bin/lint-imports
 	$(PY) -m saga.choreography --check
 	$(PY) -m infra.documents --check
+	$(PY) -m pytest -q tests/unit/test_tidiness.py
 
 test-unit: $(VENV)/.installed-dev ## the tests that need no server, in under a minute [ARGS=...]
 	$(PYTEST) tests/unit $(ARGS)
