@@ -55,7 +55,7 @@ async def test_first_batch_finds_its_rows_by_index(server: str) -> None:
     def plan(connection: Connection) -> str:
         prepared = batch._in_inbox.prepare(connection.dialect)
         [values] = prepared.bind([{"event_ids": [str(n) for n in range(50)]}], {})
-        return str(connection.exec_driver_sql(f"EXPLAIN {prepared.text}", values).all())
+        return str(connection.exec_driver_sql(f"EXPLAIN {prepared.text}", tuple(values)).all())
 
     # PostgreSQL has not counted the rows yet, and keeps to the plan that it makes now.
     assert "Index Scan on inbox_pkey" in await database.run(plan)
