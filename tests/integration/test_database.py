@@ -170,3 +170,4 @@ def test_file_lock_is_free_after_the_kernel_refused_it(
     assert lock.try_acquire()
     assert not lock.try_acquire()
     lock.release()
+    lock.close()
