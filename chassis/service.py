@@ -18,7 +18,7 @@ from chassis.processing import dead_letters
 from chassis.processing.ack_extension import AckExtension
 from chassis.processing.after_commit import AfterCommit
 from chassis.processing.external_calls import NO_EXTERNAL_SYSTEM, ExternalCalls
-from chassis.processing.mailbox import MAX_BATCH, Mailbox
+from chassis.processing.mailbox import Mailbox
 from chassis.processing.messages import Done, EventMessage, IdempotencyKey
 from chassis.processing.processor import Processor
 from chassis.processing.retention import Retention
@@ -61,12 +61,7 @@ class Service(Generic[U]):
             external_system, self.ask, is_paused=settings.recovery_mode
         )
         self.outbox = Outbox(
-            participant,
-            self.database,
-            self.broker,
-            ports.clock,
-            settings,
-            is_idle=lambda: len(self.mailbox) < MAX_BATCH,
+            participant, self.database, self.broker, ports.clock, settings, self.mailbox.is_calm
         )
         self.ack_extension = AckExtension()
         transaction = Transaction(

@@ -16,7 +16,7 @@ from saga.errors import Outage
 
 
 class Outbox:
-    """One for each instance. `is_idle`: little waits in the mailbox, so load delays no saga."""
+    """One for each instance. `is_calm`: little waits in the mailbox, so load delays no saga."""
 
     def __init__(
         self,
@@ -25,8 +25,7 @@ class Outbox:
         broker: Broker,
         clock: Clock,
         settings: Settings,
-        *,
-        is_idle: Callable[[], bool],
+        is_calm: Callable[[], bool],
     ) -> None:
         self._participant = participant
         self._database = database
@@ -43,7 +42,7 @@ class Outbox:
             broker,
             clock,
             after_seconds=settings.retransmit_after_seconds,
-            is_idle=is_idle,
+            is_idle=is_calm,
         )
 
     async def prepare(self) -> None:

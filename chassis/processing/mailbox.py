@@ -47,6 +47,10 @@ class Mailbox:
     def room_for_events(self) -> int:
         return EVENTS_AHEAD - self._events
 
+    def is_calm(self) -> bool:
+        """Fewer messages than a full batch wait."""
+        return len(self) < MAX_BATCH
+
     async def ask(
         self,
         command: object,
