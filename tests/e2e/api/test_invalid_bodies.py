@@ -282,3 +282,13 @@ async def test_text_null_is_a_text(wire: Wire) -> None:
     assert named.body["name"] == "Tea"
     renamed = await wire.send_json("product", "PATCH", path, {"name": "null"})
     assert renamed.body["name"] == "null"
+
+
+async def test_problem_of_a_body_names_the_field(wire: Wire) -> None:
+    route = BY_NAME["order POST /api/v1/orders"]
+    wrong = changed(valid(route.body), ("items", 0, "quantity"), 0)
+    answer = await wire.send_json(route.service, route.method, route.address, wrong)
+    assert not complaint(answer, 400, "VALIDATION_ERROR"), answer
+    [problem] = answer.body["details"]["problems"]
+    assert problem["key"] == "items[0].quantity"
+    assert answer.body["message"] == f"items[0].quantity: {problem['message']}"
