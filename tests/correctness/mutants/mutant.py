@@ -85,6 +85,6 @@ def tests(*which: str) -> tuple[str, ...]:
 
 SCHEDULES = tests(
     "tests/correctness/simulation/test_simulation.py::"
-    "test_every_order_ends_and_everything_adds_up_whatever_breaks"
+    "test_every_order_ends_and_everything_adds_up_after_any_fault"
 )
 """Caught by the simulation."""
