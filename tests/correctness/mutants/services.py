@@ -156,16 +156,19 @@ PAYMENT = (
     ),
     Mutant(
         "a wallet is overdrawn",
-        "payment.reactions",
-        "_take_from_wallet",
-        Drop("not wallet.fits"),
+        "payment.domain",
+        "Wallet.fits",
+        Replace("0 <=", ""),
         model("a poor wallet"),
     ),
     Mutant(
         "no tombstone at payment",
         "payment.reactions",
         "decide",
-        Drop("return _payment_failed"),
+        Replace(
+            "return _payment_failed(uow.record(event, PaymentState.FAILED, reason))",
+            "return None",
+        ),
         model("a loss"),
     ),
     Mutant(

@@ -21,7 +21,7 @@ MUTANTS = (
         "product.waitlist",
         "leave",
         Replace("waiting=False", ""),
-        model("waiting for stock"),
+        tests(RULES),
     ),
     Mutant(
         "stock that comes in serves no order",
