@@ -1,4 +1,4 @@
-"""The services that take part in the choreography. A new one is named here, and nowhere else."""
+"""The services that take part in the choreography. `make service` names a new one here."""
 
 PARTICIPANTS = {
     "order": 8181,

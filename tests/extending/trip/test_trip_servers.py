@@ -1,6 +1,7 @@
 """The trip on a real broker and real processes: booked, refused, cancelled, and killed."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -158,8 +159,11 @@ async def test_every_trip_ends_though_a_participant_is_killed(trips: Trips, serv
 
     ends = [await trips.trip_in(trip_id, *ENDED) for trip_id in placed]
     assert [end["state"] for end in ends].count("BOOKED") == 20
-    assert [end["failReason"] for end in ends].count("NO_ROOM") == 5
-    assert [end["failReason"] for end in ends].count("NO_CAR") == 5
+    # A trip without a car releases its room, which may serve a trip that asks for one later.
+    reasons = Counter(end["failReason"] for end in ends if end["state"] == "FAILED")
+    assert reasons.keys() <= {"NO_ROOM", "NO_CAR"}
+    assert reasons["NO_CAR"] >= 5
+    assert reasons.total() == 10
     await trips.quiet()
     assert await place.free() == (10, 5, 0)
 
