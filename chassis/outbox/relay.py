@@ -148,8 +148,9 @@ class Relay:
         being marked are unmarked. Raises Outage: then call it again.
         """
         self._connection += 1
-        self._published = {}
+        self._uncertain += self._published
         self._uncertain += [each for taken in self._being_marked for each in taken.marks]
+        self._published = {}
         if uncertain := list(self._uncertain):
             rows = [{"event_id": event_id} for event_id in uncertain]
             now = self._clock()
