@@ -226,6 +226,21 @@ async def test_acknowledgements_stay_when_they_could_not_be_marked(idle: Relay) 
         assert acknowledgements.marks == {}
 
 
+async def test_rows_acknowledged_on_a_lost_connection_are_free_at_once(
+    idle: Relay, database: Database
+) -> None:
+    """Not only when their claim ends: an order could end meanwhile, with earlier events missing."""
+    (outbound,) = events(1)
+    await store(database, [outbound], "me", datetime.now(UTC) + timedelta(hours=1))
+    published_by(idle, outbound)
+
+    await idle.forget_acknowledgements()
+
+    claimed_until = await database.run(lambda db: db.scalar(select(tables.outbox.c.claimed_until)))
+    assert claimed_until is not None
+    assert claimed_until <= datetime.now(UTC)
+
+
 async def test_acknowledgements_of_a_lost_connection_are_not_marked(idle: Relay) -> None:
     """The broker may have lost its store; a row that is not marked is published again."""
     (outbound,) = events(1)
