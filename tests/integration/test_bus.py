@@ -244,14 +244,14 @@ async def test_notification_of_a_message(nats_server: NatsServer) -> None:
     order_id = str(uuid4())
     async with (
         bus(nats_server.url, Inbox()) as broker,
-        broker.notifications(f"saga.{order_id}.OrderCompleted") as look,
+        broker.notifications(f"saga.{order_id}.OrderCompleted") as notified,
     ):
-        await asyncio.wait_for(look.wait(), 5)  # the subscription has begun
-        look.clear()
+        await asyncio.wait_for(notified.wait(), 5)  # the subscription has begun
+        notified.clear()
         await broker.publish([message(), message(order_id)])
-        assert not look.is_set()
+        assert not notified.is_set()
         await broker.publish([OutgoingMessage(f"saga.{order_id}.OrderCompleted", b"{}", {})])
-        await asyncio.wait_for(look.wait(), 5)
+        await asyncio.wait_for(notified.wait(), 5)
 
 
 async def test_subscription_that_timed_out_does_not_end_the_read_loop(
@@ -260,8 +260,8 @@ async def test_subscription_that_timed_out_does_not_end_the_read_loop(
     inbox = Inbox()
     async with bus(nats_server.url, inbox) as broker:
         with nats_server.hanging():
-            async with broker.notifications("saga.*.OrderCompleted") as look:
-                await asyncio.wait_for(look.wait(), 5)  # its flush has timed out
+            async with broker.notifications("saga.*.OrderCompleted") as notified:
+                await asyncio.wait_for(notified.wait(), 5)  # its flush has timed out
         began = asyncio.get_running_loop().time()
         assert await broker.publish([message()]) == [1]
         await received(inbox, 1)

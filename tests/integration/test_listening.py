@@ -65,19 +65,19 @@ async def test_messages_after_the_first_notification_are_noticed(nats_server: Na
     """Otherwise a client waits for an event that has passed already."""
     async with bus(nats_server.url, Inbox()) as broker, connect_to_broker(nats_server.url) as other:
         for _ in range(300):
-            async with broker.notifications(SUBJECT) as look:
-                await asyncio.wait_for(look.wait(), 5)
-                look.clear()
+            async with broker.notifications(SUBJECT) as notified:
+                await asyncio.wait_for(notified.wait(), 5)
+                notified.clear()
                 await other.publish(SUBJECT, b"")
                 await other.flush()
-                await asyncio.wait_for(look.wait(), 5)
+                await asyncio.wait_for(notified.wait(), 5)
 
 
 async def test_lost_stream_is_read_from_its_start(nats_server: NatsServer) -> None:
     order_id = str(uuid4())
     subject = f"saga.{order_id}.*"
-    async with bus(nats_server.url, Inbox()) as broker, broker.notifications(SUBJECT) as look:
-        await asyncio.wait_for(look.wait(), 5)
+    async with bus(nats_server.url, Inbox()) as broker, broker.notifications(SUBJECT) as notified:
+        await asyncio.wait_for(notified.wait(), 5)
         await broker.publish([attempt(order_id, number) for number in (1, 2, 3)])
         _, place = await broker.history_since(subject, START)
         await nats_server.stop()
@@ -89,9 +89,9 @@ async def test_lost_stream_is_read_from_its_start(nats_server: NatsServer) -> No
         with pytest.raises(RetryLater):
             await broker.history_since(subject, place)
         shutil.rmtree(nats_server.folder)
-        look.clear()
+        notified.clear()
         await nats_server.start()
-        await asyncio.wait_for(look.wait(), 20)  # the stream may be another one now
+        await asyncio.wait_for(notified.wait(), 20)  # the stream may be another one now
         await broker.wait_connected()
         again = attempt(order_id, 2)
         await broker.publish([again])
@@ -112,10 +112,10 @@ async def test_subscription_begins_when_the_broker_comes(nats_server: NatsServer
     try:
         async with broker.notifications(SUBJECT):
             await asyncio.sleep(0)  # this one is closed before the broker comes
-        async with broker.notifications(SUBJECT) as look:
-            assert not look.is_set()
+        async with broker.notifications(SUBJECT) as notified:
+            assert not notified.is_set()
             await nats_server.start()
-            await asyncio.wait_for(look.wait(), 20)
+            await asyncio.wait_for(notified.wait(), 20)
 
             async def has_begun() -> bool:
                 return await has_listeners(nats_server)
@@ -131,8 +131,8 @@ async def test_closed_notification_leaves_no_subscription_on_a_hanging_broker(
 ) -> None:
     async with bus(nats_server.url, Inbox()) as broker:
         with nats_server.hanging():
-            async with broker.notifications(SUBJECT) as look:
-                await asyncio.wait_for(look.wait(), 5)
+            async with broker.notifications(SUBJECT) as notified:
+                await asyncio.wait_for(notified.wait(), 5)
         await no_listener_left(nats_server)
 
 
@@ -140,12 +140,12 @@ async def test_message_notifies_its_subscribers_alone(nats_server: NatsServer) -
     order_id = str(uuid4())
     async with (
         bus(nats_server.url, Inbox()) as broker,
-        broker.notifications(f"saga.{order_id}.*") as look,
+        broker.notifications(f"saga.{order_id}.*") as notified,
         broker.notifications(envelope.subject_of(OrderCompleted)) as other,
     ):
-        for each in (look, other):
+        for each in (notified, other):
             await asyncio.wait_for(each.wait(), 5)
             each.clear()
         await broker.publish([attempt(order_id, 1)])
-        await asyncio.wait_for(look.wait(), 5)
+        await asyncio.wait_for(notified.wait(), 5)
         assert not other.is_set()
