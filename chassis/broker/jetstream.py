@@ -263,9 +263,9 @@ def durable_config(stream: Stream, registry: Reactions) -> ConsumerConfig:
         max_deliver=-1,
         max_ack_pending=MAX_ACK_PENDING,
         filter_subjects=sorted(map(subject_of, handled)),
-        metadata={
-            "handles": json.dumps(_names(handled)),
-            "emits": json.dumps(_names(registry.emits)),
+        metadata={  # the keys are read by tools of others, and stay
+            "hears": json.dumps(_names(handled)),
+            "says": json.dumps(_names(registry.emits)),
         },
     )
 

@@ -99,8 +99,8 @@ async def test_durable_describes_what_its_service_handles_and_emits(
     metadata = durable.metadata or {}
     handled = ["OrderCancelRequested", "OrderTimedOut", "StockDecremented"]
     emitted = ["PaymentCompleted", "PaymentFailed", "PaymentRefundFailed", "PaymentRefunded"]
-    assert json.loads(metadata["handles"]) == handled
-    assert json.loads(metadata["emits"]) == emitted
+    assert json.loads(metadata["hears"]) == handled
+    assert json.loads(metadata["says"]) == emitted
 
 
 async def test_only_handled_events_are_delivered(nats_server: NatsServer) -> None:
