@@ -1,6 +1,7 @@
 """Stacks for tests that publish forged messages, or that wait for time-outs."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -24,14 +25,16 @@ async def forged_shop(forged_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
         yield shop
 
 
+SHORT_TIME_OUTS = {
+    "ORDER_TIMEOUT_SECONDS": "4",
+    "WAIT_TIMEOUT_SECONDS": "2",
+    "REPEAT_AFTER_SECONDS": "4",
+}
+
+
 @pytest.fixture(scope="session")
 def timeout_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    seconds = {
-        "ORDER_TIMEOUT_SECONDS": "4",
-        "WAIT_TIMEOUT_SECONDS": "2",
-        "REPEAT_AFTER_SECONDS": "4",
-    }
-    with running_stack(tmp_path_factory.mktemp("timeout"), **seconds) as environment:
+    with running_stack(tmp_path_factory.mktemp("timeout"), **SHORT_TIME_OUTS) as environment:
         yield environment
 
 
@@ -44,3 +47,12 @@ async def timeout_shop(timeout_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
     async with open_shop(timeout_stack) as shop:
         await shop.wait_until_ready()
         yield shop
+
+
+@pytest.fixture
+async def own_timeout_shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    """The same for one test alone, which deletes messages: later audits would miss them."""
+    with running_stack(tmp_path, **SHORT_TIME_OUTS) as environment:
+        async with open_shop(environment) as shop:
+            await shop.wait_until_ready()
+            yield shop

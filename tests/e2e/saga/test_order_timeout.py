@@ -35,8 +35,9 @@ async def test_order_fails_when_it_times_out(shop: Shop, stopped: str) -> None:
     assert {"OrderTimedOut", "PaymentFailed", "OrderFailed"} <= set(await names(shop, order_id))
 
 
-async def test_order_paid_before_the_time_out_completes(shop: Shop) -> None:
+async def test_order_paid_before_the_time_out_completes(own_timeout_shop: Shop) -> None:
     """The order service times out before it knows of the payment. The payment counts."""
+    shop = own_timeout_shop
     product, customer = await shop.create_product(2_000, 5), await shop.create_wallet(10_000)
     await asyncio.to_thread(shop.command, "stop", "coupon")
     order_id = await shop.place(order(customer, (product, 1)))
