@@ -36,7 +36,8 @@ class Participant(msgspec.Struct, Generic[U], frozen=True):
     `saga_rows` is the table with a row for each saga: its primary key is the saga's, beside it
     `state` and `updated_at`. `unsettled` are the states in which such a row still waits for an
     event or owes one. `seed` are commands that put the first data of a new stack there; executed
-    again they change nothing. `timers` find what has become due.
+    again they change nothing. `bookings` are the operators' commands that recovery mode executes:
+    they book what is in no event. `timers` find what has become due.
     """
 
     reactions: Reactions
@@ -46,6 +47,7 @@ class Participant(msgspec.Struct, Generic[U], frozen=True):
     saga_rows: Table
     unsettled: frozenset[str]
     seed: tuple[object, ...] = ()
+    bookings: tuple[type, ...] = ()
     timers: tuple[Timer, ...] = ()
 
     @property

@@ -70,11 +70,12 @@ class OutgoingMessage(msgspec.Struct, frozen=True):
 
 
 class StoredMessage(msgspec.Struct, frozen=True):
-    """A message that was read back from a stream."""
+    """A message that was read back from a stream, and its sequence there."""
 
     subject: str
     body: bytes
     headers: Mapping[str, str]
+    sequence: int
 
 
 class StreamPosition(msgspec.Struct, frozen=True):
@@ -149,6 +150,15 @@ class Broker(Protocol):
 
     async def event_at(self, stream: str, sequence: int) -> str | None:
         """The id of the event that the stream holds there, if any. Raises BrokerAway."""
+
+    async def read(self, subjects: Sequence[str], after: int) -> list[StoredMessage]:
+        """The next messages behind a sequence under any of these filters of one stream, in order.
+
+        Empty at its end. Raises BrokerAway.
+        """
+
+    async def undelivered(self) -> int:
+        """How many events this participant has not acknowledged yet. Raises BrokerAway."""
 
     async def history(self, subject: str) -> list[StoredMessage]:
         """What the stream holds under a subject filter, in order. Raises RetryLater."""

@@ -17,6 +17,7 @@ from chassis.ports import DeliveredMessage, ExternalSystem, Ports
 from chassis.processing import dead_letters
 from chassis.processing.ack_extension import AckExtension
 from chassis.processing.after_commit import AfterCommit
+from chassis.processing.batch import Batch
 from chassis.processing.external_calls import NO_EXTERNAL_SYSTEM, ExternalCalls
 from chassis.processing.mailbox import Mailbox
 from chassis.processing.messages import Done, EventMessage, IdempotencyKey
@@ -24,9 +25,11 @@ from chassis.processing.processor import Processor
 from chassis.processing.retention import Retention
 from chassis.processing.timers import watch
 from chassis.processing.transaction import Transaction
+from chassis.recovery.adoption import Recovery
+from chassis.recovery.verdicts import RecoveringBatch
 from chassis.settings import Settings
 from chassis.storage import tables
-from saga.errors import RetryLater
+from saga.errors import Outage, RetryLater
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +66,7 @@ class Service(Generic[U]):
         self.outbox = Outbox(
             participant, self.database, self.broker, ports.clock, settings, self.mailbox.is_calm
         )
+        self.recovery = Recovery(participant, self.database, self.broker, ports.clock)
         self.ack_extension = AckExtension()
         transaction = Transaction(
             participant,
@@ -71,6 +75,7 @@ class Service(Generic[U]):
             ports.clock,
             self.external_calls,
             self.components,
+            RecoveringBatch if settings.recovery_mode else Batch,
         )
         contract = participant.reactions.contract
         after_commit = AfterCommit(self.outbox, self.ack_extension, self.broker, contract)
@@ -88,7 +93,21 @@ class Service(Generic[U]):
         await self.outbox.prepare()
         self.loops.start(self._coroutines())
         await self.components.start(self)
-        await self.broker.start(self.receive, self.mailbox.room_for_events, self.outbox.verify)
+        await self.broker.start(self.receive, self.mailbox.room_for_events, self._verify)
+
+    async def _verify(self) -> None:
+        """Compare the streams with the database on a new connection. Raises Outage."""
+        try:
+            if self.settings.recovery_mode:
+                await self.recovery.adopt_all()
+            else:
+                await self.recovery.refuse_contradictions()
+                await self.outbox.verify()
+        except Outage:
+            raise
+        except Exception as error:
+            log.exception("the streams can't be verified; trying again")
+            raise Outage(repr(error)) from error
 
     def _coroutines(self) -> list[Coroutine[Any, Any, None]]:
         """What it does all the time. In recovery mode it replays events and publishes nothing."""
@@ -127,7 +146,7 @@ class Service(Generic[U]):
         trace: str | None = None,
     ) -> Done:
         """Execute a command in its turn; committed when this returns. See `Mailbox.ask`."""
-        if self.settings.recovery_mode:
+        if self.settings.recovery_mode and not isinstance(command, self.participant.bookings):
             raise RetryLater("the service is in recovery mode until an operator releases it")
         return await self.mailbox.ask(command, idempotency, trace)
 

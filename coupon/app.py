@@ -7,9 +7,10 @@ from chassis.ports import REAL, Ports
 from chassis.service import Service
 from chassis.web import app
 from coupon import store, tables
+from coupon.commands import BookIssued
 from coupon.domain import UNSETTLED
 from coupon.reactions import reactions
-from coupon.routes import ROUTES
+from coupon.routes import coupons, recovery
 from coupon.settings import Settings
 from coupon.unit_of_work import CouponUnitOfWork
 from events.examples import EXAMPLES
@@ -21,6 +22,7 @@ participant: Participant[CouponUnitOfWork] = Participant(
     schema=tables.schema,
     saga_rows=tables.holds_table,
     unsettled=UNSETTLED,
+    bookings=(BookIssued,),
 )
 
 
@@ -28,7 +30,7 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     service = Service(participant, settings, ports)
     return app.build(
         service,
-        ROUTES,
+        [*coupons.ROUTES, *recovery.ROUTES],
         title="coupon",
         description="Coupons: defining, issuing and validating them. Orders use them.",
         examples=EXAMPLES,

@@ -36,6 +36,15 @@ class IssueCoupon(msgspec.Struct, frozen=True, kw_only=True):
     customer_id: str
 
 
+class BookIssued(msgspec.Struct, frozen=True, kw_only=True):
+    """Book, in recovery mode, a coupon that was issued after the backup. Idempotent."""
+
+    issued_coupon_id: str
+    coupon_id: str
+    customer_id: str
+    definition: DefineCoupon | None
+
+
 # ---------------------------------------------------------------- refusals
 
 

@@ -116,6 +116,10 @@ class Coupon(msgspec.Struct, frozen=True, kw_only=True):
             raise Conflict("all of these coupons are given out", code="COUPON_EXHAUSTED")
         return msgspec.structs.replace(self, issued=self.issued + 1)
 
+    def count_issued(self) -> "Coupon":
+        """One more was issued, before the database was restored: no rule is asked any more."""
+        return msgspec.structs.replace(self, issued=min(self.issued + 1, self.quantity))
+
     def copy_for(self, customer_id: str, issued_coupon_id: str, now: datetime) -> IssuedCoupon:
         return IssuedCoupon(
             issued_coupon_id=issued_coupon_id,
@@ -140,6 +144,11 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     issued_coupon_id: str | None
     discount_amount: int
     updated_at: datetime
+
+    def holds(self, issued_coupon_id: str) -> bool:
+        """Does the order hold this coupon, or has it used it?"""
+        is_held = self.state in (HoldState.HELD, HoldState.SETTLED)
+        return is_held and self.issued_coupon_id == issued_coupon_id
 
     def move_to(self, state: HoldState, now: datetime) -> "Hold":
         return msgspec.structs.replace(self, state=state, updated_at=now)

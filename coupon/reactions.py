@@ -1,6 +1,7 @@
 """What the coupon service does for each event and command."""
 
-from coupon.commands import DefineCoupon, IssueCoupon, already_issued, no_coupon
+from coupon.adoption import adoptions
+from coupon.commands import BookIssued, DefineCoupon, IssueCoupon, already_issued, no_coupon
 from coupon.domain import Coupon, HoldState, IssuedCoupon
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import (
@@ -17,7 +18,7 @@ from events.contract import (
 )
 from saga.reactions import Reactions
 
-reactions = Reactions("coupon", CONTRACT)
+reactions = Reactions("coupon", CONTRACT, adoptions)
 
 
 @reactions.on
@@ -95,6 +96,28 @@ def issue_coupon(command: IssueCoupon, uow: CouponUnitOfWork) -> IssuedCoupon:
         raise already_issued()
     uow.coupons[coupon.coupon_id] = coupon.issue_one(uow.now)
     issued = coupon.copy_for(command.customer_id, command.issued_coupon_id, uow.now)
+    uow.issued[issued.issued_coupon_id] = issued
+    uow.issued_to[issued.coupon_id, issued.customer_id] = issued
+    return issued
+
+
+@reactions.command
+def book_issued(command: BookIssued, uow: CouponUnitOfWork) -> IssuedCoupon:
+    """Book a coupon that was issued after the backup, with the order that holds it."""
+    if command.issued_coupon_id in uow.issued:
+        return uow.issued[command.issued_coupon_id]
+    if command.coupon_id not in uow.coupons and command.definition is not None:
+        define_coupon(command.definition, uow)
+    coupon = uow.coupons.get(command.coupon_id)
+    if coupon is None:
+        raise no_coupon(command.coupon_id)
+    if (command.coupon_id, command.customer_id) in uow.issued_to:
+        raise already_issued()
+    uow.coupons[coupon.coupon_id] = coupon.count_issued()
+    issued = coupon.copy_for(command.customer_id, command.issued_coupon_id, uow.now)
+    holders = (hold for hold in uow.holds.released if hold.holds(issued.issued_coupon_id))
+    if holder := next(holders, None):
+        issued = issued.use(holder.order_id, uow.now)
     uow.issued[issued.issued_coupon_id] = issued
     uow.issued_to[issued.coupon_id, issued.customer_id] = issued
     return issued

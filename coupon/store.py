@@ -7,19 +7,23 @@ from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coupon import tables
-from coupon.commands import IssueCoupon
+from coupon.commands import BookIssued, IssueCoupon
 from coupon.domain import Coupon, IssuedCoupon
 from coupon.unit_of_work import CouponUnitOfWork
-from events.contract import OrderCreated
+from events.contract import CouponUsed, OrderCreated
 from saga.unit_of_work import Rows, values_of
 
 
 def load(connection: Connection, messages: Sequence[object], now: datetime) -> CouponUnitOfWork:
     """The orders' rows, the coupons that they name or hold, and the definitions being issued."""
     holds = tables.holds.load(connection, "order_id", values_of(messages, "order_id"))
-    ordered = [message for message in messages if isinstance(message, OrderCreated)]
-    issuing = [message for message in messages if isinstance(message, IssueCoupon)]
+    ordered = [message for message in messages if isinstance(message, OrderCreated | CouponUsed)]
+    issuing = [message for message in messages if isinstance(message, IssueCoupon | BookIssued)]
+    booked = values_of((m for m in messages if isinstance(m, BookIssued)), "issued_coupon_id")
+    if booked:
+        holds |= tables.holds.load(connection, "issued_coupon_id", booked)
     wanted = {*values_of(ordered, "coupon_id"), *values_of(holds.loaded, "issued_coupon_id")}
+    wanted.update(booked)
     return CouponUnitOfWork(
         now,
         holds,
@@ -36,7 +40,7 @@ def save(connection: Connection, uow: CouponUnitOfWork) -> None:
 
 
 def _load_issued_to(
-    connection: Connection, issuing: Sequence[IssueCoupon]
+    connection: Connection, issuing: Sequence[IssueCoupon | BookIssued]
 ) -> Rows[tuple[str, str], IssuedCoupon]:
     if not issuing:
         return Rows()

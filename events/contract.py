@@ -112,6 +112,8 @@ class OrderCreated(SagaEvent, frozen=True, kw_only=True):
 class CouponUsed(SagaEvent, frozen=True, kw_only=True):
     """The order holds its coupon. Emitted for an order without one too, with a discount of 0."""
 
+    decides: ClassVar[str | None] = "coupon"
+
     customer_id: Id
     items: tuple[Line, ...]
     total_amount: AmountKrw
@@ -124,6 +126,8 @@ class CouponUsed(SagaEvent, frozen=True, kw_only=True):
 
 class StockDecremented(SagaEvent, frozen=True, kw_only=True):
     """The stock of every line is held for the order."""
+
+    decides: ClassVar[str | None] = "stock"
 
     customer_id: Id
     items: tuple[Line, ...]
@@ -142,6 +146,8 @@ class StockWaitlisted(SagaEvent, frozen=True, kw_only=True):
 class PaymentCompleted(SagaEvent, frozen=True, kw_only=True):
     """The money was captured: from here on the order is sold. `amount` may be 0."""
 
+    decides: ClassVar[str | None] = "payment"
+
     payment_id: Id
     customer_id: Id
     method: PaymentMethod
@@ -151,6 +157,7 @@ class PaymentCompleted(SagaEvent, frozen=True, kw_only=True):
 
 class OrderCompleted(SagaEvent, frozen=True, kw_only=True):
     final: ClassVar[bool] = True
+    decides: ClassVar[str | None] = "order"
 
     customer_id: Id
     items: tuple[Line, ...]
@@ -166,6 +173,7 @@ class OrderCompleted(SagaEvent, frozen=True, kw_only=True):
 class CouponRejected(SagaEvent, frozen=True, kw_only=True):
     part: ClassVar[Part] = Part.FAILURE
     failure: ClassVar[bool] = True
+    decides: ClassVar[str | None] = "coupon"
 
     reason: FailReason
 
@@ -175,6 +183,7 @@ class StockUnavailable(SagaEvent, frozen=True, kw_only=True):
 
     part: ClassVar[Part] = Part.FAILURE
     failure: ClassVar[bool] = True
+    decides: ClassVar[str | None] = "stock"
 
     reason: FailReason
     product_id: Id
@@ -183,6 +192,7 @@ class StockUnavailable(SagaEvent, frozen=True, kw_only=True):
 class PaymentFailed(SagaEvent, frozen=True, kw_only=True):
     part: ClassVar[Part] = Part.FAILURE
     failure: ClassVar[bool] = True
+    decides: ClassVar[str | None] = "payment"
 
     reason: FailReason
 
@@ -190,6 +200,7 @@ class PaymentFailed(SagaEvent, frozen=True, kw_only=True):
 class OrderFailed(SagaEvent, frozen=True, kw_only=True):
     part: ClassVar[Part] = Part.FAILURE
     final: ClassVar[bool] = True
+    decides: ClassVar[str | None] = "order"
 
     customer_id: Id
     reason: FailReason
@@ -227,11 +238,16 @@ class PaymentRefunded(SagaEvent, frozen=True, kw_only=True):
     amount: AmountKrw
     attempt: Counter
 
+    @property
+    def decision(self) -> str:
+        return f"refund/{self.attempt}"
+
 
 class PaymentRefundFailed(SagaEvent, frozen=True, kw_only=True):
     """The refund was refused: the order stays COMPLETED."""
 
     part: ClassVar[Part] = Part.REQUEST
+    decides: ClassVar[str | None] = "refund"
 
     attempt: Counter
 

@@ -150,9 +150,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def fail(self, reason: FailReason, now: datetime) -> "Order":
         return msgspec.structs.replace(self.move_to(OrderState.FAILED, now), fail_reason=reason)
 
-    def begin_cancel(self, now: datetime) -> "Order":
+    def begin_cancel(self, now: datetime, attempt: int) -> "Order":
         cancelling = self.move_to(OrderState.CANCELLING, now)
-        return msgspec.structs.replace(cancelling, attempt=self.attempt + 1)
+        return msgspec.structs.replace(cancelling, attempt=attempt)
 
 
 class ListedProduct(msgspec.Struct, frozen=True, kw_only=True):

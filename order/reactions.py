@@ -20,6 +20,7 @@ from events.contract import (
     StockUnavailable,
     StockWaitlisted,
 )
+from order.adoption import adoptions
 from order.cart import Cart
 from order.commands import (
     AcceptedOrder,
@@ -41,7 +42,7 @@ from order.pricing import PricedCart, get_product, price_cart, price_lines, tota
 from order.unit_of_work import OrderUnitOfWork
 from saga.reactions import Reactions, Result
 
-reactions = Reactions("order", CONTRACT, follows={SAGA})
+reactions = Reactions("order", CONTRACT, adoptions, follows={SAGA})
 
 
 @reactions.command
@@ -152,7 +153,7 @@ def cancel(command: CancelOrder, uow: OrderUnitOfWork) -> Result[Order, OrderCan
         return Result(order)
     if order.state is not OrderState.COMPLETED:
         raise not_completed(order)
-    order = uow.orders[order.order_id] = order.begin_cancel(uow.now)
+    order = uow.orders[order.order_id] = order.begin_cancel(uow.now, order.attempt + 1)
     return Result(order, OrderCancelRequested(order_id=order.order_id, attempt=order.attempt))
 
 

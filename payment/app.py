@@ -10,10 +10,10 @@ from chassis.web import app
 from events.examples import EXAMPLES
 from payment import gateway, store, tables
 from payment.alarms import OrphanedCaptureAlarm
-from payment.commands import SEED
+from payment.commands import SEED, BookCharge
 from payment.domain import UNSETTLED
 from payment.reactions import reactions
-from payment.routes import payments, wallets
+from payment.routes import payments, recovery, wallets
 from payment.settings import Settings
 from payment.unit_of_work import PaymentUnitOfWork
 
@@ -25,6 +25,7 @@ participant: Participant[PaymentUnitOfWork] = Participant(
     saga_rows=tables.payments_table,
     unsettled=UNSETTLED,
     seed=SEED,
+    bookings=(BookCharge,),
     timers=(Timer(store.find_overdue_calls),),
 )
 
@@ -36,7 +37,7 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     )
     return app.build(
         service,
-        [*wallets.ROUTES, *payments.ROUTES],
+        [*wallets.ROUTES, *payments.ROUTES, *recovery.ROUTES],
         title="payment",
         description="Wallets, and the payments that orders make from them or by card.",
         examples=EXAMPLES,

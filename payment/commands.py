@@ -3,7 +3,7 @@
 import msgspec
 
 from payment.domain import GatewayOutcome, TopUp, TopUpState, Wallet
-from saga.errors import ExternalSystemFailed, NotFound
+from saga.errors import ExternalSystemFailed, KeyReused, NotFound
 
 
 class OpenWallet(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,12 +29,28 @@ class ChargeWallet(msgspec.Struct, frozen=True, kw_only=True):
     amount: int
 
 
+class BookCharge(msgspec.Struct, frozen=True, kw_only=True):
+    """Book, in recovery mode, a charge that came in after the backup. The gateway has it already.
+
+    `top_up_id` is None for one without a gateway.
+    """
+
+    customer_id: str
+    amount: int
+    top_up_id: str | None
+
+
 class BeginTopUp(msgspec.Struct, frozen=True, kw_only=True):
     """Bring money into a wallet through the gateway."""
 
     top_up_id: str
     customer_id: str
     amount: int
+
+    def check_replay(self, known: TopUp) -> None:
+        """Raises KeyReused when the top-up of this id is another one."""
+        if (known.customer_id, known.amount) != (self.customer_id, self.amount):
+            raise KeyReused("this Idempotency-Key was used for another charge; send a new key")
 
 
 class GiveUpTopUp(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,10 @@ from events.contract import (
     PaymentRefundFailed,
     StockDecremented,
 )
+from payment.adoption import adoptions
 from payment.commands import (
     BeginTopUp,
+    BookCharge,
     ChargeWallet,
     GiveUpTopUp,
     OpenedWallet,
@@ -38,7 +40,7 @@ from payment.unit_of_work import PaymentUnitOfWork
 from saga.envelope import id_of
 from saga.reactions import Reactions, Result
 
-reactions = Reactions("payment", CONTRACT)
+reactions = Reactions("payment", CONTRACT, adoptions)
 
 
 # ---------------------------------------------------------------- payments
@@ -243,6 +245,28 @@ def charge_wallet(command: ChargeWallet, uow: PaymentUnitOfWork) -> Wallet:
 
 
 @reactions.command
+def book_charge(command: BookCharge, uow: PaymentUnitOfWork) -> Wallet:
+    """Book a charge that came in after the backup, once."""
+    wallet = uow.wallets.get(command.customer_id) or uow.open_wallet(command.customer_id)
+    if command.top_up_id is None:
+        return uow.book(wallet, EntryKind.CHARGE, command.amount, is_adopted=True)
+    known = uow.top_ups.get(command.top_up_id)
+    if known is not None and known.state is TopUpState.BOOKED:
+        return wallet
+    uow.top_ups[command.top_up_id] = TopUp(
+        top_up_id=command.top_up_id,
+        customer_id=command.customer_id,
+        amount=command.amount,
+        state=TopUpState.BOOKED,
+        created_at=known.created_at if known else uow.now,
+        updated_at=uow.now,
+        retry_at=None,
+    )
+    charge, top_up_id = EntryKind.CHARGE, command.top_up_id
+    return uow.book(wallet, charge, command.amount, top_up_id=top_up_id, is_adopted=True)
+
+
+@reactions.command
 def seed_wallet(command: SeedWallet, uow: PaymentUnitOfWork) -> Wallet:
     """Open a wallet of a new stack with its first balance, once."""
     known = uow.wallets.get(command.customer_id)
@@ -251,7 +275,15 @@ def seed_wallet(command: SeedWallet, uow: PaymentUnitOfWork) -> Wallet:
 
 @reactions.command
 def begin_top_up(command: BeginTopUp, uow: PaymentUnitOfWork) -> TopUp:
-    """Record a charge before the gateway is called for it."""
+    """Record a charge before the gateway is called for it. One that is known stays as it is.
+
+    Its key was forgotten with the database, when that was restored from a backup. Raises KeyReused
+    for another charge.
+    """
+    known = uow.top_ups.get(command.top_up_id)
+    if known is not None:
+        command.check_replay(known)
+        return known
     uow.get_wallet(command.customer_id).check(command.amount)
     top_up = TopUp(
         top_up_id=command.top_up_id,

@@ -1,6 +1,6 @@
 """The payment service's tables, and how their rows are loaded and written."""
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, MetaData, Table
+from sqlalchemy import Boolean, Column, Index, Integer, MetaData, Table
 
 from chassis.storage.mapping import Appended, Mapped
 from chassis.storage.tables import Integer64, Sequence64, Time, Uuid, index_unsettled, one_of
@@ -30,7 +30,7 @@ wallets_table = Table(
     "wallets",
     schema,
     Column("customer_id", Uuid, primary_key=True),
-    Column("balance", Integer64, CheckConstraint("balance >= 0"), nullable=False),
+    Column("balance", Integer64, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
 )
@@ -42,7 +42,7 @@ ledger_table = Table(
     Column("customer_id", Uuid, nullable=False),
     Column("kind", one_of(EntryKind), nullable=False),
     Column("delta", Integer64, nullable=False),
-    Column("balance_after", Integer64, CheckConstraint("balance_after >= 0"), nullable=False),
+    Column("balance_after", Integer64, nullable=False),
     Column("order_id", Uuid),
     Column("top_up_id", Uuid, unique=True),
     Column("created_at", Time, nullable=False),

@@ -63,9 +63,14 @@ class PaymentUnitOfWork(UnitOfWork):
         *,
         order_id: str | None = None,
         top_up_id: str | None = None,
+        is_adopted: bool = False,
     ) -> Wallet:
-        """Change a balance together with its ledger. Raises Conflict outside 0 to the limit."""
-        wallet.check(delta)
+        """Change a balance together with its ledger. Raises Conflict outside 0 to the limit.
+
+        What is adopted was booked already, whatever the restored balance is.
+        """
+        if not is_adopted:
+            wallet.check(delta)
         balance = wallet.balance + delta
         booked = msgspec.structs.replace(wallet, balance=balance, updated_at=self.now)
         self.wallets[wallet.customer_id] = booked

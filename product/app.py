@@ -9,12 +9,12 @@ from chassis.service import Service
 from chassis.web import app
 from events.examples import EXAMPLES
 from product import store, tables
-from product.commands import SEED
+from product.commands import SEED, BookStock
 from product.domain import UNSETTLED
 from product.hot_products import StockPublisher
 from product.ranking import Rankings
 from product.reactions import reactions
-from product.routes import popular, stock_history, waitlist
+from product.routes import popular, recovery, stock_history, waitlist
 from product.routes.products import ROUTES, StockCache
 from product.settings import Settings
 from product.unit_of_work import ProductUnitOfWork
@@ -27,6 +27,7 @@ participant: Participant[ProductUnitOfWork] = Participant(
     saga_rows=tables.holds_table,
     unsettled=UNSETTLED,
     seed=SEED,
+    bookings=(BookStock,),
     timers=(Timer(store.find_expired_waits),),
 )
 
@@ -35,7 +36,7 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     components = (StockCache(settings.redis_url), StockPublisher(settings), Rankings())
     return app.build(
         Service(participant, settings, ports, components=components),
-        [*ROUTES, *popular.ROUTES, *stock_history.ROUTES, *waitlist.ROUTES],
+        [*ROUTES, *popular.ROUTES, *stock_history.ROUTES, *waitlist.ROUTES, *recovery.ROUTES],
         title="product",
         description="Products and prices, their stock, and its ledger.",
         examples=EXAMPLES | {"ProductChanges": {"price": 5_500}},

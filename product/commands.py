@@ -62,7 +62,7 @@ class BookStock(msgspec.Struct, frozen=True, kw_only=True):
         """Raises Invalid for a key of the saga's own, Refused when too few units are available."""
         if self.request_id.startswith(("DEC-", "INC-")) or self.request_id == INITIAL:
             raise Invalid("Idempotency-Key: DEC-, INC- and INITIAL are kept for the shop's own use")
-        if product.available + self.delta < 0:
+        if self.delta < 0 and product.available + self.delta < 0:
             raise Refused(
                 f"only {product.available} are available",
                 code="INSUFFICIENT_STOCK",

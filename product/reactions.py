@@ -18,12 +18,13 @@ from events.contract import (
     StockWaitlisted,
 )
 from product import waitlist
+from product.adoption import adoptions
 from product.commands import BookStock, ChangeProduct, CreateProduct, EndWait, SeedProduct
 from product.domain import INITIAL, Entry, HoldState, Product
 from product.unit_of_work import ProductUnitOfWork
 from saga.reactions import OfOthers, Reactions, Result
 
-reactions = Reactions("product", CONTRACT)
+reactions = Reactions("product", CONTRACT, adoptions)
 
 
 @reactions.on
@@ -91,8 +92,12 @@ def restore_stock(
         # Coupon may have missed the failure.
         restored = StockRestored(order_id=event.order_id, items=())
         return restored, *waitlist.serve(uow, left), *_availability_changes(uow)
-    if hold.state not in (HoldState.HELD, HoldState.SOLD):
+    if hold.state is HoldState.REFUSED:
         return ()
+    if hold.state is HoldState.RELEASED:
+        # It was adopted as released. The orders that were served then may be adopted or not.
+        served = waitlist.serve(uow, waitlist.product_ids(hold.items))
+        return *served, *_availability_changes(uow)
     uow.restore(hold)
     restored = StockRestored(order_id=event.order_id, items=hold.items)
     served = waitlist.serve(uow, waitlist.product_ids(hold.items))

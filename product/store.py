@@ -9,7 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.storage.statements import Statement, among
 from chassis.storage.tables import in_states
-from events.contract import CouponUsed, PaymentFailed, PaymentRefunded, ProductStatus
+from events.contract import (
+    CouponUsed,
+    PaymentFailed,
+    PaymentRefunded,
+    ProductStatus,
+    StockDecremented,
+    StockRestored,
+    StockUnavailable,
+)
 from product import tables
 from product.commands import BookStock, ChangeProduct, EndWait
 from product.domain import UNSETTLED, Entry, Hold, HoldState, PriceSince, Product
@@ -18,6 +26,8 @@ from product.sales import sum_by_day
 from product.settings import Settings
 from product.unit_of_work import ProductUnitOfWork
 from saga.unit_of_work import Ledger, Rows, values_of
+
+_WITH_LINES = CouponUsed | StockDecremented | StockRestored
 
 MAX_DUE = 500
 """So many expired waits are ended at once."""
@@ -53,8 +63,7 @@ def load(connection: Connection, messages: Sequence[object], now: datetime) -> P
     numbers that are there.
     """
     holds = tables.holds.load(connection, "order_id", values_of(messages, "order_id"))
-    ordering = [message for message in messages if isinstance(message, CouponUsed)]
-    lines = [line for order in ordering for line in order.items]
+    lines = [line for each in messages if isinstance(each, _WITH_LINES) for line in each.items]
     lines += [line for hold in holds.loaded for line in hold.items]
     wanted = {*values_of(lines, "product_id"), *values_of(messages, "product_id")}
     products = tables.products.load(connection, "product_id", sorted(wanted))
@@ -90,10 +99,12 @@ def _load_booked(
 
 
 def _may_serve(message: object) -> bool:
-    """Does its reaction serve the queues?"""
+    """Does it serve the queues, or let an order leave them?"""
     match message:
         case PaymentFailed() | PaymentRefunded() | EndWait():
             return True
+        case StockDecremented() | StockUnavailable() | StockRestored():
+            return True  # adopted by a restored service, which then lets the order leave its queues
         case BookStock():
             return message.delta > 0
         case ChangeProduct():

@@ -50,12 +50,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     `failure`: participants that had done their part before it must undo it.
     `part`: where it belongs in the flow.
     `final`: no participant has to handle it; it tells external observers how a saga ended.
+    `decides`: the question that it answers, where another event would be the other answer.
     """
 
     stream: ClassVar[Stream]
     part: ClassVar[Part] = Part.FORWARD
     failure: ClassVar[bool] = False
     final: ClassVar[bool] = False
+    decides: ClassVar[str | None] = None
 
     @property
     def key(self) -> str:
@@ -66,6 +68,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def occurrence(self) -> int:
         """Tells decisions apart that one key may see more than once, such as a second cancel."""
         return 0
+
+    @property
+    def decision(self) -> str | None:
+        """Two different events of one key with the same decision contradict each other."""
+        return f"{self.decides}/{self.occurrence}" if self.decides else None
 
 
 class Contract:

@@ -21,21 +21,20 @@ raising; when it also emits events, its hint is `Result[TheResult, TheEvents]`.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from types import NoneType, UnionType
-from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from saga.adoption import Adoptions
 from saga.event import Contract, Event, Stream
+from saga.hints import OfOthers, WrongHints, flattened, types_in
 
 V_co = TypeVar("V_co", covariant=True)
 E_co = TypeVar("E_co", bound=Event, covariant=True)
-E = TypeVar("E", bound=Event)
 F = TypeVar("F", bound=Callable[..., Any])
 
-_OF_OTHERS = "of other sagas"
-OfOthers = Annotated[E, _OF_OTHERS]
-"""An event, in a hint, about another saga than the one whose event is handled."""
+__all__ = ["OfOthers", "Reaction", "Reactions", "Result", "UndeclaredEvent", "WrongHints"]
 
 
 class Result(Generic[V_co, E_co]):
@@ -51,10 +50,6 @@ class Result(Generic[V_co, E_co]):
         self.value = value
         self.events = events
         self.cause_id = cause_id
-
-
-class WrongHints(TypeError):
-    """A reaction whose type hints do not declare what it handles and emits. Raised at import."""
 
 
 class UndeclaredEvent(RuntimeError):
@@ -88,14 +83,21 @@ class Reaction(msgspec.Struct, frozen=True):
 class Reactions:
     """All reactions and commands of one participant. `contract` names the events there are.
 
-    `follows`: streams whose events it shows to clients as they pass, reactions or not.
+    `adoptions` are its rules for a restored database. `follows`: streams whose events it shows to
+    clients as they pass, reactions or not.
     """
 
     def __init__(
-        self, service: str, contract: Contract, *, follows: Collection[Stream] = ()
+        self,
+        service: str,
+        contract: Contract,
+        adoptions: Adoptions | None = None,
+        *,
+        follows: Collection[Stream] = (),
     ) -> None:
         self.service = service
         self.contract = contract
+        self.adoptions = adoptions or Adoptions(contract)
         self.follows = frozenset(follows)
         self.reactions: dict[type[Event], Reaction] = {}
         self.commands: dict[type, Reaction] = {}
@@ -114,7 +116,7 @@ class Reactions:
         result, emitted = returned, NoneType
         if get_origin(returned) is Result:
             result, emitted = get_args(returned)
-        for command in _types(handled):
+        for command in types_in(handled):
             if command in self.commands:
                 raise WrongHints(f"{self.service}: two functions for the command {command}")
             self.commands[command] = Reaction(
@@ -178,7 +180,7 @@ class Reactions:
 
     def _register(self, function: F, *, compensates: bool) -> F:
         handled, returned = _hints(function)
-        for event in self._events(function, _types(handled)):
+        for event in self._events(function, types_in(handled)):
             if event in self.reactions:
                 raise WrongHints(f"{self.service}: two reactions to {event.__name__}")
             self.reactions[event] = Reaction(
@@ -190,7 +192,7 @@ class Reactions:
         self, function: Callable[..., Any], hint: Any
     ) -> tuple[frozenset[type[Event]], frozenset[type[Event]]]:
         """The events in a hint about the handled saga, and those about others."""
-        members = list(_flattened(hint))
+        members = list(flattened(hint))
         own = self._events(function, (member for member, of_others in members if not of_others))
         others = self._events(function, (member for member, of_others in members if of_others))
         return frozenset(own), frozenset(others)
@@ -220,27 +222,6 @@ def _hints(function: Callable[..., Any]) -> tuple[Any, Any]:
         raise WrongHints(f"{function.__name__}: both arguments and the return need a type hint")
     first, _, returned = hints.values()
     return first, returned
-
-
-def _types(hint: Any) -> Iterable[Any]:
-    return (member for member, _ in _flattened(hint))
-
-
-def _flattened(hint: Any, *, of_others: bool = False) -> Iterable[tuple[Any, bool]]:
-    """The types in a hint, and whether each is marked `OfOthers`.
-
-    Unions and sequences are flattened, None is left out.
-    """
-    origin = get_origin(hint)
-    if origin is Annotated:
-        inner, *marks = get_args(hint)
-        yield from _flattened(inner, of_others=of_others or _OF_OTHERS in marks)
-    elif origin in (Union, UnionType) or origin in (list, tuple):
-        for argument in get_args(hint):
-            if argument is not Ellipsis:
-                yield from _flattened(argument, of_others=of_others)
-    elif hint is not NoneType and hint is not None:
-        yield hint, of_others
 
 
 def _distinct(streams: Iterable[Stream]) -> list[Stream]:

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
@@ -38,6 +38,9 @@ ACK_WAIT_SECONDS = 10
 MAX_ACK_PENDING = 10_000
 RECONNECT_SECONDS = 0.25
 API_TIMEOUT_SECONDS = 5.0
+READ_AT_ONCE = 100
+"""So many messages of a subject are read before they are handled."""
+
 _NAME_IN_USE = 10058
 _NOT_FOUND = 404
 
@@ -110,19 +113,42 @@ class JetStream:
         """Read a subject's messages one by one, without a consumer."""
         generation = self._generation
         sequence = place.sequence if place.generation == generation else 0
-        found: list[StoredMessage] = []
         try:
             if not self._client.is_connected:  # the client would send the request later
                 raise ConnectionReconnectingError
-            while stored := await self._next_stored(subject, sequence + 1):
-                block = base64.b64decode(stored.get("hdrs", ""))
-                headers = await self._client.read_headers(block)
-                body = base64.b64decode(stored.get("data", ""))
-                found.append(StoredMessage(stored["subject"], body, headers))
-                sequence = stored["seq"]
+            found = [each async for each in self._stored(subject, sequence)]
         except (NatsError, TimeoutError, OSError) as error:
             raise RetryLater("the event stream can't be read at the moment; try again") from error
-        return found, StreamPosition(generation, sequence)
+        return found, StreamPosition(generation, found[-1].sequence if found else sequence)
+
+    async def read(self, subjects: Sequence[str], after: int) -> list[StoredMessage]:
+        """From the leader, since a replica may lag behind. The subjects are read side by side."""
+        try:
+            pages = await asyncio.gather(*(self._page(subject, after) for subject in subjects))
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BrokerAway(repr(error)) from error
+        # Behind a full page its subject may have more: what comes after that is read later.
+        ends = (page[-1].sequence for page in pages if len(page) == READ_AT_ONCE)
+        end = min(ends, default=None)
+        found = [each for page in pages for each in page if end is None or each.sequence <= end]
+        return sorted(found, key=lambda message: message.sequence)
+
+    async def _page(self, subject: str, after: int) -> list[StoredMessage]:
+        found: list[StoredMessage] = []
+        async for message in self._stored(subject, after):
+            found.append(message)
+            if len(found) == READ_AT_ONCE:
+                break
+        return found
+
+    async def _stored(self, subject: str, after: int) -> AsyncIterator[StoredMessage]:
+        """The messages under a subject filter behind a sequence."""
+        while stored := await self._next_stored(subject, after + 1):
+            block = base64.b64decode(stored.get("hdrs", ""))
+            headers = await self._client.read_headers(block)
+            body = base64.b64decode(stored.get("data", ""))
+            after = stored["seq"]
+            yield StoredMessage(stored["subject"], body, headers, after)
 
     async def _next_stored(self, subject: str, sequence: int) -> dict[str, Any] | None:
         """The first message of a subject from this sequence on, in the broker's JSON.
@@ -163,6 +189,17 @@ class JetStream:
         except (NatsError, TimeoutError, OSError) as error:
             raise BrokerAway(repr(error)) from error
         return (message.headers or {}).get(EVENT_ID)
+
+    async def undelivered(self) -> int:
+        jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
+        streams = [stream.name for stream in self._registry.consumed_streams]
+        try:
+            found = [
+                await jetstream.consumer_info(stream, self._registry.service) for stream in streams
+            ]
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BrokerAway(repr(error)) from error
+        return sum((each.num_pending or 0) + (each.num_ack_pending or 0) for each in found)
 
     def notifications(self, *subjects: str) -> AbstractAsyncContextManager[asyncio.Event]:
         return self._wakeups.notifications(*subjects)

@@ -58,8 +58,7 @@ class Outbox:
     async def verify(self) -> None:
         """Compare the streams with the outbox on a new connection. Raises Outage."""
         await self.relay.forget_acknowledgements()
-        if self._publishes:
-            await self.reconciler.check_all(is_new_connection=True)
+        await self.reconciler.check_all(is_new_connection=True)
 
     async def close(self) -> None:
         """Mark the last acknowledged rows. Rows that can't be marked are published again."""

@@ -65,9 +65,9 @@ class Batch(Generic[U]):
 
     def __init__(self, participant: Participant[U], claim: Claim, now: datetime) -> None:
         self._participant = participant
-        self._reactions = participant.reactions
+        self.reactions = participant.reactions
         self._claim = claim
-        self._now = now
+        self.now = now
         self._received: list[dict[str, str]] = []
         self._emitted: list[OutboundEvent] = []
         self._redriven: list[int] = []
@@ -77,7 +77,7 @@ class Batch(Generic[U]):
         """Load, react to one message after the other, and save."""
         seen = _already_in_inbox(connection, messages)
         contents = [content for m in messages if (content := _content(m, seen)) is not None]
-        self.uow = self._participant.load(connection, contents, self._now)
+        self.uow = self._participant.load(connection, contents, self.now)
         self._results = _stored_results.load(connection, "key", _keys(messages))
         outcomes = [self._handle(message, seen) for message in messages]
         self._participant.save(connection, self.uow)
@@ -114,11 +114,11 @@ class Batch(Generic[U]):
             return Done()  # stored as a dead letter, with the batch
         if inbound.event_id in seen:
             return Done(replayed=True)
-        events = self._reactions.react(inbound.event, self.uow)
+        events = self.reactions.react(inbound.event, self.uow)
         emitted = tuple(
             envelope.encode(
                 event,
-                self._now,
+                self.now,
                 cause_id=inbound.event_id,
                 # An event about another saga belongs to that one's trace.
                 parent_trace=inbound.traceparent if event.key == inbound.event.key else None,
@@ -137,17 +137,17 @@ class Batch(Generic[U]):
             stored = self._results.get((idempotency.key, idempotency.scope))
             if stored is not None:
                 return self._replay(message, idempotency, stored)
-        result = self._reactions.execute(message.command, self.uow)
+        result = self.reactions.execute(message.command, self.uow)
         if idempotency is not None:
             self._results[idempotency.key, idempotency.scope] = StoredResult(
                 idempotency.scope,
                 idempotency.key,
                 idempotency.fingerprint,
                 msgspec.json.encode(result.value),
-                self._now,
+                self.now,
             )
         emitted = tuple(
-            envelope.encode(event, self._now, cause_id=result.cause_id, parent_trace=message.trace)
+            envelope.encode(event, self.now, cause_id=result.cause_id, parent_trace=message.trace)
             for event in result.events
         )
         return Done(result=result.value, emitted=emitted)
@@ -160,22 +160,22 @@ class Batch(Generic[U]):
             raise KeyReused(
                 "this Idempotency-Key was used for another request; send a new key with a new one"
             )
-        result_type = self._reactions.result_type(message.command)
+        result_type = self.reactions.result_type(message.command)
         return Done(result=msgspec.json.decode(stored.answer, type=result_type), replayed=True)
 
     def _save_own(self, connection: Connection, messages: Sequence[Message]) -> None:
         """Write what the chassis keeps beside the participant's rows."""
         _stored_results.save(connection, self._results)
-        _add_to_inbox.execute_many(connection, self._received, received_at=self._now)
-        claimed_by, claimed_until = self._claim(self._now)
+        _add_to_inbox.execute_many(connection, self._received, received_at=self.now)
+        claimed_by, claimed_until = self._claim(self.now)
         _add_to_outbox.execute_many(
             connection, self._emitted, claimed_by=claimed_by, claimed_until=claimed_until
         )
         letters = [m for m in messages if isinstance(m, EventMessage) and m.dead_letter_reason]
         if letters:
-            dead_letters.store(connection, letters, self._now)
+            dead_letters.store(connection, letters, self.now)
         if self._redriven:
-            dead_letters.mark_redriven(connection, self._redriven, self._now)
+            dead_letters.mark_redriven(connection, self._redriven, self.now)
 
 
 def _already_in_inbox(connection: Connection, messages: Sequence[Message]) -> set[str]:

@@ -32,6 +32,7 @@ class Transaction(Generic[U]):
         clock: Clock,
         external_calls: ExternalCalls,
         components: Components[U],
+        batch_type: type[Batch[U]] = Batch,
     ) -> None:
         self._participant = participant
         self._database = database
@@ -39,6 +40,7 @@ class Transaction(Generic[U]):
         self._clock = clock
         self._external_calls = external_calls
         self._components = components
+        self._batch_type = batch_type
 
     async def __call__(self, messages: Sequence[Message]) -> list[Outcome]:
         """Commit a batch. Returns an outcome for each message.
@@ -46,7 +48,7 @@ class Transaction(Generic[U]):
         Raises Outage when nothing was kept and the same succeeds later, and whatever makes the
         transaction fail as a whole.
         """
-        batch = Batch(self._participant, self._relay.claim, self._clock())
+        batch = self._batch_type(self._participant, self._relay.claim, self._clock())
         began_at = perf_counter()
         with self._relay.acknowledgements() as acknowledgements:
 

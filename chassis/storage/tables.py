@@ -158,6 +158,26 @@ dead_letters = Table(
     Column("redriven_at", Time),
 )
 
+recoveries = Table(
+    "recoveries",
+    metadata,
+    Column("id", Sequence64, primary_key=True, autoincrement=True),
+    Column("began_at", Time, nullable=False),
+    Column("adopted", Integer, nullable=False),
+    Column("released_at", Time),
+)
+
+recovery_findings = Table(
+    "recovery_findings",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("key", Uuid, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("created_at", Time, nullable=False),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler, Middleware
 
 from chassis.service import Service
-from chassis.web import dependencies, health, openapi, operations
+from chassis.web import dependencies, health, openapi, operations, recovery
 from chassis.web.errors import to_response
 from chassis.web.reading import StrictRequest, refuse_null
 from chassis.web.request_metrics import RequestMetrics
@@ -39,7 +39,14 @@ def build(
     middleware: list[Middleware] = [RequestMetrics]
     app = Litestar(
         [
-            Router("/api/v1", route_handlers=[*routes, *operations.routes(service.participant)]),
+            Router(
+                "/api/v1",
+                route_handlers=[
+                    *routes,
+                    *operations.routes(service.participant),
+                    recovery.RecoveryController,
+                ],
+            ),
             *health.ROUTES,
             openapi.assets(),
         ],

@@ -40,7 +40,8 @@ _SQL_CHECKS = (
             SELECT product_id, available, reserved, NULL AS order_id FROM products
             WHERE available < 0 OR reserved < 0
             UNION ALL
-            SELECT product_id, balance_after, 0, order_id FROM stock_ledger WHERE balance_after < 0
+            SELECT product_id, balance_after, 0, order_id FROM stock_ledger
+            WHERE balance_after < 0 AND NOT EXISTS (SELECT 1 FROM recoveries)
         """,
         what="product {product_id} has, or had, {available} available and {reserved} reserved",
     ),

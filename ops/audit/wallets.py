@@ -35,7 +35,8 @@ _SQL_CHECKS = (
         wrong="""
             SELECT customer_id, balance, NULL AS order_id FROM wallets WHERE balance < 0
             UNION ALL
-            SELECT customer_id, balance_after, order_id FROM wallet_ledger WHERE balance_after < 0
+            SELECT customer_id, balance_after, order_id FROM wallet_ledger
+            WHERE balance_after < 0 AND NOT EXISTS (SELECT 1 FROM recoveries)
         """,
         what="wallet {customer_id} stands, or stood, at {balance} KRW",
     ),

@@ -29,6 +29,7 @@ from payment.external_calls import top_up_call
 from payment.routes import PaymentService
 from payment.settings import has_gateway
 from payment.unit_of_work import PaymentUnitOfWork
+from saga.ids import derived
 
 CustomerId = Annotated[UUID, PathParameter(name="customerId")]
 
@@ -112,8 +113,13 @@ class WalletController(Controller):
             done = await service.ask(charge, key)
             wallet = WalletView.of(done.result)
         else:
+            # With a key it follows from the key, so that the gateway knows the charge again even
+            # if this database forgets it.
+            top_up_id = derived(str(customer_id), f"{key.scope}/{key.key}") if key else None
             begin = BeginTopUp(
-                top_up_id=service.new_id(), customer_id=str(customer_id), amount=data.amount
+                top_up_id=top_up_id or service.new_id(),
+                customer_id=str(customer_id),
+                amount=data.amount,
             )
             done = await service.ask(begin, key)
             wallet = await _finish(service, done.result)

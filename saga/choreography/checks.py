@@ -2,7 +2,7 @@
 
 An event with two owners; an event that is emitted and handled by no participant, unless it is
 declared final; one that is awaited and never emitted; a failure that a participant which had done
-its part does not compensate; a cycle.
+its part does not compensate; an event that its owner could not adopt; a cycle.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,13 @@ from saga.event import Event
 
 def flaws(flow: Choreography) -> list[str]:
     """Everything that is wrong with the flow, a sentence each; empty when it is sound."""
-    return [*_owners(flow), *_loose_ends(flow), *_not_compensated(flow), *_cycles(flow)]
+    return [
+        *_owners(flow),
+        *_loose_ends(flow),
+        *_not_compensated(flow),
+        *_not_adopted(flow),
+        *_cycles(flow),
+    ]
 
 
 def _owners(flow: Choreography) -> Iterable[str]:
@@ -71,6 +77,14 @@ def _compensators(flow: Choreography, failure: type[Event]) -> set[str]:
             seen |= new
             waiting.extend(new)
     return found
+
+
+def _not_adopted(flow: Choreography) -> Iterable[str]:
+    """A participant with a restored database must not decide a second time what it published."""
+    for name, registry in flow.registries.items():
+        for event in flow.contract:
+            if event in registry.emits and event not in registry.adoptions.rules:
+                yield f"{name} emits {event.__name__}, but has no rule to adopt it"
 
 
 def _cycles(flow: Choreography) -> Iterable[str]:

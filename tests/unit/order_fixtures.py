@@ -67,8 +67,8 @@ IN_STATE = {
     OrderState.WAITING: _PENDING.wait(7, NOW),
     OrderState.WAIT_EXPIRING: _PENDING.wait(7, NOW).move_to(OrderState.WAIT_EXPIRING, NOW),
     OrderState.COMPLETED: _COMPLETED,
-    OrderState.CANCELLING: _COMPLETED.begin_cancel(NOW),
-    OrderState.CANCELLED: _COMPLETED.begin_cancel(NOW).move_to(OrderState.CANCELLED, NOW),
+    OrderState.CANCELLING: _COMPLETED.begin_cancel(NOW, 1),
+    OrderState.CANCELLED: _COMPLETED.begin_cancel(NOW, 1).move_to(OrderState.CANCELLED, NOW),
     OrderState.FAILED: _PENDING.fail(FailReason.PG_DECLINED, NOW),
 }
 """A requested cancel is the first one."""

@@ -27,6 +27,7 @@ from events.contract import (
     StockRestored,
     StockUnavailable,
 )
+from saga.adoption import Rule
 from saga.choreography import checks, graph
 from saga.choreography.graph import Choreography
 from saga.event import Event
@@ -38,8 +39,11 @@ class Ask:
     """The first command."""
 
 
-def service(name: str, *reactions: Callable[..., Any]) -> Reactions:
-    """A registry of these functions. One named `undo...` is a compensation, `ask` a command."""
+def service(name: str, *reactions: Callable[..., Any], adopts: bool = True) -> Reactions:
+    """A registry of these functions. One named `undo...` is a compensation, `ask` a command.
+
+    `adopts`: it has a rule for each event that it emits.
+    """
     registry = Reactions(name, CONTRACT)
     for function in reactions:
         if function.__name__ == "ask":
@@ -48,6 +52,9 @@ def service(name: str, *reactions: Callable[..., Any]) -> Reactions:
             registry.compensation(function)
         else:
             registry.on(function)
+    if adopts:
+        rule = Rule(lambda *_: None, needs_cause=False)
+        registry.adoptions.rules.update(dict.fromkeys(registry.emits, rule))
     return registry
 
 
@@ -119,6 +126,13 @@ def test_event_without_a_producer_is_detected() -> None:
     assert "OrderCreated is handled by coupon, but no participant emits it" in flaws(
         COUPON, PRODUCT
     )
+
+
+def test_emitted_event_without_an_adoption_rule_is_detected() -> None:
+    assert flaws(ORDER, COUPON, service("product", take, adopts=False)) == [
+        "product emits StockUnavailable, but has no rule to adopt it",
+        "product emits OrderCompleted, but has no rule to adopt it",
+    ]
 
 
 def test_failure_without_a_compensation_is_detected() -> None:

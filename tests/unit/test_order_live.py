@@ -82,7 +82,7 @@ class World:
         for event in events:
             outbound = envelope.encode(event, at, cause_id=cause_id)
             self.stream.append(
-                StoredMessage(outbound.subject, outbound.body, envelope.headers(outbound, "x"))
+                StoredMessage(outbound.subject, outbound.body, envelope.headers(outbound, "x"), 1)
             )
 
     def clock(self) -> Any:

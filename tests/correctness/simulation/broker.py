@@ -134,9 +134,10 @@ class SimulatedDelivery:
 
 
 class SimulatedBroker:
-    """A `Broker` for one instance of a service."""
+    """A `Broker` for one instance of a service. In recovery mode it delivers all once more."""
 
-    def __init__(self, hub: Hub, registry: Reactions) -> None:
+    def __init__(self, hub: Hub, registry: Reactions, *, from_the_start: bool = False) -> None:
+        self._from_the_start = from_the_start
         self._hub = hub
         self._service = registry.service
         self._registry = registry
@@ -195,6 +196,24 @@ class SimulatedBroker:
             return None
         return held.messages[sequence - 1].headers.get(EVENT_ID)
 
+    async def read(self, subjects: Sequence[str], after: int) -> list[StoredMessage]:
+        await self._ask()
+        stream = self._hub.streams.get(self._stream_of(subjects[0]), Stream())
+        found = [
+            StoredMessage(message.subject, message.body, message.headers, sequence)
+            for sequence, message in enumerate(stream.messages[after:], after + 1)
+            if any(_matches(message.subject, subject) for subject in subjects)
+        ]
+        return found[:AT_ONCE]
+
+    async def undelivered(self) -> int:
+        await self._ask()
+        return sum(
+            len(durable.pending) + len(stream.messages) + 1 - durable.next_sequence
+            for stream in self._hub.streams.values()
+            if (durable := stream.durables.get(self._service)) is not None
+        )
+
     async def history(self, subject: str) -> list[StoredMessage]:
         raise NotImplementedError
 
@@ -243,8 +262,9 @@ class SimulatedBroker:
             stream = self._hub.streams[consumed.name]
             handles = {each.__name__ for each in self._registry.handles if each.stream == consumed}
             durable = stream.durables.setdefault(self._service, Durable(frozenset(handles)))
-            if durable.next_sequence > len(stream.messages) + 1:
+            if self._from_the_start or durable.next_sequence > len(stream.messages) + 1:
                 stream.durables[self._service] = Durable(frozenset(handles))
+        self._from_the_start = False
 
     async def _deliver_while_connected(self, receive: Receiver, room: Callable[[], int]) -> None:
         streams = self._hub.streams
@@ -302,6 +322,11 @@ class SimulatedBroker:
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._hub.chance.random() * LATENCY_SECONDS)
+
+
+def _matches(subject: str, pattern: str) -> bool:
+    tokens = zip(subject.split("."), pattern.split("."), strict=True)
+    return all(wanted in ("*", token) for token, wanted in tokens)
 
 
 def _name_of(subject: str) -> str:

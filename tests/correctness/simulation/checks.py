@@ -14,7 +14,8 @@ from ops.audit.sources import Databases
 from ops.audit.stream import Contents, Held
 from ops.audit.tolerance import Tolerance
 from saga.choreography.graph import Choreography
-from saga.envelope import EVENT_ID
+from saga.envelope import EVENT_ID, subject_of
+from saga.event import Event
 from tests.correctness.simulation.machines import EPOCH, Cluster
 
 Edge = tuple[str, str, str]
@@ -69,6 +70,7 @@ def violations(cluster: Cluster) -> Iterator[str]:
     yield from discrepancies(deliveries(cluster).checks(_contents(cluster)))
     yield from _uncommitted(cluster)
     yield from _dead_letters_without_a_bug(cluster)
+    yield from _not_adopted(cluster)
 
 
 def deliveries(cluster: Cluster) -> Deliveries:
@@ -113,6 +115,13 @@ def _contents(cluster: Cluster) -> dict[str, Contents]:
     }
 
 
+def is_in_stream(cluster: Cluster, event: type[Event], key: str) -> bool:
+    """Was the first event of this key published?"""
+    subject = subject_of(event, key)
+    stream = cluster.hub.streams.get(event.stream.name)
+    return stream is not None and any(each.subject == subject for each in stream.messages)
+
+
 def _uncommitted(cluster: Cluster) -> Iterator[str]:
     """What is published was committed before."""
     query = "SELECT event_id FROM outbox"
@@ -128,6 +137,14 @@ def _dead_letters_without_a_bug(cluster: Cluster) -> Iterator[str]:
     for service in cluster.participants:
         if found := rows(cluster, service, query):
             yield f"{service} has dead letters: {found[:3]}"
+
+
+def _not_adopted(cluster: Cluster) -> Iterator[str]:
+    """The streams hold everything, so a restored service adopts all, and decides as it had."""
+    yield from cluster.stuck
+    query = "SELECT kind, what FROM recovery_findings WHERE kind != 'SHORT'"
+    for service in cluster.participants:
+        yield from (f"{service}: {kind}: {what}" for kind, what in rows(cluster, service, query))
 
 
 def history(cluster: Cluster) -> tuple[str, set[Edge]]:

@@ -48,6 +48,16 @@ class Disk:
         """The rows of a query."""
         return self._driver.execute(query).fetchall()
 
+    def copy(self) -> sqlite3.Connection:
+        """A backup of it, as SQLite's backup API makes one."""
+        _, backup = _connect()
+        self._driver.backup(backup)
+        return backup
+
+    def restore(self, backup: sqlite3.Connection) -> None:
+        """Put a backup in its place."""
+        backup.backup(self._driver)
+
     def wipe(self) -> None:
         """Empty it, for the next schedule."""
         self._template.backup(self._driver)

@@ -2,10 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
+from saga.errors import Refused, RetryLater
 from tests.correctness.simulation.database import FULL, LOCKED, SLOW_SECONDS
 from tests.correctness.simulation.machines import Cluster
 
@@ -30,6 +32,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         chosen = f"{self.kind} ({self.which}, {self.how})"
         return f"{self.at_seconds:6.2f} s  {chosen} for {self.seconds:.2f} s"
 
+
+RESTORED = "a database is restored"
+STORE_LOST = frozenset({"the broker's store is wiped", "the broker's store is set back"})
+"""What is lost in the stream and in its producer's database at once is nowhere."""
+
+RECOVERY_LOOK_SECONDS = 0.5
+MAX_RECOVERY_SECONDS = 600
+"""Released then, it is found not to have adopted all."""
 
 Inject = Callable[[Cluster, Fault], Awaitable[None]]
 """Lets a fault happen, and returns when it is over."""
@@ -146,6 +156,55 @@ async def _cut_off(cluster: Cluster, fault: Fault) -> None:
     cluster.hub.cut_off.discard(service)
 
 
+async def _restored(cluster: Cluster, fault: Fault) -> None:
+    """A service's database is lost, restored from a backup, and caught up in recovery mode."""
+    service = list(cluster.disks)[fault.which % len(cluster.disks)]
+    if cluster.recovering:
+        return  # one at a time: what two services have both lost is nowhere
+    backup = cluster.disks[service].copy()
+    await asyncio.sleep(fault.seconds)
+    if cluster.recovering:
+        return
+    cluster.recovering.add(service)
+    cluster.restored[service] += 1
+    for machine in cluster.of(service):
+        machine.kill()
+    cluster.disks[service].restore(backup)
+    cluster.start()
+    if fault.how % 2:
+        cluster.of(service)[0].kill_at_step(1 + fault.how // 2 % STEPS)
+    given_up_at = cluster.loop.time() + MAX_RECOVERY_SECONDS
+    while not cluster.has_caught_up(service) and cluster.loop.time() < given_up_at:
+        await asyncio.sleep(RECOVERY_LOOK_SECONDS)
+        cluster.start()
+    if not cluster.has_caught_up(service):
+        cluster.stuck.append(f"{service} has not caught up in recovery mode")
+    cluster.loop.aim = None
+    bookings = cluster.participants[service].bookings
+    facts = list(cluster.facts[service])
+    await _book(cluster, service, [each for each in facts if isinstance(each, bookings)])
+    cluster.recovering.discard(service)
+    for machine in cluster.of(service):
+        machine.kill()
+        machine.start()
+    await _book(cluster, service, [each for each in facts if not isinstance(each, bookings)])
+
+
+async def _book(cluster: Cluster, service: str, facts: Sequence[object]) -> None:
+    """Operators book what the database lacks; what it has is booked once."""
+    for fact in facts:
+        is_booked = False
+        while not is_booked:
+            machine = cluster.one(service)
+            with suppress(RetryLater, TimeoutError, RuntimeError):
+                if machine is not None:
+                    with suppress(Refused):
+                        await machine.ask(fact, None)
+                    is_booked = True
+            if not is_booked:
+                await asyncio.sleep(RECOVERY_LOOK_SECONDS)
+
+
 def _messages(name: str) -> Inject:
     async def fault_(cluster: Cluster, fault: Fault) -> None:
         setattr(cluster.hub, name, 0.3)
@@ -179,6 +238,7 @@ KINDS: Mapping[str, Inject] = {
     "a service is cut off": _cut_off,
     **{f"messages: {name}": _messages(name) for name in MESSAGE_FAULTS},
     "a clock jumps": _clock_jump,
+    RESTORED: _restored,
 }
 """The faults that every choreography meets."""
 
@@ -199,4 +259,6 @@ def draw(
         )
         for kind in kinds
     ]
+    if any(fault.kind == RESTORED for fault in faults):
+        faults = [fault for fault in faults if fault.kind not in STORE_LOST]
     return sorted(faults, key=lambda fault: fault.at_seconds)

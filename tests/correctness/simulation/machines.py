@@ -74,6 +74,10 @@ class Machine:
     def is_alive(self) -> bool:
         return self._life is not None and not self._life.is_over
 
+    @property
+    def is_connected(self) -> bool:
+        return self.is_alive and self.service is not None and self.service.broker.connected
+
     def start(self) -> None:
         self._life = Life(self.name)
         self._context = copy_context()
@@ -146,13 +150,15 @@ class Machine:
         cluster, name = self._cluster, self.service_name
         participant = cluster.participants[name]
         database = SimulatedDatabase(cluster.disks[name], cluster.chance, self.kill_in_commit)
+        settings = cluster.settings(name, self.name)
         ports = Ports(
             clock=self._clock,
             new_id=cluster.new_id,
-            broker=SimulatedBroker(cluster.hub, participant.reactions),
+            broker=SimulatedBroker(
+                cluster.hub, participant.reactions, from_the_start=settings.recovery_mode
+            ),
             database=lambda _: database,
         )
-        settings = cluster.settings(name, self.name)
         external = cluster.external.of(name)
         service = Service(self._with_bugs(participant), settings, ports, external)
         service.external_calls._room = asyncio.Semaphore(EXTERNAL_CALLS_AT_ONCE)
@@ -178,7 +184,9 @@ class Machine:
 class Cluster:
     """All machines of a schedule, and what is around them.
 
-    `instances`: how many of a service, where it is not one.
+    `instances`: how many of a service, where it is not one. `restored` counts each service's
+    restored databases. `facts` are the executed commands, by service, whose effect is in no event:
+    operators book them again.
     """
 
     def __init__(
@@ -200,6 +208,10 @@ class Cluster:
         self.places = Counter[str]()
         self.phases = Counter[str]()
         self.graveyard: list[Life] = []
+        self.recovering: set[str] = set()
+        self.stuck: list[str] = []
+        self.restored = Counter[str]()
+        self.facts: dict[str, list[object]] = {name: [] for name in self.participants}
         self._environment = deployment.environment
         self.machines = [
             Machine(self, service, number)
@@ -220,6 +232,19 @@ class Cluster:
                 if machine is not None:
                     with suppress(TimeoutError, RetryLater):
                         await machine.redrive(letter_id)
+
+    def of(self, service: str) -> list[Machine]:
+        """All instances of a service."""
+        return [each for each in self.machines if each.service_name == service]
+
+    def has_caught_up(self, service: str) -> bool:
+        """Has it adopted its own events, and handled all that others have published?"""
+        handled = all(
+            not durable.pending and durable.next_sequence > len(stream.messages)
+            for stream in self.hub.streams.values()
+            if (durable := stream.durables.get(service)) is not None
+        )
+        return handled and all(each.is_connected for each in self.of(service))
 
     def one(self, service: str) -> Machine | None:
         """An instance that is alive, if there is one."""
@@ -242,7 +267,8 @@ class Cluster:
 
     def settings(self, service: str, instance: str) -> Settings:
         kind: type[Settings] = import_module(f"{service}.settings").Settings
-        return load(kind, service, ANY_PORT, {"INSTANCE": instance, **self._environment})
+        mode = {"QUARANTINE": str(int(service in self.recovering))}
+        return load(kind, service, ANY_PORT, {"INSTANCE": instance, **mode, **self._environment})
 
 
 def _pass_on(task: asyncio.Task[T], answer: asyncio.Future[T]) -> None:

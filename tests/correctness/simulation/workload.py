@@ -14,10 +14,12 @@ class Workload:
     """Clients of one schedule, which lasts `busy_seconds`.
 
     `placed` are the sagas that were accepted, by the client's name for them. `retry_codes` are
-    refusals that only mean that an event has not arrived yet.
+    refusals that only mean that an event has not arrived yet. `facts` are commands whose effect is
+    in no event.
     """
 
     retry_codes: frozenset[str] = frozenset()
+    facts: tuple[type, ...] = ()
 
     def __init__(self, cluster: Cluster, busy_seconds: float) -> None:
         self.cluster = cluster
@@ -53,15 +55,23 @@ class Workload:
     async def insist(
         self, service: str, command: object, key: IdempotencyKey | None = None
     ) -> Done | None:
-        """Send a command until it is answered. None when a rule refuses it."""
-        while True:
+        """Send a command until it is answered. None when a rule refuses it.
+
+        A client whose key was forgotten, because the database was restored, gives up.
+        """
+        restored = self.cluster.restored[service]
+        while key is None or self.cluster.restored[service] == restored:
             target = self.cluster.one(service)
             if target is not None:
                 try:
-                    return await target.ask(command, key)
+                    done = await target.ask(command, key)
+                    if isinstance(command, self.facts):
+                        self.cluster.facts[service].append(command)
+                    return done
                 except (RetryLater, TimeoutError, RuntimeError):
                     pass  # it may have been executed all the same
                 except Refused as refusal:
                     if refusal.code not in self.retry_codes:
                         return None
             await asyncio.sleep(0.2 + self.chance.random())
+        return None

@@ -3,6 +3,7 @@
 from litestar import Litestar
 
 from car import store, tables
+from car.commands import PickUpCar
 from car.domain import UNSETTLED
 from car.reactions import reactions
 from car.routes import ROUTES
@@ -20,6 +21,7 @@ participant: Participant[CarUnitOfWork] = Participant(
     schema=tables.schema,
     saga_rows=tables.rentals_table,
     unsettled=UNSETTLED,
+    bookings=(PickUpCar,),
 )
 
 

@@ -1,5 +1,6 @@
 """What the car service does for each event and command."""
 
+from car.adoption import adoptions
 from car.commands import AddStation, PickUpCar
 from car.domain import Rental, RentalState, Station
 from car.unit_of_work import CarUnitOfWork
@@ -16,7 +17,7 @@ from trip_events.contract import (
     TripCancelRequested,
 )
 
-reactions = Reactions("car", CONTRACT)
+reactions = Reactions("car", CONTRACT, adoptions)
 
 
 @reactions.on

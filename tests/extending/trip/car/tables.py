@@ -14,7 +14,7 @@ stations_table = Table(
     Column("station_id", Uuid, primary_key=True),
     Column("cars", Integer, nullable=False),
     Column("free", Integer, nullable=False),
-    CheckConstraint("free BETWEEN 0 AND cars", name="never_overbooked"),
+    CheckConstraint("free <= cars", name="never_more_than_there_are"),
 )
 
 rentals_table = Table(

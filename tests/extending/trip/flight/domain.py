@@ -57,6 +57,6 @@ class Trip(msgspec.Struct, frozen=True, kw_only=True):
         moved = self.move_to(TripState.FAILED, now)
         return msgspec.structs.replace(moved, fail_reason=reason)
 
-    def request_cancel(self, now: datetime) -> "Trip":
+    def request_cancel(self, now: datetime, attempt: int) -> "Trip":
         moved = self.move_to(TripState.CANCELLING, now)
-        return msgspec.structs.replace(moved, attempt=self.attempt + 1)
+        return msgspec.structs.replace(moved, attempt=attempt)

@@ -1,5 +1,6 @@
 """What the flight service does for each event and command."""
 
+from flight.adoption import adoptions
 from flight.commands import AddFlight, BookTrip, CancelTrip
 from flight.domain import Flight, Trip, TripState
 from flight.unit_of_work import FlightUnitOfWork
@@ -18,7 +19,7 @@ from trip_events.contract import (
     TripFailed,
 )
 
-reactions = Reactions("flight", CONTRACT)
+reactions = Reactions("flight", CONTRACT, adoptions)
 
 
 @reactions.on
@@ -91,7 +92,13 @@ def book_trip(command: BookTrip, uow: FlightUnitOfWork) -> Result[Trip, SeatHeld
         updated_at=uow.now,
     )
     uow.trips[trip.trip_id] = trip
-    held = SeatHeld(trip_id=trip.trip_id, hotel_id=command.hotel_id, station_id=command.station_id)
+    held = SeatHeld(
+        trip_id=trip.trip_id,
+        customer_id=trip.customer_id,
+        flight_id=trip.flight_id,
+        hotel_id=command.hotel_id,
+        station_id=command.station_id,
+    )
     return Result(trip, held)
 
 
@@ -108,6 +115,6 @@ def cancel_trip(command: CancelTrip, uow: FlightUnitOfWork) -> Result[Trip, Trip
         return Result(trip)
     if trip.state is not TripState.BOOKED:
         raise Conflict(f"the trip is {trip.state}, not BOOKED", code="INVALID_STATE")
-    trip = trip.request_cancel(uow.now)
+    trip = trip.request_cancel(uow.now, trip.attempt + 1)
     uow.trips[trip.trip_id] = trip
     return Result(trip, TripCancelRequested(trip_id=trip.trip_id, attempt=trip.attempt))

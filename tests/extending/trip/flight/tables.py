@@ -15,7 +15,7 @@ flights_table = Table(
     Column("flight_id", Uuid, primary_key=True),
     Column("seats", Integer, nullable=False),
     Column("free", Integer, nullable=False),
-    CheckConstraint("free BETWEEN 0 AND seats", name="never_overbooked"),
+    CheckConstraint("free <= seats", name="never_more_than_there_are"),
 )
 
 trips_table = Table(

@@ -1,5 +1,6 @@
 """What the hotel service does for each event and command."""
 
+from hotel.adoption import adoptions
 from hotel.commands import AddHotel
 from hotel.domain import Hotel, StayState
 from hotel.unit_of_work import HotelUnitOfWork
@@ -16,7 +17,7 @@ from trip_events.contract import (
     SeatHeld,
 )
 
-reactions = Reactions("hotel", CONTRACT)
+reactions = Reactions("hotel", CONTRACT, adoptions)
 
 
 @reactions.on

@@ -14,7 +14,7 @@ hotels_table = Table(
     Column("hotel_id", Uuid, primary_key=True),
     Column("rooms", Integer, nullable=False),
     Column("free", Integer, nullable=False),
-    CheckConstraint("free BETWEEN 0 AND rooms", name="never_overbooked"),
+    CheckConstraint("free <= rooms", name="never_more_than_there_are"),
 )
 
 stays_table = Table(

@@ -48,7 +48,14 @@ class TripScenario(Scenario, frozen=True, kw_only=True):
         """The seats are held; no other service has handled the trips."""
         trips = {trip_id: _trip(trip_id) for trip_id in TRIP_IDS[: self.trips]}
         held = tuple(
-            SeatHeld(trip_id=trip_id, hotel_id=HOTEL, station_id=STATION) for trip_id in trips
+            SeatHeld(
+                trip_id=trip_id,
+                customer_id=CUSTOMER,
+                flight_id=FLIGHT,
+                hotel_id=HOTEL,
+                station_id=STATION,
+            )
+            for trip_id in trips
         )
         flight = Flight(flight_id=FLIGHT, seats=self.trips, free=0)
         hotel = Hotel(hotel_id=HOTEL, rooms=self.rooms, free=self.rooms)

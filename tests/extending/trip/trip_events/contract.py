@@ -44,20 +44,27 @@ class TripEvent(Event, frozen=True, kw_only=True):
 class SeatHeld(TripEvent, frozen=True, kw_only=True):
     """A seat is held for the trip, which wants this hotel and a car of this station too."""
 
+    customer_id: Id
+    flight_id: Id
     hotel_id: Id
     station_id: Id
 
 
 class RoomHeld(TripEvent, frozen=True, kw_only=True):
+    decides: ClassVar[str | None] = "room"
+
     station_id: Id
 
 
 class CarBooked(TripEvent, frozen=True, kw_only=True):
     """The last part is booked: from here on the trip is."""
 
+    decides: ClassVar[str | None] = "car"
+
 
 class TripBooked(TripEvent, frozen=True, kw_only=True):
     final: ClassVar[bool] = True
+    decides: ClassVar[str | None] = "trip"
 
     customer_id: Id
 
@@ -65,6 +72,7 @@ class TripBooked(TripEvent, frozen=True, kw_only=True):
 class RoomRefused(TripEvent, frozen=True, kw_only=True):
     part: ClassVar[Part] = Part.FAILURE
     failure: ClassVar[bool] = True
+    decides: ClassVar[str | None] = "room"
 
     reason: Refusal
 
@@ -72,6 +80,7 @@ class RoomRefused(TripEvent, frozen=True, kw_only=True):
 class CarRefused(TripEvent, frozen=True, kw_only=True):
     part: ClassVar[Part] = Part.FAILURE
     failure: ClassVar[bool] = True
+    decides: ClassVar[str | None] = "car"
 
     reason: Refusal
 
@@ -79,6 +88,7 @@ class CarRefused(TripEvent, frozen=True, kw_only=True):
 class TripFailed(TripEvent, frozen=True, kw_only=True):
     part: ClassVar[Part] = Part.FAILURE
     final: ClassVar[bool] = True
+    decides: ClassVar[str | None] = "trip"
 
     customer_id: Id
     reason: Refusal

@@ -1,4 +1,4 @@
-"""The coupon service over HTTP."""
+"""HTTP routes of coupons: defining, issuing and validating them."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, post
-from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from chassis.service import Service
@@ -16,10 +15,10 @@ from chassis.web.schemas import Body, Instant, OptionalKey, Text, View, created,
 from coupon import store
 from coupon.commands import DefineCoupon, IssueCoupon, no_coupon, no_issued_coupon
 from coupon.domain import Coupon, CouponStatus, DiscountType, IssuedCoupon
+from coupon.routes import CouponService
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import MAX_AMOUNT, RequestAmount
 
-CouponService = NamedDependency[Service[CouponUnitOfWork]]
 CouponId = Annotated[UUID, PathParameter(name="couponId")]
 IssuedCouponId = Annotated[UUID, PathParameter(name="issuedCouponId")]
 
@@ -98,16 +97,7 @@ class CouponController(Controller):
         service: CouponService,
         idempotency_key: OptionalKey = None,
     ) -> Response[CouponView]:
-        command = DefineCoupon(
-            coupon_id=service.new_id(),
-            name=data.name,
-            discount_type=data.discount_type,
-            discount_value=data.discount_value,
-            min_order_amount=data.min_order_amount,
-            quantity=data.quantity,
-            valid_from=utc(data.valid_from),
-            valid_until=utc(data.valid_until),
-        )
+        command = definition(service.new_id(), data)
         done = await service.ask(command, key_of("coupons", idempotency_key, data))
         return created(_view_coupon(done.result), f"/coupons/{done.result.coupon_id}")
 
@@ -133,7 +123,7 @@ class CouponController(Controller):
             customer_id=str(data.customer_id),
         )
         issued: IssuedCoupon = (await service.ask(command)).result
-        view = _view_issued(issued, service.clock())
+        view = view_issued(issued, service.clock())
         return created(view, f"/issued-coupons/{issued.issued_coupon_id}")
 
 
@@ -152,12 +142,12 @@ class IssuedCouponController(Controller):
             found, total = await store.list_issued(
                 connection, str(customer_id), offset=paging.offset, size=paging.size
             )
-        items = [_view_issued(each, service.clock()) for each in found]
+        items = [view_issued(each, service.clock()) for each in found]
         return paging.of(items, total)
 
     @get("/{issuedCouponId:str}", summary="One customer's coupon", responses=refusals(404))
     async def read(self, issued_coupon_id: IssuedCouponId, service: CouponService) -> IssuedView:
-        return _view_issued(await _find_issued(service, issued_coupon_id), service.clock())
+        return view_issued(await _find_issued(service, issued_coupon_id), service.clock())
 
     @post(
         "/{issuedCouponId:str}/validate",
@@ -188,11 +178,24 @@ async def _find_issued(service: Service[CouponUnitOfWork], issued_coupon_id: UUI
     return coupon
 
 
+def definition(coupon_id: str, data: NewCoupon) -> DefineCoupon:
+    return DefineCoupon(
+        coupon_id=coupon_id,
+        name=data.name,
+        discount_type=data.discount_type,
+        discount_value=data.discount_value,
+        min_order_amount=data.min_order_amount,
+        quantity=data.quantity,
+        valid_from=utc(data.valid_from),
+        valid_until=utc(data.valid_until),
+    )
+
+
 def _view_coupon(coupon: Coupon) -> CouponView:
     return CouponView.of(coupon, remaining=coupon.quantity - coupon.issued)
 
 
-def _view_issued(coupon: IssuedCoupon, now: datetime) -> IssuedView:
+def view_issued(coupon: IssuedCoupon, now: datetime) -> IssuedView:
     return IssuedView.of(coupon, status=coupon.status(now))
 
 

@@ -1,0 +1,46 @@
+"""The operators' route that books, before the release, coupons issued after the backup."""
+
+from uuid import UUID
+
+from litestar import Controller, post
+from litestar.params import JSONBody
+
+from chassis.web.operations import operators_only
+from chassis.web.schemas import Body, refusals
+from coupon.commands import BookIssued
+from coupon.routes import CouponService
+from coupon.routes.coupons import IssuedView, NewCoupon, definition, view_issued
+
+
+class IssuedBooking(Body):
+    """A customer's coupon under its own ids. `definition` is needed where `couponId` is unknown."""
+
+    issued_coupon_id: UUID
+    coupon_id: UUID
+    customer_id: UUID
+    definition: NewCoupon | None = None
+
+
+class BookingController(Controller):
+    path = "/ops/recovery/bookings"
+    tags = ("operations",)
+    guards = (operators_only,)
+
+    @post(
+        status_code=200,
+        summary="Book an issued coupon that the restored database lacks",
+        responses=refusals(401, 404, 409, body=True),
+    )
+    async def book(self, data: JSONBody[IssuedBooking], service: CouponService) -> IssuedView:
+        """An order that holds it, by what was adopted, is its holder. Idempotent."""
+        coupon_id = str(data.coupon_id)
+        command = BookIssued(
+            issued_coupon_id=str(data.issued_coupon_id),
+            coupon_id=coupon_id,
+            customer_id=str(data.customer_id),
+            definition=definition(coupon_id, data.definition) if data.definition else None,
+        )
+        return view_issued((await service.ask(command)).result, service.clock())
+
+
+ROUTES = [BookingController]

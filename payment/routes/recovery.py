@@ -1,0 +1,55 @@
+"""The operators' route that books money which came in after the backup, before the release."""
+
+from uuid import UUID
+
+from litestar import Controller, Response, post
+from litestar.params import JSONBody
+
+from chassis.web.idempotency import key_of, replay_headers, required_key
+from chassis.web.operations import operators_only
+from chassis.web.schemas import Body, OptionalKey, refusals
+from events.contract import RequestAmount
+from payment.commands import BookCharge
+from payment.routes import PaymentService
+from payment.routes.wallets import WalletView
+
+
+class ChargeBooking(Body):
+    """`amount` in KRW. `topUpId` is the gateway's key of the charge, where it went through it."""
+
+    customer_id: UUID
+    amount: RequestAmount
+    top_up_id: UUID | None = None
+
+
+class BookingController(Controller):
+    path = "/ops/recovery/bookings"
+    tags = ("operations",)
+    guards = (operators_only,)
+
+    @post(
+        status_code=200,
+        summary="Book a charge of a wallet that the restored database lacks",
+        responses=refusals(401, 409, 422, body=True),
+    )
+    async def book(
+        self,
+        data: JSONBody[ChargeBooking],
+        service: PaymentService,
+        idempotency_key: OptionalKey = None,
+    ) -> Response[WalletView]:
+        """The gateway is not called. A wallet that is missing is opened.
+
+        The same Idempotency-Key, or the same `topUpId`, books once.
+        """
+        key = key_of("recovery/bookings", required_key(idempotency_key), data)
+        command = BookCharge(
+            customer_id=str(data.customer_id),
+            amount=data.amount,
+            top_up_id=str(data.top_up_id) if data.top_up_id else None,
+        )
+        done = await service.ask(command, key)
+        return Response(WalletView.of(done.result), headers=replay_headers(done))
+
+
+ROUTES = [BookingController]

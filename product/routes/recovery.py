@@ -1,0 +1,58 @@
+"""The operators' route that books stock which was moved after the backup, before the release."""
+
+from uuid import UUID
+
+from litestar import Controller, Response, post
+from litestar.params import JSONBody
+
+from chassis.web.errors import invalid
+from chassis.web.idempotency import replay_headers, required_key
+from chassis.web.operations import operators_only
+from chassis.web.schemas import Body, OptionalKey, Text, refusals
+from product.commands import BookStock
+from product.routes import ProductService
+from product.routes.products import Delta, StockView
+
+
+class StockBooking(Body):
+    """`delta` in units: positive came in, negative was taken out, each after the backup."""
+
+    product_id: UUID
+    delta: Delta
+    reason: Text = "RECOVERY"
+    booked_by: Text | None = None
+
+
+class BookingController(Controller):
+    path = "/ops/recovery/bookings"
+    tags = ("operations",)
+    guards = (operators_only,)
+
+    @post(
+        status_code=200,
+        summary="Book stock that the restored database lacks",
+        responses=refusals(401, 404, 422, body=True),
+    )
+    async def book(
+        self,
+        data: JSONBody[StockBooking],
+        service: ProductService,
+        idempotency_key: OptionalKey = None,
+    ) -> Response[StockView]:
+        """The same as `PATCH /products/{productId}/stock`, which recovery mode executes too."""
+        if data.delta == 0:
+            raise invalid("delta", "send a number other than 0", "body")
+        command = BookStock(
+            product_id=str(data.product_id),
+            request_id=required_key(idempotency_key),
+            delta=data.delta,
+            reason=data.reason,
+            order_id=None,
+            booked_by=data.booked_by,
+        )
+        done = await service.ask(command)
+        view = StockView(product_id=command.product_id, stock=done.result.balance_after)
+        return Response(view, headers=replay_headers(done))
+
+
+ROUTES = [BookingController]
