@@ -88,9 +88,9 @@ async def backed_up(shop: Shop, service: str, folder: Path) -> Path:
     """A backup of a service's database, made while it runs."""
     await shop.wait_until_idle()
     backup = folder / "backup.db"
-    with closing(sqlite3.connect(database_file(shop.environment, service))) as source:
-        with closing(sqlite3.connect(backup)) as target:
-            source.backup(target)
+    database = database_file(shop.environment, service)
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(backup)) as target:
+        source.backup(target)
     return backup
 
 
