@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Column, Connection, MetaData, Table
 
 from chassis.processing.timers import Timer
+from chassis.storage.migrations import SchemaHistory, Upgrade
 from saga.reactions import Reactions
 from saga.unit_of_work import UnitOfWork
 
@@ -37,7 +38,8 @@ class Participant(msgspec.Struct, Generic[U], frozen=True):
     `state` and `updated_at`. `unsettled` are the states in which such a row still waits for an
     event or owes one. `seed` are commands that put the first data of a new stack there; executed
     again they change nothing. `bookings` are the operators' commands that recovery mode executes:
-    they book what is in no event. `timers` find what has become due.
+    they book what is in no event. `timers` find what has become due. `upgrades` bring databases of
+    earlier versions up to this one.
     """
 
     reactions: Reactions
@@ -49,10 +51,16 @@ class Participant(msgspec.Struct, Generic[U], frozen=True):
     seed: tuple[object, ...] = ()
     bookings: tuple[type, ...] = ()
     timers: tuple[Timer, ...] = ()
+    upgrades: tuple[Upgrade, ...] = ()
 
     @property
     def name(self) -> str:
         return self.reactions.service
+
+    @property
+    def history(self) -> SchemaHistory:
+        """The history of the service's schema."""
+        return SchemaHistory(self.name, self.saga_rows, self.upgrades)
 
     @property
     def saga_key(self) -> Column[str]:

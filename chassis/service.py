@@ -88,6 +88,7 @@ class Service(Generic[U]):
         await self.database.create(
             tables.metadata,
             self.participant.schema,
+            history=self.participant.history,
             statements=tables.newest_only_indexes(self.participant.reactions.published_streams),
         )
         await self.outbox.prepare()

@@ -27,6 +27,7 @@ participant: Participant[PaymentUnitOfWork] = Participant(
     seed=SEED,
     bookings=(BookCharge,),
     timers=(Timer(store.find_overdue_calls),),
+    upgrades=tables.UPGRADES,
 )
 
 

@@ -84,8 +84,12 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
     def fits(self, delta: int) -> bool:
-        """Would the balance stay from 0 to the limit?"""
-        return 0 <= self.balance + delta <= MAX_BALANCE
+        """Would the balance stay from 0 to the limit?
+
+        A restored wallet can be below zero. It takes any money that comes in.
+        """
+        balance = self.balance + delta
+        return (delta >= 0 or balance >= 0) and balance <= MAX_BALANCE
 
     def check(self, delta: int) -> None:
         """Raises Conflict when it would not."""

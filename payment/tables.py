@@ -1,8 +1,9 @@
 """The payment service's tables, and how their rows are loaded and written."""
 
-from sqlalchemy import Boolean, Column, Index, Integer, MetaData, Table
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, MetaData, Table
 
 from chassis.storage.mapping import Appended, Mapped
+from chassis.storage.migrations import Upgrade, allow_negative
 from chassis.storage.tables import Integer64, Sequence64, Time, Uuid, index_unsettled, one_of
 from events.contract import FailReason, PaymentMethod
 from payment.domain import (
@@ -88,3 +89,12 @@ wallets: Mapped[str, Wallet] = Mapped(wallets_table, Wallet, "customer_id")
 payments: Mapped[str, Payment] = Mapped(payments_table, Payment, "order_id")
 top_ups: Mapped[str, TopUp] = Mapped(top_ups_table, TopUp, "top_up_id")
 entries: Appended[Entry] = Appended(ledger_table, Entry)
+
+
+def _allow_negative_balances(connection: Connection) -> None:
+    """A restored wallet may lack top-ups that were spent since: its payments stand all the same."""
+    allow_negative(connection, "wallets", "balance")
+    allow_negative(connection, "wallet_ledger", "balance_after")
+
+
+UPGRADES = (Upgrade(2, _allow_negative_balances),)

@@ -29,6 +29,7 @@ participant: Participant[ProductUnitOfWork] = Participant(
     seed=SEED,
     bookings=(BookStock,),
     timers=(Timer(store.find_expired_waits),),
+    upgrades=tables.UPGRADES,
 )
 
 

@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Connection,
     Date,
     Index,
     Integer,
@@ -16,6 +17,7 @@ from sqlalchemy import (
 )
 
 from chassis.storage.mapping import Appended, Mapped
+from chassis.storage.migrations import Upgrade, allow_negative
 from chassis.storage.statements import adding
 from chassis.storage.tables import Integer64, Json, Sequence64, Time, Uuid, index_unsettled, one_of
 from events.contract import CouponUsed, Line, ProductStatus
@@ -127,3 +129,12 @@ sales = adding(sales_table, ("units", *HOUR_COLUMNS), by=("day", "product_id"))
 def sales_columns(row: SalesRow) -> dict[str, Any]:
     """The values of a row of `sales` by column."""
     return dict(zip(("day", "product_id", "units", *HOUR_COLUMNS), row, strict=True))
+
+
+def _allow_negative_stock(connection: Connection) -> None:
+    """Restored stock may lack units that were brought in and sold since: the orders stand."""
+    allow_negative(connection, "products", "available")
+    allow_negative(connection, "stock_ledger", "balance_after")
+
+
+UPGRADES = (Upgrade(2, _allow_negative_stock),)

@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from sqlalchemy import Connection, MetaData, inspect, make_url, text
+from sqlalchemy import Connection, MetaData, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from chassis.storage import postgres, sqlite
+from chassis.storage.migrations import NEW, SchemaHistory, check_columns
 from chassis.storage.writer import Writer
 from saga.errors import ConfigurationError, Outage, RetryLater
 
@@ -92,23 +93,37 @@ class Database:
             log.warning("the database can't be read", extra={"error": str(error)})
             raise RetryLater("the database can't be read at the moment; try again") from error
 
-    async def create(self, *schemas: MetaData, statements: Iterable[str] = ()) -> None:
-        """Create the missing tables, then run the statements.
+    async def create(
+        self,
+        *schemas: MetaData,
+        history: SchemaHistory | None = None,
+        statements: Iterable[str] = (),
+    ) -> None:
+        """Create the missing tables, upgrade an older database, then run the statements.
 
-        Several instances may do this at once. Raises ConfigurationError when a table is of another
-        version.
+        All in one transaction, and one instance after the other. Without a history the database has
+        no owner and no version. Raises ConfigurationError when it is another service's, or of a version on which
+        this code can't work.
         """
 
-        def create(connection: Connection) -> None:
+        def create(connection: Connection) -> int:
             if not self.is_sqlite:
                 postgres.lock_schema(connection)
+            found = history.find_version(connection) if history else NEW
+            is_newer = history is not None and found > history.version
             for schema in schemas:
                 schema.create_all(connection)
-                _check_columns(connection, schema)
+            if history:
+                history.upgrade(connection, found)
+            for schema in schemas:
+                check_columns(connection, schema, is_newer=is_newer)
             for statement in statements:
                 connection.execute(text(statement))
+            return found
 
-        await self.run(create)
+        found = await self.run(create)
+        if history:
+            _log_version(history, found)
 
     async def close(self) -> None:
         """Finish the transactions that wait, and close all connections."""
@@ -116,15 +131,11 @@ class Database:
         await self._writer.close()
 
 
-def _check_columns(connection: Connection, schema: MetaData) -> None:
-    """An existing table may be older than this code: refuse it before it is used."""
-    inspector = inspect(connection)
-    for table in schema.sorted_tables:
-        there = {column["name"] for column in inspector.get_columns(table.name)}
-        expected = {column.name for column in table.columns}
-        if missing := sorted(expected - there):
-            raise ConfigurationError(
-                f"another version created the database: its table {table.name} has no "
-                f"{', '.join(missing)}. There are no migrations before 1.0: start with an empty "
-                "database (of the local stack: make reset)"
-            )
+def _log_version(history: SchemaHistory, found: int) -> None:
+    versions = {"found": found, "version": history.version}
+    if found == NEW:
+        log.info("the database was empty: its tables are created", extra=versions)
+    elif found < history.version:
+        log.info("the database is upgraded", extra=versions)
+    elif found > history.version:
+        log.warning("the database is of a newer version, with additions only", extra=versions)

@@ -15,6 +15,7 @@ from events.contract import (
 )
 from payment.domain import MAX_BALANCE, UNSETTLED, EntryKind, PaymentState, payment_id
 from payment.reactions import reactions
+from saga.errors import Conflict
 from saga.event import Event
 from tests.unit.handling import handle
 from tests.unit.payment_fixtures import (
@@ -133,6 +134,18 @@ def test_refund_is_booked_and_emitted_with_its_attempt() -> None:
     (entry,) = uow.ledger
     assert (entry.kind, entry.delta, entry.balance_after) == (EntryKind.REFUND, 60, 60)
     assert (entry.order_id, entry.created_at) == (ORDER, LATER)
+
+
+def test_wallet_below_zero_takes_money_and_gives_none() -> None:
+    """A restored wallet can be there. The refund leaves it below zero, and is not refused."""
+    uow = unit_of_work(-100, WALLET["CAPTURED"])
+    [refunded] = handle(reactions, cancel_requested(1), uow)
+    assert isinstance(refunded, PaymentRefunded)
+    assert uow.wallets["c"].balance == -40
+    [refused] = handle(reactions, stock_decremented(ORDERS[1]), uow)
+    assert refused == PaymentFailed(order_id=ORDERS[1], reason=FailReason.INSUFFICIENT_BALANCE)
+    with pytest.raises(Conflict, match="would be -41 KRW"):
+        uow.wallets["c"].check(-1)
 
 
 @pytest.mark.parametrize("balance", [None, MAX_BALANCE - 59])

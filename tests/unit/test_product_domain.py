@@ -202,6 +202,17 @@ def test_stock_of_product_is_limited() -> None:
     assert refused.value.code == "VALIDATION_ERROR"
 
 
+def test_stock_below_zero_takes_units_and_gives_none() -> None:
+    """A restored product can be there. Units that come in may leave it below zero."""
+    uow = unit_of_work(product("a", -5))
+    more = BookStock(product_id="a", request_id="k", delta=3, reason="r", order_id=None)
+    assert reactions.execute(more, uow).value.balance_after == -2
+    fewer = BookStock(product_id="a", request_id="l", delta=-1, reason="r", order_id=None)
+    with pytest.raises(Refused) as refused:
+        reactions.execute(fewer, uow)
+    assert refused.value.code == "INSUFFICIENT_STOCK"
+
+
 def test_each_change_emits_product_changed_once_with_next_version() -> None:
     uow = unit_of_work(product("a", 3))
     for version, price, is_new in ((2, 40, True), (2, 40, False), (3, 41, True)):

@@ -7,7 +7,7 @@ before it, in its middle (nothing of it stays), or after the commit and before i
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -128,7 +128,7 @@ class SimulatedDatabase(Database):
             raise RetryLater(LOCKED)
         yield _Reader(self._disk.connection)
 
-    async def create(self, *_: MetaData, statements: Iterable[str] = ()) -> None:  # noqa: ARG002
+    async def create(self, *_: MetaData, **__: Any) -> None:
         """The tables exist already."""
         await self._pause()
 

@@ -1,0 +1,220 @@
+"""A service opens its own database alone, and upgrades one of an earlier version, once."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, inspect, select, text
+from sqlalchemy.exc import IntegrityError
+
+from chassis.participant import Participant
+from chassis.storage import tables
+from chassis.storage.database import Database
+from chassis.storage.migrations import SchemaHistory, Upgrade
+from events.participants import PARTICIPANTS
+from saga.errors import ConfigurationError
+from tests.integration import version_1
+from tests.kit.postgres import create_database, program, running_postgres
+
+NEGATIVE = {
+    "payment": (
+        "UPDATE wallets SET balance = -1",
+        "UPDATE wallet_ledger SET balance_after = -1",
+    ),
+    "product": (
+        "UPDATE products SET available = -1",
+        "UPDATE stock_ledger SET balance_after = -1",
+    ),
+}
+"""Updates that version 1 refuses."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    if program("initdb") is None:
+        pytest.skip("PostgreSQL is not installed (make postgres)")
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/service.db"
+    server: str = request.getfixturevalue("server")
+    return create_database(server, f"of_{abs(hash(request.node.name))}")
+
+
+def participant_of(service: str) -> Participant[Any]:
+    found: Participant[Any] = import_module(f"{service}.app").participant
+    return found
+
+
+async def open_as(service: str, database: Database) -> None:
+    """As the service does at its start."""
+    participant = participant_of(service)
+    await database.create(tables.metadata, participant.schema, history=participant.history)
+
+
+async def create_version_1(url: str, service: str) -> None:
+    database = Database(url)
+    await database.run(lambda connection: version_1.create(connection, service))
+    await database.create(tables.metadata, participant_of(service).schema)
+    await database.close()
+
+
+def definitions(connection: Connection, service: str) -> dict[str, tuple[Any, ...]]:
+    """The columns, keys and indexes of a service's tables."""
+    inspector = inspect(connection)
+    return {
+        table.name: (
+            [(each["name"], str(each["type"])) for each in inspector.get_columns(table.name)],
+            sorted((each["name"], each["unique"]) for each in inspector.get_indexes(table.name)),
+            inspector.get_unique_constraints(table.name),
+            inspector.get_pk_constraint(table.name)["constrained_columns"],
+        )
+        for table in participant_of(service).schema.sorted_tables
+    }
+
+
+def content(connection: Connection, service: str) -> list[Any]:
+    schema = participant_of(service).schema
+    return [connection.execute(select(table)).all() for table in schema.sorted_tables]
+
+
+def drop_all(connection: Connection) -> None:
+    there = MetaData()
+    there.reflect(connection)
+    there.drop_all(connection)
+
+
+async def execute(database: Database, sql: str) -> None:
+    await database.run(lambda connection: connection.execute(text(sql)))
+
+
+@pytest.mark.parametrize("service", NEGATIVE)
+async def test_version_1_is_upgraded_with_its_rows_and_takes_negative_values(
+    url: str, service: str
+) -> None:
+    await create_version_1(url, service)
+    database = Database(url)
+    before = await database.run(lambda c: (content(c, service), definitions(c, service)))
+    for statement in NEGATIVE[service]:
+        with pytest.raises(IntegrityError):
+            await execute(database, statement)
+
+    await open_as(service, database)
+
+    after = await database.run(lambda c: (content(c, service), definitions(c, service)))
+    assert after == before
+    for statement in NEGATIVE[service]:
+        await execute(database, statement)
+    history = participant_of(service).history
+    assert await database.run(history.find_version) == history.version == 2
+    await open_as(service, database)  # a second start finds nothing to do
+    await database.run(drop_all)
+    await open_as(service, database)
+    assert await database.run(lambda c: definitions(c, service)) == after[1], "as a new database's"
+    await database.close()
+
+
+async def test_other_checks_stay(url: str) -> None:
+    await create_version_1(url, "product")
+    database = Database(url)
+    await open_as("product", database)
+    for statement in ("UPDATE products SET reserved = -1", "UPDATE products SET waiting = -1"):
+        with pytest.raises(IntegrityError):
+            await execute(database, statement)
+    await database.close()
+
+
+async def test_two_instances_upgrade_at_once(url: str) -> None:
+    """It passes when neither raises and all is there once."""
+    await create_version_1(url, "payment")
+    instances = [Database(url) for _ in range(3)]
+    await asyncio.gather(*(open_as("payment", each) for each in instances))
+    rows = await instances[0].run(lambda c: content(c, "payment"))
+    assert [len(each) for each in rows if each] == [2, 1]
+    for each in instances:
+        await each.close()
+
+
+@pytest.mark.parametrize("owner", ["coupon", "order"])
+@pytest.mark.parametrize("has_stamp", [True, False], ids=["of this version", "of version 1"])
+async def test_database_of_another_service_is_refused(
+    url: str, owner: str, has_stamp: bool
+) -> None:
+    """One without a version is recognized by its tables."""
+    participant = participant_of(owner)
+    database = Database(url)
+    history = participant.history if has_stamp else None
+    await database.create(tables.metadata, participant.schema, history=history)
+    for service in PARTICIPANTS:
+        if service != owner:
+            with pytest.raises(ConfigurationError, match=f"not of the {service} service"):
+                await open_as(service, database)
+    await open_as(owner, database)
+    await database.close()
+
+
+async def test_file_of_another_program_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "notes.db"
+    with closing(sqlite3.connect(file)) as notes:
+        notes.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY)")
+    database = Database(f"sqlite+aiosqlite:///{file}")
+    with pytest.raises(ConfigurationError, match="tables notes"):
+        await open_as("payment", database)
+    await database.close()
+    with closing(sqlite3.connect(file)) as notes:
+        names = notes.execute("SELECT name FROM sqlite_schema").fetchall()
+    assert names == [("notes",)]
+
+
+def test_each_service_has_an_application_id_of_its_own() -> None:
+    numbers = {participant_of(service).history.application_id for service in PARTICIPANTS}
+    assert len(numbers) == len(PARTICIPANTS)
+
+
+def history_of(things: Table, *versions: int) -> SchemaHistory:
+    upgrades = tuple(Upgrade(version, lambda _: None) for version in versions)
+    return SchemaHistory("things", things, upgrades)
+
+
+async def test_newer_version_with_additions_only_can_be_used(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, new = MetaData(), MetaData()
+    things = Table("things", old, Column("id", Integer, primary_key=True))
+    Table("things", new, Column("id", Integer, primary_key=True), Column("size", Integer))
+    database = Database(url)
+    await database.create(new, history=history_of(things, 2, 3))
+
+    await database.create(old, history=history_of(things, 2))
+
+    assert "the database is of a newer version, with additions only" in caplog.messages
+    assert await database.run(history_of(things).find_version) == 3
+    await database.close()
+
+
+async def test_newer_version_that_needs_more_is_refused(url: str) -> None:
+    old, new = MetaData(), MetaData()
+    things = Table("things", old, Column("id", Integer, primary_key=True))
+    size = Column("size", Integer, nullable=False)
+    Table("things", new, Column("id", Integer, primary_key=True), size)
+    database = Database(url)
+    await database.create(new, history=history_of(things, 2, 3))
+    with pytest.raises(ConfigurationError, match="newer version: its table things needs size"):
+        await database.create(old, history=history_of(things, 2))
+    await database.close()
+
+
+def test_versions_ascend() -> None:
+    for service in PARTICIPANTS:
+        versions = [step.version for step in participant_of(service).upgrades]
+        assert versions == sorted(set(versions))
+        assert 1 not in versions
