@@ -6,13 +6,16 @@ import signal
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
+from saga.errors import ConfigurationError
+
 log = logging.getLogger(__name__)
 
 
 class Loops:
     """A loop that ends by itself is a bug: half a service is worse than one that is restarted.
 
-    So its process is told to stop (SIGTERM), and its supervisor starts it again.
+    So its process is told to stop (SIGTERM), and its supervisor starts it again. A loop that finds
+    that the process can't go on raises ConfigurationError, whose message is logged alone.
     """
 
     def __init__(self) -> None:
@@ -34,6 +37,11 @@ class Loops:
 
 
 def _stop_the_process(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        log.critical("a loop of the service has ended; stopping", exc_info=task.exception())
-        signal.raise_signal(signal.SIGTERM)
+    if task.cancelled():
+        return
+    error = task.exception()
+    if isinstance(error, ConfigurationError):
+        log.critical("%s; stopping", error.message)
+    else:
+        log.critical("a loop of the service has ended; stopping", exc_info=error)
+    signal.raise_signal(signal.SIGTERM)

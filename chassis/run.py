@@ -1,6 +1,7 @@
 """`python -m <service>`: read the settings, start the web server, stop on SIGTERM or SIGINT."""
 
 import gc
+import logging
 import socket
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from litestar import Litestar
 
 from chassis.observability import logs
 from chassis.settings import S, load
+from chassis.web.app import REFUSAL
 from chassis.web.fast_path import FastPath
 from saga.errors import ConfigurationError
 
@@ -65,7 +67,14 @@ def main(service: str, port: int, settings: type[S], create_app: Callable[[S], L
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = Server(config, app.state["service"].leaving.set)
-    with suppress(KeyboardInterrupt):
-        server.run()
+    # The server would log a traceback where one line tells all.
+    logging.getLogger("uvicorn.error").addFilter(lambda _: REFUSAL not in app.state)
+    try:
+        with suppress(KeyboardInterrupt):
+            server.run()
+    except SystemExit:
+        if REFUSAL in app.state:
+            sys.exit(f"{service}: {app.state[REFUSAL]}")
+        raise
     if not server.started:
         sys.exit(uvicorn.config.STARTUP_FAILURE)

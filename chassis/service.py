@@ -112,7 +112,7 @@ class Service(Generic[U]):
 
     def _coroutines(self) -> list[Coroutine[Any, Any, None]]:
         """What it does all the time. In recovery mode it replays events and publishes nothing."""
-        loops = [self.processor.run(), self.ack_extension.run()]
+        loops = [self.processor.run(), self.ack_extension.run(), self.database.watch()]
         if self.settings.recovery_mode:
             log.warning("in recovery mode: it replays the whole stream and publishes nothing")
             return loops

@@ -4,6 +4,7 @@ Everything that changes state goes through the writer (`chassis/storage/writer.p
 the async engine and never wait for the writer.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 READERS = 4
+
+WATCH_SECONDS = 1.0
 
 _WRITING_DRIVER = {
     "sqlite+aiosqlite": "sqlite+pysqlite",
@@ -53,10 +56,12 @@ class Database:
             known = ", ".join(_WRITING_DRIVER)
             raise ConfigurationError(f"database driver {parsed.drivername!r}: use one of {known}")
         writing_url = parsed.set(drivername=_WRITING_DRIVER[parsed.drivername])
+        self._file: sqlite.File | None = None
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
             engine = sqlite.writing_engine(writing_url)
             self._writer = Writer(engine, sqlite.FileLock(parsed))
+            self._file = sqlite.File(parsed)
         else:
             engine = postgres.writing_engine(writing_url)
             self._writer = Writer(engine, None)
@@ -75,17 +80,22 @@ class Database:
         nothing was kept and the same may succeed later.
         """
         try:
-            return await self._writer.run(work, messages=messages)
+            result = await self._writer.run(work, messages=messages)
         except self._outages as error:
             raise Outage(str(error.__cause__ or error)) from error
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise Outage(str(error)) from error
             raise
+        if self._file is not None and self._file.is_lost:
+            raise Outage(self._file.loss)  # what was just written is lost with the file
+        return result
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees what was committed and can't write. Raises RetryLater."""
+        if self._file is not None and self._file.is_lost:
+            raise RetryLater(self._file.loss)
         try:
             async with self._reader.connect() as connection:
                 yield connection
@@ -102,9 +112,12 @@ class Database:
         """Create the missing tables, upgrade an older database, then run the statements.
 
         All in one transaction, and one instance after the other. Without a history the database has
-        no owner and no version. Raises ConfigurationError when it is another service's, or of a version on which
-        this code can't work.
+        no owner and no version. Raises ConfigurationError when it is corrupt or another service's,
+        or of a version on which this code can't work.
         """
+
+        if self._file is not None:
+            await asyncio.to_thread(self._file.check)
 
         def create(connection: Connection) -> int:
             if not self.is_sqlite:
@@ -122,8 +135,16 @@ class Database:
             return found
 
         found = await self.run(create)
+        if self._file is not None:
+            self._file.remember()
         if history:
             _log_version(history, found)
+
+    async def watch(self) -> None:
+        """Raises ConfigurationError once the file is lost; on PostgreSQL it never ends."""
+        while self._file is None or not self._file.is_lost:
+            await asyncio.sleep(WATCH_SECONDS)
+        raise ConfigurationError(self._file.loss)
 
     async def close(self) -> None:
         """Finish the transactions that wait, and close all connections."""

@@ -1,14 +1,91 @@
 """SQLite: its connections, and the lock of its one writer."""
 
 import fcntl
+import logging
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from saga.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
 BUSY_TIMEOUT_SECONDS = 0.5
+
+CHECK_SECONDS = 10.0
+"""How long the checks at the start may take. They read the whole file: of 1 GB `quick_check` takes
+1.3 s from memory and 16 s from a disk, `integrity_check` 13 s and 29 s. `make backup` checks all of
+it, however long that takes."""
+
+
+class File:
+    """The file of a database, which can be corrupt, and can be deleted while it is open."""
+
+    def __init__(self, url: URL) -> None:
+        self.path = Path(url.database or "")
+        self._identity: tuple[int, int] | None = None
+
+    def check(self) -> None:
+        """Raises ConfigurationError when it can't be opened, is no database, or a corrupt one.
+
+        A write-ahead log is left behind by a crash. If the file was replaced since, the two don't
+        belong together, which often shows only when indexes are compared with their tables.
+        """
+        if not self.path.exists():
+            return
+        crashed = Path(f"{self.path}-wal").exists()
+        pragmas = ("quick_check", "integrity_check") if crashed else ("quick_check",)
+        with closing(self._connect()) as connection:
+            timer = threading.Timer(CHECK_SECONDS, connection.interrupt)
+            timer.start()
+            try:
+                for pragma in pragmas:
+                    [[found]] = connection.execute(f"PRAGMA {pragma}(1)").fetchall()
+                    if found != "ok":
+                        raise self._corrupt(found)
+            except sqlite3.OperationalError as error:
+                if str(error) != "interrupted":
+                    raise ConfigurationError(f"{self.path} can't be opened: {error}") from error
+                log.warning("the database is too large to check all of it at the start")
+            except sqlite3.DatabaseError as error:
+                raise self._corrupt(str(error)) from error
+            finally:
+                timer.cancel()
+
+    def remember(self) -> None:
+        """From now on another file under the same path, or none, is a loss."""
+        self._identity = self._find()
+
+    @property
+    def is_lost(self) -> bool:
+        """The connections still read and write the file, but no new one will find it."""
+        return self._identity is not None and self._find() != self._identity
+
+    @property
+    def loss(self) -> str:
+        return f"the database {self.path} was deleted or replaced while the service ran"
+
+    def _connect(self) -> sqlite3.Connection:
+        # Read-only from the first byte on, because another instance may be writing.
+        return sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
+        )
+
+    def _corrupt(self, found: str) -> ConfigurationError:
+        what = " ".join(found.split())
+        return ConfigurationError(f"the database {self.path} is corrupt ({what}): restore a backup")
+
+    def _find(self) -> tuple[int, int]:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return 0, 0
+        return found.st_dev, found.st_ino
 
 
 class FileLock:

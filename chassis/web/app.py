@@ -13,6 +13,10 @@ from chassis.web import dependencies, health, openapi, operations, recovery
 from chassis.web.errors import to_response
 from chassis.web.reading import StrictRequest, refuse_null
 from chassis.web.request_metrics import RequestMetrics
+from saga.errors import ConfigurationError
+
+REFUSAL = "refusal"
+"""Names, in the application's state, the sentence with which its service refused to start."""
 
 
 def build(
@@ -29,8 +33,12 @@ def build(
     """
 
     @asynccontextmanager
-    async def life(_: Litestar) -> AsyncIterator[None]:
-        await service.start()
+    async def life(app: Litestar) -> AsyncIterator[None]:
+        try:
+            await service.start()
+        except ConfigurationError as error:
+            app.state[REFUSAL] = error.message
+            raise
         try:
             yield
         finally:

@@ -70,7 +70,9 @@ async def _database(service: Service[Any]) -> Check:
     try:
         async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), service.reading() as connection:
             await connection.execute(text("SELECT 1"))
-    except (RetryLater, SQLAlchemyError, TimeoutError) as error:
+    except RetryLater as error:
+        return Check(ok=False, detail=error.message)
+    except (SQLAlchemyError, TimeoutError) as error:
         return Check(ok=False, detail=f"does not answer: {type(error).__name__}")
     return Check(ok=True, detail="answers")
 

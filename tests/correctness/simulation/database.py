@@ -132,6 +132,10 @@ class SimulatedDatabase(Database):
         """The tables exist already."""
         await self._pause()
 
+    async def watch(self) -> None:
+        """A disk is not lost."""
+        await asyncio.Event().wait()
+
     async def close(self) -> None:
         """The disk stays."""
         await self._pause()
