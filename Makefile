@@ -74,7 +74,7 @@ release: $(VENV)/.installed-runtime ## end the recovery mode: SERVICE=...
 
 # --- using and operating it
 
-.PHONY: seed load trace dlq redrive audit choreography documents
+.PHONY: seed load trace dlq redrive audit backup restore choreography documents
 seed: $(VENV)/.installed-runtime ## create the first products and wallets; a second time it changes nothing
 	@$(STACK) seed
 
@@ -95,6 +95,14 @@ redrive: $(VENV)/.installed-runtime ## handle dead letters again: SERVICE=... ID
 
 audit: $(VENV)/.installed-runtime ## compare databases, events and statements: do money, stock and coupons add up?
 	@$(OPS) audit
+
+backup: $(VENV)/.installed-runtime ## copy the databases of running services, and check the copies [SERVICE=... TO=folder]
+	@$(OPS) backup $(SERVICE) $(if $(TO),--to "$(TO)")
+
+restore: $(VENV)/.installed-runtime ## put a backup in the place of a database, in recovery mode: SERVICE=... FROM=file
+	@test -n "$(SERVICE)" && test -n "$(FROM)" || { \
+		echo "Name them: make restore SERVICE=payment FROM=.run/backups/<file>" >&2; exit 2; }
+	@$(OPS) restore $(SERVICE) --from "$(FROM)" --stack
 
 choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the broker's permissions from the reactions' type hints
 	@$(PY) -m saga.choreography

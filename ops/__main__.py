@@ -9,6 +9,7 @@ from rich.console import Console
 from infra.stack import console, processes
 from infra.stack.config import SERVICES
 from ops import audit_command
+from ops.backup import commands as backup_commands
 
 _console = Console()
 
@@ -24,6 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ops", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
     audit_command.add_to(commands)
+    backup_commands.add_to(commands)
     trace = commands.add_parser("trace", help="one order's events")
     trace.add_argument("order")
     trace.set_defaults(run=_trace)

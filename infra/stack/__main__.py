@@ -11,11 +11,9 @@ from collections.abc import Callable
 from rich.console import Console
 
 from infra.stack import config, console, processes
-from infra.stack.config import PARTS, SERVICES, Stack, StackError
-from infra.stack.waiting import wait_until
+from infra.stack.config import PARTS, SERVICES, Stack
 
 _console = Console()
-_START_SECONDS = 30.0
 
 
 def main() -> int:
@@ -113,8 +111,10 @@ def _stop(arguments: argparse.Namespace) -> None:
 
 
 def _start(arguments: argparse.Namespace) -> None:
+    from infra.stack import starting
+
     stack, part = processes.running_stack(), arguments.part
-    _start_and_wait(stack, part)
+    starting.start_and_wait(stack, part)
     _print(f"{part} runs.")
 
 
@@ -139,16 +139,10 @@ def _release(arguments: argparse.Namespace) -> None:
 
 
 def _restart(stack: Stack, part: str) -> None:
+    from infra.stack import starting
+
     processes.stop(stack, part)
-    _start_and_wait(stack, part)
-
-
-def _start_and_wait(stack: Stack, part: str) -> None:
-    from infra.stack import health
-
-    processes.start(stack, part)
-    if not wait_until(lambda: health.alive(stack, part), _START_SECONDS):
-        raise StackError(f"{part} does not answer. Look at: make logs SERVICE={part}")
+    starting.start_and_wait(stack, part)
 
 
 def _logs(arguments: argparse.Namespace) -> None:

@@ -153,6 +153,16 @@ def recovery_marker(stack: Stack, service: str) -> Path:
     return stack.state_dir / "db" / f"{service}.quarantine"
 
 
+def database_file(stack: Stack, service: str) -> Path:
+    """The service's database, unless a variable names another one."""
+    return stack.state_dir / "db" / f"{service}.db"
+
+
+def seeded_marker(stack: Stack, service: str) -> Path:
+    """The file that says that the service's database has had its first data."""
+    return stack.state_dir / "seeded" / service
+
+
 def variable(port_name: str) -> str:
     return f"{port_name.upper()}_PORT"
 

@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.stack.config import MARKER, Stack, StackError
+from infra.stack import config
+from infra.stack.config import MARKER, SERVICES, Stack, StackError
 
-_SUBFOLDERS = ("db", "gateway", "logs", "nats", "pids", "platform", "redis")
+_SUBFOLDERS = ("db", "gateway", "logs", "nats", "pids", "platform", "redis", "seeded")
 # Created by a service that was started by hand before any `make up`.
 _OURS_WITHOUT_MARKER = {*_SUBFOLDERS, MARKER}
 
@@ -20,6 +21,14 @@ def prepare(stack: Stack) -> None:
         (stack.state_dir / name).mkdir(exist_ok=True, mode=0o700)
     if stack.socket.parent != stack.state_dir:
         stack.socket.parent.mkdir(mode=0o700, exist_ok=False)
+
+
+def mark_seeded(stack: Stack) -> None:
+    """Note that every service has a database with data: it is missed when it is gone."""
+    for service in SERVICES:
+        marker = config.seeded_marker(stack, service)
+        marker.parent.mkdir(exist_ok=True, mode=0o700)
+        marker.touch()
 
 
 def refuse_foreign(state_dir: Path) -> None:
@@ -33,11 +42,11 @@ def refuse_foreign(state_dir: Path) -> None:
         )
 
 
-def empty(state_dir: Path) -> None:
-    """Delete all state, in a folder that the stack created. The marker stays."""
+def empty(state_dir: Path, *kept: str) -> None:
+    """Delete all state but these entries, in a folder that the stack created. The marker stays."""
     refuse_foreign(state_dir)
     for entry in state_dir.iterdir():
-        if entry.name == MARKER:
+        if entry.name in (MARKER, *kept):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)

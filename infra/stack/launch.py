@@ -57,7 +57,7 @@ def _service_environment(
     stack: Stack, service: str, password: str, inherited: Mapping[str, str]
 ) -> dict[str, str]:
     database = f"{service.upper()}_DATABASE_URL"
-    default = f"sqlite+aiosqlite:///{stack.state_dir}/db/{service}.db"
+    default = f"sqlite+aiosqlite:///{config.database_file(stack, service)}"
     values = {config.variable(name): str(port) for name, port in stack.ports.items()}
     values |= {
         "STATE_DIR": str(stack.state_dir),
@@ -74,6 +74,26 @@ def _service_environment(
     if stack.redis_url:
         values["REDIS_URL"] = stack.redis_url
     return values
+
+
+def notice_lost_database(stack: Stack, service: str, inherited: Mapping[str, str]) -> None:
+    """Start a service that lost its database in recovery mode.
+
+    An empty database is the oldest of all backups: a service that worked on it at once would
+    decide again, and perhaps otherwise, what it has published.
+    """
+    file = config.database_file(stack, service)
+    is_elsewhere = bool(inherited.get(f"{service.upper()}_DATABASE_URL"))
+    if is_elsewhere or file.exists() or not config.seeded_marker(stack, service).exists():
+        return
+    file.parent.mkdir(exist_ok=True, mode=0o700)  # the folder may be gone too
+    config.recovery_marker(stack, service).touch()
+    print(
+        f"{service} had a database, and {file} is missing: it starts with an empty one in recovery "
+        f"mode. Put a backup back (make restore SERVICE={service} FROM=...), or end recovery mode "
+        f"when make audit is clean (make release SERVICE={service}).",
+        flush=True,
+    )
 
 
 def _supervisor_environment(stack: Stack, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -119,6 +139,8 @@ def main(part: str) -> None:
     stack = config.recorded(folder)
     if stack is None:
         raise StackError(f"No stack was started on {folder}. Run: make up")
+    if part in SERVICES:
+        notice_lost_database(stack, part, os.environ)
     arguments, variables = command(stack, part), environment(stack, part, os.environ)
     descriptor = pids.claim(folder, part)
     if part == pids.SUPERVISOR and descriptor != _SUPERVISOR_LOCK:

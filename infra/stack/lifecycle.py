@@ -34,6 +34,7 @@ def up(print_line: Print) -> Stack:
             processes.start(stack, part)
         _wait_until_ready(stack, print_line)
         seed.seed(stack)
+        folder.mark_seeded(stack)
         for line in nats_cli.write_contexts(stack):
             print_line(line)
         return stack
@@ -50,11 +51,11 @@ def down(print_line: Print) -> None:
 
 
 def reset(print_line: Print) -> Stack:
-    """Delete the state, and start with the first data."""
+    """Delete the state, backups excepted, and start with the first data."""
     state_dir = config.state_dir()
     with folder.exclusive(state_dir):
         _stop(config.recorded(state_dir), print_line)
-        folder.empty(state_dir)
+        folder.empty(state_dir, "backups")
     return up(print_line)
 
 

@@ -11,13 +11,10 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 
+from ops.backup.postgres import program
 from tests.kit.client import free_port
 
-
-def program(name: str) -> str | None:
-    """One of PostgreSQL's programs. Debian installs them outside PATH."""
-    beside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return shutil.which(name) or (str(beside[-1]) if beside else None)
+__all__ = ["create_database", "program", "running_postgres"]
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def running_stack(
         run_stack(environment, "down", root=root)
 
 
-OPERATORS_COMMANDS = ("audit", "trace", "dlq", "redrive")
+OPERATORS_COMMANDS = ("audit", "trace", "dlq", "redrive", "backup", "restore")
 
 
 def run_stack(environment: Mapping[str, str], *words: str, root: Path | str = ROOT) -> str:

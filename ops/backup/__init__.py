@@ -1,0 +1,1 @@
+"""Backups of the services' databases: making, checking and restoring them."""

@@ -1,0 +1,82 @@
+"""`make backup` and `make restore`: copies of databases, and putting one back."""
+
+import argparse
+from pathlib import Path
+
+from infra.stack import config
+from infra.stack.config import SERVICES, Stack, StackError
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands and their options to the parser of `python -m ops`."""
+    backup = commands.add_parser("backup", help="copy the databases of running services")
+    backup.add_argument("service", nargs="?", choices=SERVICES, help="default: all")
+    backup.add_argument("--to", type=Path, help="the folder; default: STATE_DIR/backups")
+    backup.set_defaults(run=_back_up)
+    restore = commands.add_parser("restore", help="put a backup in the place of a database")
+    restore.add_argument("service", choices=SERVICES)
+    restore.add_argument("--from", dest="backup", type=Path, required=True, help="a backup's file")
+    restore.add_argument(
+        "--stack",
+        action="store_true",
+        help="stop the service of the local stack before, and start it in recovery mode afterwards",
+    )
+    restore.set_defaults(run=_restore)
+
+
+def _back_up(arguments: argparse.Namespace) -> None:
+    from ops.backup.databases import backups_folder, database_of
+
+    folder = arguments.to or backups_folder()
+    for service in [arguments.service] if arguments.service else SERVICES:
+        file = database_of(service).back_up(folder)
+        print(f"{service}: {file} ({file.stat().st_size / 1e6:,.1f} MB)")
+
+
+def _restore(arguments: argparse.Namespace) -> None:
+    from ops.backup.databases import database_of
+
+    service: str = arguments.service
+    backup: Path = arguments.backup
+    if not backup.is_file():
+        raise StackError(f"There is no file {backup}. Name a backup: FROM=<file>")
+    stack = _local_stack() if arguments.stack else None
+    database = database_of(service)
+    with database.staged(backup) as staged:
+        if stack:
+            _stop(stack, service)
+        database.refuse_in_use()
+        if stack:
+            config.recovery_marker(stack, service).touch()  # first: whatever follows, it is safe
+        replaced = database.replace(staged)
+    print(f"{service} has the database of {backup}. The replaced one is kept: {replaced}")
+    if stack is None:
+        print(
+            f"Next: start {service} with QUARANTINE=1, which is recovery mode. When the audit is "
+            "clean, start it without."
+        )
+        return
+    _start(stack, service)
+
+
+def _local_stack() -> Stack:
+    """The stack of STATE_DIR, running or stopped."""
+    return config.recorded(config.state_dir()) or config.from_environment()
+
+
+def _stop(stack: Stack, service: str) -> None:
+    from infra.stack import processes
+
+    if processes.answers(stack):
+        processes.stop(stack, service)
+
+
+def _start(stack: Stack, service: str) -> None:
+    from infra.stack import processes, starting
+
+    if not processes.answers(stack):
+        print("The stack is not running: make up starts the service in recovery mode.")
+        return
+    starting.start_and_wait(stack, service)
+    print(f"{service} is in recovery mode: it replays the streams and publishes nothing.")
+    print(f"When make audit is clean, end it with: make release SERVICE={service}")
