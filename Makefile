@@ -34,7 +34,7 @@ help: ## list the targets
 demo: up ## start here: install, start the stack, place a few orders and print their events
 	@$(PY) -m bench.demo
 
-up: install ## start everything; return when it is healthy and has its first data
+up: install $(if $(filter 1,$(LITESTREAM)),litestream) ## start everything; return when it is healthy and has its first data
 	@$(STACK) up
 
 down: ## stop everything; no process and no port is left
@@ -99,7 +99,7 @@ audit: $(VENV)/.installed-runtime ## compare databases, events and statements: d
 backup: $(VENV)/.installed-runtime ## copy the databases of running services, and check the copies [SERVICE=... TO=folder]
 	@$(OPS) backup $(SERVICE) $(if $(TO),--to "$(TO)")
 
-restore: $(VENV)/.installed-runtime ## put a backup in the place of a database, in recovery mode: SERVICE=... FROM=file
+restore: $(VENV)/.installed-runtime ## put a backup in the place of a database, in recovery mode: SERVICE=... FROM=<file, or litestream>
 	@test -n "$(SERVICE)" && test -n "$(FROM)" || { \
 		echo "Name them: make restore SERVICE=payment FROM=.run/backups/<file>" >&2; exit 2; }
 	@$(OPS) restore $(SERVICE) --from "$(FROM)" --stack
@@ -159,10 +159,11 @@ lock: $(VENV)/.installed-dev ## pin every dependency with its hashes
 	$(LOCK) --upgrade -o infra/requirements/runtime.txt pyproject.toml
 	$(LOCK) --upgrade --extra dev -o infra/requirements/dev.txt pyproject.toml
 	$(LOCK) --upgrade -o bench/peers/requirements.txt bench/peers/requirements.in
+	$(LOCK) --upgrade -o infra/requirements/litestream.txt infra/requirements/litestream.in
 
 # --- installing it
 
-.PHONY: install redis postgres tools clean
+.PHONY: install redis postgres litestream tools clean
 install: $(VENV)/.installed-runtime redis ## what is needed to run: .venv, and redis-server where it can be installed
 	@:
 
@@ -178,6 +179,11 @@ redis: ## redis-server by the system's package manager, where it can be installe
 
 postgres: ## PostgreSQL's programs for the tests, where they can be installed
 	@$(INSTALL) postgres
+
+litestream: $(VENV)/.installed-litestream ## optional: Litestream, for continuous copies of the databases (LITESTREAM=1)
+
+$(VENV)/.installed-litestream: infra/requirements/litestream.txt
+	@$(INSTALL) litestream
 
 tools: ## optional: the nats command line tool, built where Go is installed
 	@$(INSTALL) tools

@@ -32,6 +32,8 @@ _STACK = (
     ("STATE_DIR", ".run", "The folder of the local stack's files, and of SQLite databases."),
     ("NATS_PORT, NATS_MONITOR_PORT", "4222, 8222", "The local stack's broker."),
     ("REDIS_PORT", "6379", "The local stack's Redis."),
+    ("LITESTREAM", "0", "1: Litestream copies the SQLite databases continuously."),
+    ("LITESTREAM_URL", "file://STATE_DIR/replicas", "Where to, such as `s3://bucket/shop`."),
     ("GATEWAY_PORT, PLATFORM_PORT", "8190, 8191", "The local stack's simulators."),
     (
         "NATS_SYNC_INTERVAL",

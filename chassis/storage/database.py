@@ -47,11 +47,13 @@ _OUTAGES = (
 class Database:
     """`url` is an async SQLAlchemy URL, `sqlite+aiosqlite:///...` or `postgresql+psycopg://...`.
 
+    `sqlite+aiosqlite:///...?autocheckpoint=0` where another process checkpoints (Litestream).
+
     Raises ConfigurationError when the URL names a driver that has no synchronous twin here.
     """
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
+        parsed, options = sqlite.split_options(make_url(url))
         if parsed.drivername not in _WRITING_DRIVER:
             known = ", ".join(_WRITING_DRIVER)
             raise ConfigurationError(f"database driver {parsed.drivername!r}: use one of {known}")
@@ -59,7 +61,7 @@ class Database:
         self._file: sqlite.File | None = None
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            engine = sqlite.writing_engine(writing_url)
+            engine = sqlite.writing_engine(writing_url, options)
             self._writer = Writer(engine, sqlite.FileLock(parsed))
             self._file = sqlite.File(parsed)
         else:

@@ -4,7 +4,9 @@ import fcntl
 import logging
 import sqlite3
 import threading
+from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,14 +134,28 @@ class FileLock:
             raise
 
 
-def writing_engine(url: URL) -> Engine:
+def split_options(url: URL) -> tuple[URL, dict[str, int]]:
+    """The URL without this file's option `autocheckpoint`, and the pragma that it sets.
+
+    Raises ConfigurationError when the option is no number of pages.
+    """
+    pages = url.query.get("autocheckpoint")
+    if pages is None:
+        return url, {}
+    if not isinstance(pages, str) or not pages.isdecimal():
+        raise ConfigurationError(f"autocheckpoint={pages}: use a number of pages, 0 for never")
+    return url.difference_update_query(["autocheckpoint"]), {"wal_autocheckpoint": int(pages)}
+
+
+def writing_engine(url: URL, options: Mapping[str, int]) -> Engine:
+    """`options` are pragmas of the connection."""
     engine = create_engine(
         url,
         pool_size=1,
         max_overflow=0,
         connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
     )
-    event.listen(engine, "connect", _prepare_writer)
+    event.listen(engine, "connect", partial(_prepare_writer, options))
     event.listen(engine, "begin", _begin_immediate)
     return engine
 
@@ -148,10 +164,12 @@ def prepare_readers(engine: AsyncEngine) -> None:
     event.listen(engine.sync_engine, "connect", _prepare_reader)
 
 
-def _prepare_writer(connection: Any, _: object) -> None:
+def _prepare_writer(options: Mapping[str, int], connection: Any, _: object) -> None:
     connection.isolation_level = None  # the driver begins late, and only before some statements
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    for name, value in options.items():
+        connection.execute(f"PRAGMA {name}={value}")
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -18,7 +18,7 @@ from events.participants import PARTICIPANTS
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = tuple(PARTICIPANTS)
 SIMULATORS = ("gateway", "platform")
-PARTS = ("nats", "redis", *SIMULATORS, *SERVICES)
+PARTS = ("nats", "redis", *SIMULATORS, *SERVICES, "litestream")
 NATS_USERS = (*SERVICES, "admin", "observer", "sys")
 
 DEFAULT_PORTS = PARTICIPANTS | {
@@ -56,6 +56,8 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
     """The address for completed orders."""
     simulates_platform: bool
     """False: DATA_PLATFORM_URL names another platform than the simulator."""
+    copies_continuously: bool = False
+    """LITESTREAM=1: the part litestream copies the databases."""
 
     def port(self, part: str) -> int:
         """Raises StackError for a service that was added since the stack was started."""
@@ -77,6 +79,7 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
             "redis": self.redis_server is None,
             "gateway": not self.simulates_gateway,
             "platform": not self.simulates_platform,
+            "litestream": not self.copies_continuously,
         }
         return tuple(part for part in PARTS if not left_out.get(part))
 
@@ -118,6 +121,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
         simulates_gateway=not gateway,
         platform_url=platform or f"http://127.0.0.1:{ports['platform']}/v1/orders",
         simulates_platform=not platform,
+        copies_continuously=environment.get("LITESTREAM") == "1",
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from http.client import HTTPConnection, HTTPException
 
+from infra.stack import pids
 from infra.stack.config import SERVICES, SIMULATORS, Stack
 from infra.stack.waiting import wait_until
 
@@ -15,6 +16,8 @@ def ready(stack: Stack, part: str) -> bool:
         return _redis_answers(stack)
     if part == "nats":
         return _is_ok(stack.ports["nats_monitor"], "/healthz")
+    if part == "litestream":
+        return pids.alive(stack.state_dir, part) is not None
     path = "/health" if part in SIMULATORS else "/health/ready"
     return _is_ok(stack.port(part), path)
 

@@ -2,6 +2,7 @@
 # Installs what the project needs and does not have yet:
 #
 #   sh infra/stack/install.sh runtime|dev    .venv from the hashed lock file
+#   sh infra/stack/install.sh litestream     Litestream, likewise
 #   sh infra/stack/install.sh redis          redis-server, by the system's package manager
 #   sh infra/stack/install.sh postgres       PostgreSQL's programs, for the tests
 #   sh infra/stack/install.sh tools          the nats command line tool
@@ -148,9 +149,9 @@ install_tools() {
 }
 
 case "${1:-}" in
-    runtime | dev) install_lock "$1" ;;
+    runtime | dev | litestream) install_lock "$1" ;;
     redis) install_redis ;;
     postgres) install_postgres ;;
     tools) install_tools ;;
-    *) log "usage: sh infra/stack/install.sh runtime|dev|redis|postgres|tools"; exit 2 ;;
+    *) log "usage: sh infra/stack/install.sh runtime|dev|litestream|redis|postgres|tools"; exit 2 ;;
 esac

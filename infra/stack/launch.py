@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.stack import config, passwords, pids, supervision
+from infra.stack import config, litestream, passwords, pids, supervision
 from infra.stack.config import ROOT, SERVICES, SIMULATORS, Stack, StackError
 
 # Clients wait for the order service, so the other services yield the cores to it (docs/
@@ -29,6 +29,8 @@ def command(stack: Stack, part: str) -> list[str]:
         return _nats(stack)
     if part == "redis":
         return _redis(stack)
+    if part == litestream.PART:
+        return litestream.command(stack, os.environ)
     if part in SIMULATORS:
         return [sys.executable, "-m", f"infra.simulators.{part}"]
     return [sys.executable, "-m", part]
@@ -45,7 +47,7 @@ def environment(stack: Stack, part: str, inherited: Mapping[str, str]) -> dict[s
         sync = f'"{inherited.get("NATS_SYNC_INTERVAL") or "2m"}"'
         secrets = {passwords.variable(user): word for user, word in secret.items()}
         return plain | secrets | {"NATS_SYNC_INTERVAL": sync}
-    if part == "redis":
+    if part in ("redis", litestream.PART):
         return plain
     if part in SIMULATORS:
         port = str(stack.ports[part])
@@ -58,6 +60,8 @@ def _service_environment(
 ) -> dict[str, str]:
     database = f"{service.upper()}_DATABASE_URL"
     default = f"sqlite+aiosqlite:///{config.database_file(stack, service)}"
+    if stack.copies_continuously:
+        default += litestream.CHECKPOINTED_ELSEWHERE
     values = {config.variable(name): str(port) for name, port in stack.ports.items()}
     values |= {
         "STATE_DIR": str(stack.state_dir),

@@ -1,7 +1,10 @@
 """`make backup` and `make restore`: copies of databases, and putting one back."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from infra.stack import config
 from infra.stack.config import SERVICES, Stack, StackError
@@ -15,7 +18,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     backup.set_defaults(run=_back_up)
     restore = commands.add_parser("restore", help="put a backup in the place of a database")
     restore.add_argument("service", choices=SERVICES)
-    restore.add_argument("--from", dest="backup", type=Path, required=True, help="a backup's file")
+    explained = "a backup's file; litestream: its newest copy"
+    restore.add_argument("--from", dest="backup", type=Path, required=True, help=explained)
     restore.add_argument(
         "--stack",
         action="store_true",
@@ -38,11 +42,9 @@ def _restore(arguments: argparse.Namespace) -> None:
 
     service: str = arguments.service
     backup: Path = arguments.backup
-    if not backup.is_file():
-        raise StackError(f"There is no file {backup}. Name a backup: FROM=<file>")
     stack = _local_stack() if arguments.stack else None
     database = database_of(service)
-    with database.staged(backup) as staged:
+    with _file(service, backup) as file, database.staged(file) as staged:
         if stack:
             _stop(stack, service)
         database.refuse_in_use()
@@ -59,6 +61,21 @@ def _restore(arguments: argparse.Namespace) -> None:
     _start(stack, service)
 
 
+@contextmanager
+def _file(service: str, backup: Path) -> Iterator[Path]:
+    from ops.backup import litestream
+    from ops.backup.databases import backups_folder
+
+    if str(backup) == litestream.NAME:
+        backups_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        with TemporaryDirectory(dir=backups_folder()) as folder:
+            yield litestream.fetch(service, Path(folder))
+        return
+    if not backup.is_file():
+        raise StackError(f"There is no file {backup}. Name a backup: FROM=<file>")
+    yield backup
+
+
 def _local_stack() -> Stack:
     """The stack of STATE_DIR, running or stopped."""
     return config.recorded(config.state_dir()) or config.from_environment()
@@ -69,6 +86,8 @@ def _stop(stack: Stack, service: str) -> None:
 
     if processes.answers(stack):
         processes.stop(stack, service)
+        if stack.copies_continuously:  # it has the database open
+            processes.stop(stack, "litestream")
 
 
 def _start(stack: Stack, service: str) -> None:
@@ -78,5 +97,7 @@ def _start(stack: Stack, service: str) -> None:
         print("The stack is not running: make up starts the service in recovery mode.")
         return
     starting.start_and_wait(stack, service)
+    if stack.copies_continuously:
+        starting.start_and_wait(stack, "litestream")
     print(f"{service} is in recovery mode: it replays the streams and publishes nothing.")
     print(f"When make audit is clean, end it with: make release SERVICE={service}")

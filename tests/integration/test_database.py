@@ -171,3 +171,17 @@ def test_file_lock_is_free_after_the_kernel_refused_it(
     assert not lock.try_acquire()
     lock.release()
     lock.close()
+
+
+def find_autocheckpoint(connection: Connection) -> object:
+    return connection.scalar(text("PRAGMA wal_autocheckpoint"))
+
+
+async def test_another_process_may_be_the_one_that_checkpoints(tmp_path: Path) -> None:
+    file = tmp_path / "things.db"
+    for option, pages in (("", 1000), ("?autocheckpoint=0", 0)):
+        database = Database(f"sqlite+aiosqlite:///{file}{option}")
+        assert await database.run(find_autocheckpoint) == pages
+        await database.close()
+    with pytest.raises(ConfigurationError, match="use a number of pages"):
+        Database(f"sqlite+aiosqlite:///{file}?autocheckpoint=no")
