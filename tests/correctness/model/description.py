@@ -126,7 +126,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """What there is at the beginning, and what may go wrong how often.
 
     `retransmits`: a service that waits may retransmit at any time; otherwise only after a loss.
-    `republishes`: after a loss a service may publish again all that it has published.
+    `republishes`: after a loss a service may publish again all that it has published. `restored`: a
+    service that is backed up once, at any moment, and restored once, at any later one.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int = 1
     retransmits: bool = True
     republishes: bool = False
+    restored: str | None = None
 
     @property
     def inbox(self) -> frozenset[str] | None:

@@ -8,7 +8,7 @@ Time stands still: it would only multiply the states. Whatever a rule does at a 
 deadline, an external call that is begun again) is a command of its own here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -51,6 +51,26 @@ class Service:
             return self.registry.execute(command, uow).events
 
         return self._do(local, local.inbox, events)
+
+    def adopt(self, backup: Local, own: Sequence[Event], published: Sequence[Event]) -> Local:
+        """The backup with its `own` published events adopted. `published` are those of all."""
+        local = backup
+        for event in own:
+            if event not in backup.outbox:
+                cause = next((each for each in published if self._may_cause(each, event)), None)
+                local = self._adopted(local, event, cause)
+        return local
+
+    def _may_cause(self, cause: Event, event: Event) -> bool:
+        reaction = self.registry.reactions.get(type(cause))
+        return reaction is not None and cause.key == event.key and type(event) in reaction.emits
+
+    def _adopted(self, local: Local, event: Event, cause: Event | None) -> Local:
+        def adopt(uow: UnitOfWork) -> tuple[Event, ...]:
+            self.registry.adoptions.adopt(event, uow, cause)
+            return (event,)
+
+        return self._do(local, local.inbox, adopt).local
 
     def answers_to(self, local: Local, event: Event) -> tuple[Event, ...]:
         """What it publishes again when a retransmission brought nothing new."""

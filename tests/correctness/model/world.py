@@ -44,12 +44,18 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """How often what may still happen. `may_republish` are the services that noticed a loss."""
+    """How often what may still happen. `may_republish` are the services that noticed a loss.
+
+    `backup` is the number of the local state that the scenario's `restored` service may be restored
+    to; None before it is made. `may_restore`: it is not restored yet.
+    """
 
     losses: int
     duplicates: int
     clients: tuple[tuple[str, int], ...]
     may_republish: tuple[int, ...] = ()
+    may_restore: bool = False
+    backup: int | None = None
 
     def without_duplicate(self) -> "Bounds":
         return msgspec.structs.replace(self, duplicates=self.duplicates - 1)
@@ -133,7 +139,12 @@ class World:
     def beginning(self) -> State:
         scenario = self.scenario
         locals_ = scenario.beginning()
-        bounds = Bounds(scenario.losses, scenario.duplicates, tuple(scenario.bounds.items()))
+        bounds = Bounds(
+            scenario.losses,
+            scenario.duplicates,
+            tuple(scenario.bounds.items()),
+            may_restore=scenario.restored is not None,
+        )
         flight = 0
         for local in locals_.values():
             flight |= self._under_way(local.outbox, is_retransmission=False)
@@ -151,6 +162,7 @@ class World:
         yield from self._commands(state)
         yield from self._external(state)
         yield from self._losses(state)
+        yield from self._restores(state)
 
     def wrong_at_rest(self, state: State) -> list[str] | None:
         """None while something is under way; else what does not hold."""
@@ -285,6 +297,39 @@ class World:
             after = _with(state, FLIGHT, state[FLIGHT] | all_emitted)
             words = f"{self._names[i]} publishes all again"
             yield words, self._bounded(after, replace(bounds, may_republish=rest))
+
+    def _restores(self, state: State) -> Iterator[tuple[str | int, State]]:
+        """A service is backed up, then loses its database and recovers from the backup."""
+        bounds, replace = self._bounds.values[state[BOUNDS]], msgspec.structs.replace
+        name = self.scenario.restored
+        if name is None or not bounds.may_restore:
+            return
+        service = self._names.index(name)
+        if bounds.backup is None:
+            backed_up = replace(bounds, backup=state[service])
+            yield f"{name} is backed up", self._bounded(state, backed_up)
+            return
+        if bounds.backup != state[service]:
+            spent = replace(bounds, may_restore=False, backup=None)
+            yield (
+                f"{name} is restored",
+                self._bounded(self._recovered(state, service, bounds.backup), spent),
+            )
+
+    def _recovered(self, state: State, service: int, backup: int) -> State:
+        """It adopts its own events; those of others that the backup lacks are delivered again."""
+        locals_ = [self._locals[i].values[state[i]] for i in range(len(self._names))]
+        published = [event for local in locals_ for event in local.outbox]
+        restored = self._services[service].adopt(
+            self._locals[service].values[backup], locals_[service].outbox, published
+        )
+        replayed = 0
+        for event in published:
+            if service in self._consumers.get(type(event), ()):
+                number = self._deliveries.number(Delivery(service, event, is_retransmission=False))
+                replayed |= 1 << number
+        number = self._locals[service].number(restored)
+        return self._moved(state, service, number, state[FLIGHT] | replayed, state[EXTERNAL])
 
     # ------------------------------------------------------------ how a state changes
 

@@ -227,9 +227,55 @@ SMALL = (
         cancels=2,
         retransmits=False,
     ),
+    *(
+        ShopScenario(
+            name=f"{service} is restored",
+            with_coupon=True,
+            duplicates=0,
+            retransmits=False,
+            restored=service,
+        )
+        for service in SERVICES
+    ),
 )
 FULL = (
     *SMALL,
+    *(
+        ShopScenario(
+            name=f"{service} is restored, with a card",
+            method=CARD,
+            refusals=1,
+            cancels=2,
+            duplicates=0,
+            retransmits=False,
+            restored=service,
+        )
+        for service in SERVICES
+    ),
+    *(
+        ShopScenario(
+            name=f"{service} is restored, two orders",
+            orders=2,
+            with_coupon=True,
+            balance=PRICE,
+            duplicates=0,
+            may_expire=False,
+            retransmits=False,
+            restored=service,
+        )
+        for service in SERVICES
+    ),
+    ShopScenario(
+        name="product is restored, two wait",
+        orders=2,
+        stock=1,
+        on_shortage=WAIT,
+        duplicates=0,
+        cancels=1,
+        may_expire=False,
+        retransmits=False,
+        restored="product",
+    ),
     ShopScenario(name="one order, delivered twice, retransmitted", with_coupon=True),
     ShopScenario(name="a poor wallet, delivered twice", with_coupon=True, balance=1),
     ShopScenario(
