@@ -94,14 +94,13 @@ def restore_stock(
         return restored, *waitlist.serve(uow, left), *_availability_changes(uow)
     if hold.state is HoldState.REFUSED:
         return ()
-    if hold.state is HoldState.RELEASED:
-        # It was adopted as released. The orders that were served then may be adopted or not.
-        served = waitlist.serve(uow, waitlist.product_ids(hold.items))
-        return *served, *_availability_changes(uow)
-    uow.restore(hold)
-    restored = StockRestored(order_id=event.order_id, items=hold.items)
+    emitted: list[StockRestored] = []
+    if hold.state in (HoldState.HELD, HoldState.SOLD):
+        uow.restore(hold)
+        emitted.append(StockRestored(order_id=event.order_id, items=hold.items))
+    # After a hold that was adopted as RELEASED too: whom it served then may not be adopted.
     served = waitlist.serve(uow, waitlist.product_ids(hold.items))
-    return restored, *served, *_availability_changes(uow)
+    return *emitted, *served, *_availability_changes(uow)
 
 
 @reactions.command

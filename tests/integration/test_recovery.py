@@ -1,5 +1,6 @@
 """Recovery of a restored database: what is adopted, what is refused, and what is only listed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,6 +57,7 @@ class Stream:
             self.messages.append(StoredMessage(outbound.subject, outbound.body, header, sequence))
 
     async def read(self, subjects: Sequence[str], after: int) -> list[StoredMessage]:
+        await asyncio.sleep(0)  # others go on meanwhile
         found = [
             message
             for message in self.messages[after:]
@@ -185,6 +187,19 @@ async def test_adopting_twice_changes_nothing(database: Database, stream: Stream
     assert (last.adopted, last.released_at) == (1, None)
 
 
+async def test_two_instances_adopt_an_event_once(database: Database, stream: Stream) -> None:
+    bought = [payable(str(uuid4()), str(uuid4())) for _ in range(6)]
+    stream.publish(*map(paid, bought))
+    await asyncio.gather(*(recovery(database, stream).adopt_all() for _ in range(2)))
+    async with database.reading() as connection:
+        for event in bought:
+            _, entries = await store.entries(connection, event.customer_id, offset=0, size=9)
+            assert entries == 1
+        last = await findings.last_recovery(connection)
+    assert last is not None
+    assert last.adopted == 6
+
+
 async def test_row_that_the_backup_had_not_published_is_marked(
     database: Database, stream: Stream
 ) -> None:
@@ -235,6 +250,20 @@ async def test_event_that_no_rule_can_adopt_is_listed_and_never_contradicted(
     refused = [each for each in await found(database) if each.kind is Kind.REFUSED]
     assert [each.name for each in refused] == ["PaymentCompleted"]
     assert "PaymentCompleted" not in await outbox(database)
+
+
+async def test_replay_emits_nothing_that_is_published(database: Database, stream: Stream) -> None:
+    """No rule could adopt it, and the replay comes to the same decision."""
+    timed_out = OrderTimedOut(
+        order_id=str(uuid4()), customer_id=str(uuid4()), payment_method=PaymentMethod.WALLET
+    )
+    reason = FailReason.ORDER_TIMED_OUT
+    stream.publish(PaymentFailed(order_id=timed_out.order_id, reason=reason))
+    await recovery(database, stream).adopt_all()
+    assert [each.kind for each in await found(database)] == [Kind.NOT_ADOPTED]
+    assert await replay(database, timed_out) == Done()
+    assert await state(database, timed_out.order_id) is PaymentState.FAILED
+    assert await outbox(database) == {"PaymentFailed": 1}
 
 
 async def test_release_refuses_what_contradicts_the_stream(

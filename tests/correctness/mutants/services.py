@@ -106,7 +106,7 @@ PRODUCT = (
         "stock that is put back twice",
         "product.reactions",
         "restore_stock",
-        Drop("(HoldState.HELD, HoldState.SOLD)"),
+        Replace("if hold.state in (HoldState.HELD, HoldState.SOLD)", "if True"),
         model("without inbox"),
     ),
     Mutant(
@@ -158,7 +158,7 @@ PAYMENT = (
         "a wallet is overdrawn",
         "payment.domain",
         "Wallet.fits",
-        Replace("0 <=", ""),
+        Replace("(delta >= 0 or balance >= 0) and ", ""),
         model("a poor wallet"),
     ),
     Mutant(

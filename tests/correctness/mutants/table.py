@@ -5,6 +5,7 @@ from tests.correctness.mutants import (
     external_systems,
     outbox,
     processing,
+    recovery,
     services,
     stock_queues,
 )
@@ -16,4 +17,5 @@ MUTANTS = (
     *processing.MUTANTS,
     *outbox.MUTANTS,
     *chassis.MUTANTS,
+    *recovery.MUTANTS,
 )
