@@ -34,7 +34,7 @@ help: ## list the targets
 demo: up ## start here: install, start the stack, place a few orders and print their events
 	@$(PY) -m bench.demo
 
-up: install $(if $(filter 1,$(LITESTREAM)),litestream) ## start everything; return when it is healthy and has its first data
+up: install $(if $(filter 1,$(LITESTREAM)),litestream) ## start everything; return when it is healthy and has its first data [CLUSTER=3: three brokers]
 	@$(STACK) up
 
 down: ## stop everything; no process and no port is left
@@ -74,7 +74,7 @@ release: $(VENV)/.installed-runtime ## end the recovery mode: SERVICE=...
 
 # --- using and operating it
 
-.PHONY: seed load trace dlq redrive audit backup restore choreography documents
+.PHONY: seed load trace dlq redrive streams audit backup restore choreography documents
 seed: $(VENV)/.installed-runtime ## create the first products and wallets; a second time it changes nothing
 	@$(STACK) seed
 
@@ -92,6 +92,9 @@ redrive: $(VENV)/.installed-runtime ## handle dead letters again: SERVICE=... ID
 	@test -n "$(SERVICE)" && test -n "$(ID)" || { \
 		echo "Name them: make redrive SERVICE=order ID=7 (make dlq lists them), or ID=all" >&2; exit 2; }
 	@$(OPS) redrive $(SERVICE) $(ID)
+
+streams: $(VENV)/.installed-runtime ## give the broker's streams changed settings, such as NATS_REPLICAS
+	@$(OPS) streams
 
 audit: $(VENV)/.installed-runtime ## compare databases, events and statements: do money, stock and coupons add up?
 	@$(OPS) audit

@@ -105,7 +105,51 @@ class LogLevel(Text):
         return level
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a client reaches the broker. The variables have the names that the NATS CLI knows."""
+
+    nats_url: Annotated[
+        str,
+        Text(
+            "NATS_URL",
+            "nats://127.0.0.1:4222",
+            "The broker's servers, separated by commas: `nats://user:password@host:port` or "
+            "`tls://...`. One user for all, also for those that the cluster adds; special "
+            "characters are percent-encoded. A word alone before the @ is a token.",
+        ),
+    ]
+    nats_creds: Annotated[
+        str | None,
+        Variable("NATS_CREDS", "A credentials file (`.creds`: JWT and seed), in place of a user."),
+    ] = None
+    nats_nkey: Annotated[
+        str | None,
+        Variable("NATS_NKEY", "A file with an nkey's seed, in place of a user."),
+    ] = None
+    nats_ca: Annotated[
+        str | None,
+        Variable(
+            "NATS_CA",
+            "A file with the certificates of the authorities that the broker's certificate is "
+            "checked against. It requires TLS, as `tls://` does.",
+            shown_default="the system's",
+        ),
+    ] = None
+    nats_cert: Annotated[
+        str | None,
+        Variable("NATS_CERT", "A file with the client's certificate, for a broker that asks."),
+    ] = None
+    nats_key: Annotated[
+        str | None,
+        Variable(
+            "NATS_KEY",
+            "A file with the key of the client's certificate, not encrypted.",
+            shown_default="in `NATS_CERT`",
+        ),
+    ] = None
+
+
+class Settings(BrokerSettings, frozen=True, kw_only=True):
     """What every service can be told. `instance` is the same again after a restart."""
 
     service: str
@@ -135,14 +179,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "{SERVICE}_DATABASE_URL",
             "`sqlite+aiosqlite:///...` or `postgresql+psycopg://...`.",
             shown_default="SQLite in `STATE_DIR/db`",
-        ),
-    ]
-    nats_url: Annotated[
-        str,
-        Text(
-            "NATS_URL",
-            "nats://127.0.0.1:4222",
-            "The broker, with user and password; several servers by commas.",
         ),
     ]
     nats_replicas: Annotated[
@@ -223,7 +259,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-def variables(settings: type[Settings]) -> Iterator[tuple[str, Variable]]:
+def variables(settings: type[BrokerSettings]) -> Iterator[tuple[str, Variable]]:
     """Each field that an environment variable sets, with the variable."""
     for field, hint in get_type_hints(settings, include_extras=True).items():
         for mark in get_args(hint)[1:]:
@@ -252,3 +288,12 @@ def load(
         values["database_url"] or f"sqlite+aiosqlite:///{state}/db/{service}.db"
     )
     return settings(service=service, **values)
+
+
+def broker_settings(environment: Mapping[str, str] | None = None) -> BrokerSettings:
+    """The same for a client of the broker that is no service."""
+    env = os.environ if environment is None else environment
+    values = {
+        field: variable.read(variable.name, env) for field, variable in variables(BrokerSettings)
+    }
+    return BrokerSettings(**values)

@@ -34,6 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     redrive.add_argument("service", choices=SERVICES)
     redrive.add_argument("letter", help="a dead letter's id, or all")
     redrive.set_defaults(run=_redrive)
+    explained = "give the broker's streams their settings, such as NATS_REPLICAS"
+    commands.add_parser("streams", help=explained).set_defaults(run=_streams)
     return parser
 
 
@@ -53,6 +55,12 @@ def _redrive(arguments: argparse.Namespace) -> None:
     from ops import dead_letters
 
     dead_letters.redrive(processes.running_stack(), arguments.service, arguments.letter, _console)
+
+
+def _streams(_: argparse.Namespace) -> None:
+    from ops import streams
+
+    streams.apply(_console)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def _tool_environment(stack: Stack) -> dict[str, str]:
     """The observer's credentials, without a context that the user has chosen for other brokers."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("NATS_")}
     return plain | {
-        "NATS_URL": f"nats://127.0.0.1:{stack.ports['nats']}",
+        "NATS_URL": stack.nats_url(),
         "NATS_USER": "observer",
         "NATS_PASSWORD": passwords.load(stack.state_dir)["observer"],
         "XDG_CONFIG_HOME": str(Path(stack.state_dir, "nats-cli")),

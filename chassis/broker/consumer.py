@@ -8,7 +8,6 @@ without heartbeats is replaced.
 
 import asyncio
 import json
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
@@ -16,9 +15,8 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from chassis.broker.nats_client import NatsClient
+from chassis.broker.outage_log import OutageLog
 from chassis.ports import Receiver
-
-log = logging.getLogger(__name__)
 
 MAX_PULL = 512
 EXPIRES_SECONDS = 30
@@ -99,6 +97,7 @@ class Consumer:
         self._expected = 0
         self._gone = False
         self._stopping = False
+        self._outage = OutageLog(f"consuming {stream}")
 
     async def start(self) -> None:
         """Begin, or replace the pull request of the connection before this one."""
@@ -139,7 +138,7 @@ class Consumer:
                     await self._declare()
                     self._gone = False
             except (NatsError, TimeoutError) as error:
-                log.warning("can't pull", extra={"stream": self._stream, "error": repr(error)})
+                self._outage.failed(error)
                 await asyncio.sleep(GONE_SECONDS)
 
     async def _until_ended(self) -> None:
@@ -149,7 +148,7 @@ class Consumer:
                 async with asyncio.timeout(SILENCE_SECONDS):
                     await self._progress.wait()
             except TimeoutError:
-                log.warning("a pull request is silent: replaced", extra={"stream": self._stream})
+                self._outage.failed("a pull request is silent: replaced")
                 return
 
     async def _on_message(self, message: Msg) -> None:
@@ -161,6 +160,8 @@ class Consumer:
         elif status != _HEARTBEAT:
             self._expected = 0
             self._gone = status != _EXPIRED  # the durable or its stream was deleted, or moves
+        if not self._gone:
+            self._outage.ended()
         self._progress.set()
 
 

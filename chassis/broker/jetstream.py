@@ -14,14 +14,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
-from nats.errors import ConnectionReconnectingError
+from nats.errors import ConnectionReconnectingError, StaleConnectionError, UnexpectedEOF
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo
+from nats.js.client import JetStreamContext
 from nats.js.errors import BadRequestError, NotFoundError
 
+from chassis.broker.access import connect_options
 from chassis.broker.consumer import Consumer
 from chassis.broker.nats_client import NatsClient
+from chassis.broker.outage_log import OutageLog
 from chassis.broker.publisher import Publisher
+from chassis.broker.streams import differences, stream_config, stream_settings
 from chassis.broker.wakeups import Wakeups
 from chassis.ports import START, OutgoingMessage, Receiver, StoredMessage, StreamPosition
 from chassis.settings import Settings
@@ -33,11 +37,14 @@ from saga.reactions import Reactions
 
 log = logging.getLogger(__name__)
 
-DUPLICATE_WINDOW_SECONDS = 120
 ACK_WAIT_SECONDS = 10
 MAX_ACK_PENDING = 10_000
 RECONNECT_SECONDS = 0.25
+PING_SECONDS = 4
+MAX_UNANSWERED_PINGS = 2
 API_TIMEOUT_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
+LEADER_SECONDS = 1.0
 READ_AT_ONCE = 100
 """So many messages of a subject are read before they are handled."""
 
@@ -46,16 +53,21 @@ _NOT_FOUND = 404
 
 
 class JetStream:
-    """A `Broker` for one participant. `settings.nats_url` carries its user and password.
+    """A `Broker` for one participant, which the settings say how to reach.
 
-    In recovery mode it delivers everything that the streams hold once more.
+    In recovery mode it delivers everything that the streams hold once more. Raises
+    ConfigurationError.
     """
 
     def __init__(self, registry: Reactions, settings: Settings) -> None:
         self._registry = registry
         self._settings = settings
         self._from_the_start = settings.recovery_mode
+        self._options = connect_options(settings)
         self._client = NatsClient()
+        self._outage = OutageLog("the broker")
+        self._reported: dict[str, str] = {}
+        self._stopping = False
         self._connected = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
         self._consumers: list[Consumer] = []
@@ -92,16 +104,25 @@ class JetStream:
             await consumer.stop()
 
     async def stop(self) -> None:
-        """Send the last acknowledgements, and close the connection."""
+        """Send the last acknowledgements, and close the connection.
+
+        A broker that does not answer costs `CLOSE_SECONDS` for each.
+        """
+        self._stopping = True
         self._connected.clear()
-        if self._connecting is not None and not self._connecting.done():
+        if self._connecting is None:
+            return
+        if not self._connecting.done():
             self._connecting.cancel()
             with suppress(asyncio.CancelledError):
                 await self._connecting
         if self._client.is_connected:
-            with suppress(NatsError, TimeoutError):
-                await self._client.flush(1)
-        await self._client.close()
+            with suppress(NatsError, OSError, TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._client.flush(1)
+        with suppress(NatsError, OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._client.close()
 
     async def history(self, subject: str) -> list[StoredMessage]:
         found, _ = await self.history_since(subject, START)
@@ -208,26 +229,34 @@ class JetStream:
         while True:
             try:
                 await self._client.connect(
-                    self._settings.nats_url,
+                    **self._options,
                     name=self._settings.instance,
                     inbox_prefix=inbox_prefix(self._registry.service),
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # takes fractions
-                    ping_interval=5,
-                    max_outstanding_pings=2,
-                    error_cb=_log_error,
+                    ping_interval=PING_SECONDS,
+                    max_outstanding_pings=MAX_UNANSWERED_PINGS,
+                    error_cb=self._on_error,
                     disconnected_cb=self._on_disconnect,
                     reconnected_cb=self._on_connect,
                 )
                 break
             except (NatsError, OSError, TimeoutError) as error:
-                log.warning("the broker is away; trying again", extra={"error": repr(error)})
+                self._outage.failed(error)
                 await asyncio.sleep(RECONNECT_SECONDS)
         await self._on_connect()
 
+    async def _on_error(self, error: Exception) -> None:
+        """The client has failed to connect, has lost the connection, or was refused a subject."""
+        is_lost = isinstance(error, UnexpectedEOF | StaleConnectionError | OSError)
+        if is_lost or not self.connected:
+            self._outage.failed(error)
+        else:
+            log.warning("the broker's connection reports an error", extra={"error": str(error)})
+
     async def _on_disconnect(self) -> None:
-        if self._connected.is_set():
-            log.warning("the broker is away")
+        if not self._stopping:
+            self._outage.failed("the connection was lost")
         self._connected.clear()
         self._publisher.give_up()
 
@@ -241,51 +270,63 @@ class JetStream:
                 for consumer in self._consumers:
                     await consumer.start()
             except (NatsError, TimeoutError, Outage) as error:
-                log.warning("JetStream is not ready; trying again", extra={"error": repr(error)})
+                self._outage.failed(error)
                 await asyncio.sleep(RECONNECT_SECONDS)
             else:
                 self._connected.set()
-                log.info("connected to the broker")
+                self._outage.ended()
+                log.info("connected to the broker", extra={"server": _server_of(self._client)})
                 return
 
     async def declare(self) -> None:
         """Create missing streams and durables. Raises NatsError and TimeoutError."""
         jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
         for stream in self._registry.streams:
-            try:
-                await jetstream.add_stream(stream_config(stream, self._settings.nats_replicas))
-            except BadRequestError as error:
-                if error.err_code != _NAME_IN_USE:
-                    raise
-                log.warning("a stream is configured otherwise", extra={"stream": stream.name})
+            await self._declare_stream(jetstream, stream)
         for stream in self._registry.consumed_streams:
-            name = stream.name
-            if self._from_the_start:
-                with suppress(NotFoundError):
-                    await jetstream.delete_consumer(name, self._registry.service)
-            durable = await jetstream.add_consumer(name, durable_config(stream, self._registry))
-            last = (await jetstream.stream_info(name)).state.last_seq
-            if durable.delivered and durable.delivered.stream_seq > last:
-                log.error("a durable is beyond its stream: recreated", extra={"stream": name})
-                await jetstream.delete_consumer(name, self._registry.service)
-                await jetstream.add_consumer(name, durable_config(stream, self._registry))
+            await self._declare_durable(jetstream, stream)
         self._from_the_start = False
         self._generation += 1
         self._wakeups.wake()
 
+    async def _declare_stream(self, jetstream: JetStreamContext, stream: Stream) -> None:
+        replicas = self._settings.nats_replicas
+        try:
+            await jetstream.add_stream(stream_config(stream, replicas))
+            return
+        except BadRequestError as error:
+            if error.err_code != _NAME_IN_USE:
+                raise
+        found = (await jetstream.stream_info(stream.name)).config
+        differs = differences(found, stream_settings(stream, replicas))
+        if differs and differs != self._reported.get(stream.name):
+            log.error(
+                "a stream differs from the settings, and is used as it is; an operator applies "
+                "them with: python -m ops streams",
+                extra={"stream": stream.name, "differences": differs},
+            )
+        self._reported[stream.name] = differs
 
-def stream_config(stream: Stream, replicas: int) -> StreamConfig:
-    return StreamConfig(
-        name=stream.name,
-        subjects=[stream.subjects],
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        max_age=0 if stream.newest_only else stream.max_age_seconds,
-        max_msgs_per_subject=1 if stream.newest_only else -1,
-        duplicate_window=DUPLICATE_WINDOW_SECONDS,
-        allow_direct=True,
-        num_replicas=replicas,
-    )
+    async def _declare_durable(self, jetstream: JetStreamContext, stream: Stream) -> None:
+        name, service = stream.name, self._registry.service
+        config = durable_config(stream, self._registry)
+        if self._from_the_start:
+            with suppress(NotFoundError):
+                await jetstream.delete_consumer(name, service)
+        durable = await jetstream.add_consumer(name, config)
+        if await _is_beyond(jetstream, durable):
+            # In a cluster a new leader may not have applied its newest messages yet.
+            await asyncio.sleep(LEADER_SECONDS)
+            if await _is_beyond(jetstream, durable):
+                log.error("a durable is beyond its stream: recreated", extra={"stream": name})
+                await jetstream.delete_consumer(name, service)
+                await jetstream.add_consumer(name, config)
+
+
+async def _is_beyond(jetstream: JetStreamContext, durable: ConsumerInfo) -> bool:
+    """True when more was delivered than the stream holds: its store was lost."""
+    last = (await jetstream.stream_info(durable.stream_name)).state.last_seq
+    return bool(durable.delivered and durable.delivered.stream_seq > last)
 
 
 def durable_config(stream: Stream, registry: Reactions) -> ConsumerConfig:
@@ -311,5 +352,6 @@ def _names(events: Iterable[type[Event]]) -> list[str]:
     return sorted(event.__name__ for event in events)
 
 
-async def _log_error(error: Exception) -> None:
-    log.warning("the broker's connection reports an error", extra={"error": repr(error)})
+def _server_of(client: NatsClient) -> str:
+    url = client.connected_url
+    return url.netloc if url else ""

@@ -15,6 +15,11 @@ For that it needs private names of nats-py. This file is the only one that uses 
                               (nats-io/nats.py#924 was the same for the lines behind it.)
     Client._process_pong      raises InvalidStateError when the answer to a `flush` comes after its
                               timeout. (nats-io/nats.py#624 was the same in the flusher.)
+    Client._process_err       closes the client for good at most errors that the broker sends, such
+                              as an expired credential. The broker ends the connection itself where
+                              it has to; the client then connects again.
+    Client._connect_command   sends the password in plain text to a `tls://` server that offers no
+                              TLS.
 
 The patterns are replaced for every client of the process. Importing this file raises
 ConfigurationError when nats-py is not of the version that these names were read in.
@@ -23,6 +28,7 @@ ConfigurationError when nats-py is not of the version that these names were read
 import asyncio
 import logging
 import re
+import ssl
 from contextlib import suppress
 from importlib.metadata import version
 
@@ -40,7 +46,13 @@ PIGGYBACK_SECONDS = 0.02
 _KNOWN_VERSION = "2.16."
 _USED = {
     parser: ("MSG_RE", "HMSG_RE"),
-    Client: ("_build_message", "_process_headers", "_process_pong"),
+    Client: (
+        "_build_message",
+        "_connect_command",
+        "_process_err",
+        "_process_headers",
+        "_process_pong",
+    ),
 }
 
 
@@ -74,6 +86,13 @@ class NatsClient(Client):
         self._piggybacked: list[tuple[str, bytes]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._sending: asyncio.Task[None] | None = None
+        self._had_handshake = False
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """What the client asks for before a TLS handshake, and at no other time."""
+        self._had_handshake = True
+        return super().ssl_context
 
     def piggyback(self, subject: str, payload: bytes) -> None:
         """Send this before the next message, or `PIGGYBACK_SECONDS` later if there is none.
@@ -130,6 +149,18 @@ class NatsClient(Client):
             return await super()._process_headers(headers)
         except (IndexError, UnicodeDecodeError):
             return None
+
+    async def _process_err(self, err_msg: str) -> None:
+        if any(known in err_msg for known in (parser.STALE_CONNECTION, parser.PERMISSIONS_ERR)):
+            await super()._process_err(err_msg)
+        else:
+            log.warning("the broker reports an error", extra={"error": err_msg})
+
+    def _connect_command(self) -> bytes:
+        is_encrypted, self._had_handshake = self._had_handshake, False
+        if "tls" in self.options and not is_encrypted:
+            raise NatsError("the server offers no TLS, which the settings require")
+        return super()._connect_command()
 
     async def _process_pong(self) -> None:
         with suppress(asyncio.InvalidStateError):  # its flush has timed out

@@ -5,7 +5,6 @@ Here one subscription collects the acknowledgements of all messages.
 """
 
 import asyncio
-import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -13,11 +12,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from chassis.broker.outage_log import OutageLog
 from chassis.ports import OutgoingMessage
 from saga.envelope import MESSAGE_ID
 from saga.event import Contract
-
-log = logging.getLogger(__name__)
 
 PUBLISH_TIMEOUT_SECONDS = 5.0
 
@@ -68,6 +66,7 @@ class Publisher:
         self._inbox = ""
         self._sent = 0
         self._windows: dict[str, tuple[_Window, int]] = {}
+        self._outage = OutageLog("publishing")
 
     async def start(self) -> None:
         """Subscribe to acknowledgements; the client subscribes again after a reconnect."""
@@ -110,7 +109,7 @@ class Publisher:
             async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
                 await window.complete
         except (NatsError, OSError, TimeoutError) as error:
-            log.warning("publishing was interrupted", extra={"error": repr(error)})
+            self._outage.failed(error)
         finally:
             for reply in replies:
                 self._windows.pop(reply, None)
@@ -126,12 +125,15 @@ class Publisher:
         window, index = self._windows.pop(message.subject, (None, 0))
         if window is None:
             return  # it came after the timeout, and the message is published again
-        if not message.data:  # "no responders": no stream has this subject
+        if not message.data:  # "no responders"
+            self._outage.failed("no stream has this subject, or it has no leader")
             window.answer(index, None)
             return
         ack = _decode(message.data)
-        if ack.error is not None:
-            log.warning("the broker rejected an event", extra={"error": str(ack.error)})
+        if ack.error is None:
+            self._outage.ended()
+        else:
+            self._outage.failed(f"the broker rejected an event: {ack.error}")
         if ack.duplicate:
             window.duplicates.append(index)
         window.answer(index, None if ack.error else ack.seq)

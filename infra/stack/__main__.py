@@ -163,7 +163,7 @@ def _print_addresses(stack: Stack) -> None:
         service: f"{stack.url(service)}  (API page: {stack.url(service)}/schema)"
         for service in SERVICES
     } | {
-        "nats": f"nats://127.0.0.1:{stack.ports['nats']}  (users and passwords: make env)",
+        "nats": f"{stack.nats_url()}  (users and passwords: make env)",
         "redis": stack.redis_url or "off",
         "gateway": stack.gateway_url + simulated * stack.simulates_gateway,
         "platform": stack.platform_url + simulated * stack.simulates_platform,

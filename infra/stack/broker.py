@@ -1,37 +1,83 @@
-"""The broker as the observer, a user that may read everything and change nothing."""
+"""The broker as the observer, a user that may read everything and change nothing; or as admin."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import NoServersError
 from nats.js.api import ConsumerInfo
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
+from chassis.broker import streams
+from chassis.broker.access import connect_options
 from chassis.broker.nats_client import NatsClient
+from chassis.settings import BrokerSettings
+from events.contract import CONTRACT
 from infra.stack import passwords
-from infra.stack.config import Stack
+from infra.stack.config import Stack, StackError
 
 STREAMS = ("SAGA", "CATALOG")
 TIMEOUT_SECONDS = 3
 
 
+def access(stack: Stack, user: str) -> BrokerSettings:
+    """How this user reaches the stack's broker."""
+    return BrokerSettings(nats_url=stack.nats_url(user, passwords.load(stack.state_dir)[user]))
+
+
 @asynccontextmanager
 async def observing(stack: Stack) -> AsyncIterator[Client]:
-    """A connection, or an error at once: without retries."""
+    """A connection as the observer."""
+    async with connected(access(stack, "observer")) as client:
+        yield client
+
+
+@asynccontextmanager
+async def connected(settings: BrokerSettings) -> AsyncIterator[Client]:
+    """A connection to one of the servers, or an error once each has been tried.
+
+    Raises NatsError, OSError, TimeoutError and ConfigurationError.
+    """
     client = NatsClient()
-    await client.connect(
-        stack.nats_url("observer", passwords.load(stack.state_dir)["observer"]),
-        # The default is sixty attempts, two seconds apart.
-        allow_reconnect=False,
-        max_reconnect_attempts=1,
-        reconnect_time_wait=0,
-        connect_timeout=TIMEOUT_SECONDS,
-        error_cb=_ignore,
-    )
+    errors: list[Exception] = []
+
+    async def keep(error: Exception) -> None:
+        errors.append(error)
+
+    try:
+        await client.connect(
+            **connect_options(settings),
+            # The default is sixty attempts, two seconds apart.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            connect_timeout=TIMEOUT_SECONDS,
+            error_cb=keep,
+        )
+    except NoServersError as error:
+        raise errors[-1] if errors else error from None
     try:
         yield client
     finally:
         await client.close()
+
+
+async def apply_stream_settings(settings: BrokerSettings, replicas: int) -> dict[str, str]:
+    """Give the streams that exist their settings. Returns what was different, by stream.
+
+    The user has to be one that may change streams. Raises StackError with the broker's text.
+    """
+    changed = {}
+    try:
+        async with connected(settings) as client:
+            jetstream = client.jetstream(timeout=TIMEOUT_SECONDS)
+            for name, stream in CONTRACT.streams.items():
+                changed[name] = await streams.apply(jetstream, stream, replicas)
+    except APIError as error:
+        raise StackError(f"The broker refuses the settings of a stream: {error}") from error
+    except (NatsError, OSError, TimeoutError) as error:
+        raise StackError(f"The broker can't be asked: {str(error) or error!r}") from error
+    return {name: text for name, text in changed.items() if text}
 
 
 async def consumers(client: Client) -> list[ConsumerInfo]:
@@ -43,8 +89,3 @@ async def consumers(client: Client) -> list[ConsumerInfo]:
         except NotFoundError:
             continue
     return sorted(found, key=lambda info: (info.stream_name, info.name))
-
-
-async def _ignore(error: Exception) -> None:
-    """The caller receives the error as well, and prints it once."""
-    del error

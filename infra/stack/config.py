@@ -18,8 +18,11 @@ from events.participants import PARTICIPANTS
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = tuple(PARTICIPANTS)
 SIMULATORS = ("gateway", "platform")
-PARTS = ("nats", "redis", *SIMULATORS, *SERVICES, "litestream")
-NATS_USERS = (*SERVICES, "admin", "observer", "sys")
+BROKERS = ("nats", "nats2", "nats3")
+"""The servers of a cluster. A stack without one runs the first."""
+PARTS = (*BROKERS, "redis", *SIMULATORS, *SERVICES, "litestream")
+NATS_USERS = (*SERVICES, "admin", "observer", "sys", "node")
+"""`node`: the servers of a cluster, to each other."""
 
 DEFAULT_PORTS = PARTICIPANTS | {
     "nats": 4222,
@@ -28,6 +31,16 @@ DEFAULT_PORTS = PARTICIPANTS | {
     "gateway": 8190,
     "platform": 8191,
 }
+CLUSTER_PORTS = {
+    "nats2": 4223,
+    "nats2_monitor": 8223,
+    "nats3": 4224,
+    "nats3_monitor": 8224,
+    "nats_cluster": 6222,
+    "nats2_cluster": 6223,
+    "nats3_cluster": 6224,
+}
+"""Beside the others, with CLUSTER=3."""
 
 # Linux allows 108 bytes and macOS 104; supervisord first binds a longer, temporary name.
 LONGEST_SOCKET_PATH_BYTES = 88
@@ -58,6 +71,10 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
     """False: DATA_PLATFORM_URL names another platform than the simulator."""
     copies_continuously: bool = False
     """LITESTREAM=1: the part litestream copies the databases."""
+    cluster: int = 1
+    """How many servers the broker has: 1 or 3."""
+    replicas: int = 1
+    """Copies of each stream."""
 
     def port(self, part: str) -> int:
         """Raises StackError for a service that was added since the stack was started."""
@@ -69,8 +86,16 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
         """Raises StackError for a service that was added since the stack was started."""
         return f"http://127.0.0.1:{self.port(service)}"
 
-    def nats_url(self, user: str, password: str) -> str:
-        return f"nats://{user}:{password}@127.0.0.1:{self.ports['nats']}"
+    def nats_url(self, user: str = "", password: str = "") -> str:
+        """All servers of the broker, separated by commas; for a user, or without one."""
+        credentials = f"{user}:{password}@" if user else ""
+        return ",".join(
+            f"nats://{credentials}127.0.0.1:{self.ports[each]}" for each in self.brokers
+        )
+
+    @property
+    def brokers(self) -> tuple[str, ...]:
+        return BROKERS[: self.cluster]
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -80,15 +105,17 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
             "gateway": not self.simulates_gateway,
             "platform": not self.simulates_platform,
             "litestream": not self.copies_continuously,
-        }
+        } | {broker: broker not in self.brokers for broker in BROKERS}
         return tuple(part for part in PARTS if not left_out.get(part))
 
     @property
     def own_ports(self) -> dict[str, int]:
         """The ports that this stack opens itself."""
-        return {
-            name: port for name, port in self.ports.items() if name in (*self.parts, "nats_monitor")
-        }
+        own = (
+            *self.parts,
+            *(f"{each}_{use}" for each in BROKERS for use in ("monitor", "cluster")),
+        )
+        return {name: port for name, port in self.ports.items() if name in own}
 
     def log(self, part: str) -> Path:
         return self.state_dir / "logs" / f"{part}.log"
@@ -101,7 +128,9 @@ def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
 def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
     """The stack that these variables describe."""
     folder = state_dir(environment)
-    ports = {name: _port(name, default, environment) for name, default in DEFAULT_PORTS.items()}
+    cluster = _cluster(environment)
+    defaults = DEFAULT_PORTS | (CLUSTER_PORTS if cluster > 1 else {})
+    ports = {name: _port(name, default, environment) for name, default in defaults.items()}
     twice = {port for port in ports.values() if list(ports.values()).count(port) > 1}
     if twice:
         names = [variable(name) for name, port in ports.items() if port in twice]
@@ -122,6 +151,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
         platform_url=platform or f"http://127.0.0.1:{ports['platform']}/v1/orders",
         simulates_platform=not platform,
         copies_continuously=environment.get("LITESTREAM") == "1",
+        cluster=cluster,
+        replicas=_number("NATS_REPLICAS", (1, 2, 3, 4, 5), cluster, environment),
     )
 
 
@@ -181,6 +212,19 @@ def _path(kind: type, value: object) -> object:
     if kind is not Path:
         raise NotImplementedError(kind)
     return Path(str(value))
+
+
+def _cluster(environment: Mapping[str, str]) -> int:
+    return _number("CLUSTER", (1, len(BROKERS)), 1, environment)
+
+
+def _number(
+    name: str, allowed: tuple[int, ...], default: int, environment: Mapping[str, str]
+) -> int:
+    text = environment.get(name) or str(default)
+    if text not in map(str, allowed):
+        raise StackError(f"{name}={text}: use {' or '.join(map(str, allowed))}.")
+    return int(text)
 
 
 def _port(name: str, default: int, environment: Mapping[str, str]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from infra.stack import config
 from infra.stack.config import MARKER, SERVICES, Stack, StackError
 
-_SUBFOLDERS = ("db", "gateway", "logs", "nats", "pids", "platform", "redis", "seeded")
+_SUBFOLDERS = ("cluster", "db", "gateway", "logs", "nats", "pids", "platform", "redis", "seeded")
 # Created by a service that was started by hand before any `make up`.
 _OURS_WITHOUT_MARKER = {*_SUBFOLDERS, MARKER}
 
@@ -29,6 +29,14 @@ def mark_seeded(stack: Stack) -> None:
         marker = config.seeded_marker(stack, service)
         marker.parent.mkdir(exist_ok=True, mode=0o700)
         marker.touch()
+
+
+def broker_store(stack: Stack, broker: str) -> Path:
+    """Where a server of the broker keeps its streams.
+
+    A server that joins a cluster deletes what it stored alone, so that has another folder.
+    """
+    return stack.state_dir / ("cluster" if stack.cluster > 1 else "") / broker
 
 
 def refuse_foreign(state_dir: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from http.client import HTTPConnection, HTTPException
 
 from infra.stack import pids
-from infra.stack.config import SERVICES, SIMULATORS, Stack
+from infra.stack.config import BROKERS, SERVICES, SIMULATORS, Stack
 from infra.stack.waiting import wait_until
 
 _TIMEOUT_SECONDS = 2.0
@@ -14,8 +14,8 @@ def ready(stack: Stack, part: str) -> bool:
     """True when the part can serve a request now, with all that it depends on."""
     if part == "redis":
         return _redis_answers(stack)
-    if part == "nats":
-        return _is_ok(stack.ports["nats_monitor"], "/healthz")
+    if part in BROKERS:
+        return _is_ok(stack.ports[f"{part}_monitor"], "/healthz")
     if part == "litestream":
         return pids.alive(stack.state_dir, part) is not None
     path = "/health" if part in SIMULATORS else "/health/ready"

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.stack import config, litestream, passwords, pids, supervision
-from infra.stack.config import ROOT, SERVICES, SIMULATORS, Stack, StackError
+from infra.stack import config, folder, litestream, passwords, pids, supervision
+from infra.stack.config import BROKERS, ROOT, SERVICES, SIMULATORS, Stack, StackError
 
 # Clients wait for the order service, so the other services yield the cores to it (docs/
 # performance.md, "What was tried").
@@ -25,8 +25,8 @@ def command(stack: Stack, part: str) -> list[str]:
     if part == pids.SUPERVISOR:
         configuration = str(supervision.configuration(stack))
         return [sys.executable, "-m", "supervisor.supervisord", "-c", configuration]
-    if part == "nats":
-        return _nats(stack)
+    if part in BROKERS:
+        return _nats(stack, part)
     if part == "redis":
         return _redis(stack)
     if part == litestream.PART:
@@ -42,11 +42,11 @@ def environment(stack: Stack, part: str, inherited: Mapping[str, str]) -> dict[s
         return _supervisor_environment(stack, inherited)
     secret = passwords.load(stack.state_dir)
     plain = {name: value for name, value in inherited.items() if not _withheld(name)}
-    if part == "nats":
+    if part in BROKERS:
         # Quoted, because the broker reads a bare 2m as two million.
         sync = f'"{inherited.get("NATS_SYNC_INTERVAL") or "2m"}"'
         secrets = {passwords.variable(user): word for user, word in secret.items()}
-        return plain | secrets | {"NATS_SYNC_INTERVAL": sync}
+        return plain | secrets | _cluster_environment(stack, part) | {"NATS_SYNC_INTERVAL": sync}
     if part in ("redis", litestream.PART):
         return plain
     if part in SIMULATORS:
@@ -66,6 +66,7 @@ def _service_environment(
     values |= {
         "STATE_DIR": str(stack.state_dir),
         "NATS_URL": stack.nats_url(service, password),
+        "NATS_REPLICAS": str(stack.replicas),
         "PYTHONUNBUFFERED": "1",
         database: inherited.get(database) or default,
     }
@@ -117,16 +118,31 @@ def _withheld(name: str) -> bool:
     others = {f"{service.upper()}_DATABASE_URL" for service in SERVICES}
     not_passed_on = ("NATS_PASSWORD", "STACK_", "SUPERVISOR_", "MAKE", "MFLAGS")
     others |= {"NATS_URL", "REDIS_URL", "PAYMENT_GATEWAY_URL", "DATA_PLATFORM_URL"}
+    others |= {"NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY"}
     return name in others or name.startswith(not_passed_on)
 
 
-def _nats(stack: Stack) -> list[str]:
+def _nats(stack: Stack, part: str) -> list[str]:
     program = config.program("nats-server")
     if program is None:
         raise StackError("nats-server is not installed. Run: make install")
-    ports = ["-p", str(stack.ports["nats"]), "-m", str(stack.ports["nats_monitor"])]
-    files = ["-c", str(ROOT / "infra" / "nats.conf"), "-sd", str(stack.state_dir / "nats")]
-    return [program, *files, *ports]
+    is_cluster = stack.cluster > 1
+    conf = ROOT / "infra" / ("nats-cluster.conf" if is_cluster else "nats.conf")
+    files = ["-c", str(conf), "-sd", str(folder.broker_store(stack, part))]
+    ports = ["-p", str(stack.ports[part]), "-m", str(stack.ports[f"{part}_monitor"])]
+    return [program, *files, *ports, *(["-n", part] if is_cluster else [])]
+
+
+def _cluster_environment(stack: Stack, part: str) -> dict[str, str]:
+    """What infra/nats-cluster.conf reads; nothing for a broker of one server."""
+    if stack.cluster == 1:
+        return {}
+    password = passwords.load(stack.state_dir)["node"]
+    routes = {
+        f"NATS_ROUTE_{number}": f"nats://node:{password}@127.0.0.1:{stack.ports[f'{each}_cluster']}"
+        for number, each in enumerate(stack.brokers, 1)
+    }
+    return routes | {"NATS_CLUSTER_PORT": str(stack.ports[f"{part}_cluster"])}
 
 
 def _redis(stack: Stack) -> list[str]:
@@ -139,14 +155,14 @@ def _redis(stack: Stack) -> list[str]:
 
 
 def main(part: str) -> None:
-    folder = config.state_dir()
-    stack = config.recorded(folder)
+    state_dir = config.state_dir()
+    stack = config.recorded(state_dir)
     if stack is None:
-        raise StackError(f"No stack was started on {folder}. Run: make up")
+        raise StackError(f"No stack was started on {state_dir}. Run: make up")
     if part in SERVICES:
         notice_lost_database(stack, part, os.environ)
     arguments, variables = command(stack, part), environment(stack, part, os.environ)
-    descriptor = pids.claim(folder, part)
+    descriptor = pids.claim(state_dir, part)
     if part == pids.SUPERVISOR and descriptor != _SUPERVISOR_LOCK:
         os.dup2(descriptor, _SUPERVISOR_LOCK, inheritable=True)
         os.close(descriptor)

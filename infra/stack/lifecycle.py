@@ -1,5 +1,7 @@
 """Starting and stopping the whole stack."""
 
+import asyncio
+import os
 from collections.abc import Callable
 
 from infra.stack import (
@@ -33,6 +35,7 @@ def up(print_line: Print) -> Stack:
         for part in stack.parts:
             processes.start(stack, part)
         _wait_until_ready(stack, print_line)
+        _apply_stream_settings(stack, print_line)
         seed.seed(stack)
         folder.mark_seeded(stack)
         for line in nats_cli.write_contexts(stack):
@@ -76,7 +79,12 @@ def _running() -> Stack | None:
     stack = config.recorded(config.state_dir())
     if stack is None or not processes.answers(stack):
         return None
-    wanted = config.from_environment().ports
+    described = config.from_environment()
+    wanted = described.ports
+    if os.environ.get("CLUSTER") and described.cluster != stack.cluster:
+        raise StackError(
+            f"The stack already runs, with CLUSTER={stack.cluster}. Run `make down` first."
+        )
     other = [name for name, port in wanted.items() if port not in _matching_ports(stack, name)]
     if other:
         names = ", ".join(f"{config.variable(name)}={stack.ports[name]}" for name in other)
@@ -86,7 +94,7 @@ def _running() -> Stack | None:
 
 def _matching_ports(stack: Stack, name: str) -> set[int]:
     """A port that was not set is the default one, and matches any port."""
-    return {stack.ports[name], config.DEFAULT_PORTS[name]}
+    return {stack.ports[name], (config.DEFAULT_PORTS | config.CLUSTER_PORTS)[name]}
 
 
 def _start_fresh(print_line: Print) -> Stack:
@@ -117,6 +125,16 @@ def _wait_until_ready(stack: Stack, print_line: Print) -> None:
         f"Not ready after {_READY_SECONDS:.0f} s: {', '.join(not_ready)}. The rest still runs. "
         f"Look at `make logs SERVICE={not_ready[0]}`, or stop everything with `make down`."
     )
+
+
+def _apply_stream_settings(stack: Stack, print_line: Print) -> None:
+    """Streams that an earlier start has made keep its settings until they are changed here."""
+    from infra.stack import broker
+
+    access = broker.access(stack, "admin")
+    changed = asyncio.run(broker.apply_stream_settings(access, stack.replicas))
+    for stream, differences in changed.items():
+        print_line(f"The stream {stream} has its new settings: {differences}")
 
 
 def _stop(stack: Stack | None, print_line: Print) -> None:

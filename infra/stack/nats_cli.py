@@ -57,7 +57,7 @@ def remove_contexts(stack: Stack) -> None:
 def _context(stack: Stack, user: str, password: str) -> dict[str, str]:
     return {
         "description": _ours(stack),
-        "url": f"nats://127.0.0.1:{stack.ports['nats']}",
+        "url": stack.nats_url(),
         "user": user,
         "password": password,
     }

@@ -7,7 +7,7 @@ first and the broker last.
 from pathlib import Path
 from string import Template
 
-from infra.stack.config import ROOT, SERVICES, Stack
+from infra.stack.config import BROKERS, ROOT, SERVICES, Stack
 
 # autorestart: a part that ends, killed or not, is started again. startretries: in effect without a
 # limit; the pause grows by a second with each failed attempt. startsecs: run time after which it
@@ -57,6 +57,6 @@ def name(part: str) -> str:
 
 
 def _group(part: str) -> str:
-    if part == "nats":
+    if part in BROKERS:
         return "broker"
     return "services" if part in SERVICES else "external"

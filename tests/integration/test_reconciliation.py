@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from chassis.broker.jetstream import JetStream, stream_config
+from chassis.broker.jetstream import JetStream
+from chassis.broker.streams import stream_config
 from chassis.outbox.reconciliation import Reconciler
 from chassis.outbox.relay import Relay
 from chassis.storage.database import Database

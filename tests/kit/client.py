@@ -1,6 +1,7 @@
 """One client of the shop, over HTTP: for tests, the demo, the load generator and the benchmarks."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,7 +12,9 @@ import aiohttp
 import msgspec
 from nats.aio.client import Client
 
+from chassis.broker.access import connect_options
 from chassis.broker.nats_client import NatsClient
+from chassis.settings import broker_settings
 from tests.kit.stack import ROOT, SERVICES, free_port, run_stack, running_stack
 
 COFFEE = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
@@ -310,7 +313,8 @@ async def wait_until(
 @asynccontextmanager
 async def connect_to_broker(url: str) -> AsyncIterator[Client]:
     client = NatsClient()
-    await client.connect(url, connect_timeout=5)
+    options = connect_options(broker_settings(os.environ | {"NATS_URL": url}))
+    await client.connect(**options, connect_timeout=5)
     try:
         yield client
     finally:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.stack.config import DEFAULT_PORTS, SERVICES
+from infra.stack.config import CLUSTER_PORTS, DEFAULT_PORTS, SERVICES
 
 __all__ = ["ROOT", "SERVICES", "copy_project", "free_port", "run_stack", "running_stack"]
 
@@ -40,7 +40,7 @@ def running_stack(
         run_stack(environment, "down", root=root)
 
 
-OPERATORS_COMMANDS = ("audit", "trace", "dlq", "redrive", "backup", "restore")
+OPERATORS_COMMANDS = ("audit", "trace", "dlq", "redrive", "streams", "backup", "restore")
 
 
 def run_stack(environment: Mapping[str, str], *words: str, root: Path | str = ROOT) -> str:
@@ -81,7 +81,7 @@ def free_port(start: int | None = None) -> int:
 def _free_ports() -> dict[str, int]:
     ports: dict[str, int] = {}
     last = free_port()
-    for part in DEFAULT_PORTS:
+    for part in (*DEFAULT_PORTS, *CLUSTER_PORTS):
         ports[part] = last = free_port(last + 1)
     return ports
 

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from chassis.broker.jetstream import ACK_WAIT_SECONDS, DUPLICATE_WINDOW_SECONDS
+from chassis.broker.jetstream import ACK_WAIT_SECONDS
+from chassis.broker.streams import DUPLICATE_WINDOW_SECONDS
 from chassis.ports import OutgoingMessage, Receiver, StoredMessage, StreamPosition
 from saga.envelope import EVENT_ID, MESSAGE_ID
 from saga.errors import BrokerAway, Outage
