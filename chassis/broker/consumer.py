@@ -129,6 +129,9 @@ class Consumer:
             if room <= 0:
                 await self._more_room.wait()
                 continue
+            if not self._client.is_connected:  # the client would send the request later
+                await asyncio.sleep(GONE_SECONDS)
+                continue
             self._expected = room
             try:
                 await self._client.publish(self._next, _request(room), reply=inbox)

@@ -100,8 +100,7 @@ class JetStream:
             consumer.resume()
 
     async def stop_delivering(self) -> None:
-        for consumer in self._consumers:
-            await consumer.stop()
+        await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
 
     async def stop(self) -> None:
         """Send the last acknowledgements, and close the connection.

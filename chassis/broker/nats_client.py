@@ -21,8 +21,10 @@ For that it needs private names of nats-py. This file is the only one that uses 
     Client._connect_command   sends the password in plain text to a `tls://` server that offers no
                               TLS.
 
-The patterns are replaced for every client of the process. Importing this file raises
-ConfigurationError when nats-py is not of the version that these names were read in.
+It also replaces nats.aio.client.TcpTransport, by public names alone: see `_Transport`.
+
+The patterns and the transport are replaced for every client of the process. Importing this file
+raises ConfigurationError when nats-py is not of the version that these names were read in.
 """
 
 import asyncio
@@ -32,8 +34,10 @@ import ssl
 from contextlib import suppress
 from importlib.metadata import version
 
+from nats.aio import client as nats_py
 from nats.aio.client import DEFAULT_FLUSH_TIMEOUT, Client
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
 from nats.errors import Error as NatsError
 from nats.protocol import parser
 
@@ -42,6 +46,7 @@ from saga.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 PIGGYBACK_SECONDS = 0.02
+CLOSE_SECONDS = 1.0
 
 _KNOWN_VERSION = "2.16."
 _USED = {
@@ -72,6 +77,38 @@ check_version(version("nats-py"))
 _WORD = rb"([^ \r\n]+)"
 parser.MSG_RE = re.compile(rb"\AMSG %s %s (%s )?(\d+)\r\n" % (_WORD, _WORD, _WORD))
 parser.HMSG_RE = re.compile(rb"\AHMSG %s %s (%s )?(\d+) (\d+)\r\n" % (_WORD, _WORD, _WORD))
+
+
+class _Closed(ConnectionResetError, RuntimeError):
+    """uvloop raises RuntimeError on a closed connection, where nats-py expects an OSError."""
+
+
+class _Transport(TcpTransport):
+    """The connection to one server.
+
+    nats-py waits for its end before it tries another server. With a server that hangs, that would
+    be the kernel's time-out for what is still to be sent: a quarter of an hour.
+    """
+
+    def write(self, payload: bytes) -> None:
+        try:
+            super().write(payload)  # type: ignore[no-untyped-call]  # nats-py's
+        except RuntimeError as error:
+            raise _Closed(str(error)) from error
+
+    def writelines(self, payload: list[bytes]) -> None:
+        try:
+            super().writelines(payload)  # type: ignore[no-untyped-call]  # nats-py's
+        except RuntimeError as error:
+            raise _Closed(str(error)) from error
+
+    async def wait_closed(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await super().wait_closed()  # type: ignore[no-untyped-call]  # nats-py's
+
+
+nats_py.TcpTransport = _Transport  # type: ignore[attr-defined]  # it does not re-export the name
 
 
 class NatsClient(Client):
@@ -126,6 +163,10 @@ class NatsClient(Client):
         await self._send_piggybacked()
         await super().flush(timeout)
         await super().flush(timeout)
+
+    async def close(self) -> None:
+        with suppress(_Closed):  # of what was to be sent to a server that is gone
+            await super().close()
 
     async def read_headers(self, block: bytes) -> dict[str, str]:
         """The headers in a block of them, as it stands before a message's body."""

@@ -21,10 +21,14 @@ from tests.kit.client import free_port, wait_until
 
 
 class NatsServer:
-    """A nats-server for one test, without users, that can be stopped and started."""
+    """A nats-server for one test, that can be stopped and started.
 
-    def __init__(self, folder: Path) -> None:
+    `options` are more flags of nats-server. Without any it has no users.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
+        self._options = options
         self._port = free_port()
         self._process: asyncio.subprocess.Process | None = None
 
@@ -37,7 +41,11 @@ class NatsServer:
         assert program is not None
         command = [program, "-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd"]
         self._process = await asyncio.create_subprocess_exec(
-            *command, str(self.folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            *command,
+            str(self.folder),
+            *self._options,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
         async def listens() -> bool:
@@ -67,6 +75,11 @@ class NatsServer:
             yield
         finally:
             self._process.send_signal(signal.SIGCONT)
+
+    def reload(self) -> None:
+        """Read the configuration file again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     async def stop(self) -> None:
         if self._process is not None:
