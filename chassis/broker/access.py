@@ -50,7 +50,7 @@ def _server(text: str) -> SplitResult:
 
 
 def _without_credentials(server: SplitResult) -> str:
-    return server._replace(netloc=server.netloc.rpartition("@")[2]).geturl()
+    return f"{server.scheme}://{server.netloc.rpartition('@')[2]}{server.path}"
 
 
 def _identity(servers: list[SplitResult], settings: BrokerSettings) -> dict[str, str]:
