@@ -43,6 +43,8 @@ RECONNECT_SECONDS = 0.25
 PING_SECONDS = 4
 MAX_UNANSWERED_PINGS = 2
 API_TIMEOUT_SECONDS = 5.0
+# A request to a cluster without a leader gets no answer, also when one is elected meanwhile.
+DECLARE_TIMEOUT_SECONDS = 2.0
 CLOSE_SECONDS = 2.0
 LEADER_SECONDS = 1.0
 READ_AT_ONCE = 100
@@ -279,7 +281,7 @@ class JetStream:
 
     async def declare(self) -> None:
         """Create missing streams and durables. Raises NatsError and TimeoutError."""
-        jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
+        jetstream = self._client.jetstream(timeout=DECLARE_TIMEOUT_SECONDS)
         for stream in self._registry.streams:
             await self._declare_stream(jetstream, stream)
         for stream in self._registry.consumed_streams:
