@@ -31,6 +31,21 @@ the variable and its bounds. `{SERVICE}` stands for a service's name in capitals
 _STACK = (
     ("STATE_DIR", ".run", "The folder of the local stack's files, and of SQLite databases."),
     ("NATS_PORT, NATS_MONITOR_PORT", "4222, 8222", "The local stack's broker."),
+    (
+        "CLUSTER",
+        "1",
+        "3: the local stack's broker is a cluster, and keeps as many copies of each stream.",
+    ),
+    (
+        "NATS2_PORT, NATS2_MONITOR_PORT, NATS3_PORT, NATS3_MONITOR_PORT",
+        "4223, 8223, 4224, 8224",
+        "Its second and third server, with `CLUSTER=3`.",
+    ),
+    (
+        "NATS_CLUSTER_PORT, NATS2_CLUSTER_PORT, NATS3_CLUSTER_PORT",
+        "6222, 6223, 6224",
+        "Between the servers, with `CLUSTER=3`.",
+    ),
     ("REDIS_PORT", "6379", "The local stack's Redis."),
     ("LITESTREAM", "0", "1: Litestream copies the SQLite databases continuously."),
     ("LITESTREAM_URL", "file://STATE_DIR/replicas", "Where to, such as `s3://bucket/shop`."),

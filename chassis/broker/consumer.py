@@ -137,9 +137,9 @@ class Consumer:
                 await self._client.publish(self._next, _request(room), reply=inbox)
                 await self._until_ended()
                 if self._gone:
+                    self._gone = False
                     await asyncio.sleep(GONE_SECONDS)  # it may come back by itself
                     await self._declare()
-                    self._gone = False
             except (NatsError, TimeoutError) as error:
                 self._outage.failed(error)
                 await asyncio.sleep(GONE_SECONDS)

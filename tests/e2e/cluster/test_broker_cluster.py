@@ -65,8 +65,8 @@ async def test_command_applies_the_number_of_replicas(shop: Shop) -> None:
         jetstream = client.jetstream()
         config = (await jetstream.stream_info("CATALOG")).config
         await jetstream.update_stream(config.evolve(num_replicas=1))
-        said = await asyncio.to_thread(shop.command, "streams")
-        assert "CATALOG: changed. num_replicas is 1, and should be 3" in said
+        printed = await asyncio.to_thread(shop.command, "streams")
+        assert "CATALOG: changed. num_replicas is 1, and should be 3" in printed
         assert (await jetstream.stream_info("CATALOG")).config.num_replicas == 3
     await until_whole(shop)
     assert await asyncio.to_thread(shop.command, "streams") == "Every stream has its settings.\n"
