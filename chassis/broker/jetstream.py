@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 ACK_WAIT_SECONDS = 10
 MAX_ACK_PENDING = 10_000
 RECONNECT_SECONDS = 0.25
-PING_SECONDS = 4
+PING_SECONDS = 3
 MAX_UNANSWERED_PINGS = 2
 API_TIMEOUT_SECONDS = 5.0
 # A request to a cluster without a leader gets no answer, also when one is elected meanwhile.
