@@ -183,7 +183,6 @@ class Relay:
                 self._published[event_id] = Mark(event_id, now, sequence)
                 self._unmarked.set()
         if None in sequences:
-            log.warning("the broker did not store all events; publishing them again")
             await asyncio.sleep(RETRY_SECONDS)
         self._in_flight.difference_update(event_ids)
         self._wake()
