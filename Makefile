@@ -68,9 +68,9 @@ quarantine: $(VENV)/.installed-runtime ## recovery mode, after a database was re
 	$(require_service)
 	@$(STACK) quarantine $(SERVICE)
 
-release: $(VENV)/.installed-runtime ## end the recovery mode: SERVICE=...
+release: $(VENV)/.installed-runtime ## audit, then end the recovery mode: SERVICE=... [FORCE=1: whatever the audit finds]
 	$(require_service)
-	@$(STACK) release $(SERVICE)
+	@$(OPS) release $(SERVICE) $(if $(filter 1,$(FORCE)),--force)
 
 # --- using and operating it
 
@@ -96,8 +96,9 @@ redrive: $(VENV)/.installed-runtime ## handle dead letters again: SERVICE=... ID
 streams: $(VENV)/.installed-runtime ## give the broker's streams changed settings, such as NATS_REPLICAS
 	@$(OPS) streams
 
-audit: $(VENV)/.installed-runtime ## compare databases, events and statements: do money, stock and coupons add up?
-	@$(OPS) audit
+# The status 3, nothing wrong and not everything judged, is no failure here.
+audit: $(VENV)/.installed-runtime ## do money, stock, coupons and events add up? [ACKNOWLEDGE=<name> REASON=...]
+	@$(OPS) audit $(if $(ACKNOWLEDGE),--acknowledge "$$ACKNOWLEDGE" --reason "$$REASON") || test $$? -eq 3
 
 backup: $(VENV)/.installed-runtime ## copy the databases of running services, and check the copies [SERVICE=... TO=folder]
 	@$(OPS) backup $(SERVICE) $(if $(TO),--to "$(TO)")

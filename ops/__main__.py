@@ -26,6 +26,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     audit_command.add_to(commands)
     backup_commands.add_to(commands)
+    release = commands.add_parser("release", help="audit, then end a service's recovery mode")
+    release.add_argument("service", choices=SERVICES)
+    release.add_argument("--force", action="store_true", help="whatever the audit finds")
+    release.set_defaults(run=_release)
     trace = commands.add_parser("trace", help="one order's events")
     trace.add_argument("order")
     trace.set_defaults(run=_trace)
@@ -37,6 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     explained = "give the broker's streams their settings, such as NATS_REPLICAS"
     commands.add_parser("streams", help=explained).set_defaults(run=_streams)
     return parser
+
+
+def _release(arguments: argparse.Namespace) -> None:
+    from ops import release
+
+    release.release(arguments.service, _console, force=arguments.force)
 
 
 def _trace(arguments: argparse.Namespace) -> None:

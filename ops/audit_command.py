@@ -1,7 +1,15 @@
-"""`make audit`: print each check's result. Exits with 0 when clean, with 1 or 2 otherwise."""
+"""`make audit`: print each check's result and the verdict, which is also the exit status.
+
+0  clean: all was judged, and nothing is wrong
+1  wrong: something does not add up that nobody has acknowledged
+2  a database, the broker or a statement can't be read, or an argument is wrong
+3  not everything judged: nothing of what was judged is wrong
+"""
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,7 +17,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from infra.stack.config import StackError
+from infra.stack.config import SERVICES, StackError
+from ops import deployment
 
 if TYPE_CHECKING:  # imported when the command runs: the other commands need no database libraries
     from ops.audit.findings import Report
@@ -17,6 +26,8 @@ if TYPE_CHECKING:  # imported when the command runs: the other commands need no 
 _MAX_SHOWN = 100
 _QUIET_SECONDS = 5.0
 _LIMIT_SECONDS = 60.0
+_WAIT_SECONDS = 10.0
+_STATUS = {"clean": 0, "wrong": 1, "not everything judged": 3}
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,39 +37,55 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "audit",
         help=explained,
         description=explained,
-        epilog="Exits with 0 when all is clean, 1 with discrepancies, 2 when it can't read all.",
+        epilog="Exits with 0 when all is clean, 1 with discrepancies, 2 when it can't read all, 3 "
+        "when nothing is wrong and not everything could be judged.",
     )
-    parser.add_argument(
-        "--quiet-seconds",
-        type=_seconds,
-        default=_QUIET_SECONDS,
-        help="check only orders without an event for so long (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--limit-seconds",
-        type=_seconds,
-        default=_LIMIT_SECONDS,
-        help="how long an order may be unsettled (default: %(default)s)",
-    )
+    for name, default, what in (
+        ("quiet", _QUIET_SECONDS, "check only orders without an event for so long"),
+        ("limit", _LIMIT_SECONDS, "how long an order may be unsettled"),
+        ("wait", _WAIT_SECONDS, "how long to look again at orders that can't be judged yet"),
+    ):
+        parser.add_argument(
+            f"--{name}-seconds", type=_seconds, default=default, help=f"{what} (default: {default})"
+        )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--acknowledge",
+        metavar="NAME",
+        help="store that a discrepancy is understood; with --reason",
+    )
+    parser.add_argument("--reason", default="", help="why it may stay")
+    parser.add_argument("--by", help="who acknowledges it (default: the user)")
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from ops.audit import CannotRead, inspect
+    from ops.audit import CannotRead, acknowledgements, judge
+
+    def look() -> "Report":
+        return judge(
+            wait_seconds=arguments.wait_seconds,
+            quiet_seconds=arguments.quiet_seconds,
+            limit_seconds=arguments.limit_seconds,
+        )
 
     try:
-        report = inspect(
-            quiet_seconds=arguments.quiet_seconds, limit_seconds=arguments.limit_seconds
-        )
+        report = look()
+        if arguments.acknowledge:
+            shop = deployment.find()
+            acknowledgements.acknowledge(
+                shop, report, arguments.acknowledge, arguments.reason, arguments.by
+            )
+            known = acknowledgements.load(shop)
+            report = msgspec.structs.replace(report, acknowledgements=known)
     except (CannotRead, StackError) as problem:
         print(problem, file=sys.stderr)
         return 2
     if arguments.json:
         print(_json(report))
     else:
-        _print(report, Console(), arguments.quiet_seconds)
-    return 0 if report.clean else 1
+        show(report, Console())
+    return _STATUS[report.verdict]
 
 
 def _seconds(text: str) -> float:
@@ -72,30 +99,63 @@ def _seconds(text: str) -> float:
 
 
 def _json(report: "Report") -> str:
-    body = {"clean": report.clean} | msgspec.to_builtins(report)
+    acknowledged = [found.name for found, _ in report.acknowledged]
+    head = {"verdict": report.verdict, "clean": report.verdict == "clean"}
+    body = head | msgspec.to_builtins(report) | {"acknowledged": acknowledged}
     return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()
 
 
-def _print(report: "Report", console: Console, quiet_seconds: float) -> None:
+def show(report: "Report", console: Console) -> None:
+    """Print a report: the checks, what is wrong, what is acknowledged, and the verdict."""
     table = Table("check", box=box.SIMPLE_HEAD)
     table.add_column("looked at", justify="right")
     table.add_column("wrong", justify="right")
     for result in report.results:
-        wrong = len(result.discrepancies)
+        wrong = sum(report.acknowledgement(each) is None for each in result.discrepancies)
         table.add_row(
             result.check, f"{result.looked_at:,}", f"[red]{wrong:,}" if wrong else "[green]0"
         )
     console.print(table)
+
+    def line(text: str, style: str = "") -> None:
+        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    _show_discrepancies(report, line)
+    _show_unjudged(report, line)
+    for name in report.not_compared:
+        line(f"Not compared: {name} gives no statement.")
+    colour = {"clean": "green", "wrong": "red"}.get(report.verdict, "yellow")
+    line(verdict(report), f"bold {colour}")
+
+
+def _show_discrepancies(report: "Report", line: Callable[[str], None]) -> None:
     found = list(report.discrepancies)
+    known = {each.name: each for each in report.acknowledgements}
     for discrepancy in found[:_MAX_SHOWN]:
-        console.print(str(discrepancy), markup=False, highlight=False, soft_wrap=True)
+        line(f"{discrepancy}\n    {discrepancy.name}")
+        if other := known.get(discrepancy.name):
+            line(f"    acknowledged by {other.by} with other figures: {'; '.join(other.found)}")
     if len(found) > _MAX_SHOWN:
-        console.print(f"... and {len(found) - _MAX_SHOWN:,} more; all of them: --json")
-    left_out = f", {report.under_way:,} of them not checked: unsettled, or not quiet for "
-    orders = f"{report.orders:,} orders" + (
-        f"{left_out}{quiet_seconds:g} s" if report.under_way else ""
-    )
-    if report.clean:
-        console.print(f"[bold green]clean[/] ({orders})", highlight=False)
-    else:
-        console.print(f"[bold red]{len(found):,} discrepancies[/] ({orders})", highlight=False)
+        line(f"... and {len(found) - _MAX_SHOWN:,} more; all of them: --json")
+    for discrepancy, by in report.acknowledged:
+        line(f"acknowledged by {by.by} at {by.at} ({by.reason}): {discrepancy}")
+
+
+def _show_unjudged(report: "Report", line: Callable[[str], None]) -> None:
+    if not any(result.looked_at for result in report.results):
+        line("Nothing was judged: the databases are empty.")
+    for why, count in Counter(each.why for each in report.unjudged).most_common():
+        service = why.partition(" ")[0]
+        start = f", or start it: make start SERVICE={service}" if service in SERVICES else ""
+        line(f"{count:,} not judged: {why}. Wait{start}.")
+
+
+def verdict(report: "Report") -> str:
+    """The verdict in one line."""
+    notes = [f"{report.orders:,} orders"]
+    notes += [f"{len(report.acknowledged):,} acknowledged"] if report.acknowledged else []
+    notes += [f"{len(report.waiting):,} wait for the release"] if report.waiting else []
+    notes += [f"{len(report.unjudged):,} not judged"] if report.unjudged else []
+    count = sum(1 for _ in report.discrepancies)
+    head = f"{count:,} discrepancies" if count else str(report.verdict)
+    return f"{head} ({', '.join(notes)})"

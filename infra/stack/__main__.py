@@ -53,7 +53,6 @@ def _parser() -> argparse.ArgumentParser:
             _quarantine,
             "recovery mode: the service replays all events and publishes none",
         ),
-        ("release", _release, "end the recovery mode of a service"),
     ):
         command(name, run, explained).add_argument("part", choices=SERVICES)
     shown = command("logs", _logs, "the last lines of the logs; follows them in a terminal")
@@ -128,14 +127,7 @@ def _quarantine(arguments: argparse.Namespace) -> None:
     config.recovery_marker(stack, part).touch()
     _restart(stack, part)
     _print(f"{part} is in recovery mode: it replays the streams and publishes nothing.")
-    _print(f"When make audit is clean, end it with: make release SERVICE={part}")
-
-
-def _release(arguments: argparse.Namespace) -> None:
-    stack, part = processes.running_stack(), arguments.part
-    config.recovery_marker(stack, part).unlink(missing_ok=True)
-    _restart(stack, part)
-    _print(f"{part} handles commands and publishes events again.")
+    _print(f"End it, once all orders are right, with: make release SERVICE={part}")
 
 
 def _restart(stack: Stack, part: str) -> None:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
@@ -75,6 +76,8 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
     """How many servers the broker has: 1 or 3."""
     replicas: int = 1
     """Copies of each stream."""
+    settings: dict[str, str] = {}
+    """The other environment variables that were set when it was started, by their names."""
 
     def port(self, part: str) -> int:
         """Raises StackError for a service that was added since the stack was started."""
@@ -96,6 +99,13 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def brokers(self) -> tuple[str, ...]:
         return BROKERS[: self.cluster]
+
+    def database_url(self, service: str, environment: Mapping[str, str]) -> str:
+        """As these variables name it, else as it was when the stack was started."""
+        name = f"{service.upper()}_DATABASE_URL"
+        own = self.state_dir / "db" / f"{service}.db"
+        default = f"sqlite+aiosqlite:///{quote(str(own))}"
+        return environment.get(name) or self.settings.get(name) or default
 
     @property
     def parts(self) -> tuple[str, ...]:

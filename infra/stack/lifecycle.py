@@ -19,6 +19,7 @@ from infra.stack.config import Stack, StackError
 from infra.stack.waiting import wait_until
 
 _READY_SECONDS = 60.0
+_START_SECONDS = 30.0
 # Longer than the supervisor waits for all parts together (infra/supervisord.conf, stopwaitsecs).
 _SHUT_DOWN_SECONDS = 60.0
 _END_SECONDS = 10.0
@@ -72,6 +73,19 @@ def clean(print_line: Print) -> None:
             folder.empty(state_dir)
             (state_dir / config.MARKER).unlink()
         state_dir.rmdir()
+
+
+def start_part(stack: Stack, part: str) -> None:
+    """Start one part, and return when it answers. Raises StackError when it does not."""
+    processes.start(stack, part)
+    if not wait_until(lambda: health.alive(stack, part), _START_SECONDS):
+        raise StackError(f"{part} does not answer. Look at: make logs SERVICE={part}")
+
+
+def restart_part(stack: Stack, part: str) -> None:
+    """The same for a part that may run."""
+    processes.stop(stack, part)
+    start_part(stack, part)
 
 
 def _running() -> Stack | None:

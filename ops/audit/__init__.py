@@ -22,6 +22,8 @@ Where each thing that must always hold is checked:
     -  the data platform gets each completed order once     platform_deliveries.py
 
 inspection.py runs the checks; sources.py, stream.py and the statements are what they read.
+judging.py looks again at what could not be judged at once; acknowledgements.py keeps the
+discrepancies that operators understand.
 
 The audit relies on nothing that it audits: it reads with SQL of its own and shares no code with the
 services but the choreography, which names the consumers of each event.
@@ -41,7 +43,17 @@ When everything is known to have ended, a test can ask for more: with `quiet_sec
 limit_seconds=0` whatever is still under way counts as lost.
 """
 
-from ops.audit.findings import CannotRead, Discrepancy, Report, Result
+from ops.audit.findings import CannotRead, Discrepancy, Report, Result, Verdict
 from ops.audit.inspection import audit, inspect
+from ops.audit.judging import judge
 
-__all__ = ["CannotRead", "Discrepancy", "Report", "Result", "audit", "inspect"]
+__all__ = [
+    "CannotRead",
+    "Discrepancy",
+    "Report",
+    "Result",
+    "Verdict",
+    "audit",
+    "inspect",
+    "judge",
+]

@@ -79,7 +79,11 @@ def checks(
             ORPHANS,
             len(kept),
             (
-                Discrepancy(check=ORPHANS, what=f"{kept[key]} KRW under {key}, which no row has")
+                Discrepancy(
+                    check=ORPHANS,
+                    entity=key,
+                    what=f"{kept[key]} KRW under {key}, which no row has",
+                )
                 for key in sorted(orphans)
             ),
         ),
@@ -121,6 +125,7 @@ def _disagreements(checked: Sequence[Charge], kept: Counter[str]) -> Iterator[Di
             yield Discrepancy(
                 check=CAPTURED,
                 order_id=each.order_id,
+                entity=each.key,
                 what=f"{each.key} is {each.state}: {each.kept} KRW should be kept for it, the "
                 f"gateway has kept {kept[each.key]}",
             )

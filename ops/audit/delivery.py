@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import text
 
-from ops.audit.findings import Discrepancy, Result, result
+from ops.audit.findings import Discrepancy, Result, Unjudged, result
 from ops.audit.sources import Databases, moment
 from ops.audit.stream import Contents, Floors
 from ops.audit.tolerance import Tolerance
@@ -34,12 +34,14 @@ class Emitted(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     newest_only: bool
 
-    def discrepancy(self, check: str, what: str) -> Discrepancy:
+    def discrepancy(self, check: str, what: str, age: str | None = None) -> Discrepancy:
         about = f" of {self.key}" if self.newest_only else ""
         return Discrepancy(
             check=check,
             order_id=None if self.newest_only else self.key,
             event=self.name,
+            entity=self.event_id,
+            age=age,
             what=f"{self.name}{about} (id {self.event_id}) of {self.service} {what}",
         )
 
@@ -66,23 +68,47 @@ class Deliveries:
         }
         self._dead_letters = dict(_dead_letters(databases))
         self._newest = {row.subject: row.event_id for row in self.emitted}
-        waiting = [row for row in self.emitted if self._is_under_way(row)]
-        self.under_way = {row.key for row in waiting}
-        waiting_ids = {row.event_id for row in waiting}
+        waiting = {row.event_id: why for row in self.emitted if (why := self._under_way(row))}
+        self.under_way = {
+            row.key: waiting[row.event_id] for row in self.emitted if row.event_id in waiting
+        }
+        """Why the keys whose events have not arrived everywhere are not checked yet."""
+        self.held_back = {
+            row.key for row in self.emitted if row.event_id in waiting and self._is_held_back(row)
+        }
+        """The keys with an event that the service in recovery mode keeps until its release."""
         self._checked = [
             row
             for row in self.emitted
-            if tolerance.is_quiet(row.created_at) and row.event_id not in waiting_ids
+            if tolerance.is_quiet(row.created_at) and row.event_id not in waiting
         ]
 
-    def _is_under_way(self, row: Emitted) -> bool:
-        """It has not arrived everywhere, which is no fault yet."""
-        if self._tolerance.is_over(row.created_at):
-            return False
-        return row.sequence is None or any(
-            row.sequence > self._floors.get((row.stream, service), 0)
-            for service in self._missing_at(row)
-        )
+    def unjudged(self) -> Iterator[Unjudged]:
+        """Events that are not about an order and can't be judged yet."""
+        checked = {row.event_id for row in self._checked}
+        keys = {
+            row.key
+            for row in self.emitted
+            if row.newest_only and row.event_id not in checked and not self._is_replaced(row)
+        }
+        for key in sorted(keys - self.held_back):
+            yield Unjudged.of(key, self.under_way)
+
+    def _under_way(self, row: Emitted) -> str | None:
+        """Why it has not arrived everywhere, where that is no fault yet."""
+        if self._is_held_back(row):
+            return f"{row.service} is in recovery mode and has not published {row.name}"
+        is_over = self._tolerance.is_over(row.created_at)
+        if row.sequence is None:
+            return None if is_over else f"{row.service} has not published {row.name}"
+        for service in self._missing_at(row):
+            is_late = row.sequence > self._floors.get((row.stream, service), 0)
+            if is_late and (not is_over or service == self._tolerance.recovering):
+                return f"{service} has not handled {row.name}"
+        return None
+
+    def _is_held_back(self, row: Emitted) -> bool:
+        return row.sequence is None and row.service == self._tolerance.recovering
 
     def _missing_at(self, row: Emitted) -> list[str]:
         """The consumers that do not have it in their inbox."""
@@ -94,7 +120,7 @@ class Deliveries:
 
     def checks(self, streams: Mapping[str, Contents]) -> list[Result]:
         unpublished = (
-            row.discrepancy(PUBLISHED, f"has waited for {self._tolerance.age_text(row.created_at)}")
+            row.discrepancy(PUBLISHED, "is not published", self._tolerance.age_text(row.created_at))
             for row in self._checked
             if row.sequence is None
         )

@@ -8,7 +8,7 @@ import msgspec
 
 from chassis.settings import load
 from events.participants import PARTICIPANTS
-from infra.stack import config
+from infra.stack.config import StackError
 from ops.audit import (
     card_payments,
     coupons,
@@ -19,11 +19,13 @@ from ops.audit import (
     waiting,
     wallets,
 )
+from ops.audit.acknowledgements import load as load_acknowledgements
 from ops.audit.delivery import Deliveries
 from ops.audit.findings import CannotRead, Discrepancy, Report
 from ops.audit.orders import Orders
 from ops.audit.sources import databases
 from ops.audit.tolerance import Tolerance
+from ops.deployment import Deployment, find
 from order.settings import Settings
 from saga.choreography import graph
 from saga.errors import ConfigurationError
@@ -38,7 +40,7 @@ def audit(
     quiet_seconds: float = QUIET_SECONDS,
     limit_seconds: float = LIMIT_SECONDS,
 ) -> list[Discrepancy]:
-    """Everything that does not add up in the stack that runs in this environment's STATE_DIR.
+    """Everything that does not add up in the deployment that these variables name.
 
     Blocks, and runs an event loop of its own: `await asyncio.to_thread(audit, environment)`.
     Raises CannotRead when a database, the broker or a simulator's statement can't be read.
@@ -52,23 +54,30 @@ def inspect(
     *,
     quiet_seconds: float = QUIET_SECONDS,
     limit_seconds: float = LIMIT_SECONDS,
+    recovering: str | None = None,
 ) -> Report:
-    """The same, with what was looked at. The package's docstring explains the order of reading."""
-    stack = config.recorded(config.state_dir(environment))
-    if stack is None:
-        raise CannotRead("The stack is not running. Run: make up")
+    """The same, with what was looked at. The package's docstring explains the order of reading.
+
+    `recovering`: a service in recovery mode; orders may wait for it for any time.
+    """
+    shop = find(environment)
+    try:
+        shop.require(["NATS_URL", *(f"{service.upper()}_DATABASE_URL" for service in PARTICIPANTS)])
+    except StackError as error:
+        raise CannotRead(str(error)) from error
     flow = graph.load()
-    configured = _settings(environment)
+    configured = _settings(shop)
     tolerance = Tolerance(
         began_at=datetime.now(UTC),
         quiet_seconds=quiet_seconds,
         limit_seconds=limit_seconds,
         inbox_seconds=configured.retention_seconds,
         wait_seconds=configured.wait_timeout_seconds,
+        recovering=recovering,
     )
-    floors = stream.floors(stack)
+    floors = stream.floors(shop)
     try:
-        with databases(stack, environment) as found:
+        with databases(shop) as found:
             deliveries = Deliveries(found, flow, floors, tolerance)
             orders = Orders(found, deliveries, tolerance)
             results = [*wallets.checks(found["payment"]), *stock.checks(found["product"])]
@@ -81,19 +90,27 @@ def inspect(
         raise CannotRead(
             f"An order's lines are not the JSON that they should be: {error}"
         ) from error
-    results += deliveries.checks(stream.contents(stack))
-    postings = card_payments.statement(stack.gateway_url)
-    if postings is not None:  # else the gateway gives no statement, and is not checked
+    results += deliveries.checks(stream.contents(shop))
+    postings = card_payments.statement(shop.gateway_url) if shop.gateway_url else None
+    if postings is not None:
         results += card_payments.checks(postings, charges, tolerance)
-    url = stack.url("platform") if stack.simulates_platform else None
-    lines = platform_deliveries.statement(url) if url else None
+    lines = platform_deliveries.statement(shop.platform_url) if shop.platform_url else None
     results += platform_deliveries.checks(lines, orders, sent, tolerance)
-    under_way = len(orders.all) - len(orders.checked)
-    return Report(results=tuple(results), orders=len(orders.all), under_way=under_way)
+    held = orders.waiting(flow)
+    statements = {"the payment gateway": postings, "the data platform": lines}
+    return Report(
+        results=tuple(results),
+        orders=len(orders.all),
+        unjudged=(*orders.unjudged(held), *deliveries.unjudged()),
+        waiting=tuple(held),
+        not_compared=tuple(name for name, given in statements.items() if given is None),
+        acknowledgements=load_acknowledgements(shop),
+    )
 
 
-def _settings(environment: Mapping[str, str]) -> Settings:
+def _settings(shop: Deployment) -> Settings:
+    recorded = shop.stack.settings if shop.stack else {}
     try:
-        return load(Settings, "order", PARTICIPANTS["order"], environment)
+        return load(Settings, "order", PARTICIPANTS["order"], recorded | dict(shop.environment))
     except ConfigurationError as error:
         raise CannotRead(str(error)) from error

@@ -1,13 +1,13 @@
 """Each order in all four services: has it ended all or nothing, and was the right sum paid?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection, Row, text
 
 from ops.audit.delivery import Deliveries, Emitted
-from ops.audit.findings import Discrepancy, Result, result
+from ops.audit.findings import Discrepancy, Result, Unjudged, result
 from ops.audit.sources import Databases, moment
 from ops.audit.tolerance import Tolerance
 from saga.choreography.graph import Choreography
@@ -129,16 +129,36 @@ class Orders:
         for emitted in deliveries.emitted:
             if emitted.key in self.all:
                 self.all[emitted.key].emitted.append(emitted)
+        self._under_way = deliveries.under_way
+        self._held_back = deliveries.held_back
         self.checked = [
             order
             for order in self.all.values()
-            if order.order_id not in deliveries.under_way
-            and tolerance.is_quiet(order.last_moved_at)
+            if order.order_id not in self._under_way and tolerance.is_quiet(order.last_moved_at)
         ]
 
     def _add(self, service: str, connection: Connection, query: str) -> None:
         for row in connection.execute(text(query)):
             self.all.setdefault(row.order_id, Order(row.order_id)).rows[service] = row
+
+    def unjudged(self, waiting: Collection[str]) -> Iterator[Unjudged]:
+        """The orders that are under way, but for those that wait for a service in recovery mode."""
+        checked = {order.order_id for order in self.checked}
+        for order_id in self.all:
+            if order_id not in checked and order_id not in waiting:
+                yield Unjudged.of(order_id, self._under_way)
+
+    def waiting(self, choreography: Choreography) -> list[str]:
+        """The orders that wait for the service in recovery mode."""
+        recovering = self._tolerance.recovering
+        if recovering is None:
+            return []
+        return [
+            order.order_id
+            for order in self.all.values()
+            if order.order_id in self._held_back
+            or (order.open_since and _producers_of_awaited(order, choreography) == {recovering})
+        ]
 
     def checks(self, choreography: Choreography) -> list[Result]:
         return [
@@ -153,17 +173,18 @@ class Orders:
         return result(check, len(self.checked), found)
 
     def _overdue(self, choreography: Choreography) -> Iterator[Discrepancy]:
+        excepted = set(self.waiting(choreography))
         for order in self.all.values():
             since = order.open_since
             if since is None or (order.is_waiting and self._tolerance.may_wait(since)):
                 continue
-            if self._tolerance.is_over(since):
-                age = self._tolerance.age_text(since)
+            if self._tolerance.is_over(since) and order.order_id not in excepted:
                 yield Discrepancy(
                     check=TIMELY,
                     order_id=order.order_id,
-                    event=_awaited(order, choreography),
-                    what=f"unsettled for {age}, {order.states}; last event: {order.last_event}",
+                    event=" or ".join(_awaited(order, choreography)),
+                    what=f"unsettled: {order.states}; last event: {order.last_event}",
+                    age=self._tolerance.age_text(since),
                 )
 
 
@@ -226,10 +247,10 @@ def _ended(order: Order) -> Iterator[Discrepancy]:
 
 
 _UNWINDING = {
-    "payment": "PaymentRefunded or PaymentRefundFailed",
-    "product": "StockRestored",
-    "coupon": "CouponRestored",
-    "order": "OrderCancelled",
+    "payment": ["PaymentRefunded", "PaymentRefundFailed"],
+    "product": ["StockRestored"],
+    "coupon": ["CouponRestored"],
+    "order": ["OrderCancelled"],
 }
 _UNWOUND_BY = {
     "payment": "OrderCancelRequested",
@@ -250,21 +271,27 @@ def _that_would_end(order: Order, service: str) -> str:
     return "StockUnavailable" if refused_by_product else "PaymentFailed"
 
 
-def _awaited(order: Order, choreography: Choreography) -> str:
-    """What has to follow the last event about the order."""
+def _awaited(order: Order, choreography: Choreography) -> list[str]:
+    """What has to follow the last event about the order: one of these."""
     if order.state("order") == "CANCELLING":
         waiting = (each for each, live in _LIVE.items() if order.state(each) in live)
         return _UNWINDING[next(reversed(list(waiting)), "order")]
     if order.state("payment") in _UNSETTLED["payment"]:
-        return "PaymentCompleted or PaymentFailed"
+        return ["PaymentCompleted", "PaymentFailed"]
     if order.is_waiting:
-        return "StockDecremented or StockUnavailable"
+        return ["StockDecremented", "StockUnavailable"]
     last = choreography.contract.named(order.last_event)
     following = choreography.following(last) if last else []
     if following:
-        return " or ".join(event.__name__ for event in following)
+        return [event.__name__ for event in following]
     behind = (name for name in _DONE if order.state(name) in _UNSETTLED.get(name, ()))
-    return _that_would_end(order, next(behind, "coupon"))
+    return [_that_would_end(order, next(behind, "coupon"))]
+
+
+def _producers_of_awaited(order: Order, choreography: Choreography) -> set[str]:
+    """The services that may publish what has to follow."""
+    events = (choreography.contract.named(name) for name in _awaited(order, choreography))
+    return {service for event in events if event for service in choreography.producers(event)}
 
 
 def _listed(lines: list[_Line]) -> str:

@@ -80,23 +80,30 @@ def _accepted(lines: list[Line], known: dict[str, str], began: float) -> Iterato
     for line in lines:
         if line.key not in known and line.time < began:
             what = f"the platform has accepted {line.key}, for which there is no delivery"
-            yield Discrepancy(check=ACCEPTED, what=what)
+            yield Discrepancy(check=ACCEPTED, entity=line.key, what=what)
 
 
-def statement(url: str) -> list[Line]:
-    """All that the simulated platform has accepted, in order. Raises CannotRead."""
+def statement(url: str) -> list[Line] | None:
+    """All that the platform has accepted, in order; None where it gives no statement.
+
+    Raises CannotRead.
+    """
     found: list[Line] = []
     while True:
         after = found[-1].sequence if found else 0
         page = _page(f"{url}/v1/statement?after={after}&limit={_PAGE_ROWS}")
+        if page is None:
+            return None
         if not page:
             return found
         found += page
 
 
-def _page(url: str) -> list[Line]:
+def _page(url: str) -> list[Line] | None:
     try:
         answer = httpx.get(url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+        if answer.status_code == 404:
+            return None
         answer.raise_for_status()
         return msgspec.json.decode(answer.content, type=_Page).items
     except (httpx.HTTPError, msgspec.DecodeError) as error:

@@ -35,6 +35,7 @@ def _counted(product: Connection) -> Result:
     found = (
         Discrepancy(
             check=COUNTED,
+            entity=each,
             what=f"product {each}: {counted[each]} units are counted as sold, sold orders have "
             f"{sold[each]}",
         )

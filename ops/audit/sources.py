@@ -10,10 +10,9 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from chassis.settings import Settings, load
-from events.participants import PARTICIPANTS
-from infra.stack.config import SERVICES, Stack
+from infra.stack.config import SERVICES
 from ops.audit.findings import CannotRead
+from ops.deployment import Deployment
 from saga.errors import ConfigurationError
 
 Databases = Mapping[str, Connection]
@@ -21,13 +20,13 @@ Databases = Mapping[str, Connection]
 
 
 @contextmanager
-def databases(stack: Stack, environment: Mapping[str, str]) -> Iterator[Databases]:
+def databases(shop: Deployment) -> Iterator[Databases]:
     """Connect to all. Raises CannotRead with the service's name, also later while reading."""
     with ExitStack() as opened:
         connections: dict[str, Connection] = {}
         for service in SERVICES:
             try:
-                engine = _engine(_url(service, stack, environment))
+                engine = _engine(make_url(shop.database_url(service)))
                 opened.callback(engine.dispose)
                 connections[service] = opened.enter_context(engine.connect())
                 _begin_snapshot(connections[service])
@@ -55,15 +54,10 @@ def moment(value: Any) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
-def _url(service: str, stack: Stack, environment: Mapping[str, str]) -> URL:
-    at = dict(environment) | {"STATE_DIR": str(stack.state_dir)}
-    return make_url(load(Settings, service, PARTICIPANTS[service], at).database_url)
-
-
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite(url)
-    if url.get_backend_name() == "postgresql":
+    if url.drivername.startswith("postgres"):  # postgres:// too
         return create_engine(
             url.set(drivername="postgresql+psycopg"),
             isolation_level="REPEATABLE READ",

@@ -108,6 +108,7 @@ def _reserved(product: Connection, holds: list[Hold]) -> Result:
     found = (
         Discrepancy(
             check=RESERVED,
+            entity=row.product_id,
             what=f"product {row.product_id} has {row.reserved} reserved, open orders hold "
             f"{held[row.product_id]}",
         )
@@ -129,6 +130,7 @@ def _conserved(product: Connection, holds: list[Hold]) -> Result:
     found = (
         Discrepancy(
             check=CONSERVED,
+            entity=row.product_id,
             what=f"product {row.product_id}: {row.brought} came in, {row.available} are "
             f"available and {ordered[row.product_id]} held or sold",
         )
@@ -152,6 +154,7 @@ def _booked(product: Connection, holds: list[Hold]) -> Result:
         Discrepancy(
             check=BOOKED,
             order_id=order_id,
+            entity=f"{kind} {product_id}",
             what=f"{kind}-{order_id} should book {due[order_id, kind, product_id]} of product "
             f"{product_id}, and books {shown[order_id, kind, product_id]}",
         )

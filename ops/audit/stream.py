@@ -11,8 +11,9 @@ from nats.js.errors import NotFoundError
 
 from events.contract import CONTRACT
 from infra.stack import broker
-from infra.stack.config import Stack
+from ops import deployment
 from ops.audit.findings import CannotRead
+from ops.deployment import Deployment
 from saga.envelope import EVENT_ID
 from saga.event import Stream
 
@@ -37,19 +38,19 @@ class Contents(msgspec.Struct, frozen=True):
     messages: dict[int, Held]
 
 
-def floors(stack: Stack) -> Floors:
+def floors(shop: Deployment) -> Floors:
     """How far each consumer has acknowledged. Raises CannotRead."""
-    return asyncio.run(_floors(stack))
+    return asyncio.run(_floors(shop))
 
 
-def contents(stack: Stack) -> dict[str, Contents]:
+def contents(shop: Deployment) -> dict[str, Contents]:
     """Each stream by its name. A missing one holds nothing. Raises CannotRead."""
-    return asyncio.run(_contents(stack))
+    return asyncio.run(_contents(shop))
 
 
-async def _floors(stack: Stack) -> Floors:
+async def _floors(shop: Deployment) -> Floors:
     try:
-        async with broker.observing(stack) as client:
+        async with deployment.observing(shop) as client:
             return {
                 (info.stream_name, info.name): info.ack_floor.stream_seq if info.ack_floor else 0
                 for info in await broker.consumers(client)
@@ -58,9 +59,9 @@ async def _floors(stack: Stack) -> Floors:
         raise _cannot_read(error) from error
 
 
-async def _contents(stack: Stack) -> dict[str, Contents]:
+async def _contents(shop: Deployment) -> dict[str, Contents]:
     try:
-        async with broker.observing(stack) as client:
+        async with deployment.observing(shop) as client:
             return {name: await read(client, stream) for name, stream in CONTRACT.streams.items()}
     except (NatsError, OSError, TimeoutError) as error:
         raise _cannot_read(error) from error

@@ -10,7 +10,8 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
 
     `quiet_seconds`: an order that changed later than so long ago is not checked. `limit_seconds`:
     nothing may be under way for longer. `inbox_seconds`: how long an inbox keeps an event's id.
-    `wait_seconds`: how long an order may wait for stock.
+    `wait_seconds`: how long an order may wait for stock. `recovering`: a service in recovery mode,
+    which publishes nothing, so that what waits for it may wait for any time.
     """
 
     began_at: datetime
@@ -18,6 +19,7 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
     limit_seconds: float
     inbox_seconds: float
     wait_seconds: float
+    recovering: str | None = None
 
     def is_quiet(self, time: datetime) -> bool:
         return self._age_seconds(time) >= self.quiet_seconds

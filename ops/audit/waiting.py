@@ -40,12 +40,12 @@ def _misplaced(waiting: _Rows, places: _Rows, products: _Rows) -> Iterator[Discr
             "waits and has no" if (order_id, product_id) in wanted else "does not wait and has a"
         )
         what = f"it {state} place in the queue of product {product_id}"
-        yield Discrepancy(check=PLACED, order_id=order_id, what=what)
+        yield Discrepancy(check=PLACED, order_id=order_id, entity=product_id, what=what)
     counted = Counter(row.product_id for row in places)
     for row in products:
         if row.waiting != counted[row.product_id]:
             what = f"product {row.product_id} counts {row.waiting}, {counted[row.product_id]} wait"
-            yield Discrepancy(check=PLACED, what=what)
+            yield Discrepancy(check=PLACED, entity=row.product_id, what=what)
 
 
 def _unserved(places: _Rows, products: _Rows) -> Iterator[Discrepancy]:

@@ -2,12 +2,14 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from ops.audit import Discrepancy, audit
-from tests.kit.client import SERVICES, Shop, open_shop, order, run_stack
+from tests.kit.client import ROOT, SERVICES, Shop, open_shop, order, run_stack
 
 Names = dict[str, str]
 """The parameters of a corruption's SQL: ids of orders, products, customers and coupons by name."""
@@ -100,3 +102,18 @@ def corrupted(file: Path, sql: str, names: Names) -> Iterator[None]:
         before.backup(database)
         database.close()
         before.close()
+
+
+def run_audit(
+    environment: Mapping[str, str], *words: str, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """The command `python -m ops audit`, with more variables."""
+    return subprocess.run(
+        [sys.executable, "-m", "ops", "audit", "--quiet-seconds", "0", *words],
+        cwd=ROOT,
+        env=dict(environment) | more,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )

@@ -1,8 +1,7 @@
 """The audit finds every kind of discrepancy, and raises no false alarm."""
 
 import json
-import subprocess
-import sys
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -30,10 +29,11 @@ from tests.e2e.audit_fixtures import (
     corrupted,
     database_file,
     make_orders,
+    run_audit,
     settled,
     stop_services,
 )
-from tests.kit.client import ROOT, run_stack, running_stack
+from tests.kit.client import run_stack, running_stack
 
 
 class AuditedStack(msgspec.Struct, frozen=True):
@@ -53,20 +53,6 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedStack]:
         assert settled(environment) == []
         stop_services(environment)
         yield AuditedStack(environment, names)
-
-
-def run_audit(
-    environment: Mapping[str, str], *words: str, **more: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ops", "audit", "--quiet-seconds", "0", *words],
-        cwd=ROOT,
-        env=dict(environment) | more,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
 
 
 # ---------------------------------------------------------------- what each check finds
@@ -166,7 +152,7 @@ def test_command_prints_clean_and_ends_with_0(audited: AuditedStack) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.splitlines()[-1] == "clean (10 orders)"
     report: dict[str, Any] = json.loads(run_audit(audited.environment, "--json").stdout)
-    assert report["clean"] is True
+    assert (report["clean"], report["verdict"]) == (True, "clean")
     looked_at = {result["check"]: result["lookedAt"] for result in report["results"]}
     assert len(looked_at) == 30
     assert 0 not in looked_at.values()
@@ -181,9 +167,68 @@ def test_command_prints_discrepancies_and_ends_with_1(audited: AuditedStack) -> 
     assert "clean" not in ended.stdout
     assert f"{delivery.REACHED}: order {audited.names['plain']}: PaymentCompleted" in ended.stdout
     assert "(missing: PaymentCompleted)" in ended.stdout
-    assert report["clean"] is False
+    assert (report["clean"], report["verdict"]) == (False, "wrong")
     [found] = [each for result in report["results"] for each in result["discrepancies"]]
     assert (found["orderId"], found["event"]) == (audited.names["plain"], "PaymentCompleted")
+
+
+def test_orders_that_just_changed_are_counted_and_never_clean(audited: AuditedStack) -> None:
+    ended = run_audit(audited.environment, "--quiet-seconds", "86400", "--wait-seconds", "0")
+    assert ended.returncode == 3
+    assert "clean" not in ended.stdout
+    *_, why, verdict = ended.stdout.splitlines()
+    assert why.endswith(" not judged: it has just changed. Wait.")
+    assert re.fullmatch(r"not everything judged \(10 orders, [0-9]+ not judged\)", verdict)
+
+
+# ---------------------------------------------------------------- acknowledged discrepancies
+
+
+def test_acknowledged_discrepancy_is_listed_apart(audited: AuditedStack, tmp_path: Path) -> None:
+    file = tmp_path / "acknowledgements.json"
+    customer, known = audited.names["customer"], {"AUDIT_ACKNOWLEDGEMENTS": str(file)}
+    name = f"wallets-the-balance-is-the-sum-of-the-ledger/{customer}"
+    with audited.corrupted("payment", "UPDATE wallets SET balance = balance + 7"):
+        assert f"    {name}\n" in run_audit(audited.environment, **known).stdout
+        words = ("--acknowledge", name, "--reason", "a gift", "--by", "Kim")
+        still = run_audit(audited.environment, *words, **known)
+    assert still.returncode == 1  # for the other wallets
+    assert f"/{customer}" not in still.stdout
+    line = re.search(r"acknowledged by Kim at \S+ \(a gift\): (.*)", still.stdout)
+    assert line is not None
+    assert customer in line[1]
+
+    one = "UPDATE wallets SET balance = balance + {} WHERE customer_id = :customer"
+    with audited.corrupted("payment", one.format(7)):
+        ended = run_audit(audited.environment, **known)
+        verdict = "clean (10 orders, 1 acknowledged)"
+        assert (ended.returncode, ended.stdout.splitlines()[-1]) == (0, verdict)
+        report = json.loads(run_audit(audited.environment, "--json", **known).stdout)
+        assert report["acknowledged"] == [name]
+    with audited.corrupted("payment", one.format(8)):
+        ended = run_audit(audited.environment, **known)
+        assert ended.returncode == 1
+        assert "acknowledged by Kim with other figures: wallet" in ended.stdout
+
+
+def test_acknowledging_needs_a_discrepancy_and_a_reason(
+    audited: AuditedStack, tmp_path: Path
+) -> None:
+    file = tmp_path / "acknowledgements.json"
+    known = {"AUDIT_ACKNOWLEDGEMENTS": str(file)}
+    for words, why in (
+        (("--acknowledge", "nothing", "--reason", "why"), "There is no discrepancy 'nothing'"),
+        (("--acknowledge", "nothing"), "Give a reason"),
+    ):
+        ended = run_audit(audited.environment, *words, **known)
+        assert (ended.returncode, why in ended.stderr) == (2, True)
+    assert not file.exists()
+    file.write_text("[")
+    ended = run_audit(audited.environment, **known)
+    assert (ended.returncode, str(file) in ended.stderr) == (2, True)
+
+
+# ---------------------------------------------------------------- what can't be read
 
 
 @pytest.mark.parametrize(

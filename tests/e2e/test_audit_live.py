@@ -1,6 +1,7 @@
 """The audit beside live traffic: what is under way does not count as lost."""
 
 import asyncio
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,8 +9,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ops.audit import coupons, delivery, inspect, orders, stock, wallets
-from tests.e2e.audit_fixtures import found_wrong, make_orders, settled, stop_services
+from ops.audit import Verdict, coupons, delivery, inspect, orders, stock, wallets
+from tests.e2e.audit_fixtures import (
+    found_wrong,
+    make_orders,
+    run_audit,
+    settled,
+    stop_services,
+)
 from tests.kit.client import COFFEE, RICH, ROOT, SERVICES, Shop, order, running_stack, wait_until
 from tests.kit.postgres import create_database, program, running_postgres
 
@@ -50,7 +57,7 @@ async def test_audit_beside_live_load_raises_no_false_alarm(breakable_shop: Shop
             # Without a quiet time every order is checked, unless it is seen to be under way.
             report = await asyncio.to_thread(inspect, shop.environment, quiet_seconds=0)
             assert list(report.discrepancies) == []
-            busy += report.under_way > 0
+            busy += len(report.unjudged) > 0
         assert load.returncode == 0
         if busy >= BUSY_AUDITS:
             break
@@ -69,7 +76,17 @@ async def test_order_that_waits_for_a_stopped_service_is_under_way(breakable_sho
     await wait_until(published, "the order service has marked its event as published")
 
     report = await asyncio.to_thread(inspect, shop.environment, quiet_seconds=0)
-    assert (list(report.discrepancies), report.under_way) == ([], 1)
+    assert (list(report.discrepancies), report.verdict) == ([], Verdict.NOT_JUDGED)
+    assert {each.key: each.why for each in report.unjudged} == {
+        order_id: "coupon has not handled OrderCreated"
+    }
+    ended = await asyncio.to_thread(run_audit, shop.environment, "--wait-seconds", "0")
+    assert ended.returncode == 3
+    assert "1 not judged: coupon has not handled OrderCreated. Wait, or start it: " in ended.stdout
+    assert "clean" not in ended.stdout
+    assert re.fullmatch(
+        r"not everything judged \([0-9,]+ orders, 1 not judged\)", ended.stdout.splitlines()[-1]
+    )
 
     found = await asyncio.to_thread(settled, shop.environment)
     named = {(each.check, each.order_id, each.event) for each in found}

@@ -40,7 +40,16 @@ def running_stack(
         run_stack(environment, "down", root=root)
 
 
-OPERATORS_COMMANDS = ("audit", "trace", "dlq", "redrive", "streams", "backup", "restore")
+OPERATORS_COMMANDS = (
+    "audit",
+    "trace",
+    "dlq",
+    "redrive",
+    "release",
+    "streams",
+    "backup",
+    "restore",
+)
 
 
 def run_stack(environment: Mapping[str, str], *words: str, root: Path | str = ROOT) -> str:

@@ -1,0 +1,99 @@
+"""Where the operators' commands find a shop: by environment variables, else the local stack.
+
+    {SERVICE}_URL            a service's HTTP address: ORDER_URL=https://order.shop.test
+    {SERVICE}_DATABASE_URL   its database (audit): sqlite+aiosqlite:///... or postgresql://...
+    NATS_URL                 the broker, with a user who may read all streams
+    OPS_TOKEN                the operators' token, where the services ask for one
+    GATEWAY_URL              the payment gateway, if it gives a statement for the audit
+    PLATFORM_URL             the data platform, likewise
+
+An address of a service that is not the local stack's names another deployment. Then each address
+that a command needs has to be named, so that no command mixes two deployments.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+
+import msgspec
+from nats.aio.client import Client
+
+from chassis.broker.nats_client import NatsClient
+from infra.stack import broker, config
+from infra.stack.config import SERVICES, Stack, StackError
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """A shop. `stack` is the local stack; None: the addresses are those of `environment`."""
+
+    environment: Mapping[str, str]
+    stack: Stack | None
+
+    def url(self, service: str) -> str:
+        """Raises StackError where the address is not set."""
+        if self.stack:
+            return self.stack.url(service)
+        self.require([f"{service.upper()}_URL"])
+        return self.environment[f"{service.upper()}_URL"].rstrip("/")
+
+    def database_url(self, service: str) -> str:
+        """Raises StackError where it is not set."""
+        name = f"{service.upper()}_DATABASE_URL"
+        if self.stack:
+            return self.stack.database_url(service, self.environment)
+        self.require([name])
+        return self.environment[name]
+
+    @property
+    def gateway_url(self) -> str | None:
+        return self.stack.gateway_url if self.stack else self.environment.get("GATEWAY_URL")
+
+    @property
+    def platform_url(self) -> str | None:
+        """The address of a platform that gives a statement."""
+        if self.stack:
+            return self.stack.url("platform") if self.stack.simulates_platform else None
+        return self.environment.get("PLATFORM_URL")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request to an operators' route has to carry."""
+        token = self.environment.get("OPS_TOKEN")
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raise StackError that names all of these variables that are not set."""
+        missing = [name for name in names if not self.environment.get(name)]
+        if missing and not self.stack:
+            raise StackError(
+                f"Not set: {', '.join(missing)}. Name the deployment's addresses "
+                "(docs/operations.md), or start the local stack: make up"
+            )
+
+
+def find(environment: Mapping[str, str] = os.environ) -> Deployment:
+    """The deployment that these variables name."""
+    stack = config.recorded(config.state_dir(environment))
+    return Deployment(environment, stack if stack and _is_meant(stack, environment) else None)
+
+
+def _is_meant(stack: Stack, environment: Mapping[str, str]) -> bool:
+    named = ((each, environment.get(f"{each.upper()}_URL")) for each in SERVICES)
+    return all(not url or url.rstrip("/") == stack.url(service) for service, url in named)
+
+
+@asynccontextmanager
+async def observing(deployment: Deployment) -> AsyncIterator[Client]:
+    """A connection to the broker that may read. Raises NatsError, OSError and TimeoutError."""
+    if deployment.stack:
+        async with broker.observing(deployment.stack) as client:
+            yield client
+        return
+    deployment.require(["NATS_URL"])
+    client = NatsClient()
+    servers = deployment.environment["NATS_URL"].split(",")
+    await client.connect(servers, allow_reconnect=False, connect_timeout=broker.TIMEOUT_SECONDS)
+    try:
+        yield client
+    finally:
+        await client.close()
