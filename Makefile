@@ -44,7 +44,7 @@ reset: install ## delete the state, and start with the first data
 	@$(STACK) reset
 
 status: $(VENV)/.installed-runtime ## each part's process and health; each consumer's lag: events not handled yet
-	@$(STACK) status
+	@$(OPS) status
 
 logs: $(VENV)/.installed-runtime ## the last lines of the logs [SERVICE=...]; follows them in a terminal
 	@$(STACK) logs $(if $(SERVICE),--service $(SERVICE))
@@ -78,8 +78,8 @@ release: $(VENV)/.installed-runtime ## audit, then end the recovery mode: SERVIC
 seed: $(VENV)/.installed-runtime ## create the first products and wallets; a second time it changes nothing
 	@$(STACK) seed
 
-load: $(VENV)/.installed-runtime ## place many orders at once [ORDERS=100 CONCURRENCY=100]
-	@$(PY) -m bench.load --orders $(ORDERS) --concurrency $(CONCURRENCY)
+load: $(VENV)/.installed-runtime ## place many orders at once [ORDERS=100 CONCURRENCY=100 SCENARIO=66-34]
+	@$(OPS) load --orders $(ORDERS) --concurrency $(CONCURRENCY) $(if $(SCENARIO),--scenario $(SCENARIO))
 
 trace: $(VENV)/.installed-runtime ## one order's events, each with its cause: ORDER=...
 	@test -n "$(ORDER)" || { echo "Name the order: make trace ORDER=<order id>" >&2; exit 2; }

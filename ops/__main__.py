@@ -1,4 +1,8 @@
-"""The operators' commands. `make help` lists them with their everyday names."""
+"""The operators' commands. `make help` lists them with their everyday names.
+
+They work on the local stack, or on the deployment that environment variables name: see
+`ops/deployment.py`.
+"""
 
 import argparse
 import sys
@@ -6,10 +10,11 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from infra.stack import console, processes
+from infra.stack import console
 from infra.stack.config import SERVICES
 from ops import audit_command
 from ops.backup import commands as backup_commands
+from ops.load import command as load_command
 
 _console = Console()
 
@@ -22,14 +27,18 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ops", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m ops",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
     audit_command.add_to(commands)
     backup_commands.add_to(commands)
-    release = commands.add_parser("release", help="audit, then end a service's recovery mode")
-    release.add_argument("service", choices=SERVICES)
-    release.add_argument("--force", action="store_true", help="whatever the audit finds")
-    release.set_defaults(run=_release)
+    load_command.add_to(commands)
+    commands.add_parser("status", help="what runs, and each consumer's lag").set_defaults(
+        run=_status
+    )
     trace = commands.add_parser("trace", help="one order's events")
     trace.add_argument("order")
     trace.set_defaults(run=_trace)
@@ -40,31 +49,41 @@ def _parser() -> argparse.ArgumentParser:
     redrive.set_defaults(run=_redrive)
     explained = "give the broker's streams their settings, such as NATS_REPLICAS"
     commands.add_parser("streams", help=explained).set_defaults(run=_streams)
+    release = commands.add_parser("release", help="audit, then end a service's recovery mode")
+    release.add_argument("service", choices=SERVICES)
+    release.add_argument("--force", action="store_true", help="whatever the audit finds")
+    release.set_defaults(run=_release)
     return parser
+
+
+def _status(_: argparse.Namespace) -> int:
+    from ops import deployment, status
+
+    return 0 if status.show(deployment.find(), _console) else 1
+
+
+def _trace(arguments: argparse.Namespace) -> None:
+    from ops import deployment, trace
+
+    trace.show(deployment.find(), arguments.order, _console)
+
+
+def _dlq(_: argparse.Namespace) -> None:
+    from ops import dead_letters, deployment
+
+    dead_letters.show(deployment.find(), _console)
+
+
+def _redrive(arguments: argparse.Namespace) -> None:
+    from ops import dead_letters, deployment
+
+    dead_letters.redrive(deployment.find(), arguments.service, arguments.letter, _console)
 
 
 def _release(arguments: argparse.Namespace) -> None:
     from ops import release
 
     release.release(arguments.service, _console, force=arguments.force)
-
-
-def _trace(arguments: argparse.Namespace) -> None:
-    from ops import trace
-
-    trace.show(processes.running_stack(), arguments.order, _console)
-
-
-def _dlq(_: argparse.Namespace) -> None:
-    from ops import dead_letters
-
-    dead_letters.show(processes.running_stack(), _console)
-
-
-def _redrive(arguments: argparse.Namespace) -> None:
-    from ops import dead_letters
-
-    dead_letters.redrive(processes.running_stack(), arguments.service, arguments.letter, _console)
 
 
 def _streams(_: argparse.Namespace) -> None:

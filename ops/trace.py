@@ -12,6 +12,7 @@ from rich.table import Table
 
 from infra.stack import nats_cli, passwords
 from infra.stack.config import Stack, StackError
+from ops.deployment import Deployment
 
 _TIMEOUT_SECONDS = 10.0
 _MAX_EVENTS = 1000
@@ -27,13 +28,16 @@ class TracedEvent(msgspec.Struct, frozen=True):
     cause: str | None = None
 
 
-def show(stack: Stack, order_id: str, console: Console) -> None:
-    """Print the order's events: from the broker by the nats tool, else by the order service."""
+def show(shop: Deployment, order_id: str, console: Console) -> None:
+    """Print the order's events: from the broker by the nats tool, else by the order service.
+
+    The tool is used on the local stack, whose users it knows. Raises StackError.
+    """
     order = _checked(order_id)
-    tool = nats_cli.find(stack)
-    events = _from_broker(tool, stack, order, console) if tool else []
+    tool = nats_cli.find(shop.stack) if shop.stack else None
+    events = _from_broker(tool, shop.stack, order, console) if tool and shop.stack else []
     # The tool may fail, and the stream may have removed the order's events by their age.
-    console.print(_table(order, events or _from_order_service(stack, order)))
+    console.print(_table(order, events or _from_order_service(shop, order)))
 
 
 def _checked(order_id: str) -> str:
@@ -109,11 +113,11 @@ def _tool_environment(stack: Stack) -> dict[str, str]:
     }
 
 
-def _from_order_service(stack: Stack, order: str) -> list[TracedEvent]:
-    url = f"{stack.url('order')}/api/v1/orders/{order}/trace"
+def _from_order_service(shop: Deployment, order: str) -> list[TracedEvent]:
+    url = f"{shop.url('order')}/api/v1/orders/{order}/trace"
     try:
         answer = httpx.get(url, timeout=_TIMEOUT_SECONDS, trust_env=False)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise StackError(
             f"The order service does not answer ({error}). Look at: make status"
         ) from error

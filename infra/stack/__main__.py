@@ -37,7 +37,6 @@ def _parser() -> argparse.ArgumentParser:
     command("up", _up, "start everything; return when it is healthy and seeded")
     command("down", _down, "stop everything; no process and no port is left")
     command("reset", _reset, "delete the state, and start with the first data")
-    command("status", _status, "each part's process and health, and each consumer's lag")
     command("env", _env, "the addresses of what runs, as KEY=value lines")
     command("seed", _seed, "create the first products and wallets; idempotent")
     command("clean", _clean, "remove the state folder and the nats tool's contexts of this stack")
@@ -76,12 +75,6 @@ def _reset(_: argparse.Namespace) -> None:
     from infra.stack import lifecycle
 
     _print_addresses(lifecycle.reset(_print))
-
-
-def _status(_: argparse.Namespace) -> int:
-    from infra.stack import status
-
-    return 0 if status.show(processes.running_stack(), _console) else 1
 
 
 def _env(_: argparse.Namespace) -> None:

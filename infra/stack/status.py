@@ -1,8 +1,12 @@
 """`make status`: each part's process and health, and each consumer's lag."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import ConsumerInfo
 from rich.console import Console
@@ -10,6 +14,8 @@ from rich.table import Table
 
 from infra.stack import broker, health, processes
 from infra.stack.config import Stack
+
+Observing = Callable[[], AbstractAsyncContextManager[Client]]
 
 
 def show(stack: Stack, console: Console) -> bool:
@@ -23,7 +29,7 @@ def show(stack: Stack, console: Console) -> bool:
     console.print(table)
     if "redis" not in stack.parts:
         console.print("redis: " + (stack.redis_url or "off (no redis-server was found)"))
-    _show_consumers(stack, console)
+    show_consumers(partial(broker.observing, stack), console)
     return all_ready
 
 
@@ -35,9 +41,10 @@ def _cells(process: processes.Process) -> tuple[str, ...]:
     return process.name, process.state, str(process.pid), f"{since:%Y-%m-%d %H:%M:%S}", up_for
 
 
-def _show_consumers(stack: Stack, console: Console) -> None:
+def show_consumers(observing: Observing, console: Console) -> None:
+    """Print each consumer's lag, by a connection that may read."""
     try:
-        consumers = asyncio.run(asyncio.wait_for(_consumers(stack), 2 * broker.TIMEOUT_SECONDS))
+        consumers = asyncio.run(asyncio.wait_for(_consumers(observing), 2 * broker.TIMEOUT_SECONDS))
     except (NatsError, OSError, TimeoutError) as error:
         console.print(f"Consumers: the broker does not answer ({type(error).__name__}).")
         return
@@ -49,6 +56,6 @@ def _show_consumers(stack: Stack, console: Console) -> None:
     console.print(table if consumers else "Consumers: there are none yet.")
 
 
-async def _consumers(stack: Stack) -> list[ConsumerInfo]:
-    async with broker.observing(stack) as client:
+async def _consumers(observing: Observing) -> list[ConsumerInfo]:
+    async with observing() as client:
         return await broker.consumers(client)

@@ -47,6 +47,8 @@ OPERATORS_COMMANDS = (
     "redrive",
     "release",
     "streams",
+    "status",
+    "load",
     "backup",
     "restore",
 )

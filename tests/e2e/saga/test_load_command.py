@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from rich.progress import Progress
 
-from bench.load import Run
 from infra.stack import pids
+from ops.load.run import Run
 from tests.e2e.audit_fixtures import found_wrong
 from tests.kit.client import COFFEE, RICH, ROOT, SERVICES, Shop, order, wait_until
 
 
 def run_load(environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bench.load", *words],
+        [sys.executable, "-m", "ops", "load", *words],
         cwd=ROOT,
         env=dict(environment),
         capture_output=True,
@@ -31,8 +31,31 @@ def run_load(environment: Mapping[str, str], *words: str) -> subprocess.Complete
     )
 
 
+async def test_second_load_succeeds_like_the_first(shop: Shop) -> None:
+    for _ in range(2):
+        words = ("--orders", "40", "--json")
+        ended = await asyncio.to_thread(run_load, shop.environment, *words)
+        assert ended.returncode == 0, ended.stderr
+        result = json.loads(ended.stdout)
+        assert (result["ends"], result["notEnded"]) == ({"COMPLETED": 40}, [])
+        left = (result["walletBalance"], result["stockAvailable"], result["stockReserved"])
+        assert left == (0, 0, 0)
+    found = await shop.get("product", "/api/v1/products?query=Load%20test&status=ACTIVE")
+    assert found["items"] == []
+
+
+async def test_orders_whose_events_are_missed_are_asked_for(shop: Shop) -> None:
+    """The user sys is in another account, so no event arrives."""
+    urls = {f"{each.upper()}_URL": shop.environment[f"{each.upper()}_URL"] for each in SERVICES}
+    named = urls | {"NATS_URL": shop.environment["NATS_URL_SYS"], "STATE_DIR": "/nowhere"}
+    words = ("--orders", "10", "--json")
+    ended = await asyncio.to_thread(run_load, {**os.environ, **named}, *words)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["ends"] == {"COMPLETED": 10}
+
+
 async def test_load_of_a_hundred_orders_has_exact_results(new_shop: Shop) -> None:
-    words = ("--orders", "100", "--concurrency", "100", "--json")
+    words = ("--scenario", "66-34", "--orders", "100", "--concurrency", "100", "--json")
     ended = await asyncio.to_thread(run_load, new_shop.environment, *words)
     assert ended.returncode == 0, ended.stderr
     result: dict[str, Any] = json.loads(ended.stdout)
@@ -57,7 +80,7 @@ async def assert_orders_that_do_not_end_are_named(new_shop: Shop) -> None:
     charge = f"/api/v1/wallets/{RICH}/charge"
     await new_shop.send("payment", "POST", charge, {"amount": 1_000_000})
     new_shop.command("stop", "payment")
-    words = ("--orders", "3", "--timeout-seconds", "1")
+    words = ("--scenario", "66-34", "--orders", "3", "--timeout-seconds", "1")
     ended = await asyncio.to_thread(run_load, new_shop.environment, *words, "--json")
     assert ended.returncode == 1
     result = json.loads(ended.stdout)
@@ -85,7 +108,9 @@ async def assert_refusals_are_counted(new_shop: Shop) -> None:
         return answer.status == 400
 
     await wait_until(is_discontinued, "the order service knows that coffee is discontinued")
-    ended = await asyncio.to_thread(run_load, new_shop.environment, "--orders", "5")
+    ended = await asyncio.to_thread(
+        run_load, new_shop.environment, "--scenario", "66-34", "--orders", "5"
+    )
     assert ended.returncode == 1
     assert "0 accepted" in ended.stdout
     assert re.search(r"not accepted: 400 PRODUCT_DISCONTINUED +5", ended.stdout)

@@ -89,7 +89,7 @@ def show(result: Figures, console: Console) -> None:
         f"  {result.accepted_per_second:,.0f} orders/s accepted, "
         f"{result.ended_per_second:,.0f} orders/s ended\n"
         f"  the wallet has {_known(result.wallet_balance)} KRW, "
-        f"coffee {_known(result.stock_available)}{reserved}",
+        f"the product {_known(result.stock_available)}{reserved}",
         highlight=False,
     )
     if result.not_ended:
