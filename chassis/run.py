@@ -14,6 +14,7 @@ from chassis.observability import logs
 from chassis.settings import S, load
 from chassis.web.app import REFUSAL
 from chassis.web.fast_path import FastPath
+from chassis.web.listening import bound
 from saga.errors import ConfigurationError
 
 GRACE_SECONDS = 10
@@ -48,6 +49,7 @@ def main(service: str, port: int, settings: type[S], create_app: Callable[[S], L
         chosen = load(settings, service, port)
         logs.configure(service, chosen.log_level)
         app = create_app(chosen)
+        sockets = bound(chosen.host, chosen.port, f"{service.upper()}_PORT")
     except ConfigurationError as error:
         sys.exit(f"{service}: {error.message}")
     gc.freeze()  # what was imported stays for good, so the collector need not visit it
@@ -71,7 +73,7 @@ def main(service: str, port: int, settings: type[S], create_app: Callable[[S], L
     logging.getLogger("uvicorn.error").addFilter(lambda _: REFUSAL not in app.state)
     try:
         with suppress(KeyboardInterrupt):
-            server.run()
+            server.run(sockets)
     except SystemExit:
         if REFUSAL in app.state:
             sys.exit(f"{service}: {app.state[REFUSAL]}")

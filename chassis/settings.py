@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from urllib.parse import quote
 
 import msgspec
 
@@ -285,7 +286,7 @@ def load(
     values["recovery_mode"] = bool(values["recovery_mode"])
     values["instance"] = values["instance"] or f"{service}-{values['port']}"
     values["database_url"] = (
-        values["database_url"] or f"sqlite+aiosqlite:///{state}/db/{service}.db"
+        values["database_url"] or f"sqlite+aiosqlite:///{quote(f'{state}/db/{service}.db')}"
     )
     return settings(service=service, **values)
 

@@ -1,7 +1,7 @@
 """`make audit`: print each check's result and the verdict, which is also the exit status.
 
 0  clean: all was judged, and nothing is wrong
-1  wrong: something does not add up that nobody has acknowledged
+1  wrong: something does not add up, and is not acknowledged
 2  a database, the broker or a statement can't be read, or an argument is wrong
 3  not everything judged: nothing of what was judged is wrong
 """

@@ -6,7 +6,7 @@ be taken back. Orders that are under way and wait for this very service don't ho
 
 from rich.console import Console
 
-from infra.stack import config, lifecycle, processes
+from infra.stack import config, processes, starting
 from infra.stack.config import StackError
 from ops import audit_command, deployment
 from ops.audit import CannotRead, Verdict, judge
@@ -29,7 +29,8 @@ def release(service: str, console: Console, *, force: bool) -> None:
         return
     stack = processes.running_stack()
     config.recovery_marker(stack, service).unlink(missing_ok=True)
-    lifecycle.restart_part(stack, service)
+    processes.stop(stack, service)
+    starting.start_and_wait(stack, service)
     console.print(f"{service} handles commands and publishes events again.")
 
 

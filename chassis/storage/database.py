@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from sqlalchemy import Connection, MetaData, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import URL, Connection, MetaData, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -53,7 +53,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        parsed, options = sqlite.split_options(make_url(url))
+        parsed, options = sqlite.split_options(_parsed(url))
         if parsed.drivername not in _WRITING_DRIVER:
             known = ", ".join(_WRITING_DRIVER)
             raise ConfigurationError(f"database driver {parsed.drivername!r}: use one of {known}")
@@ -152,6 +152,14 @@ class Database:
         """Finish the transactions that wait, and close all connections."""
         await self._reader.dispose()
         await self._writer.close()
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError) as error:  # the URL may hold a password: not shown
+        known = "sqlite+aiosqlite:///... or postgresql+psycopg://..."
+        raise ConfigurationError(f"the database's URL is malformed: use {known}") from error
 
 
 def _log_version(history: SchemaHistory, found: int) -> None:

@@ -95,14 +95,19 @@ class FileLock:
 
     SQLite up to 3.51.2 can corrupt its write-ahead log when two connections write or checkpoint at
     once (sqlite.org/wal.html, "The WAL-Reset Bug"). The kernel releases the lock when its process
-    ends.
+    ends. Raises ConfigurationError where the file can't be read and written.
     """
 
     def __init__(self, url: URL) -> None:
         path = Path(url.database or "")
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._thread_lock = threading.Lock()  # flock() locks no other thread out of the same file
-        self._file = Path(f"{path}.writer").open("wb")  # noqa: SIM115 - open until `close`
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = Path(f"{path}.writer").open("wb")  # noqa: SIM115 - open until `close`
+            if path.exists():
+                path.open("r+b").close()
+        except OSError as error:
+            raise ConfigurationError(f"the database can't be used: {error}") from error
 
     def acquire(self) -> None:
         """Wait for the lock. Raises OSError when the kernel refuses it."""

@@ -3,7 +3,7 @@
 import socket
 
 from infra.stack import passwords
-from infra.stack.config import SERVICES, Stack, StackError, variable
+from infra.stack.config import SERVICES, Stack, StackError, reachable, variable
 
 _SHOWN_USERS = ("observer", "admin", "sys")
 
@@ -27,7 +27,8 @@ def values(stack: Stack) -> dict[str, str]:
 
 def refuse_taken_ports(stack: Stack) -> None:
     """Raise StackError when another program uses a port of the stack."""
-    taken = [name for name, port in stack.own_ports.items() if listens(port)]
+    _refuse_foreign_host(stack.host)
+    taken = [name for name, port in stack.own_ports.items() if listens(port, stack.host)]
     if not taken:
         return
     lines = [
@@ -38,21 +39,38 @@ def refuse_taken_ports(stack: Stack) -> None:
     raise StackError("\n".join([*lines, "Nothing was started."]))
 
 
+def _refuse_foreign_host(host: str) -> None:
+    """Raise StackError for an address that is not this machine's."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as holder:
+            holder.bind(address)
+    except OSError as error:
+        raise StackError(
+            f"HOST={host}: use an address of this machine ({error.strerror}). Nothing was started."
+        ) from error
+
+
 def _another(port: int) -> int:
     return port + 10000 if port + 10000 < 65536 else port - 10000
 
 
-def listens(port: int) -> bool:
-    """True when a program on this machine accepts connections on the port, or holds it."""
-    with socket.socket() as caller:
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    """True when a program accepts connections on the port of this machine's, or holds it."""
+    return any(_is_taken(address, port) for address in {"127.0.0.1", reachable(host)})
+
+
+def _is_taken(host: str, port: int) -> bool:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family) as caller:
         caller.settimeout(1.0)
-        if caller.connect_ex(("127.0.0.1", port)) == 0:
+        if caller.connect_ex(address) == 0:
             return True
-    with socket.socket() as holder:
+    with socket.socket(family) as holder:
         # Without this, connections that are still closing would count as taken.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            holder.bind(("127.0.0.1", port))
+            holder.bind(address)
         except OSError:
             return True
     return False

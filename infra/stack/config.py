@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from events.participants import PARTICIPANTS
+from infra.stack import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = tuple(PARTICIPANTS)
@@ -76,6 +77,8 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
     """How many servers the broker has: 1 or 3."""
     replicas: int = 1
     """Copies of each stream."""
+    host: str = "127.0.0.1"
+    """What services and simulators listen on."""
     settings: dict[str, str] = {}
     """The other environment variables that were set when it was started, by their names."""
 
@@ -87,7 +90,7 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
 
     def url(self, service: str) -> str:
         """Raises StackError for a service that was added since the stack was started."""
-        return f"http://127.0.0.1:{self.port(service)}"
+        return f"http://{in_url(reachable(self.host))}:{self.port(service)}"
 
     def nats_url(self, user: str = "", password: str = "") -> str:
         """All servers of the broker, separated by commas; for a user, or without one."""
@@ -138,6 +141,8 @@ def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
 def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
     """The stack that these variables describe."""
     folder = state_dir(environment)
+    _refuse_unusable(folder, "STATE_DIR")
+    _refuse_unusable(ROOT, "The path of the checkout")
     cluster = _cluster(environment)
     defaults = DEFAULT_PORTS | (CLUSTER_PORTS if cluster > 1 else {})
     ports = {name: _port(name, default, environment) for name, default in defaults.items()}
@@ -148,6 +153,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
     elsewhere = environment.get("REDIS_URL")
     gateway = environment.get("PAYMENT_GATEWAY_URL")
     platform = environment.get("DATA_PLATFORM_URL")
+    host = environment.get("HOST") or "127.0.0.1"
+    near = in_url(reachable(host))
     redis_server = None if elsewhere else shutil.which("redis-server")
     own_url = f"redis://127.0.0.1:{ports['redis']}/0" if redis_server else None
     return Stack(
@@ -156,13 +163,15 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
         ports=ports,
         redis_server=redis_server,
         redis_url=elsewhere or own_url,
-        gateway_url=gateway or f"http://127.0.0.1:{ports['gateway']}",
+        gateway_url=gateway or f"http://{near}:{ports['gateway']}",
         simulates_gateway=not gateway,
-        platform_url=platform or f"http://127.0.0.1:{ports['platform']}/v1/orders",
+        platform_url=platform or f"http://{near}:{ports['platform']}/v1/orders",
         simulates_platform=not platform,
         copies_continuously=environment.get("LITESTREAM") == "1",
         cluster=cluster,
         replicas=_number("NATS_REPLICAS", (1, 2, 3, 4, 5), cluster, environment),
+        host=host,
+        settings=settings.given(environment),
     )
 
 
@@ -182,7 +191,9 @@ def recorded(folder: Path) -> Stack | None:
 
 def record(stack: Stack) -> None:
     content = msgspec.json.encode(stack, enc_hook=str)
-    (stack.state_dir / "stack.json").write_bytes(msgspec.json.format(content, indent=2))
+    file = stack.state_dir / "stack.json"
+    file.touch(mode=0o600)  # a database's URL may hold a password
+    file.write_bytes(msgspec.json.format(content, indent=2))
 
 
 def forget(stack: Stack) -> None:
@@ -206,6 +217,15 @@ def database_file(stack: Stack, service: str) -> Path:
 def seeded_marker(stack: Stack, service: str) -> Path:
     """The file that says that the service's database has had its first data."""
     return stack.state_dir / "seeded" / service
+
+
+def reachable(host: str) -> str:
+    """An address at which a server that listens on this one can be called from this machine."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
+def in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def variable(port_name: str) -> str:
@@ -242,6 +262,13 @@ def _port(name: str, default: int, environment: Mapping[str, str]) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise StackError(f"{variable(name)} must be a port from 1 to 65535, not {text!r}.")
     return int(text)
+
+
+def _refuse_unusable(path: Path, named: str) -> None:
+    """Raise StackError for a path that not every program of the stack can be given."""
+    text = str(path)
+    if not text.isprintable() or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise StackError(f"{named} may have no control character and has to be UTF-8: {text!r}")
 
 
 def _socket(folder: Path) -> Path:

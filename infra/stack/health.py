@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from http.client import HTTPConnection, HTTPException
 
 from infra.stack import pids
-from infra.stack.config import BROKERS, SERVICES, SIMULATORS, Stack
+from infra.stack.config import BROKERS, SERVICES, SIMULATORS, Stack, reachable
 from infra.stack.waiting import wait_until
 
 _TIMEOUT_SECONDS = 2.0
@@ -19,13 +19,13 @@ def ready(stack: Stack, part: str) -> bool:
     if part == "litestream":
         return pids.alive(stack.state_dir, part) is not None
     path = "/health" if part in SIMULATORS else "/health/ready"
-    return _is_ok(stack.port(part), path)
+    return _is_ok(stack.port(part), path, reachable(stack.host))
 
 
 def alive(stack: Stack, part: str) -> bool:
     """True when the part itself runs; what it depends on may be missing."""
     if part in SERVICES:
-        return _is_ok(stack.port(part), "/health/live")
+        return _is_ok(stack.port(part), "/health/live", reachable(stack.host))
     return ready(stack, part)
 
 
@@ -41,8 +41,8 @@ def wait_until_ready(stack: Stack, parts: Iterable[str], deadline_seconds: float
     return waiting
 
 
-def _is_ok(port: int, path: str) -> bool:
-    connection = HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
+def _is_ok(port: int, path: str, host: str = "127.0.0.1") -> bool:
+    connection = HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200

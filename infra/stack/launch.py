@@ -23,8 +23,8 @@ _SUPERVISOR_LOCK = 3
 def command(stack: Stack, part: str) -> list[str]:
     """The part's program and its arguments."""
     if part == pids.SUPERVISOR:
-        configuration = str(supervision.configuration(stack))
-        return [sys.executable, "-m", "supervisor.supervisord", "-c", configuration]
+        configuration = supervision.configuration(stack).name
+        return [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", configuration]
     if part in BROKERS:
         return _nats(stack, part)
     if part == "redis":
@@ -59,16 +59,16 @@ def _service_environment(
     stack: Stack, service: str, password: str, inherited: Mapping[str, str]
 ) -> dict[str, str]:
     database = f"{service.upper()}_DATABASE_URL"
-    default = f"sqlite+aiosqlite:///{config.database_file(stack, service)}"
-    if stack.copies_continuously:
-        default += litestream.CHECKPOINTED_ELSEWHERE
+    url = stack.database_url(service, inherited)
+    if stack.copies_continuously and not inherited.get(database):
+        url += litestream.CHECKPOINTED_ELSEWHERE
     values = {config.variable(name): str(port) for name, port in stack.ports.items()}
     values |= {
         "STATE_DIR": str(stack.state_dir),
         "NATS_URL": stack.nats_url(service, password),
         "NATS_REPLICAS": str(stack.replicas),
         "PYTHONUNBUFFERED": "1",
-        database: inherited.get(database) or default,
+        database: url,
     }
     if config.recovery_marker(stack, service).exists():
         values["QUARANTINE"] = "1"
@@ -166,7 +166,7 @@ def main(part: str) -> None:
     if part == pids.SUPERVISOR and descriptor != _SUPERVISOR_LOCK:
         os.dup2(descriptor, _SUPERVISOR_LOCK, inheritable=True)
         os.close(descriptor)
-    os.chdir(ROOT)
+    os.chdir(stack.state_dir if part == pids.SUPERVISOR else ROOT)
     if part in SERVICES and part != "order":
         os.nice(_NICENESS_BEHIND)
     os.execve(arguments[0], arguments, variables)  # noqa: S606  the part takes this process's id
@@ -179,4 +179,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1])
     except (StackError, pids.AlreadyRunning) as problem:
-        sys.exit(str(problem))
+        sys.exit(f"{sys.argv[1]}: {problem}")

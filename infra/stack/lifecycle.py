@@ -8,18 +8,18 @@ from infra.stack import (
     addresses,
     config,
     folder,
-    health,
     logs,
     nats_cli,
     passwords,
     pids,
     processes,
+    settings,
+    starting,
 )
 from infra.stack.config import Stack, StackError
 from infra.stack.waiting import wait_until
 
 _READY_SECONDS = 60.0
-_START_SECONDS = 30.0
 # Longer than the supervisor waits for all parts together (infra/supervisord.conf, stopwaitsecs).
 _SHUT_DOWN_SECONDS = 60.0
 _END_SECONDS = 10.0
@@ -32,11 +32,17 @@ def up(print_line: Print) -> Stack:
     from infra.stack import seed
 
     with folder.exclusive(config.state_dir()):
-        stack = _running() or _start_fresh(print_line)
-        for part in stack.parts:
-            processes.start(stack, part)
-        _wait_until_ready(stack, print_line)
-        _apply_stream_settings(stack, print_line)
+        running = _running()
+        stack = running or _start_fresh(print_line)
+        try:
+            for part in stack.parts:
+                processes.start(stack, part)
+            _wait_until_ready(stack, print_line)
+            _apply_stream_settings(stack, print_line)
+        except starting.RefusedToStart:
+            if not running:  # so that the next `up`, with another setting, starts afresh
+                _stop(stack, lambda _: None)
+            raise
         seed.seed(stack)
         folder.mark_seeded(stack)
         for line in nats_cli.write_contexts(stack):
@@ -75,19 +81,6 @@ def clean(print_line: Print) -> None:
         state_dir.rmdir()
 
 
-def start_part(stack: Stack, part: str) -> None:
-    """Start one part, and return when it answers. Raises StackError when it does not."""
-    processes.start(stack, part)
-    if not wait_until(lambda: health.alive(stack, part), _START_SECONDS):
-        raise StackError(f"{part} does not answer. Look at: make logs SERVICE={part}")
-
-
-def restart_part(stack: Stack, part: str) -> None:
-    """The same for a part that may run."""
-    processes.stop(stack, part)
-    start_part(stack, part)
-
-
 def _running() -> Stack | None:
     """The stack that runs on this folder. Raises StackError for one on other ports."""
     stack = config.recorded(config.state_dir())
@@ -100,8 +93,10 @@ def _running() -> Stack | None:
             f"The stack already runs, with CLUSTER={stack.cluster}. Run `make down` first."
         )
     other = [name for name, port in wanted.items() if port not in _matching_ports(stack, name)]
-    if other:
-        names = ", ".join(f"{config.variable(name)}={stack.ports[name]}" for name in other)
+    named = [f"{config.variable(name)}={stack.ports[name]}" for name in other]
+    named += settings.differing(described.settings, stack.settings)
+    if named:
+        names = ", ".join(named)
         raise StackError(f"The stack already runs, with {names}. Run `make down` first.")
     return stack
 
@@ -130,7 +125,7 @@ def _start_fresh(print_line: Print) -> Stack:
 
 
 def _wait_until_ready(stack: Stack, print_line: Print) -> None:
-    not_ready = health.wait_until_ready(stack, stack.parts, _READY_SECONDS)
+    not_ready = starting.wait_until_ready(stack, _READY_SECONDS)
     if not not_ready:
         return
     for part in not_ready:
@@ -177,7 +172,7 @@ def _refuse_leftovers(found: Stack, stack: Stack | None, print_line: Print) -> N
     if left:
         named = ", ".join(f"{name} (process {pid})" for name, pid in left.items())
         raise StackError(f"These did not stop, not even when killed: {named}.")
-    open_ports = [port for port in found.own_ports.values() if addresses.listens(port)]
+    open_ports = [port for port in found.own_ports.values() if addresses.listens(port, found.host)]
     if stack and open_ports:
         raise StackError(
             f"Every process of the stack has ended, but something else listens on {open_ports}."

@@ -30,7 +30,13 @@ def write_contexts(stack: Stack) -> list[str]:
     prefix = os.environ.get("NATS_CONTEXT", "saga")
     if not prefix:
         return []
-    folder = _settings_folder() / "context"
+    try:
+        return _write_contexts(stack, prefix, _settings_folder() / "context")
+    except (OSError, RuntimeError) as error:  # without a home folder, or one that is not ours
+        return [f"The nats tool has no contexts of this stack: {error}"]
+
+
+def _write_contexts(stack: Stack, prefix: str, folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     secret = passwords.load(stack.state_dir)
     notes = []
@@ -46,7 +52,11 @@ def write_contexts(stack: Stack) -> list[str]:
 
 def remove_contexts(stack: Stack) -> None:
     """Remove what `write_contexts` wrote for this state folder, and nothing else."""
-    for file in (_settings_folder() / "context").glob("*.json"):
+    try:
+        files = list((_settings_folder() / "context").glob("*.json"))
+    except RuntimeError:  # without a home folder
+        return
+    for file in files:
         if _description(file) == _ours(stack):
             file.unlink()
             chosen = _settings_folder() / "context.txt"

@@ -14,7 +14,7 @@ from infra.stack.config import BROKERS, ROOT, SERVICES, Stack
 # counts as started. stopwaitsecs: time to finish its work before it is killed.
 _PROGRAM = Template("""
 [program:$part]
-command="%(ENV_STACK_PYTHON)s" -m infra.stack.launch $part
+command=/bin/sh -c 'cd "$$STACK_ROOT" && exec "$$STACK_PYTHON" -m infra.stack.launch $part'
 autorestart=true
 startretries=10000
 startsecs=1
@@ -22,7 +22,7 @@ stopsignal=TERM
 stopwaitsecs=20
 killasgroup=true
 redirect_stderr=true
-stdout_logfile=%(ENV_STATE_DIR)s/logs/$part.log
+stdout_logfile=logs/$part.log
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=3
 """)

@@ -86,7 +86,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A whole audit. Of what is `unjudged`, only what single databases show was checked.
 
     `waiting` are orders that wait for the service in recovery mode that the audit was told of.
-    `not_compared` names the statements that nobody gives.
+    `not_compared` names who gives no statement.
     """
 
     results: tuple[Result, ...]
