@@ -9,7 +9,9 @@ STATE_DIR ?= .run
 ORDERS ?= 100
 CONCURRENCY ?= 100
 
-# Passed on to every program, also when given after the target: make up STATE_DIR=/tmp/shop
+# Passed on to every program, also when given after the target: make up STATE_DIR=/tmp/shop. As it
+# is, for a path may hold the $ with which make's own variables begin.
+override STATE_DIR := $(value STATE_DIR)
 export STATE_DIR VENV
 
 INSTALL := sh infra/stack/install.sh

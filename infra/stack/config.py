@@ -15,7 +15,6 @@ from urllib.parse import quote
 import msgspec
 
 from events.participants import PARTICIPANTS
-from infra.stack import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = tuple(PARTICIPANTS)
@@ -171,7 +170,6 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
         cluster=cluster,
         replicas=_number("NATS_REPLICAS", (1, 2, 3, 4, 5), cluster, environment),
         host=host,
-        settings=settings.given(environment),
     )
 
 

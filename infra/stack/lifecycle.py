@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
+
+import msgspec
 
 from infra.stack import (
     addresses,
@@ -32,12 +35,13 @@ def up(print_line: Print) -> Stack:
     from infra.stack import seed
 
     with folder.exclusive(config.state_dir()):
+        since = time.time()
         running = _running()
         stack = running or _start_fresh(print_line)
         try:
             for part in stack.parts:
                 processes.start(stack, part)
-            _wait_until_ready(stack, print_line)
+            _wait_until_ready(stack, since, print_line)
             _apply_stream_settings(stack, print_line)
         except starting.RefusedToStart:
             if not running:  # so that the next `up`, with another setting, starts afresh
@@ -94,7 +98,7 @@ def _running() -> Stack | None:
         )
     other = [name for name, port in wanted.items() if port not in _matching_ports(stack, name)]
     named = [f"{config.variable(name)}={stack.ports[name]}" for name in other]
-    named += settings.differing(described.settings, stack.settings)
+    named += settings.differing(settings.given(os.environ), stack.settings)
     if named:
         names = ", ".join(named)
         raise StackError(f"The stack already runs, with {names}. Run `make down` first.")
@@ -107,7 +111,9 @@ def _matching_ports(stack: Stack, name: str) -> set[int]:
 
 
 def _start_fresh(print_line: Print) -> Stack:
-    stack = config.from_environment()
+    settings.refuse_wrong(os.environ)
+    given = settings.given(os.environ)
+    stack = msgspec.structs.replace(config.from_environment(), settings=given)
     # Processes that outlived their supervisor hold the ports and the databases.
     _end_leftovers(stack, print_line)
     addresses.refuse_taken_ports(stack)
@@ -124,8 +130,8 @@ def _start_fresh(print_line: Print) -> Stack:
     return stack
 
 
-def _wait_until_ready(stack: Stack, print_line: Print) -> None:
-    not_ready = starting.wait_until_ready(stack, _READY_SECONDS)
+def _wait_until_ready(stack: Stack, since: float, print_line: Print) -> None:
+    not_ready = starting.wait_until_ready(stack, since, _READY_SECONDS)
     if not not_ready:
         return
     for part in not_ready:

@@ -1,5 +1,7 @@
 """Starting parts, and waiting until they answer or refuse to start."""
 
+import time
+
 from infra.stack import health, logs, processes
 from infra.stack.config import Stack, StackError
 from infra.stack.waiting import wait_until
@@ -13,39 +15,43 @@ class RefusedToStart(StackError):
 
 def start_and_wait(stack: Stack, part: str) -> None:
     """Raises StackError when the part does not answer in time."""
+    since = time.time()
     processes.start(stack, part)
-    if not wait_until(lambda: _is_alive(stack, part), _START_SECONDS):
+    if not wait_until(lambda: _is_alive(stack, part, since), _START_SECONDS):
         raise StackError(f"{part} does not answer. Look at: make logs SERVICE={part}")
 
 
-def wait_until_ready(stack: Stack, deadline_seconds: float) -> list[str]:
+def wait_until_ready(stack: Stack, since: float, deadline_seconds: float) -> list[str]:
     """Wait for all parts. Returns those that were still not ready at the deadline.
 
-    Raises RefusedToStart as soon as one refuses to start.
+    `since`: when they were started, in Unix seconds. Raises RefusedToStart as soon as one refuses.
     """
     waiting = list(stack.parts)
 
     def none_left() -> bool:
         waiting[:] = [part for part in waiting if not health.ready(stack, part)]
         for part in waiting:
-            refuse_refused(stack, part)
+            _refuse_refused(stack, part, since)
         return not waiting
 
     wait_until(none_left, deadline_seconds)
     return waiting
 
 
-def refuse_refused(stack: Stack, part: str) -> None:
+def _refuse_refused(stack: Stack, part: str, since: float) -> None:
     """Raise RefusedToStart when the part's process has ended with a sentence.
 
-    Its log then ends with "order: <why it can't start>".
+    Its log then ends with "order: <why it can't start>". (The supervisor may have started it again
+    by now, which shows nothing yet.)
     """
-    if processes.one(stack, part).pid is None:
-        last = logs.tail(stack.log(part), lines=1)
-        if last.startswith(f"{part}: "):
-            raise RefusedToStart(last)
+    file = stack.log(part)
+    if not file.exists() or file.stat().st_mtime < since:
+        return
+    last = logs.tail(file, lines=1)
+    if last.startswith(f"{part}: "):
+        raise RefusedToStart(last)
 
 
-def _is_alive(stack: Stack, part: str) -> bool:
-    refuse_refused(stack, part)
+def _is_alive(stack: Stack, part: str, since: float) -> bool:
+    _refuse_refused(stack, part, since)
     return health.alive(stack, part)

@@ -16,7 +16,15 @@ from pathlib import Path
 
 from infra.stack.config import CLUSTER_PORTS, DEFAULT_PORTS, SERVICES
 
-__all__ = ["ROOT", "SERVICES", "copy_project", "free_port", "run_stack", "running_stack"]
+__all__ = [
+    "ROOT",
+    "SERVICES",
+    "copy_project",
+    "free_port",
+    "free_ports",
+    "run_stack",
+    "running_stack",
+]
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +37,7 @@ def running_stack(
 
     `root`: the folder of the project, or of a copy.
     """
-    environment = {f"{part.upper()}_PORT": str(port) for part, port in _free_ports().items()}
+    environment = {f"{part.upper()}_PORT": str(port) for part, port in free_ports().items()}
     environment |= {"STATE_DIR": str(folder), "NATS_CONTEXT": ""} | settings
     environment = os.environ | environment
     try:
@@ -89,7 +97,7 @@ def free_port(start: int | None = None) -> int:
     return candidate
 
 
-def _free_ports() -> dict[str, int]:
+def free_ports() -> dict[str, int]:
     ports: dict[str, int] = {}
     last = free_port()
     for part in (*DEFAULT_PORTS, *CLUSTER_PORTS):
