@@ -28,7 +28,8 @@ require_service = @test -n "$(SERVICE)" || { \
 .PHONY: help
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^# ---/ { print "\n" substr($$0, 7) } \
-		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 } \
+		/^#: / { match($$0, / = /); printf "  %-14s %s\n", substr($$0, 4, RSTART - 4), substr($$0, RSTART + 3) }' Makefile
 
 # --- the local stack: broker, Redis, services, simulated payment gateway and data platform
 
@@ -36,13 +37,13 @@ help: ## list the targets
 demo: up ## start here: install, start the stack, place a few orders and print their events
 	@$(PY) -m bench.demo
 
-up: install $(if $(filter 1,$(LITESTREAM)),litestream) ## start everything; return when it is healthy and has its first data [CLUSTER=3: three brokers]
+up: install $(if $(filter 1,$(LITESTREAM)),litestream) ## start the stack; return when it is healthy and has its first products and wallets [CLUSTER=3: three brokers]
 	@$(STACK) up
 
 down: ## stop everything; no process and no port is left
 	@if [ -x $(PY) ]; then $(STACK) down; else echo "Nothing is installed, so nothing runs."; fi
 
-reset: install ## delete the state, and start with the first data
+reset: install ## delete all data of the stack, and start it as new
 	@$(STACK) reset
 
 status: $(VENV)/.installed-runtime ## each part's process and health; each consumer's lag: events not handled yet
@@ -119,7 +120,7 @@ documents: $(VENV)/.installed-runtime ## write docs/configuration.md and docs/da
 # --- working on it
 
 .PHONY: service check test test-unit bench modelcheck simulate mutants fuzz chaos outages lock
-service: $(VENV)/.installed-dev ## write a new participant's files: NAME=loyalty [PORT=8187]
+service: $(VENV)/.installed-dev ## write the files of a new service: NAME=loyalty [PORT=8187]
 	@test -n "$(NAME)" || { echo "Name it: make service NAME=loyalty [PORT=8187]" >&2; exit 2; }
 	@$(PY) -m infra.stack.new_service $(NAME) $(if $(PORT),--port $(PORT))
 
@@ -139,14 +140,14 @@ test-unit: $(VENV)/.installed-dev ## the tests that need no server, in under a m
 test: $(VENV)/.installed-dev redis postgres ## all tests, on real servers with ports and folders of their own [ARGS=...]
 	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations 10 $(ARGS)
 
-bench: $(VENV)/.installed-dev redis postgres ## measure every performance goal; 45 minutes [ARGS=...]
+bench: $(VENV)/.installed-dev redis postgres ## measure throughput and latency against the goals (docs/performance.md); 45 minutes [ARGS=...]
 	@sh bench/peers/install.sh
 	@$(PY) -m bench $(ARGS)
 
-modelcheck: $(VENV)/.installed-dev ## run the production reactions in every order of events [BOUND=small]
+modelcheck: $(VENV)/.installed-dev ## run the services' reactions in every possible order of events [BOUND=small: fewer events]
 	@$(PY) -m tests.correctness.model --bound $(or $(BOUND),full)
 
-simulate: $(VENV)/.installed-dev ## run seeded schedules of faults on simulated servers [SEEDS=1000 FIRST=0], or one [SEED=7]
+simulate: $(VENV)/.installed-dev ## seeded runs with faults on simulated servers: SEEDS=1000 runs from number FIRST=0, or run SEED=7
 	@$(PY) -m tests.correctness.simulation $(if $(SEED),--seed $(SEED),--first $(or $(FIRST),0) --seeds $(or $(SEEDS),1000))
 
 mutants: $(VENV)/.installed-dev redis postgres ## make known mistakes in a copy of the code; a test must fail on each
@@ -155,13 +156,13 @@ mutants: $(VENV)/.installed-dev redis postgres ## make known mistakes in a copy 
 fuzz: $(VENV)/.installed-dev redis postgres ## generated wrong requests and messages, on both databases [FUZZ_EXAMPLES=100]
 	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(PYTEST) tests/correctness/fuzz $(ARGS)
 
-chaos: $(VENV)/.installed-dev redis ## kill, hang, wipe and lock parts of a stack under load [SECONDS=180 SEED=...]
+chaos: $(VENV)/.installed-dev redis ## kill, hang and wipe parts of a stack that is under load [SECONDS=180 SEED=...]
 	@$(PY) -m tests.correctness.chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED))
 
 outages: $(VENV)/.installed-dev ## the latency of POST while broker, product or gateway are away for half a minute
 	@$(PY) -m tests.correctness.chaos.outages
 
-lock: $(VENV)/.installed-dev ## pin every dependency with its hashes
+lock: $(VENV)/.installed-dev ## write the exact version and hash of every Python package into infra/requirements
 	$(LOCK) --upgrade -o infra/requirements/runtime.txt pyproject.toml
 	$(LOCK) --upgrade --extra dev -o infra/requirements/dev.txt pyproject.toml
 	$(LOCK) --upgrade -o bench/peers/requirements.txt bench/peers/requirements.in
@@ -198,3 +199,22 @@ clean: ## stop the stack; remove its state, .venv and caches
 	@if [ -x $(PY) ]; then $(STACK) clean; fi
 	@rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- words
+#: stack = everything that make up starts on this machine, in STATE_DIR (.run)
+#: part = one program of the stack: a service, nats, redis, or a simulator (gateway, platform)
+#: service = order, product, coupon, payment or dataplatform
+#: simulator = a program that stands for a system of others: the payment gateway, the data platform
+#: supervisor = the program that starts the parts, and starts a part again that has ended
+#: event = a message about an order or a product that one service publishes and others handle
+#: broker, stream = NATS JetStream, which carries the events; the ordered store that it keeps them in
+#: consumer = a service at the broker: which events it has handled, and which not yet
+#: cause = the event that led a service to publish this one
+#: dead letter = a message that a service could not handle; it is stored, and others go on
+#: recovery mode = how a service with a restored database catches up: it handles all events that the
+#:  = stream holds, and publishes none until make release
+#: audit = the check that money, stock, coupons and events add up in all databases
+#: reaction = a function that handles an event; all reactions together are the choreography
+#: seeded = with chosen random numbers, so that a run can be repeated exactly
+#: [NAME=value] = may be added: make load ORDERS=500. ARGS is passed on to pytest or the benchmark
+#: = more words: docs/glossary.md

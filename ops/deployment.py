@@ -64,11 +64,17 @@ class Deployment(msgspec.Struct, frozen=True):
     def require(self, names: Iterable[str]) -> None:
         """Raise StackError that names all of these variables that are not set."""
         missing = [name for name in names if not self.environment.get(name)]
-        if missing and not self.stack:
+        if self.stack or not missing:
+            return
+        if any(self.environment.get(f"{service.upper()}_URL") for service in SERVICES):
             raise StackError(
-                f"Not set: {', '.join(missing)}. Name the deployment's addresses "
-                "(docs/operations.md), or start the local stack: make up"
+                f"Not set: {', '.join(missing)}. Name all addresses of the deployment: "
+                "docs/operations.md"
             )
+        raise StackError(
+            "The stack is not running. Run: make up. Or name another deployment's addresses "
+            f"({', '.join(missing)}): docs/operations.md"
+        )
 
 
 def find(environment: Mapping[str, str] = os.environ) -> Deployment:
