@@ -279,8 +279,10 @@ def test_bad_argument_is_refused(audited: AuditedStack) -> None:
 def test_without_a_stack_or_a_broker_there_is_no_result(
     audited: AuditedStack, tmp_path: Path
 ) -> None:
-    with pytest.raises(CannotRead, match="make up"):
+    with pytest.raises(CannotRead, match="Not set: NATS_URL, ORDER_DATABASE_URL, "):
         audit(dict(audited.environment) | {"STATE_DIR": str(tmp_path)})
+    with pytest.raises(CannotRead, match="make up"):
+        audit({"STATE_DIR": str(tmp_path)})
     run_stack(audited.environment, "stop", "nats")
     try:
         ended = run_audit(audited.environment)
