@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 import msgspec
 from nats.aio.client import Client
 
-from chassis.broker.nats_client import NatsClient
+from chassis.settings import broker_settings
 from infra.stack import broker, config
 from infra.stack.config import SERVICES, Stack, StackError
 
@@ -92,14 +92,9 @@ def _is_meant(stack: Stack, environment: Mapping[str, str]) -> bool:
 async def observing(deployment: Deployment) -> AsyncIterator[Client]:
     """A connection to the broker that may read. Raises NatsError, OSError and TimeoutError."""
     if deployment.stack:
-        async with broker.observing(deployment.stack) as client:
-            yield client
-        return
-    deployment.require(["NATS_URL"])
-    client = NatsClient()
-    servers = deployment.environment["NATS_URL"].split(",")
-    await client.connect(servers, allow_reconnect=False, connect_timeout=broker.TIMEOUT_SECONDS)
-    try:
+        settings = broker.access(deployment.stack, "observer")
+    else:
+        deployment.require(["NATS_URL"])
+        settings = broker_settings(deployment.environment)
+    async with broker.connected(settings) as client:
         yield client
-    finally:
-        await client.close()
