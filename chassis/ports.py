@@ -157,6 +157,9 @@ class Broker(Protocol):
         Empty at its end. Raises BrokerAway.
         """
 
+    async def last(self, subject: str) -> StoredMessage | None:
+        """The newest message that a stream holds under a subject filter. Raises BrokerAway."""
+
     async def undelivered(self) -> int:
         """How many events this participant has not acknowledged yet. Raises BrokerAway."""
 

@@ -25,8 +25,9 @@ from chassis.processing.processor import Processor
 from chassis.processing.retention import Retention
 from chassis.processing.timers import watch
 from chassis.processing.transaction import Transaction
-from chassis.recovery.adoption import Recovery
+from chassis.recovery.adoption import Adopter
 from chassis.recovery.verdicts import RecoveringBatch
+from chassis.recovery.verification import Verification
 from chassis.settings import Settings
 from chassis.storage import tables
 from saga.errors import Outage, RetryLater
@@ -66,7 +67,9 @@ class Service(Generic[U]):
         self.outbox = Outbox(
             participant, self.database, self.broker, ports.clock, settings, self.mailbox.is_calm
         )
-        self.recovery = Recovery(participant, self.database, self.broker, ports.clock)
+        around = participant, self.database, self.broker, ports.clock
+        self.adopter = Adopter(*around)
+        self.verification = Verification(*around, settings.retention_seconds)
         self.ack_extension = AckExtension()
         transaction = Transaction(
             participant,
@@ -100,9 +103,9 @@ class Service(Generic[U]):
         """Compare the streams with the database on a new connection. Raises Outage."""
         try:
             if self.settings.recovery_mode:
-                await self.recovery.adopt_all()
+                await self.adopter.adopt_all()
             else:
-                await self.recovery.refuse_contradictions()
+                await self.verification.verify()
                 await self.outbox.verify()
         except Outage:
             raise
@@ -120,7 +123,8 @@ class Service(Generic[U]):
             watch(each, self.reading, self.clock, self.settings, self.ask)
             for each in self.participant.timers
         )
-        return [*loops, self.retention.run(), *timers, *self.outbox.loops()]
+        loops += [self.retention.run(), self.verification.watch()]
+        return [*loops, *timers, *self.outbox.loops()]
 
     async def stop(self) -> None:
         """Finish what was begun, as far as that goes quickly, and release everything.

@@ -163,23 +163,35 @@ class JetStream:
                 break
         return found
 
+    async def last(self, subject: str) -> StoredMessage | None:
+        try:
+            stored = await self._get_stored(subject, {"last_by_subj": subject})
+            return await self._message(stored) if stored else None
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BrokerAway(repr(error)) from error
+
     async def _stored(self, subject: str, after: int) -> AsyncIterator[StoredMessage]:
         """The messages under a subject filter behind a sequence."""
-        while stored := await self._next_stored(subject, after + 1):
-            block = base64.b64decode(stored.get("hdrs", ""))
-            headers = await self._client.read_headers(block)
-            body = base64.b64decode(stored.get("data", ""))
-            after = stored["seq"]
-            yield StoredMessage(stored["subject"], body, headers, after)
+        while stored := await self._get_stored(
+            subject, {"seq": after + 1, "next_by_subj": subject}
+        ):
+            message = await self._message(stored)
+            after = message.sequence
+            yield message
 
-    async def _next_stored(self, subject: str, sequence: int) -> dict[str, Any] | None:
-        """The first message of a subject from this sequence on, in the broker's JSON.
+    async def _message(self, stored: dict[str, Any]) -> StoredMessage:
+        headers = await self._client.read_headers(base64.b64decode(stored.get("hdrs", "")))
+        body = base64.b64decode(stored.get("data", ""))
+        return StoredMessage(stored["subject"], body, headers, stored["seq"])
+
+    async def _get_stored(self, subject: str, wanted: dict[str, Any]) -> dict[str, Any] | None:
+        """A message of the stream that has this subject, in the broker's JSON.
 
         A direct get would be shorter, but it mixes the publisher's headers with the broker's, so
         that a header named Status looks like an error.
         """
-        request = json.dumps({"seq": sequence, "next_by_subj": subject}).encode()
         address = f"$JS.API.STREAM.MSG.GET.{self._stream_of(subject)}"
+        request = json.dumps(wanted).encode()
         reply = await self._client.request(address, request, timeout=API_TIMEOUT_SECONDS)
         answer: dict[str, Any] = json.loads(reply.data)
         error = answer.get("error")

@@ -13,13 +13,13 @@ from chassis.participant import Participant
 from chassis.ports import Broker, Clock, StoredMessage
 from chassis.recovery import findings
 from chassis.recovery.findings import Finding, Kind
-from chassis.recovery.verdicts import contradicted, refused
+from chassis.recovery.stored import decoded, events_of, time_of
 from chassis.storage.database import Database
 from chassis.storage.statements import Statement, among, inserting, updating
 from chassis.storage.tables import outbox
 from saga import envelope
 from saga.adoption import CannotAdopt
-from saga.envelope import InboundEvent, MalformedMessage, OutboundEvent
+from saga.envelope import InboundEvent, OutboundEvent, subject_of
 from saga.event import Event, Stream
 
 log = logging.getLogger(__name__)
@@ -38,9 +38,6 @@ _add = inserting(
         "stream_sequence",
     ),
 )
-_unpublished = select(*(outbox.c[name] for name in OutboundEvent.__struct_fields__)).where(
-    outbox.c.published_at.is_(None)
-)
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -52,11 +49,15 @@ class Published(msgspec.Struct, frozen=True):
     sequence: int
 
 
-class Recovery:
-    """For one instance. It acts in recovery mode, and at the first start after it."""
+class Adopter:
+    """For one instance in recovery mode."""
 
     def __init__(
-        self, participant: Participant[Any], database: Database, broker: Broker, clock: Clock
+        self,
+        participant: Participant[Any],
+        database: Database,
+        broker: Broker,
+        clock: Clock,
     ) -> None:
         self._participant = participant
         self._contract = participant.reactions.contract
@@ -74,32 +75,9 @@ class Recovery:
             adopted = await self._adopt_stream(stream)
             log.warning("own events adopted", extra={"stream": stream.name, "events": adopted})
 
-    async def refuse_contradictions(self) -> None:
-        """At the release: take what contradicts a published event out of the outbox.
-
-        The stream is asked again, since another instance may have published meanwhile. Raises
-        Outage.
-        """
-        if not await self._database.run(findings.is_open):
-            return
-        rows = await self._database.run(_waiting)
-        found = [
-            refused(row, name) for row in rows if (name := await self._contradicted_in_stream(row))
-        ]
-        await self._database.run(partial(_release, found, self._clock()))
-
-    async def _contradicted_in_stream(self, row: OutboundEvent) -> str | None:
-        own = self._participant.reactions.emits
-        published = [
-            (each.event_id, each.name, message.body)
-            for each, message in await self._events_of(self._contract.streams[row.stream], row.key)
-            if type(each.event) in own
-        ]
-        return contradicted(self._contract, row, published)
-
     async def _adopt_stream(self, stream: Stream) -> int:
         own = [event for event in self._participant.reactions.emits if event.stream == stream]
-        subjects = sorted(map(envelope.subject_of, own))
+        subjects = sorted(map(subject_of, own))
         adopted = after = 0
         while page := await self._broker.read(subjects, after):
             after = page[-1].sequence
@@ -110,7 +88,7 @@ class Recovery:
         """Adopt a page in one transaction. Returns how many events the database lacked."""
         first: dict[str, tuple[InboundEvent, StoredMessage]] = {}
         for message in page:  # a retransmission is the same event once more
-            if (inbound := self._decoded(message)) is not None:
+            if (inbound := decoded(self._contract, message)) is not None:
                 first.setdefault(inbound.event_id, (inbound, message))
         marks = {event_id: message.sequence for event_id, (_, message) in first.items()}
         missing = await self._database.run(partial(_mark_known, marks, self._clock()))
@@ -124,7 +102,7 @@ class Recovery:
         rule = self._adoptions.rules.get(type(event))
         cause = None
         if rule is not None and rule.needs_cause and cause_id is not None:
-            found = await self._events_of(stream, event.key)
+            found = await events_of(self._broker, self._contract, stream, event.key)
             cause = next((each.event for each, _ in found if each.event_id == cause_id), None)
         row = OutboundEvent(
             event_id=inbound.event_id,
@@ -135,27 +113,9 @@ class Recovery:
             body=message.body,
             cause_id=cause_id,
             traceparent=inbound.traceparent,
-            created_at=_time_of(message) or self._clock(),
+            created_at=time_of(message) or self._clock(),
         )
         return Published(event, cause, row, message.sequence)
-
-    async def _events_of(
-        self, stream: Stream, key: str
-    ) -> list[tuple[InboundEvent, StoredMessage]]:
-        """Everything that the stream holds about one saga or entity."""
-        found, after = [], 0
-        while page := await self._broker.read([f"{stream.prefix}.{key}.*"], after):
-            found += [(each, m) for m in page if (each := self._decoded(m)) is not None]
-            after = page[-1].sequence
-        return found
-
-    def _decoded(self, message: StoredMessage) -> InboundEvent | None:
-        try:
-            return envelope.decode(self._contract, message.subject, message.body, message.headers)
-        except MalformedMessage as error:
-            place = {"subject": message.subject, "sequence": message.sequence}
-            log.warning("a stored message is no event", extra=place | {"reason": str(error)})
-            return None
 
     def _adopt(self, published: Sequence[Published], connection: Connection) -> int:
         """Load, adopt one event after the other, and save, in one transaction."""
@@ -205,22 +165,3 @@ def _mark_known(sequences: dict[str, int], now: datetime, connection: Connection
     ]
     _mark.execute_many(connection, marks, published_at=now)
     return [event_id for event_id in sequences if event_id not in known]
-
-
-def _waiting(connection: Connection) -> list[OutboundEvent]:
-    return [OutboundEvent(**row) for row in connection.execute(_unpublished).mappings()]
-
-
-def _release(found: Sequence[Finding], now: datetime, connection: Connection) -> None:
-    for each in found:
-        connection.execute(outbox.delete().where(outbox.c.event_id == each.event_id))
-    findings.add(connection, found, now)
-    findings.release(connection, now)
-
-
-def _time_of(message: StoredMessage) -> datetime | None:
-    """When the event was published; None without a readable header."""
-    try:
-        return datetime.fromisoformat(message.headers.get(envelope.TIME, ""))
-    except ValueError:
-        return None

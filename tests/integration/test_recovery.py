@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select
 
 from chassis.ports import StoredMessage
 from chassis.processing.batch import Batch
 from chassis.processing.messages import Done, EventMessage
 from chassis.recovery import findings
-from chassis.recovery.adoption import Recovery
+from chassis.recovery.adoption import Adopter
 from chassis.recovery.findings import Finding, Kind
 from chassis.recovery.verdicts import RecoveringBatch
+from chassis.recovery.verification import Verification
 from chassis.storage import tables
 from chassis.storage.database import Database
 from events.contract import (
@@ -34,6 +36,7 @@ from payment.app import participant
 from payment.domain import PaymentState, payment_id
 from payment.tables import schema
 from saga import envelope
+from saga.errors import ConfigurationError, Outage
 from saga.event import Event
 from tests.integration.deliveries import Delivered
 from tests.kit.postgres import create_database, program, running_postgres
@@ -55,6 +58,10 @@ class Stream:
             header = envelope.headers(outbound, "payment", retransmission=again)
             sequence = len(self.messages) + 1
             self.messages.append(StoredMessage(outbound.subject, outbound.body, header, sequence))
+
+    async def last(self, subject: str) -> StoredMessage | None:
+        found = (each for each in reversed(self.messages) if _matches(each.subject, subject))
+        return next(found, None)
 
     async def read(self, subjects: Sequence[str], after: int) -> list[StoredMessage]:
         await asyncio.sleep(0)  # others go on meanwhile
@@ -100,8 +107,12 @@ def stream() -> Stream:
     return Stream()
 
 
-def recovery(database: Database, stream: Any) -> Recovery:
-    return Recovery(participant, database, stream, lambda: NOW)
+def adopter(database: Database, stream: Any) -> Adopter:
+    return Adopter(participant, database, stream, lambda: NOW)
+
+
+def verification(database: Database, stream: Any) -> Verification:
+    return Verification(participant, database, stream, lambda: NOW, retention_seconds=86_400)
 
 
 def payable(order_id: str, customer: str, amount: int = 700) -> StockDecremented:
@@ -161,7 +172,7 @@ async def test_published_payment_is_adopted_although_the_wallet_is_short(
     stream.publish(event)
     stream.publish(paid(event), cause=event)
     stream.publish(paid(event), cause=event, again="retransmitted")
-    await recovery(database, stream).adopt_all()
+    await adopter(database, stream).adopt_all()
     assert await state(database, event.order_id) is PaymentState.CAPTURED
     async with database.reading() as connection:
         wallet = await store.find_wallet(connection, event.customer_id)
@@ -178,7 +189,7 @@ async def test_adopting_twice_changes_nothing(database: Database, stream: Stream
     event = payable(str(uuid4()), str(uuid4()))
     stream.publish(paid(event), cause=event)
     for _ in range(2):
-        await recovery(database, stream).adopt_all()
+        await adopter(database, stream).adopt_all()
     async with database.reading() as connection:
         _, entries = await store.entries(connection, event.customer_id, offset=0, size=9)
         last = await findings.last_recovery(connection)
@@ -190,7 +201,7 @@ async def test_adopting_twice_changes_nothing(database: Database, stream: Stream
 async def test_two_instances_adopt_an_event_once(database: Database, stream: Stream) -> None:
     bought = [payable(str(uuid4()), str(uuid4())) for _ in range(6)]
     stream.publish(*map(paid, bought))
-    await asyncio.gather(*(recovery(database, stream).adopt_all() for _ in range(2)))
+    await asyncio.gather(*(adopter(database, stream).adopt_all() for _ in range(2)))
     async with database.reading() as connection:
         for event in bought:
             _, entries = await store.entries(connection, event.customer_id, offset=0, size=9)
@@ -210,7 +221,7 @@ async def test_row_that_the_backup_had_not_published_is_marked(
     assert await outbox(database) == {"PaymentFailed": None}
     failed = PaymentFailed(order_id=event.order_id, reason=FailReason.WALLET_NOT_FOUND)
     stream.publish(event, failed)
-    await recovery(database, stream).adopt_all()
+    await adopter(database, stream).adopt_all()
     assert await outbox(database) == {"PaymentFailed": 2}
     assert await found(database) == []
 
@@ -222,7 +233,7 @@ async def test_failed_payment_is_adopted_with_the_customer_of_its_cause(
     failed = PaymentFailed(order_id=event.order_id, reason=FailReason.INSUFFICIENT_BALANCE)
     stream.publish(event)
     stream.publish(failed, cause=event)
-    await recovery(database, stream).adopt_all()
+    await adopter(database, stream).adopt_all()
     async with database.reading() as connection:
         [payment] = await store.payments_of(connection, event.order_id)
     assert (payment.state, payment.customer_id) == (PaymentState.FAILED, event.customer_id)
@@ -238,7 +249,7 @@ async def test_event_that_no_rule_can_adopt_is_listed_and_never_contradicted(
     stream.publish(failed, cause=event)
     refunded = PaymentRefunded(order_id=str(uuid4()), payment_id=str(uuid4()), amount=1, attempt=1)
     stream.publish(refunded)
-    await recovery(database, stream).adopt_all()
+    await adopter(database, stream).adopt_all()
     assert {each.kind for each in await found(database)} == {Kind.NOT_ADOPTED}
     assert {each.key for each in await found(database)} == {event.order_id, refunded.order_id}
 
@@ -259,7 +270,7 @@ async def test_replay_emits_nothing_that_is_published(database: Database, stream
     )
     reason = FailReason.ORDER_TIMED_OUT
     stream.publish(PaymentFailed(order_id=timed_out.order_id, reason=reason))
-    await recovery(database, stream).adopt_all()
+    await adopter(database, stream).adopt_all()
     assert [each.kind for each in await found(database)] == [Kind.NOT_ADOPTED]
     assert await replay(database, timed_out) == Done()
     assert await state(database, timed_out.order_id) is PaymentState.FAILED
@@ -272,7 +283,7 @@ async def test_release_refuses_what_contradicts_the_stream(
     """Another instance decided while this one was in recovery mode."""
     event = payable(str(uuid4()), str(uuid4()))
     other = payable(str(uuid4()), str(uuid4()))
-    recovering = recovery(database, stream)
+    recovering = adopter(database, stream)
     await recovering.adopt_all()
     for each in (event, other):
         timed_out = OrderTimedOut(
@@ -282,7 +293,11 @@ async def test_release_refuses_what_contradicts_the_stream(
         )
         assert [e.name for e in (await replay(database, timed_out)).emitted] == ["PaymentFailed"]
     stream.publish(paid(event), cause=event)
-    await recovering.refuse_contradictions()
+    outbound = envelope.encode(paid(event), NOW)
+    published = {"claimed_by": "other", "claimed_until": NOW, "published_at": NOW}
+    row = msgspec.structs.asdict(outbound) | published | {"stream_sequence": 1}
+    await database.run(lambda connection: connection.execute(insert(tables.outbox), row))
+    await verification(database, stream).verify()
     [refused] = await found(database)
     assert (refused.kind, refused.key, refused.name) == (
         Kind.REFUSED,
@@ -292,13 +307,31 @@ async def test_release_refuses_what_contradicts_the_stream(
     async with database.reading() as connection:
         kept = list(await connection.scalars(select(tables.outbox.c.key)))
         last = await findings.last_recovery(connection)
-    assert kept == [other.order_id]
+    assert sorted(kept) == sorted([other.order_id, event.order_id])
     assert last is not None
     assert last.released_at == NOW
 
 
+async def test_database_that_is_older_than_its_events_is_refused(
+    database: Database, stream: Stream
+) -> None:
+    """An operator restored it and forgot recovery mode: it would decide a second time."""
+    event = payable(str(uuid4()), str(uuid4()))
+    stream.publish(event)
+    started = verification(database, stream)
+    await started.verify()
+    stream.publish(paid(event), cause=event)
+    with pytest.raises(Outage, match="which this database lacks"):
+        await started.verify()
+    with pytest.raises(ConfigurationError, match="Start it in recovery mode"):
+        await started.watch()
+    recovering = adopter(database, stream)
+    await recovering.adopt_all()
+    await verification(database, stream).verify()
+
+
 async def test_start_without_a_recovery_asks_the_stream_nothing(database: Database) -> None:
-    await recovery(database, None).refuse_contradictions()
+    await verification(database, Stream()).verify()
 
 
 def _fields(event: Event) -> dict[str, Any]:

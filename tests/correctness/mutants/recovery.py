@@ -8,21 +8,21 @@ MUTANTS = (
     Mutant(
         "a restored service decides a second time what it has published",
         "chassis.recovery.adoption",
-        "Recovery.adopt_all",
+        "Adopter.adopt_all",
         Replace("adopted = await self._adopt_stream(stream)", "adopted = 0"),
         RECOVERY,
     ),
     Mutant(
         "two instances adopt the same event",
         "chassis.recovery.adoption",
-        "Recovery._adopt",
+        "Adopter._adopt",
         Replace(" if each.row.event_id not in known", ""),
         RECOVERY,
     ),
     Mutant(
         "a retransmitted event is adopted twice",
         "chassis.recovery.adoption",
-        "Recovery._adopt_page",
+        "Adopter._adopt_page",
         Replace(
             "first.setdefault(inbound.event_id, (inbound, message))",
             "first[str(message.sequence)] = (inbound, message)",
@@ -59,9 +59,16 @@ MUTANTS = (
     ),
     Mutant(
         "the release publishes what contradicts the stream",
-        "chassis.recovery.adoption",
-        "Recovery.refuse_contradictions",
+        "chassis.recovery.verification",
+        "Verification._end_recovery",
         Replace("rows = await self._database.run(_waiting)", "rows = []"),
+        RECOVERY,
+    ),
+    Mutant(
+        "a restored database is used without recovery mode",
+        "chassis.recovery.verification",
+        "Verification._check_newest",
+        Skip(),
         RECOVERY,
     ),
     Mutant(

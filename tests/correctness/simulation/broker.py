@@ -207,6 +207,12 @@ class SimulatedBroker:
         ]
         return found[:AT_ONCE]
 
+    async def last(self, subject: str) -> StoredMessage | None:
+        found, after = None, 0
+        while page := await self.read([subject], after):
+            found, after = page[-1], page[-1].sequence
+        return found
+
     async def undelivered(self) -> int:
         await self._ask()
         return sum(
