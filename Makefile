@@ -33,7 +33,7 @@ help: ## list the targets
 
 # --- the local stack: broker, Redis, services, simulated payment gateway and data platform
 
-.PHONY: demo up down reset status logs env stop start kill quarantine release
+.PHONY: demo up down reset status logs env stop start kill quarantine recovery release
 demo: up ## start here: install, start the stack, place a few orders and print their events
 	@$(PY) -m bench.demo
 
@@ -70,6 +70,10 @@ kill: $(VENV)/.installed-runtime ## kill one part with signal 9; the supervisor 
 quarantine: $(VENV)/.installed-runtime ## recovery mode, after a database was restored: replay all events, publish none: SERVICE=...
 	$(require_service)
 	@$(STACK) quarantine $(SERVICE)
+
+recovery: $(VENV)/.installed-runtime ## what recovery mode found, adopted and still misses: SERVICE=...
+	$(require_service)
+	@$(OPS) recovery $(SERVICE)
 
 release: $(VENV)/.installed-runtime ## audit, then end the recovery mode: SERVICE=... [FORCE=1: whatever the audit finds]
 	$(require_service)

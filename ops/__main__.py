@@ -49,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     redrive.set_defaults(run=_redrive)
     explained = "give the broker's streams their settings, such as NATS_REPLICAS"
     commands.add_parser("streams", help=explained).set_defaults(run=_streams)
+    recovery = commands.add_parser("recovery", help="what recovery mode found and still misses")
+    recovery.add_argument("service", choices=SERVICES)
+    recovery.set_defaults(run=_recovery)
     release = commands.add_parser("release", help="audit, then end a service's recovery mode")
     release.add_argument("service", choices=SERVICES)
     release.add_argument("--force", action="store_true", help="whatever the audit finds")
@@ -84,6 +87,12 @@ def _release(arguments: argparse.Namespace) -> None:
     from ops import release
 
     release.release(arguments.service, _console, force=arguments.force)
+
+
+def _recovery(arguments: argparse.Namespace) -> None:
+    from ops import recovery
+
+    recovery.show(arguments.service, _console)
 
 
 def _streams(_: argparse.Namespace) -> None:

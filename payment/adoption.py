@@ -94,11 +94,10 @@ def _payment_of(event: PaymentRefunded | PaymentRefundFailed, uow: PaymentUnitOf
 def _book(
     customer_id: str, kind: EntryKind, delta: int, order_id: str, uow: PaymentUnitOfWork
 ) -> str | None:
-    """Book what was booked. Returns what the wallet lacks for it."""
-    wallet = uow.wallets.get(customer_id)
-    is_new = wallet is None
-    wallet = wallet or uow.open_wallet(customer_id)
-    wallet = uow.book(wallet, kind, delta, order_id=order_id, is_adopted=True)
-    if wallet.balance < 0:
-        return f"the wallet of customer {customer_id} is short by {-wallet.balance} KRW"
-    return f"the wallet of customer {customer_id} is not in the backup" if is_new else None
+    """Book what was booked. Returns what the wallet lacks, where it goes below zero by this."""
+    known = uow.wallets.get(customer_id)
+    before = known or uow.open_wallet(customer_id)
+    wallet = uow.book(before, kind, delta, order_id=order_id, is_adopted=True)
+    if wallet.balance < 0 <= before.balance:
+        return f"the wallet of customer {customer_id} is short by {-wallet.balance} KRW or more"
+    return f"the wallet of customer {customer_id} is not in the backup" if known is None else None

@@ -34,9 +34,12 @@ def adopt_decremented(event: StockDecremented, uow: ProductUnitOfWork) -> str | 
     if hold is not None:
         waitlist.leave(uow, hold)
     uow.reserve(event.order_id, event.items)
-    products = [uow.products[line.product_id] for line in event.items]
-    short = [f"{each.product_id} by {-each.available} units" for each in products if each.is_short]
-    return f"short of stock: product {', '.join(short)}" if short else None
+    short = [
+        f"product {line.product_id} is short by {missing} units or more"
+        for line in event.items
+        if 0 < (missing := -uow.products[line.product_id].available) <= line.quantity
+    ]
+    return "; ".join(short) or None
 
 
 @adoptions.rule

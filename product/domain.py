@@ -54,11 +54,6 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
 
-    @property
-    def is_short(self) -> bool:
-        """More was sold than the restored database knew of."""
-        return self.available < 0
-
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A row of a product's stock ledger. `request_id` is unique for the product.

@@ -181,7 +181,7 @@ async def test_published_payment_is_adopted_although_the_wallet_is_short(
     assert await outbox(database) == {"PaymentCompleted": 2}
     [short] = await found(database)
     assert (short.kind, short.key) == (Kind.SHORT, event.order_id)
-    assert short.what.endswith("is short by 700 KRW")
+    assert short.what.endswith("is short by 700 KRW or more")
     assert await replay(database, event) == Done()
 
 
