@@ -17,7 +17,6 @@ from chassis.ports import DeliveredMessage, ExternalSystem, Ports
 from chassis.processing import dead_letters
 from chassis.processing.ack_extension import AckExtension
 from chassis.processing.after_commit import AfterCommit
-from chassis.processing.batch import Batch
 from chassis.processing.external_calls import NO_EXTERNAL_SYSTEM, ExternalCalls
 from chassis.processing.mailbox import Mailbox
 from chassis.processing.messages import Done, EventMessage, IdempotencyKey
@@ -25,12 +24,10 @@ from chassis.processing.processor import Processor
 from chassis.processing.retention import Retention
 from chassis.processing.timers import watch
 from chassis.processing.transaction import Transaction
-from chassis.recovery.adoption import Adopter
-from chassis.recovery.verdicts import RecoveringBatch
-from chassis.recovery.verification import Verification
+from chassis.recovery.recovery import Recovery
 from chassis.settings import Settings
 from chassis.storage import tables
-from saga.errors import Outage, RetryLater
+from saga.errors import RetryLater
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +61,9 @@ class Service(Generic[U]):
         self.external_calls = ExternalCalls(
             external_system, self.ask, is_paused=settings.recovery_mode
         )
-        self.outbox = Outbox(
-            participant, self.database, self.broker, ports.clock, settings, self.mailbox.is_calm
-        )
-        around = participant, self.database, self.broker, ports.clock
-        self.adopter = Adopter(*around)
-        self.verification = Verification(*around, settings.retention_seconds)
+        around = participant, self.database, self.broker, ports.clock, settings
+        self.outbox = Outbox(*around, self.mailbox.is_calm)
+        self.recovery = Recovery(*around, self.outbox.verify)
         self.ack_extension = AckExtension()
         transaction = Transaction(
             participant,
@@ -78,10 +72,11 @@ class Service(Generic[U]):
             ports.clock,
             self.external_calls,
             self.components,
-            RecoveringBatch if settings.recovery_mode else Batch,
+            self.recovery.batch_type,
         )
-        contract = participant.reactions.contract
-        after_commit = AfterCommit(self.outbox, self.ack_extension, self.broker, contract)
+        after_commit = AfterCommit(
+            self.outbox, self.ack_extension, self.broker, participant.reactions.contract
+        )
         self.processor = Processor(self.mailbox, transaction, after_commit)
         self.retention = Retention(participant, self.database, ports.clock, settings)
         self.loops = Loops()
@@ -97,34 +92,20 @@ class Service(Generic[U]):
         await self.outbox.prepare()
         self.loops.start(self._coroutines())
         await self.components.start(self)
-        await self.broker.start(self.receive, self.mailbox.room_for_events, self._verify)
-
-    async def _verify(self) -> None:
-        """Compare the streams with the database on a new connection. Raises Outage."""
-        try:
-            if self.settings.recovery_mode:
-                await self.adopter.adopt_all()
-            else:
-                await self.verification.verify()
-                await self.outbox.verify()
-        except Outage:
-            raise
-        except Exception as error:
-            log.exception("the streams can't be verified; trying again")
-            raise Outage(repr(error)) from error
+        await self.broker.start(self.receive, self.mailbox.room_for_events, self.recovery.verify)
 
     def _coroutines(self) -> list[Coroutine[Any, Any, None]]:
         """What it does all the time. In recovery mode it replays events and publishes nothing."""
         loops = [self.processor.run(), self.ack_extension.run(), self.database.watch()]
         if self.settings.recovery_mode:
-            log.warning("in recovery mode: it replays the whole stream and publishes nothing")
+            log.warning("in recovery mode: it replays the streams and publishes nothing")
             return loops
         timers = (
             watch(each, self.reading, self.clock, self.settings, self.ask)
             for each in self.participant.timers
         )
-        loops += [self.retention.run(), self.verification.watch()]
-        return [*loops, *timers, *self.outbox.loops()]
+        loops += [self.retention.run(), self.recovery.watch(), *timers, *self.outbox.loops()]
+        return loops
 
     async def stop(self) -> None:
         """Finish what was begun, as far as that goes quickly, and release everything.
@@ -145,10 +126,7 @@ class Service(Generic[U]):
         await self.database.close()
 
     async def ask(
-        self,
-        command: object,
-        idempotency: IdempotencyKey | None = None,
-        trace: str | None = None,
+        self, command: object, idempotency: IdempotencyKey | None = None, trace: str | None = None
     ) -> Done:
         """Execute a command in its turn; committed when this returns. See `Mailbox.ask`."""
         if self.settings.recovery_mode and not isinstance(command, self.participant.bookings):

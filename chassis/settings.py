@@ -254,8 +254,8 @@ class Settings(BrokerSettings, frozen=True, kw_only=True):
         bool,
         Flag(
             "QUARANTINE",
-            "1: recovery mode. The service replays the streams from their start, takes no commands "
-            "and publishes nothing.",
+            "1: recovery mode, for a restored database. The service adopts what it had published, "
+            "handles again what others have, takes no commands and publishes nothing.",
         ),
     ]
 
