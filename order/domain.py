@@ -1,6 +1,6 @@
 """Orders, and what this service knows of products. Pure: no clock, no I/O, no framework.
 
-An order's row moves forward only:
+An order's row moves like this:
 
     PENDING -> WAITING (in the queue for stock)
        |          |

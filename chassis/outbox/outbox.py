@@ -42,7 +42,7 @@ class Outbox:
             broker,
             clock,
             after_seconds=settings.retransmit_after_seconds,
-            is_idle=is_calm,
+            is_calm=is_calm,
         )
 
     async def prepare(self) -> None:

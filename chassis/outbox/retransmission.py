@@ -71,7 +71,7 @@ class Retransmission(msgspec.Struct, frozen=True):
 class Retransmitter:
     """`after_seconds`: how long a row waits before its first retransmission.
 
-    `is_idle`: little waits in the mailbox. Under load a waiting row is no sign of a lost event.
+    `is_calm`: little waits in the mailbox. Under load a waiting row is no sign of a lost event.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class Retransmitter:
         clock: Clock,
         *,
         after_seconds: float,
-        is_idle: Callable[[], bool],
+        is_calm: Callable[[], bool],
     ) -> None:
         self._participant = participant
         self._database = database
         self._broker = broker
         self._clock = clock
         self._after_seconds = after_seconds
-        self._is_idle = is_idle
+        self._is_calm = is_calm
         self._waiting = _waiting(participant.saga_rows, participant.saga_key, participant.unsettled)
         self._requests: asyncio.Queue[InboundEvent] = asyncio.Queue(MAX_PENDING_ANSWERS)
 
@@ -108,7 +108,7 @@ class Retransmitter:
         while True:
             await asyncio.sleep(min(LOOK_SECONDS, self._after_seconds / 2))
             await self._broker.wait_connected()
-            if self._is_idle():
+            if self._is_calm():
                 await self._publish(self._overdue)
 
     async def _answer_requests(self) -> None:

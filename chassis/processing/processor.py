@@ -1,9 +1,10 @@
 """The loop of a participant: takes a batch, commits it, answers, publishes and acknowledges.
 
-Each message ends in one of three ways. Done: a refusal is done too, it is an event or the client's
-answer. Waiting, for as long as an outage lasts; no outage is ever held against a message. Or a dead
-letter: a malformed message, or one on which the code raised `ATTEMPTS` times, alone, so that no
-other message of its batch can have been the reason.
+A message is done when its transaction is committed; a refusal is done too: it is an event, or the
+client's answer. It waits for as long as an outage lasts, which is never held against it. A
+malformed event, and one on which the code raised `ATTEMPTS` times, becomes a dead letter; the
+client of such a command gets an error. The last attempts are alone, so that no other message of a
+batch can have been the reason.
 """
 
 import asyncio

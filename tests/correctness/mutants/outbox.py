@@ -74,7 +74,7 @@ MUTANTS = (
         "a saga that waits too long retransmits nothing",
         "chassis.outbox.retransmission",
         "Retransmitter._retransmit_overdue",
-        Drop("self._is_idle"),
+        Drop("self._is_calm"),
         tests(
             "tests/e2e/saga/test_retransmission.py::"
             "test_lost_event_is_retransmitted[OrderCreated-CouponUsed-without1]"
