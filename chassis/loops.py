@@ -20,20 +20,35 @@ class Loops:
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
+        self._starting: asyncio.Task[None] | None = None
 
     def start(self, loops: Iterable[Coroutine[Any, Any, None]]) -> None:
         self._tasks = [asyncio.create_task(loop) for loop in loops]
         for task in self._tasks:
             task.add_done_callback(_stop_the_process)
 
+    def start_later(self, starting: Coroutine[Any, Any, None]) -> None:
+        """Begin what calls `start` in the end. It may fail like a loop."""
+        self._starting = asyncio.create_task(starting)
+        self._starting.add_done_callback(_stop_if_failed)
+
     @property
     def all_run(self) -> bool:
+        """Also while they are not started yet."""
+        if self._starting is not None and not self._starting.done():
+            return True
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._starting] if self._starting else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _stop_if_failed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _stop_the_process(task)
 
 
 def _stop_the_process(task: asyncio.Task[None]) -> None:

@@ -31,7 +31,8 @@ from saga.errors import RetryLater
 
 log = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 3
+FINISH_SECONDS = 3
+OPEN_AGAIN_SECONDS = 1.0
 
 
 class Service(Generic[U]):
@@ -51,6 +52,9 @@ class Service(Generic[U]):
         self.new_id = ports.new_id
         self.leaving = asyncio.Event()
         """Set when it will stop soon: what has no end of its own, such as a stream, ends then."""
+        self.is_draining = False
+        """It was told to stop: it still takes requests, but a balancer shall send it no more."""
+        self.has_started = False
         self.components = Components(components)
         self.broker = ports.broker or JetStream(participant.reactions, settings)
         self.database = ports.database(settings.database_url)
@@ -82,7 +86,28 @@ class Service(Generic[U]):
         self.loops = Loops()
 
     async def start(self) -> None:
-        """Create the tables, then work. The broker may come later."""
+        """Create the tables, then work. Database and broker may come later.
+
+        Raises ConfigurationError when the database can't be used.
+        """
+        try:
+            await self._open()
+        except Outage:
+            self.loops.start_later(self._start_later())
+        else:
+            await self._begin()
+
+    async def _start_later(self) -> None:
+        """Wait for the database. Until it is there, requests are answered by RetryLater."""
+        while True:
+            await asyncio.sleep(OPEN_AGAIN_SECONDS)
+            with suppress(Outage):
+                await self._open()
+                break
+        await self._begin()
+
+    async def _open(self) -> None:
+        """Raises Outage. An upgrade's deadlock with an older instance that runs is one too."""
         await self.database.create(
             tables.metadata,
             self.participant.schema,
@@ -90,6 +115,9 @@ class Service(Generic[U]):
             statements=tables.newest_only_indexes(self.participant.reactions.published_streams),
         )
         await self.outbox.prepare()
+
+    async def _begin(self) -> None:
+        self.has_started = True
         self.loops.start(self._coroutines())
         await self.components.start(self)
         await self.broker.start(self.receive, self.mailbox.room_for_events, self.recovery.verify)
@@ -112,23 +140,29 @@ class Service(Generic[U]):
 
         What is not committed by then is delivered again, what is not published is swept up.
         """
+        if self.has_started:
+            await self._finish()
+        await self.external_calls.close()
+        await self.components.close()
+        await self.loops.stop()
+        if self.has_started:
+            await self.outbox.close()
+        await self.database.close()
+
+    async def _finish(self) -> None:
         await self.broker.stop_delivering()
         with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with asyncio.timeout(FINISH_SECONDS):
                 await self.mailbox.drained()
                 await self.external_calls.drained()
                 await self.outbox.relay.drained()
         await self.broker.stop()
-        await self.external_calls.close()
-        await self.components.close()
-        await self.loops.stop()
-        await self.outbox.close()
-        await self.database.close()
 
     async def ask(
         self, command: object, idempotency: IdempotencyKey | None = None, trace: str | None = None
     ) -> Done:
         """Execute a command in its turn; committed when this returns. See `Mailbox.ask`."""
+        self._refuse_early()
         if self.settings.recovery_mode and not isinstance(command, self.participant.bookings):
             raise RetryLater("the service is in recovery mode until an operator releases it")
         return await self.mailbox.ask(command, idempotency, trace)
@@ -148,4 +182,10 @@ class Service(Generic[U]):
         return letter is not None
 
     def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Raises RetryLater."""
+        self._refuse_early()
         return self.database.reading()
+
+    def _refuse_early(self) -> None:
+        if not self.has_started:
+            raise RetryLater("the service waits for its database; try again")

@@ -106,6 +106,15 @@ class LogLevel(Text):
         return level
 
 
+class DatabaseUrl(Variable):
+    """The URL of a database as clouds hand it out, with the driver that is used here."""
+
+    def read(self, name: str, env: Mapping[str, str]) -> str | None:
+        scheme, rest, address = (env.get(name) or "").partition("://")
+        drivers = {"postgresql": "+psycopg", "postgres": "ql+psycopg", "sqlite": "+aiosqlite"}
+        return f"{scheme}{drivers.get(scheme, '')}{rest}{address}" or None
+
+
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How a client reaches the broker. The variables have the names that the NATS CLI knows."""
 
@@ -176,9 +185,9 @@ class Settings(BrokerSettings, frozen=True, kw_only=True):
     ]
     database_url: Annotated[
         str,
-        Variable(
+        DatabaseUrl(
             "{SERVICE}_DATABASE_URL",
-            "`sqlite+aiosqlite:///...` or `postgresql+psycopg://...`.",
+            "`sqlite:///...`, or `postgresql://...` with the encoding UTF-8.",
             shown_default="SQLite in `STATE_DIR/db`",
         ),
     ]
@@ -195,6 +204,29 @@ class Settings(BrokerSettings, frozen=True, kw_only=True):
             "rediss",
             "unix",
             shown="the local stack's",
+        ),
+    ]
+    drain_seconds: Annotated[
+        int,
+        Whole(
+            "DRAIN_SECONDS",
+            5,
+            0,
+            300,
+            "How long an instance that was told to stop (SIGTERM) still takes requests, while "
+            "`/health/ready` answers 503: longer than a balancer needs to notice.",
+            shown="5; the local stack's: 0",
+        ),
+    ]
+    keep_alive_seconds: Annotated[
+        int,
+        Whole(
+            "KEEP_ALIVE_SECONDS",
+            90,
+            1,
+            3600,
+            "How long an idle HTTP connection stays open: longer than the balancer keeps it (nginx "
+            "and AWS 60, Google 600).",
         ),
     ]
     ops_token: Annotated[

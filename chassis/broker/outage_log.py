@@ -22,6 +22,10 @@ class OutageLog:
         self._reported = 0.0
         self._failures = 0
 
+    @property
+    def lasts(self) -> bool:
+        return self._began is not None
+
     def failed(self, error: object) -> None:
         """An attempt has failed. Its error is logged with the line that it leads to, if any."""
         now = self._clock()

@@ -216,8 +216,7 @@ class Relay:
     async def _swept(self) -> Sequence[OutboundEvent]:
         try:
             return await self._database.run(self._claim_free)
-        except Outage as outage:
-            log.warning("the outbox can't be read", extra={"error": str(outage)})
+        except Outage:  # the database logs it
             return []
 
     def forget_claims(self, connection: Connection) -> None:

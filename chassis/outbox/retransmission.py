@@ -121,8 +121,7 @@ class Retransmitter:
     async def _publish(self, find: Callable[[Connection], list[Retransmission]]) -> None:
         try:
             retransmissions = await self._database.run(find)
-        except Outage as outage:
-            log.warning("nothing can be retransmitted now", extra={"error": str(outage)})
+        except Outage:  # the database logs it
             return
         if retransmissions:
             metrics.retransmitted.inc(len(retransmissions))

@@ -78,8 +78,8 @@ class Processor:
         while batch:
             try:
                 return await self._transact(batch)
-            except Outage as outage:
-                log.warning("the database can't write; trying again", extra={"error": str(outage)})
+            except Outage:
+                pass  # the database logs it
             except Exception as error:
                 if not _is_dead_letter(batch):
                     log.warning("a batch could not be committed", exc_info=error)

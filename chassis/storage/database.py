@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, MetaData, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from chassis.broker.outage_log import OutageLog
 from chassis.storage import postgres, sqlite
-from chassis.storage.migrations import NEW, SchemaHistory, check_columns
+from chassis.storage.migrations import NEW, SchemaHistory, check_columns, rewrite_stamp
+from chassis.storage.outages import OutageErrors
 from chassis.storage.writer import Writer
 from saga.errors import ConfigurationError, Outage, RetryLater
 
@@ -36,13 +37,6 @@ _WRITING_DRIVER = {
 }
 """The synchronous twin of each async driver, for the writer."""
 
-_OUTAGES = (
-    OperationalError,
-    InterfaceError,
-    PoolTimeoutError,
-    ConnectionError,
-)
-
 
 class Database:
     """`url` is an async SQLAlchemy URL, `sqlite+aiosqlite:///...` or `postgresql+psycopg://...`.
@@ -59,16 +53,21 @@ class Database:
             raise ConfigurationError(f"database driver {parsed.drivername!r}: use one of {known}")
         writing_url = parsed.set(drivername=_WRITING_DRIVER[parsed.drivername])
         self._file: sqlite.File | None = None
+        self._is_stamped = False
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
             engine = sqlite.writing_engine(writing_url, options)
             self._writer = Writer(engine, sqlite.FileLock(parsed))
             self._file = sqlite.File(parsed)
         else:
+            parsed, writing_url = map(postgres.with_timeouts, (parsed, writing_url))
             engine = postgres.writing_engine(writing_url)
             self._writer = Writer(engine, None)
-        driver = engine.dialect.loaded_dbapi  # compiled statements raise the driver's own errors
-        self._outages = (*_OUTAGES, driver.OperationalError, driver.InterfaceError)
+        self._outages = OutageErrors(engine.dialect.loaded_dbapi)
+        self._writes, self._reads = (
+            OutageLog("writing to the database"),
+            OutageLog("reading the database"),
+        )
         self._reader = create_async_engine(
             parsed, pool_size=READERS, max_overflow=READERS, pool_pre_ping=not self.is_sqlite
         )
@@ -81,17 +80,24 @@ class Database:
         `messages`: the size of the batch, if it is one. Raises what `work` raises, and Outage when
         nothing was kept and the same may succeed later.
         """
+        if self._writes.lasts:
+            work = self._with_probe(work)
         try:
             result = await self._writer.run(work, messages=messages)
-        except self._outages as error:
-            raise Outage(str(error.__cause__ or error)) from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise Outage(str(error)) from error
-            raise
+        except Exception as error:
+            if not self._outages.include(error):
+                raise
+            self._writes.failed(_reason(error))
+            raise Outage(_reason(error)) from error
+        self._writes.ended()
         if self._file is not None and self._file.is_lost:
             raise Outage(self._file.loss)  # what was just written is lost with the file
         return result
+
+    @property
+    def writes(self) -> bool:
+        """False while an outage lasts in which it can't be written."""
+        return not self._writes.lasts
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -101,9 +107,12 @@ class Database:
         try:
             async with self._reader.connect() as connection:
                 yield connection
-        except _OUTAGES as error:
-            log.warning("the database can't be read", extra={"error": str(error)})
+        except Exception as error:
+            if not self._outages.include(error):
+                raise
+            self._reads.failed(_reason(error))
             raise RetryLater("the database can't be read at the moment; try again") from error
+        self._reads.ended()
 
     async def create(
         self,
@@ -114,8 +123,8 @@ class Database:
         """Create the missing tables, upgrade an older database, then run the statements.
 
         All in one transaction, and one instance after the other. Without a history the database has
-        no owner and no version. Raises ConfigurationError when it is corrupt or another service's,
-        or of a version on which this code can't work.
+        no owner and no version. Raises Outage while it is away, and ConfigurationError when it is
+        corrupt or another service's, or of a version or encoding on which this code can't work.
         """
 
         if self._file is not None:
@@ -136,11 +145,23 @@ class Database:
                 connection.execute(text(statement))
             return found
 
+        self._is_stamped = history is not None
         found = await self.run(create)
         if self._file is not None:
             self._file.remember()
         if history:
             _log_version(history, found)
+
+    def _with_probe(self, work: Callable[[Connection], T]) -> Callable[[Connection], T]:
+        """Work that only reads succeeds in an outage: the end of it is known by a write."""
+
+        def work_and_write(connection: Connection) -> T:
+            result = work(connection)
+            if self._is_stamped:
+                rewrite_stamp(connection)
+            return result
+
+        return work_and_write
 
     async def watch(self) -> None:
         """Raises ConfigurationError once the file is lost; on PostgreSQL it never ends."""
@@ -160,6 +181,11 @@ def _parsed(url: str) -> URL:
     except (ArgumentError, ValueError) as error:  # the URL may hold a password: not shown
         known = "sqlite+aiosqlite:///... or postgresql+psycopg://..."
         raise ConfigurationError(f"the database's URL is malformed: use {known}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The driver's sentence, in one line, without the statement and its values."""
+    return " ".join(str(getattr(error, "orig", None) or error).split()) or repr(error)
 
 
 def _log_version(history: SchemaHistory, found: int) -> None:

@@ -115,6 +115,15 @@ class SchemaHistory(msgspec.Struct, frozen=True):
         )
 
 
+def rewrite_stamp(connection: Connection) -> None:
+    """Write the version that is there once more: it fails while nothing can be written."""
+    if connection.dialect.name == "sqlite":
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA user_version = {version}")
+    else:
+        connection.exec_driver_sql("UPDATE schema_version SET version = version")
+
+
 def check_columns(connection: Connection, schema: MetaData, *, is_newer: bool = False) -> None:
     """Raises ConfigurationError where this code can't work on the tables that are there.
 

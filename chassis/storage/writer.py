@@ -92,7 +92,8 @@ class Writer:
     def _begun(self) -> Iterator[Connection]:
         """A transaction on a connection that stays open: the pool's check costs more than a BEGIN.
 
-        After an error the connection is replaced, because its state is unknown.
+        After an error the connection is replaced, because its state is unknown: one that was opened
+        while the database was read-only stays read-only.
         """
         connection = self._connection = self._connection or self._engine.connect()
         try:
@@ -105,6 +106,7 @@ class Writer:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            connection.invalidate()  # else the pool hands it out again
             connection.close()
 
     def _close(self) -> None:

@@ -70,6 +70,16 @@ async def test_locked_database_is_an_outage(things: Database, tmp_path: Path) ->
     assert await things.run(count) == 1
 
 
+async def test_read_only_database_is_an_outage_until_it_is_opened_again(things: Database) -> None:
+    """SQLite opens a file on a read-only disk, and the connection stays so."""
+    await things.run(lambda connection: connection.execute(text("PRAGMA query_only = ON")))
+    with pytest.raises(Outage, match="attempt to write a readonly database"):
+        await things.run(add)
+    assert not things.writes
+    await things.run(add)
+    assert things.writes
+
+
 async def test_work_that_raises_is_rolled_back(things: Database) -> None:
     def breaks(connection: Connection) -> None:
         add(connection)
