@@ -19,7 +19,7 @@ EXAMPLES: dict[str, Any] = {
     "body": "not json",
     "category": "drinks",
     "cause": "01a1fd5b-b50e-8fe9-ab09-835570a5851c",
-    "checks": {"broker": {"ok": True, "detail": "connected"}},
+    "checks": {"broker": {"ok": True, "detail": "connected", "required": False}},
     "city": "Seoul",
     "claimedBy": "order-8181",
     "couponId": "01a1fd5b-b50e-7be1-9d3c-0a5f0d1c8e44",

@@ -21,8 +21,11 @@ DATABASE_TIMEOUT_SECONDS = 2
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`required`: without it the probe answers 503. The others are for operators (decision 28)."""
+
     ok: bool
     detail: str
+    required: bool = True
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -40,21 +43,25 @@ async def live(service: AnyService) -> Response[Health]:
     return _response({"loops": loops}, "alive", "broken")
 
 
-@get("/health/ready", tags=["health"], summary="Can it do its work now?")
+@get("/health/ready", tags=["health"], summary="Shall requests be sent to it?")
 async def ready(service: AnyService) -> Response[Health]:
-    """200 when database and broker answer and the outbox is published in time, else 503.
+    """200 when it can answer requests, else 503: its database answers, and it is not stopping.
 
-    A service that is not ready because the broker is away still executes commands: their events
-    stay in its outbox and are published later.
+    The checks that are not `required` are shown only. While the broker is away commands are
+    executed, and their events are published later; while nothing can be written, reads are answered
+    and commands get 503.
     """
     connected = service.broker.connected
     checks = {
         "database": await _database(service),
-        "broker": Check(ok=connected, detail="connected" if connected else "away; reconnecting"),
+        "writing": _shown(service.database.writes, "works", "fails; trying again"),
+        "broker": _shown(connected, "connected", "away; reconnecting"),
         "outbox": await _outbox(service),
     }
     if service.settings.recovery_mode:
         checks["quarantine"] = Check(ok=False, detail="in recovery mode: publishes nothing")
+    if service.is_draining:
+        checks["draining"] = Check(ok=False, detail="is stopping")
     return _response(checks, "ready", "not ready")
 
 
@@ -82,16 +89,20 @@ async def _outbox(service: Service[Any]) -> Check:
         async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), service.reading() as connection:
             count, oldest = await backlog(connection)
     except (RetryLater, SQLAlchemyError, TimeoutError) as error:
-        return Check(ok=False, detail=f"does not answer: {type(error).__name__}")
+        return Check(ok=False, detail=f"unknown: {type(error).__name__}", required=False)
     age_seconds = (service.clock() - oldest).total_seconds() if oldest else 0.0
     metrics.unpublished.set(count)
     metrics.outbox_age.set(age_seconds)
     detail = f"{count} unpublished events, the oldest for {age_seconds:.0f} s"
-    return Check(ok=age_seconds < MAX_OUTBOX_AGE_SECONDS, detail=detail)
+    return Check(ok=age_seconds < MAX_OUTBOX_AGE_SECONDS, detail=detail, required=False)
+
+
+def _shown(ok: bool, good: str, bad: str) -> Check:
+    return Check(ok=ok, detail=good if ok else bad, required=False)
 
 
 def _response(checks: dict[str, Check], good: str, bad: str) -> Response[Health]:
-    ok = all(check.ok for check in checks.values())
+    ok = all(check.ok for check in checks.values() if check.required)
     health = Health(status=good if ok else bad, checks=checks)
     return Response(health, status_code=200 if ok else 503)
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from http.client import HTTPConnection, HTTPException
 
+import msgspec
+
 from infra.stack import pids
 from infra.stack.config import BROKERS, SERVICES, SIMULATORS, Stack, reachable
 from infra.stack.waiting import wait_until
@@ -18,8 +20,10 @@ def ready(stack: Stack, part: str) -> bool:
         return _is_ok(stack.ports[f"{part}_monitor"], "/healthz")
     if part == "litestream":
         return pids.alive(stack.state_dir, part) is not None
-    path = "/health" if part in SIMULATORS else "/health/ready"
-    return _is_ok(stack.port(part), path, reachable(stack.host))
+    host = reachable(stack.host)
+    if part in SIMULATORS:
+        return _is_ok(stack.port(part), "/health", host)
+    return _is_well(stack.port(part), host)
 
 
 def alive(stack: Stack, part: str) -> bool:
@@ -41,13 +45,28 @@ def wait_until_ready(stack: Stack, parts: Iterable[str], deadline_seconds: float
     return waiting
 
 
+def _is_well(port: int, host: str) -> bool:
+    """True when all checks of a service pass: also those with which it is ready all the same."""
+    status, body = _get(port, "/health/ready", host)
+    if status != 200:
+        return False
+    checks = msgspec.json.decode(body)["checks"].values()
+    return all(check["ok"] for check in checks)
+
+
 def _is_ok(port: int, path: str, host: str = "127.0.0.1") -> bool:
+    return _get(port, path, host)[0] == 200
+
+
+def _get(port: int, path: str, host: str) -> tuple[int, bytes]:
+    """Status and body; 0 when there is no answer."""
     connection = HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status == 200
+        answer = connection.getresponse()
+        return answer.status, answer.read()
     except (OSError, HTTPException):
-        return False
+        return 0, b""
     finally:
         connection.close()
 

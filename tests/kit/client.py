@@ -40,6 +40,7 @@ __all__ = [
     "UnexpectedResponse",
     "connect_to_broker",
     "free_port",
+    "is_well",
     "open_shop",
     "order",
     "run_stack",
@@ -251,7 +252,7 @@ class Shop:
         return run_stack(self.environment, *words)
 
     async def wait_until_ready(self, *services: str) -> None:
-        """Wait until these services, or all of them, are ready."""
+        """Wait until all checks of these services, or of all, pass."""
 
         async def are_ready() -> bool:
             try:
@@ -261,7 +262,7 @@ class Shop:
                 ]
             except aiohttp.ClientError:
                 return False
-            return all(response.status == 200 for response in responses)
+            return all(map(is_well, responses))
 
         await wait_until(are_ready, f"{services or SERVICES} are ready", timeout_seconds=60)
 
@@ -290,6 +291,11 @@ class Shop:
                 return bool((await jetstream.stream_info("SAGA")).state.last_seq == before)
 
         await wait_until(is_idle, "the stack is idle", timeout_seconds=60)
+
+
+def is_well(ready: Response) -> bool:
+    """All checks pass: the service is connected to the broker too, and publishes in time."""
+    return ready.status == 200 and all(each["ok"] for each in ready.body["checks"].values())
 
 
 def order(customer: str, *lines: tuple[str, int], **more: Any) -> Json:
@@ -324,7 +330,7 @@ async def connect_to_broker(url: str) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def open_shop(environment: Mapping[str, str]) -> AsyncIterator[Shop]:
     """The client of a running stack."""
-    # The server closes a connection that was idle for five seconds.
+    # A service that is told to stop closes idle connections.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
     timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:

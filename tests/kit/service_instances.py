@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from infra.stack import config, launch
-from tests.kit.client import Shop, open_shop, wait_until
+from tests.kit.client import Shop, is_well, open_shop, wait_until
 from tests.kit.stack import ROOT, SERVICES, free_port
 
 
@@ -54,16 +54,16 @@ def start_second_instance(
 
 
 async def is_ready(shop: Shop, service: str) -> bool:
-    return await _is_ok(shop, service, "ready")
+    """All its checks pass."""
+    try:
+        return is_well(await shop.call(service, "GET", "/health/ready"))
+    except OSError:
+        return False
 
 
 async def is_alive(shop: Shop, service: str) -> bool:
     """The service answers; what it depends on may be missing."""
-    return await _is_ok(shop, service, "live")
-
-
-async def _is_ok(shop: Shop, service: str, how: str) -> bool:
     try:
-        return (await shop.call(service, "GET", f"/health/{how}")).status == 200
+        return (await shop.call(service, "GET", "/health/live")).status == 200
     except OSError:
         return False

@@ -52,9 +52,10 @@ async def test_ready_service_names_its_checks(shop: Shop, service: str) -> None:
     assert set(answer.body) == {"status", "checks"}
     assert answer.body["status"] == "ready"
     checks = answer.body["checks"]
-    assert {"database", "broker", "outbox"} <= set(checks)
+    assert {"database", "writing", "broker", "outbox"} == set(checks)
+    assert [name for name, each in checks.items() if each["required"]] == ["database"]
     for check in checks.values():
-        assert set(check) == {"ok", "detail"}
+        assert set(check) == {"ok", "detail", "required"}
         assert check["ok"] is True
         assert check["detail"]
 

@@ -20,6 +20,7 @@ from tests.kit.client import (
     UnexpectedResponse,
     connect_to_broker,
     free_port,
+    is_well,
     wait_until,
 )
 from trip_events.participants import PARTICIPANTS
@@ -94,7 +95,7 @@ class Trips:
                 answers = [await self.call(each, "GET", "/health/ready") for each in PARTICIPANTS]
             except aiohttp.ClientError:
                 return False
-            return all(answer.status == 200 for answer in answers)
+            return all(map(is_well, answers))
 
         await wait_until(all_ready, "the services are ready", timeout_seconds=60)
 
