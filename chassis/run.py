@@ -1,16 +1,22 @@
 """`python -m <service>`: read the settings, start the web server, stop on SIGTERM or SIGINT."""
 
+import asyncio
 import gc
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
+from types import FrameType
+from typing import Any
 
 import uvicorn
 from litestar import Litestar
 
 from chassis.observability import logs
+from chassis.service import Service
 from chassis.settings import S, load
 from chassis.web.app import REFUSAL
 from chassis.web.fast_path import FastPath
@@ -18,6 +24,7 @@ from chassis.web.listening import bound
 from saga.errors import ConfigurationError
 
 GRACE_SECONDS = 10
+LOOK_SECONDS = 0.1
 
 # A busy service makes thousands of objects for a batch, and reference counts free them all. The
 # search for cycles among them every 700 objects, Python's default, took an eighth of its CPU time.
@@ -29,15 +36,40 @@ SWITCH_SECONDS = 0.001
 
 
 class Server(uvicorn.Server):
-    """Before it waits for the open requests it calls `leave`, which ends endless ones (streams)."""
+    """It drains before it closes: a balancer that does not repeat requests loses none.
 
-    def __init__(self, config: uvicorn.Config, leave: Callable[[], None]) -> None:
+    While it drains, `/health/ready` answers 503, requests are still taken, and each answer closes
+    its connection. After that the open requests are finished, and endless ones (streams) end.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service[Any]) -> None:
         super().__init__(config)
-        self._leave = leave
+        self._service = service
+        self._signals: list[int] = []
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._signals.append(sig)
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._leave()
+        self._service.is_draining = True
+        self.server_state.default_headers.append((b"connection", b"close"))
+        await self._drain()
+        self._service.leaving.set()
         await super().shutdown(sockets)
+
+    async def _drain(self) -> None:
+        """Until the time is over, or a second signal. Ctrl-C, and a broken service, wait for none.
+
+        uvicorn has no event for a signal, and looks as often itself.
+        """
+        began_at = monotonic()
+        while (
+            self._signals == [signal.SIGTERM]
+            and self._service.loops.all_run
+            and monotonic() - began_at < self._service.settings.drain_seconds
+        ):
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 def main(service: str, port: int, settings: type[S], create_app: Callable[[S], Litestar]) -> None:
@@ -66,9 +98,10 @@ def main(service: str, port: int, settings: type[S], create_app: Callable[[S], L
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=chosen.keep_alive_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = Server(config, app.state["service"].leaving.set)
+    server = Server(config, app.state["service"])
     # The server would log a traceback where one line tells all.
     logging.getLogger("uvicorn.error").addFilter(lambda _: REFUSAL not in app.state)
     try:

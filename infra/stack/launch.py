@@ -68,6 +68,7 @@ def _service_environment(
         "NATS_URL": stack.nats_url(service, password),
         "NATS_REPLICAS": str(stack.replicas),
         "PYTHONUNBUFFERED": "1",
+        "DRAIN_SECONDS": inherited.get("DRAIN_SECONDS") or "0",  # no balancer is in front of it
         database: url,
     }
     if config.recovery_marker(stack, service).exists():

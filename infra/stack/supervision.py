@@ -4,6 +4,7 @@ The parts of a group stop together, within a second, the supervisor's interval. 
 first and the broker last.
 """
 
+import os
 from pathlib import Path
 from string import Template
 
@@ -11,7 +12,8 @@ from infra.stack.config import BROKERS, ROOT, SERVICES, Stack
 
 # autorestart: a part that ends, killed or not, is started again. startretries: in effect without a
 # limit; the pause grows by a second with each failed attempt. startsecs: run time after which it
-# counts as started. stopwaitsecs: time to finish its work before it is killed.
+# counts as started. stopwaitsecs: time to drain and to finish its work before it
+# is killed.
 _PROGRAM = Template("""
 [program:$part]
 command=/bin/sh -c 'cd "$$STACK_ROOT" && exec "$$STACK_PYTHON" -m infra.stack.launch $part'
@@ -19,7 +21,7 @@ autorestart=true
 startretries=10000
 startsecs=1
 stopsignal=TERM
-stopwaitsecs=20
+stopwaitsecs=$stop_seconds
 killasgroup=true
 redirect_stderr=true
 stdout_logfile=logs/$part.log
@@ -34,13 +36,17 @@ programs=$parts
 priority=$priority
 """)
 
+_STOP_SECONDS = 20
+
 _PRIORITIES = {"broker": 10, "external": 20, "services": 30}
 
 
 def configuration(stack: Stack) -> Path:
     """Write it into the stack's folder, for the parts that this stack runs."""
     head = (ROOT / "infra" / "supervisord.conf").read_text()
-    programs = [_PROGRAM.substitute(part=part) for part in stack.parts]
+    drain = os.environ.get("DRAIN_SECONDS") or "0"
+    seconds = _STOP_SECONDS + (int(drain) if drain.isdecimal() else 0)
+    programs = [_PROGRAM.substitute(part=part, stop_seconds=seconds) for part in stack.parts]
     groups = [
         _GROUP.substitute(group=group, parts=",".join(parts), priority=priority)
         for group, priority in _PRIORITIES.items()
