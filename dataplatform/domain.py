@@ -13,6 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from events.contract import AmountKrw, Line
+from saga.due import is_due
 from saga.event import Id
 
 LEASE_SECONDS = 30
@@ -20,6 +21,8 @@ LEASE_SECONDS = 30
 
 FIRST_PAUSE_SECONDS = 1
 MAX_PAUSE_SECONDS = 300
+MAX_SPREAD = 1.25
+LONGEST_PAUSE_SECONDS = MAX_PAUSE_SECONDS * MAX_SPREAD
 
 
 class DeliveryState(StrEnum):
@@ -61,7 +64,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: datetime | None
 
     def is_due(self, now: datetime) -> bool:
-        return self.next_at is not None and self.next_at <= now
+        return self.next_at is not None and is_due(self.next_at, now, LONGEST_PAUSE_SECONDS)
 
     @property
     def pause_seconds(self) -> float:

@@ -29,6 +29,7 @@ from dataplatform.settings import Settings
 from dataplatform.unit_of_work import DeliveryUnitOfWork
 from events.contract import OrderCompleted
 from saga import envelope
+from saga.due import is_due
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,11 @@ class Sender(Component[DeliveryUnitOfWork]):
 
     async def find_due(self, connection: AsyncConnection, now: datetime, _: Settings) -> list[Send]:
         """The deliveries to send now: at most as many as may still be in flight."""
-        self._in_flight = {each: until for each, until in self._in_flight.items() if until > now}
+        self._in_flight = {
+            each: until
+            for each, until in self._in_flight.items()
+            if not is_due(until, now, LEASE_SECONDS)
+        }
         room = self._client.max_calls(MAX_IN_FLIGHT) - len(self._in_flight) if self._url else 0
         found = await store.find_due(connection, now, room) if room > 0 else []
         return [Send(order_id=order_id) for order_id in found]

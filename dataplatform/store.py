@@ -7,16 +7,17 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy import true as everything
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.storage.tables import in_states
+from chassis.storage.tables import in_range, in_states
 from dataplatform import tables
-from dataplatform.domain import UNSETTLED, Delivery, DeliveryState
+from dataplatform.domain import LONGEST_PAUSE_SECONDS, UNSETTLED, Delivery, DeliveryState
 from dataplatform.unit_of_work import DeliveryUnitOfWork
+from saga.due import due_ranges
 from saga.unit_of_work import values_of
 
 _columns = tables.deliveries_table.c
 _due = (
     select(_columns.order_id)
-    .where(in_states(tables.deliveries_table, UNSETTLED), _columns.next_at <= bindparam("now"))
+    .where(in_states(tables.deliveries_table, UNSETTLED), in_range(_columns.next_at))
     .order_by(_columns.next_at)
     .limit(bindparam("limit"))
 )
@@ -36,7 +37,10 @@ def save(connection: Connection, uow: DeliveryUnitOfWork) -> None:
 
 async def find_due(connection: AsyncConnection, now: datetime, limit: int) -> list[str]:
     """The orders whose deliveries are due, the longest overdue first; at most `limit`."""
-    return list(await connection.scalars(_due, {"now": now, "limit": limit}))
+    due: list[str] = []
+    for times in due_ranges(now, longest_seconds=LONGEST_PAUSE_SECONDS):
+        due += await connection.scalars(_due, {"limit": limit - len(due), **times})
+    return due
 
 
 async def find_delivery(connection: AsyncConnection, order_id: str) -> Delivery | None:

@@ -1,12 +1,12 @@
 """The order service's rows: loading those of a batch, saving what changed, reading."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.storage.tables import idempotency_keys, in_states
+from chassis.storage.tables import idempotency_keys, in_range, in_states
 from events.contract import PaymentCompleted, ProductChanged
 from order import tables
 from order.cart import Cart
@@ -22,6 +22,7 @@ from order.domain import STATES, ListedProduct, Order, OrderState, OrderStatus
 from order.pricing import PricedCart, price_cart
 from order.settings import Settings
 from order.unit_of_work import OrderUnitOfWork
+from saga.due import due_ranges
 from saga.unit_of_work import Rows, values_of
 
 MAX_OVERDUE = 500
@@ -39,7 +40,7 @@ _overdue = {
     .where(
         in_states(tables.orders_table, indexed),
         _orders.state == state,
-        _orders.created_at <= bindparam("latest"),
+        in_range(_orders.created_at),
     )
     .order_by(_orders.created_at)
     .limit(MAX_OVERDUE)
@@ -120,9 +121,10 @@ async def find_overdue(
     }
     overdue: list[ExpireOrder] = []
     for state, allowed_seconds in seconds.items():
-        latest = now - timedelta(seconds=allowed_seconds)
-        found = await connection.scalars(_overdue[state], {"latest": latest})
-        overdue += [ExpireOrder(order_id=order_id) for order_id in found]
+        times = due_ranges(now, waited_seconds=allowed_seconds, longest_seconds=allowed_seconds)
+        for each in times:
+            found = await connection.scalars(_overdue[state], each)
+            overdue += [ExpireOrder(order_id=order_id) for order_id in found]
     return overdue
 
 

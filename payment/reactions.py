@@ -193,7 +193,7 @@ def _return_orphaned_capture(
 def resume_payment(command: ResumePayment, uow: PaymentUnitOfWork) -> None:
     """Begin a payment's external call again, if that is still due."""
     payment = uow.payments.get(command.order_id)
-    if payment is not None and payment.retry_at is not None and payment.retry_at <= uow.now:
+    if payment is not None and uow.is_call_due(payment.retry_at):
         uow.begin_call(payment)
 
 
@@ -331,7 +331,7 @@ def settle_top_up(command: SettleTopUp, uow: PaymentUnitOfWork) -> TopUp:
 def resume_top_up(command: ResumeTopUp, uow: PaymentUnitOfWork) -> None:
     """Begin a top-up's external call again, if that is still due."""
     top_up = uow.top_ups.get(command.top_up_id)
-    if top_up is not None and top_up.retry_at is not None and top_up.retry_at <= uow.now:
+    if top_up is not None and uow.is_call_due(top_up.retry_at):
         uow.begin_top_up_call(top_up)
 
 

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, bindparam, select
+from sqlalchemy import Column, Connection, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.storage.tables import in_range
 from payment import tables
 from payment.commands import ResumePayment, ResumeTopUp
 from payment.domain import Entry, Payment, TopUp, Wallet
+from payment.external_calls import EXTERNAL_CALL_SECONDS
 from payment.settings import Settings
 from payment.unit_of_work import PaymentUnitOfWork
+from saga.due import due_ranges
 from saga.unit_of_work import Ledger, values_of
 
 MAX_DUE = 200
@@ -19,7 +22,7 @@ MAX_DUE = 200
 
 
 def _due(key: Column[str], retry_at: Column[Any]) -> Select[str]:
-    return select(key).where(retry_at <= bindparam("now")).limit(MAX_DUE)
+    return select(key).where(in_range(retry_at)).limit(MAX_DUE)
 
 
 _payments_due = _due(tables.payments_table.c.order_id, tables.payments_table.c.retry_at)
@@ -49,12 +52,13 @@ async def find_overdue_calls(
     connection: AsyncConnection, now: datetime, _: Settings
 ) -> list[ResumePayment | ResumeTopUp]:
     """The payments and top-ups whose external call had no outcome in time."""
-    payments = await connection.scalars(_payments_due, {"now": now})
-    top_ups = await connection.scalars(_top_ups_due, {"now": now})
-    return [
-        *(ResumePayment(order_id=found) for found in payments),
-        *(ResumeTopUp(top_up_id=found) for found in top_ups),
-    ]
+    overdue: list[ResumePayment | ResumeTopUp] = []
+    for times in due_ranges(now, longest_seconds=EXTERNAL_CALL_SECONDS):
+        payments = await connection.scalars(_payments_due, times)
+        overdue += [ResumePayment(order_id=found) for found in payments]
+        top_ups = await connection.scalars(_top_ups_due, times)
+        overdue += [ResumeTopUp(top_up_id=found) for found in top_ups]
+    return overdue
 
 
 async def find_wallet(connection: AsyncConnection, customer_id: str) -> Wallet | None:

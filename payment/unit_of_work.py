@@ -17,6 +17,7 @@ from payment.domain import (
     payment_id,
 )
 from payment.external_calls import EXTERNAL_CALL_SECONDS, payment_call, top_up_call
+from saga.due import is_due
 from saga.unit_of_work import Ledger, Rows, UnitOfWork
 
 
@@ -157,6 +158,9 @@ class PaymentUnitOfWork(UnitOfWork):
         """The gateway has voided the top-up's key: no call is due any more."""
         voided = self.top_ups[top_up.top_up_id] = top_up.move_to(TopUpState.VOIDING, self.now)
         return voided
+
+    def is_call_due(self, retry_at: datetime | None) -> bool:
+        return retry_at is not None and is_due(retry_at, self.now, EXTERNAL_CALL_SECONDS)
 
     @property
     def _retry_at(self) -> datetime:

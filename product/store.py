@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.storage.statements import Statement, among
-from chassis.storage.tables import in_states
+from chassis.storage.tables import in_range, in_states
 from events.contract import (
     CouponUsed,
     PaymentFailed,
@@ -25,6 +25,7 @@ from product.queues import Place, Queues
 from product.sales import sum_by_day
 from product.settings import Settings
 from product.unit_of_work import ProductUnitOfWork
+from saga.due import due_ranges
 from saga.unit_of_work import Ledger, Rows, values_of
 
 _WITH_LINES = CouponUsed | StockDecremented | StockRestored
@@ -49,7 +50,7 @@ _expired_waits = (
     .where(
         in_states(tables.holds_table, UNSETTLED),
         tables.holds_table.c.state == HoldState.WAITING,
-        tables.holds_table.c.updated_at <= bindparam("latest"),
+        in_range(tables.holds_table.c.updated_at),
     )
     .order_by(tables.holds_table.c.updated_at)
     .limit(MAX_DUE)
@@ -182,9 +183,12 @@ async def find_expired_waits(
     connection: AsyncConnection, now: datetime, settings: Settings
 ) -> list[EndWait]:
     """The orders whose wait for stock is over, the oldest first."""
-    latest = now - timedelta(seconds=settings.wait_timeout_seconds)
-    found = await connection.scalars(_expired_waits, {"latest": latest})
-    return [EndWait(order_id=order_id) for order_id in found]
+    seconds = settings.wait_timeout_seconds
+    ended: list[EndWait] = []
+    for each in due_ranges(now, waited_seconds=seconds, longest_seconds=seconds):
+        found = await connection.scalars(_expired_waits, each)
+        ended += [EndWait(order_id=order_id) for order_id in found]
+    return ended
 
 
 async def queue(

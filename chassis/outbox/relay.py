@@ -17,7 +17,7 @@ from functools import partial
 from itertools import islice
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.ports import Broker, Clock, OutgoingMessage
@@ -25,6 +25,7 @@ from chassis.storage.database import Database
 from chassis.storage.statements import Statement, updating
 from chassis.storage.tables import outbox
 from saga import envelope
+from saga.due import implausible_after
 from saga.envelope import OutboundEvent
 from saga.errors import Outage
 
@@ -43,7 +44,13 @@ RETRY_SECONDS = 0.2
 _mark_rows = updating(outbox, ("published_at", "stream_sequence"), ("event_id",))
 _unclaimed = Statement(
     select(outbox.c.id, *(outbox.c[name] for name in OutboundEvent.__struct_fields__))
-    .where(outbox.c.published_at.is_(None), outbox.c.claimed_until <= bindparam("now"))
+    .where(
+        outbox.c.published_at.is_(None),
+        or_(
+            outbox.c.claimed_until <= bindparam("now"),
+            outbox.c.claimed_until > bindparam("implausible"),
+        ),
+    )
     .order_by(outbox.c.id)
     .limit(SWEPT_AT_ONCE)
     .with_for_update(skip_locked=True)
@@ -225,7 +232,8 @@ class Relay:
 
     def _claim_free(self, connection: Connection) -> Sequence[OutboundEvent]:
         now = self._clock()
-        rows = _unclaimed.fetch(connection, now=now)
+        implausible = implausible_after(now, CLAIM_SECONDS)
+        rows = _unclaimed.fetch(connection, now=now, implausible=implausible)
         _claim.execute_many(
             connection,
             ({"id": row_id} for row_id, *_ in rows),

@@ -27,14 +27,16 @@ from chassis.participant import Participant
 from chassis.ports import Broker, Clock, OutgoingMessage
 from chassis.storage.database import Database
 from chassis.storage.statements import Statement, among, inserting_new, updating
-from chassis.storage.tables import in_states, outbox, repeats
+from chassis.storage.tables import in_range, in_states, outbox, repeats
 from saga import envelope
+from saga.due import due_ranges, implausible_after
 from saga.envelope import InboundEvent, OutboundEvent
 from saga.errors import Outage
 
 log = logging.getLogger(__name__)
 
 MAX_INTERVAL_SECONDS = 600
+MAX_JITTER = 1.25
 LOOK_SECONDS = 5
 AT_ONCE = 200
 MAX_PENDING_ANSWERS = 2_000
@@ -153,8 +155,13 @@ class Retransmitter:
 
     def _due(self, connection: Connection, now: datetime) -> dict[str, int]:
         """The sagas that are due, with the number of their retransmissions including this one."""
-        waited_since = now - timedelta(seconds=self._after_seconds)
-        found = self._waiting.fetch(connection, waited_since=waited_since, now=now)
+        seconds = self._after_seconds
+        next_until = implausible_after(now, MAX_INTERVAL_SECONDS * MAX_JITTER)
+        found = [
+            row
+            for waited in due_ranges(now, waited_seconds=seconds, longest_seconds=seconds)
+            for row in self._waiting.fetch(connection, now=now, implausible=next_until, **waited)
+        ]
         due = [
             Backoff(key, (times or 0) + 1, self._next_at(now, times or 0)) for key, times in found
         ]
@@ -164,7 +171,7 @@ class Retransmitter:
 
     def _next_at(self, now: datetime, times: int) -> datetime:
         pause_seconds = min(self._after_seconds * 2.0 ** min(times, 20), MAX_INTERVAL_SECONDS)
-        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - spreads the load, guards nothing
+        jitter = random.uniform(0.75, MAX_JITTER)  # noqa: S311 - spreads the load, guards nothing
         return now + timedelta(seconds=pause_seconds * jitter)
 
     # ------------------------------------------------------------ answers
@@ -205,14 +212,18 @@ def _outbound(rows: Iterable[Sequence[Any]]) -> list[OutboundEvent]:
 
 @cache
 def _waiting(rows: Table, key: Column[str], states: frozenset[str]) -> Statement:
-    """The sagas that have waited since `waited_since` and are due `now`, with their `times`."""
+    """The sagas that have waited since a time of the range, and are due, with their `times`."""
     query = (
         select(key, repeats.c.times)
         .outerjoin_from(rows, repeats, repeats.c.saga_key == key)
         .where(
             in_states(rows, states),
-            rows.c.updated_at <= bindparam("waited_since"),
-            or_(repeats.c.next_at.is_(None), repeats.c.next_at <= bindparam("now")),
+            in_range(rows.c.updated_at),
+            or_(
+                repeats.c.next_at.is_(None),
+                repeats.c.next_at <= bindparam("now"),
+                repeats.c.next_at > bindparam("implausible"),
+            ),
         )
         .order_by(rows.c.updated_at)
         .limit(AT_ONCE)

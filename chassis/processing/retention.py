@@ -1,6 +1,7 @@
 """Removes, in small steps, what has been settled for longer than the retention time."""
 
 import asyncio
+import logging
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,14 @@ from chassis.storage.database import Database
 from chassis.storage.tables import idempotency_keys, in_states, inbox, outbox, repeats
 from saga.errors import Outage
 
+log = logging.getLogger(__name__)
+
 EVERY_SECONDS = 60
+STEADY_SECONDS = 3600
+"""So long after the start, or after the clock was set, nothing is removed: while the clock is wrong
+fresh rows look old, and an event whose inbox row is gone would be handled twice."""
+
+JUMP_SECONDS = 10
 ROWS_AT_ONCE = 500
 
 
@@ -28,6 +36,8 @@ class Retention:
         self._database = database
         self._clock = clock
         self._retention_seconds = settings.retention_seconds
+        self._ahead: float | None = None
+        self._steady_since = 0.0
         self._kept_by_saga = [
             stream.name
             for stream in participant.reactions.contract.streams.values()
@@ -38,9 +48,21 @@ class Retention:
         """Until cancelled. Each step waits for its turn behind the batches."""
         while True:
             await asyncio.sleep(EVERY_SECONDS)
+            if not self._is_clock_steady():
+                continue
             with suppress(Outage):
                 while await self._database.run(self._remove_some):
                     pass
+
+    def _is_clock_steady(self) -> bool:
+        """Has the clock run for `STEADY_SECONDS` like the monotonic one?"""
+        monotonic = asyncio.get_running_loop().time()
+        ahead = self._clock().timestamp() - monotonic
+        if self._ahead is None or abs(ahead - self._ahead) > JUMP_SECONDS:
+            if self._ahead is not None:
+                log.warning("the clock was set", extra={"seconds": round(ahead - self._ahead)})
+            self._ahead, self._steady_since = ahead, monotonic
+        return monotonic - self._steady_since >= STEADY_SECONDS
 
     def _remove_some(self, connection: Connection) -> int:
         before = self._clock() - timedelta(seconds=self._retention_seconds)

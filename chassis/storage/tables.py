@@ -22,6 +22,8 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    and_,
+    bindparam,
     false,
     literal_column,
 )
@@ -207,6 +209,14 @@ def in_states(rows: Table, states: Collection[str]) -> ColumnElement[bool]:
     if not states:
         return false()
     return rows.c.state.in_([literal_column(f"'{state}'") for state in sorted(states)])
+
+
+def in_range(at: Column[Any]) -> ColumnElement[bool]:
+    """The condition that a time is in a range of `saga.due.due_ranges`, which is bound to it.
+
+    A range each time, and not one condition for both, because only a range is found by an index.
+    """
+    return and_(at > bindparam("after"), at <= bindparam("until"))
 
 
 def index_unsettled(rows: Table, states: Collection[str]) -> None:

@@ -143,6 +143,16 @@ async def test_rows_claimed_by_another_instance_wait_until_the_claim_expires(
     assert await stream(nats_server.url) == [free[0].event_id, claimed[0].event_id]
 
 
+async def test_claim_of_a_clock_that_was_ahead_is_void(
+    database: Database, nats_server: NatsServer
+) -> None:
+    outbound = events(1)
+    next_year = datetime.now(UTC) + timedelta(days=365)
+    await store(database, outbound, claimed_by="dead", claimed_until=next_year)
+    async with relay(database, nats_server.url):
+        await all_published(database)
+
+
 async def test_instance_publishes_its_claimed_rows_after_a_restart(
     database: Database, nats_server: NatsServer
 ) -> None:

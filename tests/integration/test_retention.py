@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import insert, select
 
+from chassis.ports import Clock
 from chassis.processing import retention
 from chassis.processing.batch import Batch
 from chassis.processing.messages import EventMessage
@@ -38,9 +39,11 @@ EXPIRED = LONG_AGO + timedelta(seconds=SETTINGS.retention_seconds + 1)
 
 
 @asynccontextmanager
-async def removing(database: Database, now: datetime) -> AsyncIterator[None]:
+async def removing(
+    database: Database, now: datetime, clock: Clock | None = None
+) -> AsyncIterator[None]:
     """Retention at work, at this time."""
-    work = Retention(participant, database, lambda: now, SETTINGS)
+    work = Retention(participant, database, clock or (lambda: now), SETTINGS)
     task = asyncio.create_task(work.run())
     try:
         yield
@@ -52,6 +55,7 @@ async def removing(database: Database, now: datetime) -> AsyncIterator[None]:
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(retention, "STEADY_SECONDS", 0.1)
 
 
 async def begin_payment(database: Database, order_id: str) -> None:
@@ -128,3 +132,37 @@ async def test_nothing_is_removed_before_its_time(database: Database) -> None:
     async with removing(database, EXPIRED):
         await wait_until(expired_is_gone, "the expired event is removed")
     assert await kept(database) == {fresh.order_id}
+
+
+async def test_nothing_is_removed_while_the_clock_is_wrong_for_a_while(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a clock that is a year ahead everything looks old."""
+    monkeypatch.setattr(retention, "STEADY_SECONDS", 0.2)
+    event = PaymentFailed(order_id=str(uuid4()), reason=FailReason.SYSTEM_ERROR)
+    await publish(database, event, 1)
+    looks = 0
+
+    def clock() -> datetime:
+        nonlocal looks
+        looks += 1
+        return LONG_AGO if looks % 10 else EXPIRED  # wrong for a moment, again and again
+
+    async def has_looked() -> bool:
+        return looks > 60
+
+    async with removing(database, EXPIRED, clock):
+        await wait_until(has_looked, "retention has looked many times")
+    assert await kept(database) == {event.order_id}
+
+
+async def test_old_rows_are_removed_once_the_clock_is_steady(database: Database) -> None:
+    event = PaymentFailed(order_id=str(uuid4()), reason=FailReason.SYSTEM_ERROR)
+    await publish(database, event, 1)
+    times = iter([LONG_AGO] * 3)
+
+    async def is_gone() -> bool:
+        return not await kept(database)
+
+    async with removing(database, EXPIRED, lambda: next(times, EXPIRED)):
+        await wait_until(is_gone, "the row is removed")
