@@ -24,7 +24,8 @@ def command(stack: Stack, part: str) -> list[str]:
     """The part's program and its arguments."""
     if part == pids.SUPERVISOR:
         configuration = supervision.configuration(stack).name
-        return [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", configuration]
+        program = str(ROOT / "infra" / "stack" / "supervisor.py")
+        return [sys.executable, "-P", program, "-c", configuration]
     if part in BROKERS:
         return _nats(stack, part)
     if part == "redis":

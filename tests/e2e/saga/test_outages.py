@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sqlite3
 import time
@@ -119,6 +120,18 @@ async def test_orders_end_although_the_broker_is_killed(shop: Shop) -> None:
     await shop.wait_until_ready()
 
     await orders.assert_all_ended(timeout_seconds=60)
+
+
+async def test_log_folder_is_created_again_when_it_is_deleted(shop: Shop) -> None:
+    """Running parts log into it again, and a part that ends is started again."""
+    logs = Path(shop.environment["STATE_DIR"]) / "logs"
+    shutil.rmtree(logs)
+    orders = await start_load(shop)
+    await command(shop, "kill", "coupon")
+    await orders.place(5)
+    await orders.assert_all_ended(timeout_seconds=60)
+    assert "emitted" in (logs / "order.log").read_text()
+    assert "connected to the broker" in (logs / "coupon.log").read_text()
 
 
 @contextmanager
