@@ -27,7 +27,7 @@ from chassis.processing.transaction import Transaction
 from chassis.recovery.recovery import Recovery
 from chassis.settings import Settings
 from chassis.storage import tables
-from saga.errors import RetryLater
+from saga.errors import Outage, RetryLater
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ DATABASE_TIMEOUT_SECONDS = 2
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`required`: without it the probe answers 503. The others are for operators (decision 28)."""
+    """`required`: without it the probe answers 503. The others are for operators (decision 29)."""
 
     ok: bool
     detail: str

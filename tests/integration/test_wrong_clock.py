@@ -153,7 +153,7 @@ async def test_retransmission_is_due_although_a_wrong_clock_has_set_its_time(
     database = await opened(tmp_path, participant, (rows, waiting), (tables.repeats, repeat))
     unused: Broker = None  # type: ignore[assignment]  # nothing is published here
     retransmitter = Retransmitter(
-        participant, database, unused, lambda: NOW, after_seconds=30, is_idle=lambda: True
+        participant, database, unused, lambda: NOW, after_seconds=30, is_calm=lambda: True
     )
     found = await database.run(lambda connection: retransmitter._due(connection, NOW))
     assert found == ({key: 4} if due else {})
