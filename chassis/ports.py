@@ -92,6 +92,21 @@ class StreamPosition(msgspec.Struct, frozen=True):
 START = StreamPosition()
 
 
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stream holds and when it removes it. A missing stream holds nothing.
+
+    `first_sequence`: the lowest that it holds, or gives next. `gaps`: how many sequences between
+    its messages are empty. `max_age_seconds`: 0 if messages do not expire. `discards_old`: it
+    removes the oldest messages when it is full.
+    """
+
+    first_sequence: int = 0
+    messages: int = 0
+    gaps: int = 0
+    max_age_seconds: float = 0
+    discards_old: bool = False
+
+
 class DeliveredMessage(Protocol):
     """A message from the broker that is not acknowledged yet."""
 
@@ -145,8 +160,11 @@ class Broker(Protocol):
     def resume(self) -> None:
         """Messages were settled: more may be delivered."""
 
-    async def first_sequence(self, stream: str) -> int:
-        """The lowest sequence that the stream still holds, or would give. Raises BrokerAway."""
+    async def stream_state(self, stream: str) -> StreamState:
+        """What the stream holds. Raises BrokerAway."""
+
+    async def gaps(self, stream: str) -> Sequence[int]:
+        """The empty sequences between the stream's messages. Raises BrokerAway."""
 
     async def event_at(self, stream: str, sequence: int) -> str | None:
         """The id of the event that the stream holds there, if any. Raises BrokerAway."""

@@ -16,9 +16,9 @@ from typing import Any
 
 from nats.errors import ConnectionReconnectingError, StaleConnectionError, UnexpectedEOF
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DiscardPolicy, StreamInfo
 from nats.js.client import JetStreamContext
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from chassis.broker.access import connect_options
 from chassis.broker.consumer import Consumer
@@ -27,7 +27,14 @@ from chassis.broker.outage_log import OutageLog
 from chassis.broker.publisher import Publisher
 from chassis.broker.streams import differences, stream_config, stream_settings
 from chassis.broker.wakeups import Wakeups
-from chassis.ports import START, OutgoingMessage, Receiver, StoredMessage, StreamPosition
+from chassis.ports import (
+    START,
+    OutgoingMessage,
+    Receiver,
+    StoredMessage,
+    StreamPosition,
+    StreamState,
+)
 from chassis.settings import Settings
 from saga.choreography.permissions import inbox_prefix
 from saga.envelope import EVENT_ID, subject_of
@@ -75,7 +82,7 @@ class JetStream:
         self._consumers: list[Consumer] = []
         self._generation = 0
         self._wakeups = Wakeups(self._client, self._connected)
-        self._publisher = Publisher(self._client, registry.contract)
+        self._publisher = Publisher(self._client, registry.contract, self.event_at)
 
     @property
     def connected(self) -> bool:
@@ -204,14 +211,38 @@ class JetStream:
         streams = self._registry.contract.streams.values()
         return next(stream.name for stream in streams if stream.prefix == prefix)
 
-    async def first_sequence(self, stream: str) -> int:
-        jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
+    async def stream_state(self, stream: str) -> StreamState:
+        answer = await self._stream_info(stream)
+        if answer is None:
+            return StreamState()
+        state, config = answer.state, answer.config
+        is_bounded = max(config.max_msgs or 0, config.max_bytes or 0) > 0
+        return StreamState(
+            first_sequence=state.first_seq,
+            messages=state.messages,
+            gaps=state.num_deleted or 0,
+            max_age_seconds=config.max_age or 0,
+            discards_old=is_bounded and config.discard == DiscardPolicy.OLD,
+        )
+
+    async def gaps(self, stream: str) -> Sequence[int]:
+        answer = await self._stream_info(stream, deleted_details=True)
+        return (answer.state.deleted if answer else None) or ()
+
+    async def _stream_info(self, stream: str, **request: bool) -> StreamInfo | None:
+        """None if there is no such stream. The client's own call can't ask for the gaps."""
+        address = f"$JS.API.STREAM.INFO.{stream}"
+        body = json.dumps(request).encode() if request else b""
         try:
-            return (await jetstream.stream_info(stream)).state.first_seq
+            reply = await self._client.request(address, body, timeout=API_TIMEOUT_SECONDS)
+            answer: dict[str, Any] = json.loads(reply.data)
+            if "error" in answer:
+                APIError.from_error(answer["error"])
         except NotFoundError:
-            return 0
+            return None
         except (NatsError, TimeoutError, OSError) as error:
             raise BrokerAway(repr(error)) from error
+        return StreamInfo.from_response(answer)
 
     async def event_at(self, stream: str, sequence: int) -> str | None:
         jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)

@@ -5,7 +5,7 @@ Here one subscription collects the acknowledgements of all messages.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from nats.aio.client import Client
@@ -14,7 +14,8 @@ from nats.errors import Error as NatsError
 
 from chassis.broker.outage_log import OutageLog
 from chassis.ports import OutgoingMessage
-from saga.envelope import MESSAGE_ID
+from saga.envelope import EVENT_ID, MESSAGE_ID
+from saga.errors import BrokerAway
 from saga.event import Contract
 
 PUBLISH_TIMEOUT_SECONDS = 5.0
@@ -58,8 +59,15 @@ def _without_message_id(message: OutgoingMessage) -> OutgoingMessage:
 class Publisher:
     """Publishes over one connection."""
 
-    def __init__(self, client: Client, contract: Contract) -> None:
+    def __init__(
+        self,
+        client: Client,
+        contract: Contract,
+        event_at: Callable[[str, int], Awaitable[str | None]],
+    ) -> None:
         self._client = client
+        self._event_at = event_at
+        self._streams = {stream.prefix: stream.name for stream in contract.streams.values()}
         self._newest_only = tuple(
             f"{stream.prefix}." for stream in contract.streams.values() if stream.newest_only
         )
@@ -78,19 +86,36 @@ class Publisher:
     async def publish(self, messages: Sequence[OutgoingMessage]) -> list[int | None]:
         """Send all, then wait for all. Returns the stream sequences; None where unknown.
 
-        The broker drops a duplicate even if an older message of the same key, which another
-        instance published later, has replaced it. In a stream that keeps the newest message alone
-        a duplicate is therefore published once more, without the id that the broker knows.
+        The broker drops a duplicate even if it does not hold the message any more: it was deleted,
+        or an older message of the same key, which another instance published later, has replaced
+        it. Such a duplicate is published once more, without the id that the broker knows.
         """
         window = await self._send(messages)
-        again = [
-            at for at in window.duplicates if messages[at].subject.startswith(self._newest_only)
-        ]
+        again = await self._missing(messages, window)
         if again:
             second = await self._send([_without_message_id(messages[at]) for at in again])
             for at, sequence in zip(again, second.sequences, strict=True):
                 window.sequences[at] = sequence
         return window.sequences
+
+    async def _missing(self, messages: Sequence[OutgoingMessage], window: _Window) -> list[int]:
+        """The duplicates that the stream does not hold; where unknown, the sequence is None."""
+        missing = []
+        for at in window.duplicates:
+            sequence, message = window.sequences[at], messages[at]
+            if message.subject.startswith(self._newest_only):
+                missing.append(at)
+            elif sequence is not None:
+                stream = self._streams[message.subject.partition(".")[0]]
+                try:
+                    held = await self._event_at(stream, sequence)
+                except BrokerAway as error:
+                    self._outage.failed(error)
+                    window.sequences[at] = None
+                else:
+                    if held != message.headers.get(EVENT_ID):
+                        missing.append(at)
+        return missing
 
     async def _send(self, messages: Sequence[OutgoingMessage]) -> _Window:
         window = _Window(len(messages))

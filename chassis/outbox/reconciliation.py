@@ -18,6 +18,8 @@ first check, which has no probe of an earlier one.
 
 A stream that keeps only the newest message of a subject has removed the older ones by itself. There
 only the newest row of each key can be missing, and the probes are such rows.
+
+Messages that were deleted from an intact store are noticed otherwise: see `deletions`.
 """
 
 import asyncio
@@ -25,6 +27,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache, partial
+from itertools import count
 
 import msgspec
 from sqlalchemy import (
@@ -39,7 +42,8 @@ from sqlalchemy import (
     update,
 )
 
-from chassis.ports import Broker, Clock
+from chassis.outbox.deletions import Deletions
+from chassis.ports import Broker, Clock, StreamState
 from chassis.storage.database import Database
 from chassis.storage.statements import Statement
 from chassis.storage.tables import outbox
@@ -49,6 +53,7 @@ from saga.event import Stream
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5
+CHECKS_FOR_A_THOROUGH_ONE = 12
 PAGE = 500
 ASKED_AT_ONCE = 50
 PROBES = 20
@@ -56,6 +61,15 @@ ENOUGH = 5_000
 """Behind so many consecutive rows that are stored, older rows are assumed to be stored too."""
 
 _LAST = 2**63 - 1
+
+_free = Statement(
+    update(outbox)
+    .where(
+        outbox.c.id == bindparam("id", type_=BigInteger),
+        outbox.c.stream_sequence == bindparam("sequence", type_=BigInteger),
+    )
+    .values(published_at=None, stream_sequence=None, claimed_until=bindparam("now"))
+)
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -76,67 +90,101 @@ class Reconciler:
         self._broker = broker
         self._clock = clock
         self._streams = list(streams)
+        self._deletions = Deletions(database, broker, clock)
         self._probes: dict[str, Published] = {}
 
     async def run(self) -> None:
         """Check periodically while the broker is connected, until cancelled."""
-        while True:
+        for number in count(1):
             await asyncio.sleep(CHECK_SECONDS)
             await self._broker.wait_connected()
+            is_thorough = number % CHECKS_FOR_A_THOROUGH_ONE == 0
             try:
-                await self.check_all()
+                await self.check_all(is_thorough=is_thorough)
             except Outage as error:
                 log.warning("the streams can't be checked", extra={"error": str(error)})
 
-    async def check_all(self, *, is_new_connection: bool = False) -> None:
+    async def check_all(
+        self, *, is_new_connection: bool = False, is_thorough: bool = False
+    ) -> None:
         """Check every stream that the participant publishes to. Raises Outage."""
         for stream in self._streams:
-            await self.check(stream, is_new_connection=is_new_connection)
+            await self.check(stream, is_new_connection=is_new_connection, is_thorough=is_thorough)
 
-    async def check(self, stream: Stream, *, is_new_connection: bool = False) -> int:
+    async def check(
+        self, stream: Stream, *, is_new_connection: bool = False, is_thorough: bool = False
+    ) -> int:
         """Compare the outbox with the stream. Returns how many events are published again.
 
         Raises Outage when one of the two can't be read now.
         """
+        state = await self._broker.stream_state(stream.name)
+        is_thorough = is_thorough or is_new_connection
+        are_missing, again = False, 0
+        if stream.newest_only:
+            are_missing = await self._deletions.are_newest_missing(
+                stream, state, is_thorough=is_thorough
+            )
+        else:
+            again = await self._deletions.unpublish(stream, state, is_thorough=is_thorough)
+        if again:
+            self._probes.pop(stream.name, None)
+            log.error(
+                "events were deleted from the stream; publishing them again",
+                extra={"stream": stream.name, "events": again},
+            )
+        if are_missing or not await self._are_probes_stored(stream, state, is_new_connection):
+            again += await self._publish_lost_again(stream)
+        return again
+
+    async def _are_probes_stored(
+        self, stream: Stream, state: StreamState, is_new_connection: bool
+    ) -> bool:
         earlier = self._probes.get(stream.name)
-        count = PROBES if is_new_connection or not earlier else 1
-        newest = await self._page(stream, None, count)
+        size = PROBES if is_new_connection or not earlier else 1
+        newest = await self._page(stream, None, size)
         probes = [*newest, *([earlier] if earlier else [])]
-        if all(await self._are_stored(stream, probes)):
-            if newest and not stream.newest_only:
-                self._probes[stream.name] = newest[0]
-            return 0
-        again = await self._unpublish_lost(stream)
+        if not all(await self._are_stored(stream, state, probes)):
+            return False
+        if newest and not stream.newest_only:
+            self._probes[stream.name] = newest[0]
+        return True
+
+    async def _publish_lost_again(self, stream: Stream) -> int:
+        lost = await self._unpublish_lost(stream)
         self._probes.pop(stream.name, None)
         log.error(
             "the broker has lost events; publishing them again",
-            extra={"stream": stream.name, "events": again},
+            extra={"stream": stream.name, "events": lost},
         )
-        return again
+        return lost
 
     async def _unpublish_lost(self, stream: Stream) -> int:
         """Free the lost rows for the sweep, from the last one back to those that are stored."""
         lost, stored_in_a_row = 0, 0
         before: Published | None = None
         while page := await self._page(stream, before, PAGE):
-            stored = await self._are_stored(stream, page)
-            missing = [row.id for row, there in zip(page, stored, strict=True) if not there]
+            state = await self._broker.stream_state(stream.name)
+            stored = await self._are_stored(stream, state, page)
+            missing = [row for row, there in zip(page, stored, strict=True) if not there]
             if missing:
                 await self._database.run(partial(_unpublish, missing, self._clock()))
             lost += len(missing)
             stored_in_a_row = 0 if missing else stored_in_a_row + len(page)
-            if lost and stored_in_a_row >= ENOUGH:
+            # Of a stream of newest ones any message may have been deleted.
+            if lost and stored_in_a_row >= ENOUGH and not stream.newest_only:
                 break
             before = page[-1]
         return lost
 
-    async def _are_stored(self, stream: Stream, rows: Sequence[Published]) -> list[bool]:
+    async def _are_stored(
+        self, stream: Stream, state: StreamState, rows: Sequence[Published]
+    ) -> list[bool]:
         """Whether the stream holds each of these events at its sequence."""
-        first = await self._broker.first_sequence(stream.name)
 
         async def is_stored(row: Published) -> bool:
-            if row.sequence < first:
-                return True  # it has expired since
+            if row.sequence < state.first_sequence and not stream.newest_only:
+                return True  # it has expired: `deletions` has freed the others
             return await self._broker.event_at(stream.name, row.sequence) == row.event_id
 
         found: list[bool] = []
@@ -172,6 +220,6 @@ def _page(stream: Stream) -> Statement:
     return Statement(query.limit(bindparam("size", type_=Integer)))
 
 
-def _unpublish(ids: Sequence[int], now: datetime, connection: Connection) -> None:
-    free = {"published_at": None, "stream_sequence": None, "claimed_until": now}
-    connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(free))
+def _unpublish(rows: Sequence[Published], now: datetime, connection: Connection) -> None:
+    """Another instance may have published them again since: then they have other sequences."""
+    _free.execute_many(connection, rows, now=now)

@@ -2,13 +2,15 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from nats.js.client import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from chassis.broker.jetstream import JetStream
 from chassis.broker.streams import stream_config
@@ -17,9 +19,16 @@ from chassis.outbox.relay import Relay
 from chassis.storage.database import Database
 from events.contract import CATALOG, SAGA, ProductChanged, ProductStatus
 from saga import envelope
+from saga.event import Stream
 from tests.integration.conftest import NatsServer
-from tests.integration.test_relay import all_published, events, relay, store, stream
+from tests.integration.test_relay import all_published, events, published, relay, store, stream
 from tests.kit.client import wait_until
+
+
+@pytest.fixture(autouse=True)
+def fast_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chassis.outbox.relay.MARK_SECONDS", 0.05)
+    monkeypatch.setattr("chassis.outbox.relay.SWEEP_SECONDS", 0.05)
 
 
 @asynccontextmanager
@@ -42,6 +51,22 @@ async def publish_these(
     await asyncio.wait_for(running.drained(), 10)
     await all_published(database)
     return [each.event_id for each in outbound]
+
+
+async def held(nats_server: NatsServer, stream: Stream) -> dict[str, int]:
+    """The first sequence of each event that the stream holds."""
+    found: dict[str, int] = {}
+    async with nats_server.jetstream() as jetstream:
+        sequence = 1
+        while True:
+            try:
+                message = await jetstream.get_msg(
+                    stream.name, seq=sequence, subject=stream.subjects, direct=True, next=True
+                )
+            except NotFoundError:
+                return found
+            found.setdefault((message.headers or {})[envelope.EVENT_ID], message.seq or 0)
+            sequence = (message.seq or 0) + 1
 
 
 async def test_intact_stream_needs_no_publication(
@@ -150,8 +175,73 @@ async def test_expired_messages_are_not_lost(database: Database, nats_server: Na
     async with reconciled(database, nats_server.url) as (running, reconciler):
         await publish(database, running, 10)
         async with nats_server.jetstream() as jetstream:
-            await jetstream.purge_stream("SAGA", seq=11)
+            config = (await jetstream.stream_info("SAGA")).config
+            await jetstream.update_stream(config.evolve(max_age=1, duplicate_window=1))
+
+            async def is_empty() -> bool:
+                return (await jetstream.stream_info("SAGA")).state.messages == 0
+
+            await wait_until(is_empty, "all messages have expired")
+        assert await reconciler.check(SAGA, is_thorough=True) == 0
+
+
+async def test_messages_that_a_full_stream_removed_are_not_published_again(
+    database: Database, nats_server: NatsServer
+) -> None:
+    """An operator's limit, with which the stream removes its oldest messages."""
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        await publish(database, running, 10)
+        async with nats_server.jetstream() as jetstream:
+            config = (await jetstream.stream_info("SAGA")).config
+            await jetstream.update_stream(config.evolve(max_msgs=4))
+        assert await reconciler.check(SAGA, is_thorough=True) == 0
+
+
+Delete = Callable[[JetStreamContext, str], Awaitable[object]]
+
+DELETIONS: dict[str, tuple[Delete, int]] = {
+    "all": (lambda jetstream, _: jetstream.purge_stream("SAGA"), 300),
+    "up to a sequence": (lambda jetstream, _: jetstream.purge_stream("SAGA", seq=201), 200),
+    "all but the last": (lambda jetstream, _: jetstream.purge_stream("SAGA", keep=120), 180),
+    "one saga": (lambda jetstream, key: jetstream.purge_stream("SAGA", subject=f"saga.{key}.*"), 1),
+    "one message": (lambda jetstream, _: jetstream.delete_msg("SAGA", 77), 1),
+}
+
+
+@pytest.mark.parametrize("which", DELETIONS)
+async def test_deleted_messages_are_published_again(
+    database: Database, nats_server: NatsServer, which: str
+) -> None:
+    """The broker drops the same message for two minutes, although it has deleted it."""
+    delete, deleted = DELETIONS[which]
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        outbound = events(300)
+        await publish_these(database, running, outbound)
         assert await reconciler.check(SAGA) == 0
+        async with nats_server.jetstream() as jetstream:
+            await delete(jetstream, outbound[150].key)
+        assert await reconciler.check(SAGA) == deleted
+        await all_published(database)
+        assert await reconciler.check(SAGA, is_thorough=True) == 0
+    assert await held(nats_server, SAGA) == await published(database)
+
+
+async def test_deletion_that_does_not_change_the_number_of_gaps_is_noticed(
+    database: Database, nats_server: NatsServer
+) -> None:
+    """Another gap has left the stream since. The thorough check reads which gaps there are."""
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        await running.broker.publish([running.outgoing(each) for each in events(3)])
+        await publish(database, running, 10)
+        async with nats_server.jetstream() as jetstream:
+            await jetstream.delete_msg("SAGA", 2)
+            assert await reconciler.check(SAGA) == 0  # of no row
+            await jetstream.purge_stream("SAGA", seq=3)
+            await jetstream.delete_msg("SAGA", 7)
+        assert await reconciler.check(SAGA) == 0
+        assert await reconciler.check(SAGA, is_thorough=True) == 1
+        await all_published(database)
+        assert await reconciler.check(SAGA, is_thorough=True) == 0
 
 
 async def test_periodic_check_notices_a_loss(
@@ -231,3 +321,24 @@ async def test_message_replaced_by_a_newer_one_is_not_lost(
         assert await reconciler.check(CATALOG) == 2
         await all_published(database)
         assert await reconciler.check(CATALOG) == 0
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+async def test_deleted_newest_message_is_published_again(
+    database: Database, nats_server: NatsServer, is_hidden: bool
+) -> None:
+    """Fewer messages show it; a new key hides that from all checks but the thorough ones."""
+    deleted, *others = (str(uuid4()) for _ in range(30))
+    await make_catalogue(nats_server)
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        await publish_these(database, running, [changed(each, 1) for each in (deleted, *others)])
+        await publish_these(database, running, [changed(each, 2) for each in others])
+        assert await reconciler.check(CATALOG, is_thorough=True) == 0
+        async with nats_server.jetstream() as jetstream:
+            await jetstream.purge_stream("CATALOG", subject=f"catalog.{deleted}.*")
+        if is_hidden:
+            await publish_these(database, running, [changed(str(uuid4()), 1)])
+        assert await reconciler.check(CATALOG, is_thorough=is_hidden) == 1
+        await all_published(database)
+        assert await reconciler.check(CATALOG, is_thorough=True) == 0
+    assert (await published(database)).items() >= (await held(nats_server, CATALOG)).items()
