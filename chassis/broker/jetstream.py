@@ -242,7 +242,8 @@ class JetStream:
             return None
         except (NatsError, TimeoutError, OSError) as error:
             raise BrokerAway(repr(error)) from error
-        return StreamInfo.from_response(answer)
+        found: StreamInfo = StreamInfo.from_response(answer)
+        return found
 
     async def event_at(self, stream: str, sequence: int) -> str | None:
         jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)

@@ -1,7 +1,6 @@
 """Stacks for tests that publish forged messages, or that wait for time-outs."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
@@ -47,12 +46,3 @@ async def timeout_shop(timeout_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
     async with open_shop(timeout_stack) as shop:
         await shop.wait_until_ready()
         yield shop
-
-
-@pytest.fixture
-async def own_timeout_shop(tmp_path: Path) -> AsyncIterator[Shop]:
-    """The same for one test alone, which deletes messages: later audits would miss them."""
-    with running_stack(tmp_path, **SHORT_TIME_OUTS) as environment:
-        async with open_shop(environment) as shop:
-            await shop.wait_until_ready()
-            yield shop

@@ -13,7 +13,7 @@ from chassis.processing import batch
 from chassis.storage import tables
 from chassis.storage.database import Database
 from tests.e2e.audit_fixtures import found_wrong
-from tests.e2e.saga.broker_stream import delete_message, wait_for_message
+from tests.e2e.saga.broker_stream import lose_message, wait_for_message
 from tests.kit.client import SERVICES, Shop, open_shop, order, running_stack
 from tests.kit.postgres import create_database, program, running_postgres
 from tests.kit.service_instances import second_instances
@@ -119,7 +119,7 @@ async def test_lost_event_is_retransmitted_and_late_order_times_out(shop: Shop) 
     await asyncio.to_thread(shop.command, "stop", "product")
     lost = await shop.place(order(customer, (cake, 1)))
     await wait_for_message(shop, lost, "CouponUsed")
-    await delete_message(shop, lost, "CouponUsed")
+    await lose_message(shop, "product", lost, "CouponUsed")
     await asyncio.to_thread(shop.command, "start", "product")
     assert (await shop.wait_until_ended(lost, 60))["status"] == "COMPLETED"
 

@@ -86,6 +86,12 @@ async def broker_set_back(shop: Shop, _: random.Random) -> None:
     await command(shop, "start", "nats")
 
 
+async def stream_purged(shop: Shop, chance: random.Random) -> None:
+    """All messages are deleted from the stream, or all but some, while everything runs."""
+    async with shop.nats() as client:
+        await client.jetstream().purge_stream("SAGA", keep=chance.choice((None, 20)))
+
+
 async def broker_away(shop: Shop, _: random.Random) -> None:
     await command(shop, "stop", "nats")
     await asyncio.sleep(AWAY_SECONDS)
@@ -151,6 +157,7 @@ FAULTS: dict[str, Fault] = {
     "all services killed": all_services_killed,
     "broker's store wiped": broker_wiped,
     "broker's store set back": broker_set_back,
+    "stream purged": stream_purged,
     "broker away": broker_away,
     "a database is locked": database_locked,
     "a disk is full": disk_full,

@@ -4,13 +4,21 @@ import asyncio
 import copy
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from chassis.broker.jetstream import ACK_WAIT_SECONDS
 from chassis.broker.streams import DUPLICATE_WINDOW_SECONDS
-from chassis.ports import OutgoingMessage, Receiver, StoredMessage, StreamPosition
+from chassis.ports import OutgoingMessage, Receiver, StoredMessage, StreamPosition, StreamState
 from saga.envelope import EVENT_ID, MESSAGE_ID
 from saga.errors import BrokerAway, Outage
 from saga.reactions import Reactions
@@ -34,9 +42,41 @@ class Durable:
 
 @dataclass
 class Stream:
-    messages: list[OutgoingMessage] = field(default_factory=list)
+    """`messages` by their sequences less one; None where one was deleted or replaced."""
+
+    newest_only: bool = False
+    messages: list[OutgoingMessage | None] = field(default_factory=list)
     known: dict[str, tuple[float, int]] = field(default_factory=dict)
     durables: dict[str, Durable] = field(default_factory=dict)
+
+    def held(self, after: int = 0) -> Iterator[tuple[int, OutgoingMessage]]:
+        """The messages behind a sequence, with their own."""
+        for sequence, message in enumerate(self.messages[after:], after + 1):
+            if message is not None:
+                yield sequence, message
+
+    def at(self, sequence: int) -> OutgoingMessage | None:
+        return self.messages[sequence - 1] if 0 < sequence <= len(self.messages) else None
+
+    def delete(self, sequences: Iterable[int]) -> None:
+        """They are not delivered any more either."""
+        for sequence in sequences:
+            self.messages[sequence - 1] = None
+            for durable in self.durables.values():
+                durable.pending.pop(sequence, None)
+
+    def state(self) -> StreamState:
+        held = [sequence for sequence, _ in self.held()]
+        first = held[0] if held else len(self.messages) + 1
+        return StreamState(
+            first_sequence=first,
+            messages=len(held),
+            gaps=held[-1] - first + 1 - len(held) if held else 0,
+        )
+
+    def gaps(self) -> list[int]:
+        held = [sequence for sequence, _ in self.held()]
+        return sorted(set(range(held[0], held[-1])) - set(held)) if held else []
 
 
 class Hub:
@@ -81,11 +121,13 @@ class Hub:
         return True
 
     def store(self, stream: Stream, message: OutgoingMessage, now: float) -> int:
-        """The message's sequence; a duplicate is not stored again."""
+        """The message's sequence. A duplicate is not stored again, unless it was deleted."""
         message_id = message.headers[MESSAGE_ID]
         known = stream.known.get(message_id)
-        if known is not None and now - known[0] < DUPLICATE_WINDOW_SECONDS:
+        if known is not None and now - known[0] < DUPLICATE_WINDOW_SECONDS and stream.at(known[1]):
             return known[1]
+        if stream.newest_only:
+            stream.delete([at for at, each in stream.held() if each.subject == message.subject])
         stream.messages.append(message)
         sequence = len(stream.messages)
         stream.known[message_id] = (now, sequence)
@@ -183,26 +225,29 @@ class SimulatedBroker:
     def resume(self) -> None:
         self._hub.grown[self._service].set()
 
-    async def first_sequence(self, stream: str) -> int:
+    async def stream_state(self, stream: str) -> StreamState:
         await self._ask()
-        return 1 if stream in self._hub.streams else 0
+        held = self._hub.streams.get(stream)
+        return held.state() if held is not None else StreamState()
+
+    async def gaps(self, stream: str) -> list[int]:
+        await self._ask()
+        return self._hub.streams.get(stream, Stream()).gaps()
 
     async def event_at(self, stream: str, sequence: int) -> str | None:
         if self._hub.chance.random() < 0.1:
             await self._pause()
         if not self._hub.reaches(self._service):
             raise BrokerAway("the broker is away")
-        held = self._hub.streams.get(stream)
-        if held is None or not 0 < sequence <= len(held.messages):
-            return None
-        return held.messages[sequence - 1].headers.get(EVENT_ID)
+        message = self._hub.streams.get(stream, Stream()).at(sequence)
+        return message.headers.get(EVENT_ID) if message is not None else None
 
     async def read(self, subjects: Sequence[str], after: int) -> list[StoredMessage]:
         await self._ask()
         stream = self._hub.streams.get(self._stream_of(subjects[0]), Stream())
         found = [
             StoredMessage(message.subject, message.body, message.headers, sequence)
-            for sequence, message in enumerate(stream.messages[after:], after + 1)
+            for sequence, message in stream.held(after)
             if any(_matches(message.subject, subject) for subject in subjects)
         ]
         return found[:AT_ONCE]
@@ -264,7 +309,7 @@ class SimulatedBroker:
 
     def _declare(self) -> None:
         for declared in self._registry.streams:
-            self._hub.streams.setdefault(declared.name, Stream())
+            self._hub.streams.setdefault(declared.name, Stream(declared.newest_only))
         for consumed in self._registry.consumed_streams:
             stream = self._hub.streams[consumed.name]
             handles = {each.__name__ for each in self._registry.handles if each.stream == consumed}
@@ -297,8 +342,9 @@ class SimulatedBroker:
             durable = stream.durables.get(self._service)
             if durable is not None:
                 found += [
-                    SimulatedDelivery(self._hub, durable, name, each, stream.messages[each - 1])
+                    SimulatedDelivery(self._hub, durable, name, each, message)
                     for each in self._sequences(durable, stream, now, min(room, AT_ONCE))
+                    if (message := stream.at(each)) is not None
                 ]
         self._hub.chance.shuffle(found)
         return found
@@ -309,7 +355,8 @@ class SimulatedBroker:
         while durable.next_sequence <= len(stream.messages) and len(new) < room:
             sequence = durable.next_sequence
             durable.next_sequence += 1
-            if _name_of(stream.messages[sequence - 1].subject) in durable.handles:
+            message = stream.at(sequence)
+            if message is not None and _name_of(message.subject) in durable.handles:
                 new.append(sequence)
         for sequence in (*again, *new):
             durable.pending[sequence] = now + ACK_WAIT_SECONDS

@@ -24,8 +24,8 @@ MAX_CLOCK_SKEW = timedelta(hours=1)
 """No simulated clock is further ahead. Rows of one that is would be younger than the audit."""
 
 
-def rows(cluster: Cluster, service: str, query: str) -> list[Any]:
-    return cluster.disks[service].rows(query)
+def rows(cluster: Cluster, service: str, query: str, *values: str) -> list[Any]:
+    return cluster.disks[service].rows(query, *values)
 
 
 def states(cluster: Cluster, service: str) -> dict[str, str]:
@@ -62,7 +62,25 @@ def unsettled(cluster: Cluster) -> list[str]:
         for service, durable in stream.durables.items():
             if durable.pending or durable.next_sequence <= len(stream.messages):
                 found.append(f"{service} has not consumed all of {name}")
+    found += _deleted(cluster)
     return found
+
+
+def _deleted(cluster: Cluster) -> Iterator[str]:
+    """Published events that the streams do not hold at their sequences."""
+    query = "SELECT name, key, stream_sequence FROM outbox WHERE stream = ?"
+    newest = (
+        "SELECT name, key, stream_sequence FROM outbox WHERE stream = ? "
+        "AND id IN (SELECT max(id) FROM outbox GROUP BY stream, key)"
+    )
+    for stream_name, stream in cluster.hub.streams.items():
+        if stream.state().messages == len(stream.messages):
+            continue
+        for service in cluster.participants:
+            wanted = newest if stream.newest_only else query
+            for name, key, sequence in rows(cluster, service, wanted, stream_name):
+                if sequence is not None and stream.at(sequence) is None:
+                    yield f"{name} of {key} was deleted from {stream_name}"
 
 
 def violations(cluster: Cluster) -> Iterator[str]:
@@ -108,7 +126,7 @@ def _contents(cluster: Cluster) -> dict[str, Contents]:
             0,
             {
                 sequence: Held(message.subject, message.headers[EVENT_ID])
-                for sequence, message in enumerate(stream.messages, start=1)
+                for sequence, message in stream.held()
             },
         )
         for name, stream in cluster.hub.streams.items()
@@ -119,7 +137,7 @@ def is_in_stream(cluster: Cluster, event: type[Event], key: str) -> bool:
     """Was the first event of this key published?"""
     subject = subject_of(event, key)
     stream = cluster.hub.streams.get(event.stream.name)
-    return stream is not None and any(each.subject == subject for each in stream.messages)
+    return stream is not None and any(each.subject == subject for _, each in stream.held())
 
 
 def _uncommitted(cluster: Cluster) -> Iterator[str]:
@@ -127,7 +145,7 @@ def _uncommitted(cluster: Cluster) -> Iterator[str]:
     query = "SELECT event_id FROM outbox"
     committed = {row[0] for each in cluster.participants for row in rows(cluster, each, query)}
     for stream in cluster.hub.streams.values():
-        for message in stream.messages:
+        for _, message in stream.held():
             if message.headers[EVENT_ID] not in committed:
                 yield f"{message.subject} was published and never committed"
 

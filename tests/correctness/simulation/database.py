@@ -44,9 +44,9 @@ class Disk:
         self.raises = 0
         self.slow_seconds = SLOW_SECONDS
 
-    def rows(self, query: str) -> list[Any]:
+    def rows(self, query: str, *values: str) -> list[Any]:
         """The rows of a query."""
-        return self._driver.execute(query).fetchall()
+        return self._driver.execute(query, values).fetchall()
 
     def copy(self) -> sqlite3.Connection:
         """A backup of it, as SQLite's backup API makes one."""

@@ -34,7 +34,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RESTORED = "a database is restored"
-STORE_LOST = frozenset({"the broker's store is wiped", "the broker's store is set back"})
+PURGED = "a stream is purged"
+STORE_LOST = frozenset({"the broker's store is wiped", "the broker's store is set back", PURGED})
 """What is lost in the stream and in its producer's database at once is nowhere."""
 
 RECOVERY_LOOK_SECONDS = 0.5
@@ -149,6 +150,26 @@ async def _broker_set_back(cluster: Cluster, fault: Fault) -> None:
     cluster.hub.is_up = True
 
 
+async def _purged(cluster: Cluster, fault: Fault) -> None:
+    """Wholly, up to a sequence, one key's messages, or a single message; no connection is lost."""
+    streams = cluster.hub.streams
+    if not streams:
+        return
+    stream = streams[sorted(streams)[fault.which % len(streams)]]
+    held = dict(stream.held())
+    if not held:
+        return
+    chosen = list(held)[fault.how // 4 % len(held)]
+    key = held[chosen].subject.split(".")[1]
+    which = (
+        held,
+        [each for each in held if each <= chosen],
+        [each for each, message in held.items() if message.subject.split(".")[1] == key],
+        [chosen],
+    )
+    stream.delete(which[fault.how % 4])
+
+
 async def _cut_off(cluster: Cluster, fault: Fault) -> None:
     service = list(cluster.disks)[fault.which % len(cluster.disks)]
     cluster.hub.cut_off.add(service)
@@ -235,6 +256,7 @@ KINDS: Mapping[str, Inject] = {
     "the broker is away": _broker_away,
     "the broker's store is wiped": _broker_wiped,
     "the broker's store is set back": _broker_set_back,
+    PURGED: _purged,
     "a service is cut off": _cut_off,
     **{f"messages: {name}": _messages(name) for name in MESSAGE_FAULTS},
     "a clock jumps": _clock_jump,

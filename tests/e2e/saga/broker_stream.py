@@ -63,8 +63,23 @@ async def wait_for_message(shop: Shop, order_id: str, event: str) -> None:
     await wait_until(is_in_stream, f"{event} is in the stream")
 
 
+async def lose_message(shop: Shop, service: str, order_id: str, event: str) -> None:
+    """Acknowledge an event for a stopped service, so that it is not delivered to it.
+
+    With it what came before: events of this order that it has handled, retransmitted. (Deleted from
+    the stream, the event would be noticed and published again.)
+    """
+    subject = ""
+    async with shop.nats() as client:
+        durable = await client.jetstream().pull_subscribe_bind(service, "SAGA")
+        while subject != f"saga.{order_id}.{event}":
+            [message] = await durable.fetch(1, timeout=5)
+            await message.ack_sync()
+            subject = message.subject
+
+
 async def delete_message(shop: Shop, order_id: str, event: str) -> None:
-    """Delete an event from the stream, as if it had never been published."""
+    """Delete an event from the stream. Its producer, where it runs, publishes it again."""
     async with shop.nats() as client:
         await client.jetstream().purge_stream("SAGA", subject=f"saga.{order_id}.{event}")
 
