@@ -25,6 +25,8 @@ def adopt_used(event: CouponUsed, uow: CouponUnitOfWork) -> str | None:
     coupon = uow.issued.get(event.coupon_id)
     if coupon is None:
         return f"coupon {event.coupon_id} of customer {event.customer_id} is not in the backup"
+    if coupon.used_at is not None and coupon.used_at > uow.now:
+        return None  # another order has used it since: this one has given it back
     uow.issued[event.coupon_id] = coupon.use(event.order_id, uow.now)
     if coupon.order_id is not None:
         return f"coupon {event.coupon_id} was held by order {coupon.order_id} in the backup"

@@ -52,12 +52,12 @@ def adopt_timed_out(event: OrderTimedOut, uow: OrderUnitOfWork) -> str | None:
 
 @adoptions.rule
 def adopt_completed(event: OrderCompleted, uow: OrderUnitOfWork) -> str | None:
-    """The order was paid."""
+    """The order was paid. Its cancel may be known already."""
     order = _order_of(event, uow)
-    if order.state in OPEN:
-        uow.orders[order.order_id] = order.complete(
-            event.payable_amount, event.discount_amount, event.completed_at
-        )
+    if order.completed_at is None:
+        completed = order.complete(event.payable_amount, event.discount_amount, event.completed_at)
+        state = completed.state if order.state in OPEN else order.state
+        uow.orders[order.order_id] = completed.move_to(state, uow.now)
     return None
 
 
@@ -75,7 +75,10 @@ def adopt_cancel_requested(event: OrderCancelRequested, uow: OrderUnitOfWork) ->
     """The customer cancelled. An earlier attempt may not be known as refused yet."""
     order = _order_of(event, uow)
     if order.attempt < event.attempt:
-        uow.orders[order.order_id] = order.begin_cancel(uow.now, event.attempt)
+        cancelling = order.begin_cancel(uow.now, event.attempt)
+        is_over = order.state is OrderState.CANCELLED
+        state = order.state if is_over else cancelling.state
+        uow.orders[order.order_id] = cancelling.move_to(state, uow.now)
     return None
 
 

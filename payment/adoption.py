@@ -76,8 +76,10 @@ def adopt_refunded(event: PaymentRefunded, uow: PaymentUnitOfWork) -> str | None
 
 @adoptions.rule
 def adopt_refund_failed(event: PaymentRefundFailed, uow: PaymentUnitOfWork) -> str | None:
-    """The refund was refused: the money stays captured."""
+    """The refund was refused: the money stays captured, unless a later attempt is known."""
     payment = _payment_of(event, uow)
+    if payment.state is PaymentState.REFUNDED or payment.attempt > event.attempt:
+        return None
     uow.payments[event.order_id] = payment.change(
         uow.now, state=PaymentState.CAPTURED, attempt=event.attempt, retry_at=None
     )

@@ -15,7 +15,10 @@ refuse that today. It returns what the restored rows lack for it, in a sentence 
 None. `uow.now` is the time of the event. A rule that needs the event which caused the decision
 takes it as its third argument, `cause: Event | None`; None: the stream does not hold it any more.
 
-Events are adopted in the order of the stream, so a rule meets the rows that the earlier ones left.
+Events are adopted in the order of the stream. After a loss of the broker's store that need not be
+the order in which they were published: a rule that needs the rows of another event raises
+CannotAdopt and is asked again after all others, and a rule whose event is older than what the rows
+tell leaves them as they are.
 """
 
 from collections.abc import Callable

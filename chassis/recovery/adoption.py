@@ -24,8 +24,10 @@ from saga.event import Event, Stream
 
 log = logging.getLogger(__name__)
 
+PAGE = 500
+
 _known = Statement(
-    select(outbox.c.event_id, outbox.c.published_at).where(among(outbox.c.event_id, "event_ids"))
+    select(outbox.c.event_id, outbox.c.stream_sequence).where(among(outbox.c.event_id, "event_ids"))
 )
 _mark = updating(outbox, ("published_at", "stream_sequence"), ("event_id",))
 _add = inserting(
@@ -79,21 +81,43 @@ class Adopter:
         own = [event for event in self._participant.reactions.emits if event.stream == stream]
         subjects = sorted(map(subject_of, own))
         adopted = after = 0
+        postponed: list[Published] = []
         while page := await self._broker.read(subjects, after):
             after = page[-1].sequence
-            adopted += await self._adopt_page(stream, page)
-        return adopted
+            published = await self._missing(stream, page)
+            left = await self._adopt(published)
+            adopted += len(published) - len(left)
+            postponed += left
+        return adopted + await self._adopt_postponed(postponed)
 
-    async def _adopt_page(self, stream: Stream, page: Sequence[StoredMessage]) -> int:
-        """Adopt a page in one transaction. Returns how many events the database lacked."""
+    async def _adopt_postponed(self, postponed: list[Published]) -> int:
+        """Adopt events that came before those which they need. Returns how many there are."""
+        count, progress = len(postponed), True
+        while postponed:
+            pages = [postponed[at : at + PAGE] for at in range(0, len(postponed), PAGE)]
+            left = [
+                each for page in pages for each in await self._adopt(page, is_last=not progress)
+            ]
+            progress, postponed = len(left) < len(postponed), left
+        return count
+
+    async def _missing(self, stream: Stream, page: Sequence[StoredMessage]) -> list[Published]:
+        """The events of a page that the database lacks."""
         first: dict[str, tuple[InboundEvent, StoredMessage]] = {}
         for message in page:  # a retransmission is the same event once more
             if (inbound := decoded(self._contract, message)) is not None:
                 first.setdefault(inbound.event_id, (inbound, message))
         marks = {event_id: message.sequence for event_id, (_, message) in first.items()}
         missing = await self._database.run(partial(_mark_known, marks, self._clock()))
-        published = [await self._with_cause(stream, *first[event_id]) for event_id in missing]
-        return await self._database.run(partial(self._adopt, published)) if published else 0
+        return [await self._with_cause(stream, *first[event_id]) for event_id in missing]
+
+    async def _adopt(
+        self, published: Sequence[Published], *, is_last: bool = False
+    ) -> list[Published]:
+        """Adopt in one transaction. Returns what no rule can adopt yet; at last it is listed."""
+        if not published:
+            return []
+        return await self._database.run(partial(self._adopt_in, published, is_last))
 
     async def _with_cause(
         self, stream: Stream, inbound: InboundEvent, message: StoredMessage
@@ -117,8 +141,10 @@ class Adopter:
         )
         return Published(event, cause, row, message.sequence)
 
-    def _adopt(self, published: Sequence[Published], connection: Connection) -> int:
-        """Load, adopt one event after the other, and save, in one transaction."""
+    def _adopt_in(
+        self, published: Sequence[Published], is_last: bool, connection: Connection
+    ) -> list[Published]:
+        """Load, adopt one event after the other, and save. Returns what can't be adopted yet."""
         now = self._clock()
         findings.lock(connection)
         known = dict(_known.fetch(connection, event_ids=[each.row.event_id for each in published]))
@@ -126,6 +152,8 @@ class Adopter:
         contents = [each for p in published for each in (p.event, p.cause) if each is not None]
         uow = self._participant.load(connection, contents, now)
         found: list[Finding] = []
+        adopted: list[Published] = []
+        postponed: list[Published] = []
         for each in published:
             uow.now = each.row.created_at
             try:
@@ -134,21 +162,25 @@ class Adopter:
             except CannotAdopt as error:
                 lacks, kind = str(error), Kind.NOT_ADOPTED
                 uow.roll_back()
+                if not is_last:
+                    postponed.append(each)
+                    continue
             except Exception as error:
                 log.exception("a rule raised", extra={"event": each.row.name, "key": each.row.key})
                 lacks, kind = f"the rule raised {error!r}", Kind.NOT_ADOPTED
                 uow.roll_back()
+            adopted.append(each)
             if lacks:
                 found.append(_finding(kind, each.row, lacks))
         uow.now = now
         self._participant.save(connection, uow)
         rows = (
             msgspec.structs.asdict(each.row) | {"stream_sequence": each.sequence}
-            for each in published
+            for each in adopted
         )
         _add.execute_many(connection, rows, claimed_by="", claimed_until=now, published_at=now)
-        findings.add(connection, found, now, adopted=len(published))
-        return len(published)
+        findings.add(connection, found, now, adopted=len(adopted))
+        return postponed
 
 
 def _finding(kind: Kind, row: OutboundEvent, what: str) -> Finding:
@@ -156,12 +188,16 @@ def _finding(kind: Kind, row: OutboundEvent, what: str) -> Finding:
 
 
 def _mark_known(sequences: dict[str, int], now: datetime, connection: Connection) -> list[str]:
-    """Mark what the backup had not published yet. Returns the events that it does not have."""
+    """Note where the stream has what the backup knows. Returns what the backup does not know.
+
+    The backup may not have published it yet; and after a loss of the broker's store, by which all
+    was published again, it has another place.
+    """
     known = dict(_known.fetch(connection, event_ids=sorted(sequences)))
     marks = [
         {"event_id": event_id, "stream_sequence": sequences[event_id]}
-        for event_id, published_at in known.items()
-        if published_at is None
+        for event_id, sequence in known.items()
+        if sequence != sequences[event_id]
     ]
     _mark.execute_many(connection, marks, published_at=now)
     return [event_id for event_id in sequences if event_id not in known]

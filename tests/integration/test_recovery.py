@@ -226,6 +226,34 @@ async def test_row_that_the_backup_had_not_published_is_marked(
     assert await found(database) == []
 
 
+async def test_row_that_was_published_again_gets_its_new_place(
+    database: Database, stream: Stream
+) -> None:
+    """The broker had lost its store after the backup."""
+    event, other = (payable(str(uuid4()), str(uuid4())) for _ in range(2))
+    stream.publish(paid(event))
+    await adopter(database, stream).adopt_all()
+    stream.messages.clear()
+    stream.publish(other, paid(event))
+    await adopter(database, stream).adopt_all()
+    assert await outbox(database) == {"PaymentCompleted": 2}
+
+
+async def test_event_before_the_one_that_it_needs_is_adopted_after_it(
+    database: Database, stream: Stream
+) -> None:
+    """After a loss of the broker's store events were published again, in any order."""
+    event = payable(str(uuid4()), str(uuid4()))
+    refunded = PaymentRefunded(
+        order_id=event.order_id, payment_id=payment_id(event.order_id), amount=700, attempt=1
+    )
+    stream.publish(refunded, *(paid(payable(str(uuid4()), str(uuid4()))) for _ in range(3)))
+    stream.publish(paid(event))
+    await adopter(database, stream).adopt_all()
+    assert await state(database, event.order_id) is PaymentState.REFUNDED
+    assert {each.kind for each in await found(database)} == {Kind.SHORT}
+
+
 async def test_failed_payment_is_adopted_with_the_customer_of_its_cause(
     database: Database, stream: Stream
 ) -> None:

@@ -15,14 +15,14 @@ MUTANTS = (
     Mutant(
         "two instances adopt the same event",
         "chassis.recovery.adoption",
-        "Adopter._adopt",
+        "Adopter._adopt_in",
         Replace(" if each.row.event_id not in known", ""),
         RECOVERY,
     ),
     Mutant(
         "a retransmitted event is adopted twice",
         "chassis.recovery.adoption",
-        "Adopter._adopt_page",
+        "Adopter._missing",
         Replace(
             "first.setdefault(inbound.event_id, (inbound, message))",
             "first[str(message.sequence)] = (inbound, message)",
