@@ -66,7 +66,7 @@ MUTANTS = (
     Mutant(
         "one event that has its old sequence by chance passes for the whole stream",
         "chassis.outbox.reconciliation",
-        "Reconciler.check",
+        "Reconciler._are_probes_stored",
         Replace("PROBES if is_new_connection or not earlier else 1", "1 if earlier else PROBES"),
         RECONCILIATION,
     ),
