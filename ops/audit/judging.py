@@ -20,11 +20,12 @@ def judge(
     limit_seconds: float = LIMIT_SECONDS,
     recovering: str | None = None,
 ) -> Report:
-    """Look until each order of the first look is judged or wrong, for `wait_seconds` at the most.
+    """Look until each order of the first look is judged or wrong.
 
-    Under load some order is always under way, and each one only for a moment. Raises CannotRead.
+    Under load some order is always under way, and each one only for a moment. It ends after
+    `wait_seconds` from the first look on, however long that takes. Raises CannotRead.
     """
-    end = time.monotonic() + wait_seconds
+    end: float | None = None
     left: set[str] | None = None
     while True:
         report = inspect(
@@ -36,6 +37,7 @@ def judge(
         unjudged = tuple(each for each in report.unjudged if left is None or each.key in left)
         report = msgspec.structs.replace(report, unjudged=unjudged)
         left = {each.key for each in unjudged}
+        end = time.monotonic() + wait_seconds if end is None else end
         if report.verdict is not Verdict.NOT_JUDGED or time.monotonic() >= end:
             return report
         time.sleep(_PAUSE_SECONDS)
