@@ -160,8 +160,9 @@ mutants: $(VENV)/.installed-dev redis postgres ## make known mistakes in a copy 
 fuzz: $(VENV)/.installed-dev redis postgres ## generated wrong requests and messages, on both databases [FUZZ_EXAMPLES=100]
 	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(PYTEST) tests/correctness/fuzz $(ARGS)
 
-chaos: $(VENV)/.installed-dev redis ## kill, hang and wipe parts of a stack that is under load [SECONDS=180 SEED=...]
-	@$(PY) -m tests.correctness.chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED))
+chaos: $(VENV)/.installed-dev redis ## kill, hang, wipe and restore parts of a stack under load [SECONDS=180 SEED=... CLUSTER=3]
+	@$(PY) -m tests.correctness.chaos --seconds $(or $(SECONDS),180) \
+		$(if $(SEED),--seed $(SEED)) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 outages: $(VENV)/.installed-dev ## the latency of POST while broker, product or gateway are away for half a minute
 	@$(PY) -m tests.correctness.chaos.outages

@@ -16,9 +16,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
+from nats.errors import Error as NatsError
+
 from infra.stack import pids
-from infra.stack.config import SIMULATORS
-from tests.kit.client import SERVICES, Shop
+from infra.stack.config import BROKERS, SIMULATORS
+from tests.e2e.cluster.steady_load import until_whole
+from tests.kit.client import SERVICES, Shop, wait_until
 
 Fault = Callable[[Shop, random.Random], Awaitable[None]]
 
@@ -26,6 +29,8 @@ LOCKED_SECONDS = 3.0
 FULL_SECONDS = 3.0
 HANGING_SECONDS = 3.0
 AWAY_SECONDS = 2.0
+WHOLE_SECONDS = 60.0
+PURGED_SECONDS = 30.0
 GATEWAY_RULES = (
     ("charge", "ERROR"),
     ("charge", "HANG"),
@@ -50,7 +55,7 @@ def killed(process: str) -> Fault:
     """Kill -9. The supervisor starts it again."""
 
     async def fault(shop: Shop, _: random.Random) -> None:
-        _signal(shop, process, signal.SIGKILL)
+        send_signal(shop, process, signal.SIGKILL)
 
     return fault
 
@@ -59,9 +64,9 @@ def hanging(process: str) -> Fault:
     """It keeps its connections, and does not answer for a while."""
 
     async def fault(shop: Shop, _: random.Random) -> None:
-        _signal(shop, process, signal.SIGSTOP)
+        send_signal(shop, process, signal.SIGSTOP)
         await asyncio.sleep(HANGING_SECONDS)
-        _signal(shop, process, signal.SIGCONT)
+        send_signal(shop, process, signal.SIGCONT)
 
     return fault
 
@@ -88,8 +93,15 @@ async def broker_set_back(shop: Shop, _: random.Random) -> None:
 
 async def stream_purged(shop: Shop, chance: random.Random) -> None:
     """All messages are deleted from the stream, or all but some, while everything runs."""
-    async with shop.nats() as client:
-        await client.jetstream().purge_stream("SAGA", keep=chance.choice((None, 20)))
+    keep = chance.choice((None, 20))
+
+    async def is_purged() -> bool:
+        with suppress(NatsError, OSError, TimeoutError):  # it may have been killed a moment ago
+            async with shop.nats() as client:
+                return await client.jetstream().purge_stream("SAGA", keep=keep)
+        return False
+
+    await wait_until(is_purged, "the stream is purged", PURGED_SECONDS)
 
 
 async def broker_away(shop: Shop, _: random.Random) -> None:
@@ -100,7 +112,7 @@ async def broker_away(shop: Shop, _: random.Random) -> None:
 
 async def all_services_killed(shop: Shop, _: random.Random) -> None:
     for service in SERVICES:
-        _signal(shop, service, signal.SIGKILL)
+        send_signal(shop, service, signal.SIGKILL)
 
 
 async def database_locked(shop: Shop, chance: random.Random) -> None:
@@ -149,28 +161,84 @@ async def platform_misbehaves(shop: Shop, chance: random.Random) -> None:
         await shop.call("platform", "POST", "/control/behaviours", rule)
 
 
-KILLED = (*SERVICES, "nats", "redis", *SIMULATORS)
+def broker_wiped_in_cluster(broker: str) -> Fault:
+    """One server loses its store, and fills it from the others before the fault is over."""
 
-FAULTS: dict[str, Fault] = {
-    **{f"kill -9 {each}": killed(each) for each in KILLED},
-    **{f"{each} hangs": hanging(each) for each in (*SERVICES, "nats", *SIMULATORS)},
+    async def fault(shop: Shop, _: random.Random) -> None:
+        await command(shop, "stop", broker)
+        shutil.rmtree(_folder(shop) / "cluster" / broker)
+        await command(shop, "start", broker)
+        await until_whole(shop, WHOLE_SECONDS)
+
+    return fault
+
+
+async def two_brokers_away(shop: Shop, chance: random.Random) -> None:
+    two = chance.sample(BROKERS, 2)
+    await asyncio.gather(*(command(shop, "stop", each) for each in two))
+    await asyncio.sleep(AWAY_SECONDS)
+    await asyncio.gather(*(command(shop, "start", each) for each in two))
+
+
+async def two_brokers_killed(shop: Shop, chance: random.Random) -> None:
+    for broker in chance.sample(BROKERS, 2):
+        send_signal(shop, broker, signal.SIGKILL)
+
+
+async def two_brokers_hang(shop: Shop, chance: random.Random) -> None:
+    await asyncio.gather(*(hanging(each)(shop, chance) for each in chance.sample(BROKERS, 2)))
+
+
+DATABASE_HELD = "a database is locked"
+"""A connection to a database that was moved deletes, when it closes, the log of the new one."""
+
+_ALWAYS: dict[str, Fault] = {
+    **{f"kill -9 {each}": killed(each) for each in (*SERVICES, "redis", *SIMULATORS)},
+    **{f"{each} hangs": hanging(each) for each in (*SERVICES, *SIMULATORS)},
     "all services killed": all_services_killed,
-    "broker's store wiped": broker_wiped,
-    "broker's store set back": broker_set_back,
-    "stream purged": stream_purged,
-    "broker away": broker_away,
-    "a database is locked": database_locked,
+    DATABASE_HELD: database_locked,
     "a disk is full": disk_full,
     "the gateway misbehaves": gateway_misbehaves,
     "the data platform misbehaves": platform_misbehaves,
 }
+
+_STREAM_PURGED: dict[str, Fault] = {"stream purged": stream_purged}
+_STORE_LOST: dict[str, Fault] = {
+    **_STREAM_PURGED,
+    "broker's store wiped": broker_wiped,
+    "broker's store set back": broker_set_back,
+}
+
+FAULTS: dict[str, Fault] = {
+    **_ALWAYS,
+    **_STORE_LOST,
+    "kill -9 nats": killed("nats"),
+    "nats hangs": hanging("nats"),
+    "broker away": broker_away,
+}
+"""On a stack with one broker."""
+
+CLUSTER_FAULTS: dict[str, Fault] = {
+    **_ALWAYS,
+    **_STREAM_PURGED,
+    **{f"kill -9 {each}": killed(each) for each in BROKERS},
+    **{f"{each} hangs": hanging(each) for each in BROKERS},
+    **{f"{each}'s store wiped": broker_wiped_in_cluster(each) for each in BROKERS},
+    "two brokers killed": two_brokers_killed,
+    "two brokers hang": two_brokers_hang,
+    "two brokers away": two_brokers_away,
+}
+"""On a stack with three."""
+
+STORE_LOST = frozenset(_STORE_LOST)
+"""What is lost in the stream and in its producer's database at once is nowhere."""
 
 
 def _folder(shop: Shop) -> Path:
     return Path(shop.environment["STATE_DIR"])
 
 
-def _signal(shop: Shop, process: str, number: int) -> None:
+def send_signal(shop: Shop, process: str, number: int) -> None:
     """Signal a process, if it runs: it may have been killed a moment ago."""
     if pid := pids.alive(_folder(shop), process):
         with suppress(ProcessLookupError):

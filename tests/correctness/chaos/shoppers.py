@@ -10,11 +10,15 @@ from uuid import uuid4
 
 import aiohttp
 
+from tests.correctness.chaos.facts import Facts
 from tests.kit.client import Json, Response, Shop, UnexpectedResponse, order
 
 PAUSE_SECONDS = 0.1
+LOOK_SECONDS = 0.3
 ENDS = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 CANCELLED_SHARE = 0.2
+TOP_UP = 7
+COUPON = {"name": "chaos", "discountType": "FIXED", "discountValue": 50, "quantity": 1}
 
 
 class InsistentShop(Shop):
@@ -45,14 +49,19 @@ class InsistentShop(Shop):
 
 
 class Shoppers:
-    """`open`: the accepted orders whose end is not known yet, with the time of their acceptance."""
+    """`open`: the accepted orders whose end is not known yet. `ended`: the others, as last seen.
+
+    `gone`: orders that the order service does not know any more.
+    """
 
     def __init__(self, shop: Shop, chance: random.Random) -> None:
         self._shop = InsistentShop(shop)
         self._chance = chance
-        self.open: dict[str, float] = {}
+        self.facts = Facts()
+        self.open: set[str] = set()
+        self.ended: dict[str, str] = {}
+        self.gone: set[str] = set()
         self._cancelling: set[str] = set()
-        self.ends = Counter[str]()
         self.answers = self._shop.answers
         self.post_seconds = self._shop.post_seconds
         self.is_closing = asyncio.Event()
@@ -82,24 +91,34 @@ class Shoppers:
             cancels = self._chance.random() < CANCELLED_SHARE
             headers = {"idempotency_key": str(uuid4())} | ({"prefer": "wait=5"} if cancels else {})
             answer = await self._shop.call("order", "POST", "/api/v1/orders", body, **headers)
-            self.open[answer.body["orderId"]] = monotonic()
+            self.open.add(answer.body["orderId"])
             if cancels and answer.body["status"] == "COMPLETED":
                 await self._cancel(answer.body["orderId"])
 
-    async def watch_orders(self) -> None:
-        """Read how orders end, until cancelled."""
+    async def watch_orders(self, is_recovering: Callable[[], bool]) -> None:
+        """Read how orders end, until cancelled. A restored order service is behind for a while."""
         while True:
-            for order_id in list(self.open):
-                status = (await self._shop.get("order", f"/api/v1/orders/{order_id}"))["status"]
-                if status in ENDS and order_id not in self._cancelling:
-                    self.open.pop(order_id, None)
-                    self.ends[status] += 1
-            await asyncio.sleep(PAUSE_SECONDS)
+            for order_id in list(self.open - self._cancelling):
+                was_recovering = is_recovering()
+                answer = await self._shop.call("order", "GET", f"/api/v1/orders/{order_id}")
+                if was_recovering or is_recovering():
+                    break
+                if answer.status == 404:
+                    self.open.remove(order_id)
+                    self.gone.add(order_id)
+                elif answer.body["status"] in ENDS and order_id not in self._cancelling:
+                    self.open.remove(order_id)
+                    self.ended[order_id] = answer.body["status"]
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def keep_stocked(self) -> None:
         """Bring the rare product in again and again, for the orders that wait."""
         while not self.is_closing.is_set():
-            await self._shop.add_stock(self._rare, 1)
+            fact = self.facts.stock(str(uuid4()), self._rare, 1)
+            path = f"/api/v1/products/{self._rare}/stock"
+            body = {"delta": 1, "reason": "delivery"}
+            await self._shop.send("product", "PATCH", path, body, idempotency_key=fact.key)
+            fact.answered_at = monotonic()
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def keep_charging(self) -> None:
@@ -107,7 +126,8 @@ class Shoppers:
         while not self.is_closing.is_set():
             path = f"/api/v1/wallets/{self._rich_customer}/charge"
             key = str(uuid4())
-            await self._shop.call("payment", "POST", path, {"amount": 7}, idempotency_key=key)
+            self.facts.top_up(key, self._rich_customer, TOP_UP)
+            await self._shop.call("payment", "POST", path, {"amount": TOP_UP}, idempotency_key=key)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _cancel(self, order_id: str) -> None:
@@ -139,8 +159,16 @@ class Shoppers:
         """A coupon for a single use, which another order of the same customer may want too."""
         if not hasattr(self, "_coupon") or self._chance.random() < 0.5:
             try:
-                coupon = await self._shop.create_coupon(self._rich_customer, discountValue=50)
-            except UnexpectedResponse:  # it was issued, but the answer was lost
+                self._coupon: str = await self._new_coupon()
+            except UnexpectedResponse:  # it was issued or forgotten, and the answer was lost
                 return await self._rich()
-            self._coupon: str = coupon
         return order(self._rich_customer, (self._product, 1), couponId=self._coupon)
+
+    async def _new_coupon(self) -> str:
+        customer = {"customerId": self._rich_customer}
+        coupon_id = (await self._shop.send("coupon", "POST", "/api/v1/coupons", COUPON))["couponId"]
+        path = f"/api/v1/coupons/{coupon_id}/issue"
+        issued: str = (await self._shop.send("coupon", "POST", path, customer))["issuedCouponId"]
+        booking = customer | {"issuedCouponId": issued, "couponId": coupon_id, "definition": COUPON}
+        self.facts.coupon(issued, booking)
+        return issued
