@@ -96,14 +96,15 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """What a stream holds and when it removes it. A missing stream holds nothing.
 
     `first_sequence`: the lowest that it holds, or gives next. `gaps`: how many sequences between
-    its messages are empty. `max_age_seconds`: 0 if messages do not expire. `discards_old`: it
-    removes the oldest messages when it is full.
+    its messages are empty. `max_age_seconds`: 0 if messages do not expire. `fill_ratio`: its bytes
+    by their limit; 0 without one. `discards_old`: it removes the oldest messages when it is full.
     """
 
     first_sequence: int = 0
     messages: int = 0
     gaps: int = 0
     max_age_seconds: float = 0
+    fill_ratio: float = 0
     discards_old: bool = False
 
 
@@ -139,6 +140,9 @@ class Broker(Protocol):
 
     @property
     def connected(self) -> bool: ...
+    @property
+    def is_full(self) -> bool:
+        """The last event was refused, because a limit on what is stored is reached."""
 
     async def start(
         self, receive: Receiver, room: Callable[[], int], verify: Callable[[], Awaitable[None]]

@@ -194,6 +194,18 @@ class Settings(BrokerSettings, frozen=True, kw_only=True):
     nats_replicas: Annotated[
         int, Whole("NATS_REPLICAS", 1, 1, 5, "Copies of each stream in a cluster.")
     ]
+    stream_max_bytes: Annotated[
+        int,
+        Whole(
+            "NATS_STREAM_BYTES",
+            0,
+            0,
+            2**50,
+            "Bytes that the stream of all orders may take; less than the broker's own limit. Near "
+            "it no order is accepted: 503. 0: as the stream was created, by default without a "
+            "limit. The local stack's default is 7000000000.",
+        ),
+    ]
     redis_url: Annotated[
         str | None,
         Address(

@@ -1,4 +1,8 @@
-"""Load shedding in the order service: under overload, no more orders are admitted than complete."""
+"""Load shedding in the order service: no more orders are admitted than can be completed.
+
+Under overload, those are as many as complete. When the broker has no room left for more events,
+none: an accepted order would wait until older events have expired.
+"""
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 from prometheus_client import Counter
@@ -51,14 +55,22 @@ class ShedLoad:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service: Service[OrderUnitOfWork] = scope["litestar_app"].state["service"]
-        if not service.components.of_type(OrderLoadShedding).admits():
-            rejected_orders.inc()
-            await send(_REJECTION_START)
-            await send(_REJECTION_BODY)
+        if not service.outbox.has_room:
+            rejection = _NO_ROOM
+        elif not service.components.of_type(OrderLoadShedding).admits():
+            rejection = _OVERLOAD
+        else:
+            await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        rejected_orders.inc()
+        for message in rejection:
+            await send(message)
 
 
-_REJECTION = RetryLater("more orders come than can be completed; send this one again in a second")
-_REJECTION_START, _REJECTION_BODY = ready_made(_REJECTION)
-"""Encoded once, because rejections are most of the work under overload."""
+# Encoded once, because rejections are most of the work under overload.
+_OVERLOAD = ready_made(
+    RetryLater("more orders come than can be completed; send this one again in a second")
+)
+_NO_ROOM = ready_made(
+    RetryLater("the event stream is full; an operator has to make room; send this one again later")
+)

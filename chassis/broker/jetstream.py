@@ -88,6 +88,10 @@ class JetStream:
     def connected(self) -> bool:
         return self._connected.is_set() and self._client.is_connected
 
+    @property
+    def is_full(self) -> bool:
+        return self._publisher.is_refused_for_space
+
     async def start(
         self, receive: Receiver, room: Callable[[], int], verify: Callable[[], Awaitable[None]]
     ) -> None:
@@ -216,11 +220,13 @@ class JetStream:
         if answer is None:
             return StreamState()
         state, config = answer.state, answer.config
-        is_bounded = max(config.max_msgs or 0, config.max_bytes or 0) > 0
+        max_bytes = max(config.max_bytes or 0, 0)  # -1: without a limit
+        is_bounded = max_bytes > 0 or (config.max_msgs or 0) > 0
         return StreamState(
             first_sequence=state.first_seq,
             messages=state.messages,
             gaps=state.num_deleted or 0,
+            fill_ratio=state.bytes / max_bytes if max_bytes else 0.0,
             max_age_seconds=config.max_age or 0,
             discards_old=is_bounded and config.discard == DiscardPolicy.OLD,
         )
@@ -335,15 +341,15 @@ class JetStream:
         self._wakeups.wake()
 
     async def _declare_stream(self, jetstream: JetStreamContext, stream: Stream) -> None:
-        replicas = self._settings.nats_replicas
+        copies_and_bytes = self._settings.nats_replicas, self._settings.stream_max_bytes
         try:
-            await jetstream.add_stream(stream_config(stream, replicas))
+            await jetstream.add_stream(stream_config(stream, *copies_and_bytes))
             return
         except BadRequestError as error:
             if error.err_code != _NAME_IN_USE:
                 raise
         found = (await jetstream.stream_info(stream.name)).config
-        differs = differences(found, stream_settings(stream, replicas))
+        differs = differences(found, stream_settings(stream, *copies_and_bytes))
         if differs and differs != self._reported.get(stream.name):
             log.error(
                 "a stream differs from the settings, and is used as it is; an operator applies "

@@ -20,6 +20,9 @@ from saga.event import Contract
 
 PUBLISH_TIMEOUT_SECONDS = 5.0
 
+_NO_SPACE = {10023, 10047, 10077}
+"""The account, the server or the stream has reached its limit (JetStream API, error codes)."""
+
 
 class _Ack(msgspec.Struct):
     """The broker's acknowledgement (JetStream API, PubAck)."""
@@ -75,6 +78,7 @@ class Publisher:
         self._sent = 0
         self._windows: dict[str, tuple[_Window, int]] = {}
         self._outage = OutageLog("publishing")
+        self.is_refused_for_space = False
 
     async def start(self) -> None:
         """Subscribe to acknowledgements; the client subscribes again after a reconnect."""
@@ -155,6 +159,7 @@ class Publisher:
             window.answer(index, None)
             return
         ack = _decode(message.data)
+        self.is_refused_for_space = bool(ack.error and ack.error.get("err_code") in _NO_SPACE)
         if ack.error is None:
             self._outage.ended()
         else:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
@@ -18,16 +18,19 @@ from saga.event import Stream
 DUPLICATE_WINDOW_SECONDS = 120
 
 
-def stream_config(stream: Stream, replicas: int) -> StreamConfig:
-    return StreamConfig(name=stream.name, **stream_settings(stream, replicas))
+def stream_config(stream: Stream, replicas: int, max_bytes: int = 0) -> StreamConfig:
+    return StreamConfig(name=stream.name, **stream_settings(stream, replicas, max_bytes))
 
 
-def stream_settings(stream: Stream, replicas: int) -> dict[str, Any]:
+def stream_settings(stream: Stream, replicas: int, max_bytes: int = 0) -> dict[str, Any]:
     """The fields of a stream's configuration that the settings decide; the rest is the operator's.
 
-    Times are in seconds.
+    Times are in seconds. `max_bytes`: of a stream that keeps every event; 0: the operator's. A full
+    stream refuses new events. It must not remove old ones, which a consumer may not have read yet.
     """
-    return {
+    is_limited = max_bytes and not stream.newest_only
+    limit = {"max_bytes": max_bytes, "discard": DiscardPolicy.NEW} if is_limited else {}
+    return limit | {
         "subjects": [stream.subjects],
         "retention": RetentionPolicy.LIMITS,
         "storage": StorageType.FILE,
@@ -49,12 +52,14 @@ def differences(found: StreamConfig, wanted: Mapping[str, Any]) -> str:
     )
 
 
-async def apply(jetstream: JetStreamContext, stream: Stream, replicas: int) -> str:
+async def apply(
+    jetstream: JetStreamContext, stream: Stream, replicas: int, max_bytes: int = 0
+) -> str:
     """Give an existing stream its settings. Returns what was different; empty if nothing.
 
     Raises NatsError, with the broker's text for what can't be changed.
     """
-    wanted = stream_settings(stream, replicas)
+    wanted = stream_settings(stream, replicas, max_bytes)
     try:
         found = (await jetstream.stream_info(stream.name)).config
     except NotFoundError:

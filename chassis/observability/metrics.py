@@ -26,6 +26,9 @@ batch_seconds = Histogram(
 waiting = Gauge("saga_mailbox_waiting", "Messages in the mailbox.")
 unpublished = Gauge("saga_outbox_unpublished", "Committed events not yet on the broker.")
 outbox_age = Gauge("saga_outbox_age_seconds", "Age of the oldest event not yet on the broker.")
+stream_fill = Gauge(
+    "saga_stream_fill_ratio", "Bytes of a stream by their limit; 0 without one.", ["stream"]
+)
 broker = Gauge("saga_broker_connected", "1 while the broker is connected.")
 cache_reads = Counter("saga_cache_reads_total", "Cached reads by source.", ["cache", "source"])
 

@@ -29,6 +29,7 @@ class Outbox:
     ) -> None:
         self._participant = participant
         self._database = database
+        self._broker = broker
         self._publishes = not settings.recovery_mode
         self.relay = Relay(
             database, broker, clock, service=participant.name, instance=settings.instance
@@ -44,6 +45,11 @@ class Outbox:
             after_seconds=settings.retransmit_after_seconds,
             is_calm=is_calm,
         )
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another saga may begin: its events, and those that follow, can be stored."""
+        return not self.reconciler.are_streams_nearly_full and not self._broker.is_full
 
     async def prepare(self) -> None:
         """Free the rows that this instance had claimed before its end."""

@@ -42,6 +42,7 @@ from sqlalchemy import (
     update,
 )
 
+from chassis.observability import metrics
 from chassis.outbox.deletions import Deletions
 from chassis.ports import Broker, Clock, StreamState
 from chassis.storage.database import Database
@@ -57,6 +58,9 @@ CHECKS_FOR_A_THOROUGH_ONE = 12
 PAGE = 500
 ASKED_AT_ONCE = 50
 PROBES = 20
+RESERVE_RATIO = 0.1
+"""This share of each stream is kept for sagas that have begun."""
+
 ENOUGH = 5_000
 """Behind so many consecutive rows that are stored, older rows are assumed to be stored too."""
 
@@ -92,6 +96,12 @@ class Reconciler:
         self._streams = list(streams)
         self._deletions = Deletions(database, broker, clock)
         self._probes: dict[str, Published] = {}
+        self._nearly_full: set[str] = set()
+
+    @property
+    def are_streams_nearly_full(self) -> bool:
+        """At the last check one had nothing left but its reserve."""
+        return bool(self._nearly_full)
 
     async def run(self) -> None:
         """Check periodically while the broker is connected, until cancelled."""
@@ -119,6 +129,7 @@ class Reconciler:
         Raises Outage when one of the two can't be read now.
         """
         state = await self._broker.stream_state(stream.name)
+        self._note_fill(stream, state)
         is_thorough = is_thorough or is_new_connection
         are_missing, again = False, 0
         if stream.newest_only:
@@ -136,6 +147,17 @@ class Reconciler:
         if are_missing or not await self._are_probes_stored(stream, state, is_new_connection):
             again += await self._publish_lost_again(stream)
         return again
+
+    def _note_fill(self, stream: Stream, state: StreamState) -> None:
+        metrics.stream_fill.labels(stream.name).set(state.fill_ratio)
+        was = stream.name in self._nearly_full
+        is_ = state.fill_ratio >= 1 - RESERVE_RATIO
+        if is_ and not was:
+            self._nearly_full.add(stream.name)
+            log.error("a stream is nearly full", extra={"stream": stream.name})
+        elif was and not is_:
+            self._nearly_full.discard(stream.name)
+            log.warning("a stream has room again", extra={"stream": stream.name})
 
     async def _are_probes_stored(
         self, stream: Stream, state: StreamState, is_new_connection: bool

@@ -62,7 +62,9 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[Client]:
         await client.close()
 
 
-async def apply_stream_settings(settings: BrokerSettings, replicas: int) -> dict[str, str]:
+async def apply_stream_settings(
+    settings: BrokerSettings, replicas: int, max_bytes: int
+) -> dict[str, str]:
     """Give the streams that exist their settings. Returns what was different, by stream.
 
     The user has to be one that may change streams. Raises StackError with the broker's text.
@@ -72,7 +74,7 @@ async def apply_stream_settings(settings: BrokerSettings, replicas: int) -> dict
         async with connected(settings) as client:
             jetstream = client.jetstream(timeout=TIMEOUT_SECONDS)
             for name, stream in CONTRACT.streams.items():
-                changed[name] = await streams.apply(jetstream, stream, replicas)
+                changed[name] = await streams.apply(jetstream, stream, replicas, max_bytes)
     except APIError as error:
         raise StackError(f"The broker refuses the settings of a stream: {error}") from error
     except (NatsError, OSError, TimeoutError) as error:

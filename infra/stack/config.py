@@ -49,6 +49,10 @@ LONGEST_SOCKET_PATH_BYTES = 88
 MARKER = ".shop-saga-state"
 
 
+DEFAULT_STREAM_BYTES = 7_000_000_000
+"""Below the broker's max_file (infra/nats.conf), which is for all streams together."""
+
+
 class StackError(Exception):
     """An error that a person can correct. Its text is a sentence with the next step."""
 
@@ -76,6 +80,8 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
     """How many servers the broker has: 1 or 3."""
     replicas: int = 1
     """Copies of each stream."""
+    stream_bytes: int = DEFAULT_STREAM_BYTES
+    """The limit of the stream of all orders."""
     host: str = "127.0.0.1"
     """What services and simulators listen on."""
     settings: dict[str, str] = {}
@@ -169,6 +175,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Stack:
         copies_continuously=environment.get("LITESTREAM") == "1",
         cluster=cluster,
         replicas=_number("NATS_REPLICAS", (1, 2, 3, 4, 5), cluster, environment),
+        stream_bytes=stream_bytes(environment) or DEFAULT_STREAM_BYTES,
         host=host,
     )
 
@@ -240,6 +247,14 @@ def _path(kind: type, value: object) -> object:
     if kind is not Path:
         raise NotImplementedError(kind)
     return Path(str(value))
+
+
+def stream_bytes(environment: Mapping[str, str] = os.environ) -> int:
+    """What NATS_STREAM_BYTES says, or 0."""
+    text = environment.get("NATS_STREAM_BYTES") or "0"
+    if not text.isdecimal():
+        raise StackError(f"NATS_STREAM_BYTES={text}: use a whole number.")
+    return int(text)
 
 
 def _cluster(environment: Mapping[str, str]) -> int:

@@ -26,6 +26,12 @@ def ready(stack: Stack, part: str) -> bool:
     return _is_well(stack.port(part), host)
 
 
+def problem_of_broker(stack: Stack, part: str) -> str:
+    """What the health check of a server of the broker complains about; empty if nothing."""
+    status, body = _get(stack.ports[f"{part}_monitor"], "/healthz", "127.0.0.1")
+    return body.decode(errors="replace") if status not in (0, 200) else ""
+
+
 def alive(stack: Stack, part: str) -> bool:
     """True when the part itself runs; what it depends on may be missing."""
     if part in SERVICES:

@@ -68,6 +68,7 @@ def _service_environment(
         "STATE_DIR": str(stack.state_dir),
         "NATS_URL": stack.nats_url(service, password),
         "NATS_REPLICAS": str(stack.replicas),
+        "NATS_STREAM_BYTES": str(stack.stream_bytes),
         "PYTHONUNBUFFERED": "1",
         "DRAIN_SECONDS": inherited.get("DRAIN_SECONDS") or "0",  # no balancer is in front of it
         database: url,

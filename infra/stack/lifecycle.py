@@ -147,7 +147,7 @@ def _apply_stream_settings(stack: Stack, print_line: Print) -> None:
     from infra.stack import broker
 
     access = broker.access(stack, "admin")
-    changed = asyncio.run(broker.apply_stream_settings(access, stack.replicas))
+    changed = asyncio.run(broker.apply_stream_settings(access, stack.replicas, stack.stream_bytes))
     for stream, differences in changed.items():
         print_line(f"The stream {stream} has its new settings: {differences}")
 

@@ -36,6 +36,18 @@ programs=$parts
 priority=$priority
 """)
 
+# Called every five seconds. Its output is the supervisor's protocol.
+_BROKER_WATCH = """
+[eventlistener:broker_watch]
+command=/bin/sh -c 'cd "$STACK_ROOT" && exec "$STACK_PYTHON" -m infra.stack.broker_watch'
+events=TICK_5
+autorestart=true
+startretries=10000
+stderr_logfile=logs/broker_watch.log
+stderr_logfile_maxbytes=1MB
+stderr_logfile_backups=1
+"""
+
 _STOP_SECONDS = 20
 
 _PRIORITIES = {"broker": 10, "external": 20, "services": 30}
@@ -53,7 +65,7 @@ def configuration(stack: Stack) -> Path:
         if (parts := [part for part in stack.parts if _group(part) == group])
     ]
     file = stack.state_dir / "supervisord.conf"
-    file.write_text("".join((head, *programs, *groups)))
+    file.write_text("".join((head, *programs, *groups, _BROKER_WATCH)))
     return file
 
 

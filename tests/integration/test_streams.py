@@ -59,8 +59,8 @@ async def test_difference_is_reported_with_both_values_and_then_applied(
         assert logged(caplog, "differences") == [differences] * 2
 
         settings = BrokerSettings(nats_url=nats_server.url)
-        assert await broker.apply_stream_settings(settings, 1) == {"SAGA": differences}
-        assert await broker.apply_stream_settings(settings, 1) == {}
+        assert await broker.apply_stream_settings(settings, 1, 0) == {"SAGA": differences}
+        assert await broker.apply_stream_settings(settings, 1, 0) == {}
         found = (await js.stream_info("SAGA")).config
         assert (found.max_age, found.duplicate_window, found.description) == (604800, 120, "ours")
         async with service(nats_server) as instance:
@@ -74,7 +74,7 @@ async def test_setting_that_the_broker_can_not_change_is_refused_with_its_text(
     async with nats_server.jetstream() as js:
         await js.add_stream(stream_config(SAGA, 1).evolve(storage=StorageType.MEMORY))
     with pytest.raises(StackError, match="can not change storage type"):
-        await broker.apply_stream_settings(BrokerSettings(nats_url=nats_server.url), 1)
+        await broker.apply_stream_settings(BrokerSettings(nats_url=nats_server.url), 1, 0)
 
 
 async def test_refused_stream_is_logged_with_the_text_of_the_broker(

@@ -179,6 +179,8 @@ class SimulatedDelivery:
 class SimulatedBroker:
     """A `Broker` for one instance of a service. In recovery mode it delivers all once more."""
 
+    is_full = False
+
     def __init__(self, hub: Hub, registry: Reactions, *, from_the_start: bool = False) -> None:
         self._from_the_start = from_the_start
         self._hub = hub
