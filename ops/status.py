@@ -26,7 +26,7 @@ def show(shop: Deployment, console: Console) -> bool:
     for service, answer in answers.items():
         table.add_row(service, shop.url(service), answer)
     console.print(table)
-    status.show_consumers(partial(observing, shop), console)
+    status.show_broker(partial(observing, shop), console)
     return set(answers.values()) == {"yes"}
 
 

@@ -1,8 +1,11 @@
 """The broker as the observer, a user that may read everything and change nothing; or as admin."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
+import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError
@@ -12,6 +15,7 @@ from nats.js.errors import APIError, NotFoundError
 from chassis.broker import streams
 from chassis.broker.access import connect_options
 from chassis.broker.nats_client import NatsClient
+from chassis.outbox.reconciliation import RESERVE_RATIO
 from chassis.settings import BrokerSettings
 from events.contract import CONTRACT
 from infra.stack import passwords
@@ -19,6 +23,41 @@ from infra.stack.config import Stack, StackError
 
 STREAMS = ("SAGA", "CATALOG")
 TIMEOUT_SECONDS = 3
+
+BYTES_AN_ORDER = 3_700
+"""What the events of an order take in the stream (docs/performance.md)."""
+
+DAY_SECONDS = 24 * 3600
+
+
+class StreamUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stream holds, and what it may. `max_bytes` is 0 without a limit of its own."""
+
+    name: str
+    messages: int
+    bytes: int
+    max_bytes: int
+    held_days: float
+    """The age of its first message."""
+    max_age_days: float
+
+    @property
+    def room_bytes(self) -> int | None:
+        """Until no more orders are accepted."""
+        if not self.max_bytes:
+            return None
+        return max(round((1 - RESERVE_RATIO) * self.max_bytes) - self.bytes, 0)
+
+    @property
+    def orders_left(self) -> int:
+        return (self.room_bytes or 0) // BYTES_AN_ORDER
+
+    @property
+    def days_at_this_rate(self) -> float | None:
+        """For how many days' orders the limit is enough; None where nothing limits or fills it."""
+        if not self.max_bytes or not self.bytes or not self.held_days:
+            return None
+        return (1 - RESERVE_RATIO) * self.max_bytes / self.bytes * self.held_days
 
 
 def access(stack: Stack, user: str) -> BrokerSettings:
@@ -80,6 +119,28 @@ async def apply_stream_settings(
     except (NatsError, OSError, TimeoutError) as error:
         raise StackError(f"The broker can't be asked: {str(error) or error!r}") from error
     return {name: text for name, text in changed.items() if text}
+
+
+async def stream_uses(client: Client) -> list[StreamUse]:
+    """How full each stream is that exists."""
+    found = []
+    for name in STREAMS:
+        reply = await client.request(f"$JS.API.STREAM.INFO.{name}", timeout=TIMEOUT_SECONDS)
+        answer = json.loads(reply.data)
+        if "error" in answer:
+            continue
+        state, config = answer["state"], answer["config"]
+        age = datetime.fromisoformat(answer["ts"]) - datetime.fromisoformat(state["first_ts"])
+        use = StreamUse(
+            name=name,
+            messages=state["messages"],
+            bytes=state["bytes"],
+            max_bytes=max(config["max_bytes"], 0),
+            held_days=age.total_seconds() / DAY_SECONDS if state["messages"] else 0,
+            max_age_days=config["max_age"] / 1e9 / DAY_SECONDS,
+        )
+        found.append(use)
+    return found
 
 
 async def consumers(client: Client) -> list[ConsumerInfo]:

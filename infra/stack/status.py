@@ -1,4 +1,4 @@
-"""`make status`: each part's process and health, and each consumer's lag."""
+"""`make status`: each part's process and health, each stream's room, and each consumer's lag."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Observing = Callable[[], AbstractAsyncContextManager[Client]]
 
 
 def show(stack: Stack, console: Console) -> bool:
-    """Print both tables. True when every part is ready."""
+    """Print the tables. True when every part is ready."""
     table = Table("part", "state", "pid", "since", "up for", "healthy", title="Parts")
     all_ready = True
     for process in processes.listed(stack):
@@ -29,7 +29,7 @@ def show(stack: Stack, console: Console) -> bool:
     console.print(table)
     if "redis" not in stack.parts:
         console.print("redis: " + (stack.redis_url or "off (no redis-server was found)"))
-    show_consumers(partial(broker.observing, stack), console)
+    show_broker(partial(broker.observing, stack), console)
     return all_ready
 
 
@@ -41,13 +41,44 @@ def _cells(process: processes.Process) -> tuple[str, ...]:
     return process.name, process.state, str(process.pid), f"{since:%Y-%m-%d %H:%M:%S}", up_for
 
 
-def show_consumers(observing: Observing, console: Console) -> None:
-    """Print each consumer's lag, by a connection that may read."""
+def show_broker(observing: Observing, console: Console) -> None:
+    """Print each stream's room and each consumer's lag, by a connection that may read."""
     try:
-        consumers = asyncio.run(asyncio.wait_for(_consumers(observing), 2 * broker.TIMEOUT_SECONDS))
+        found = asyncio.run(asyncio.wait_for(_read(observing), 2 * broker.TIMEOUT_SECONDS))
     except (NatsError, OSError, TimeoutError) as error:
-        console.print(f"Consumers: the broker does not answer ({type(error).__name__}).")
+        console.print(f"Streams: the broker does not answer ({type(error).__name__}).")
         return
+    _show_streams(found[0], console)
+    _show_consumers(found[1], console)
+
+
+def _show_streams(streams: list[broker.StreamUse], console: Console) -> None:
+    columns = ("stream", "messages", "holds", "limit", "room for", "lasts")
+    table = Table(*columns, title="Streams")
+    for stream in streams:
+        room = "-" if stream.room_bytes is None else f"{stream.orders_left:,} orders"
+        limit = megabytes(stream.max_bytes) if stream.max_bytes else "the broker's"
+        row = (f"{stream.messages:,}", megabytes(stream.bytes), limit, room, lasts(stream))
+        table.add_row(stream.name, *row)
+    console.print(table)
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
+
+
+def lasts(stream: broker.StreamUse) -> str:
+    """For how long its limit is enough, at the rate at which it has grown since its first message.
+
+    A message leaves it after its maximum age, so what lasts longer lasts for ever.
+    """
+    days = stream.days_at_this_rate
+    if days is None:
+        return "-"
+    return "for ever" if days > stream.max_age_days else f"{days:.1f} days"
+
+
+def _show_consumers(consumers: list[ConsumerInfo], console: Console) -> None:
     columns = ("stream", "consumer", "to deliver", "unacknowledged", "redelivered")
     table = Table(*columns, title="Consumers")
     for info in consumers:
@@ -56,6 +87,6 @@ def show_consumers(observing: Observing, console: Console) -> None:
     console.print(table if consumers else "Consumers: there are none yet.")
 
 
-async def _consumers(observing: Observing) -> list[ConsumerInfo]:
+async def _read(observing: Observing) -> tuple[list[broker.StreamUse], list[ConsumerInfo]]:
     async with observing() as client:
-        return await broker.consumers(client)
+        return await broker.stream_uses(client), await broker.consumers(client)

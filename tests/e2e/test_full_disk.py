@@ -54,13 +54,16 @@ async def shop(small_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
         yield shop
 
 
-def fill(file: Path) -> None:
-    """Write until nothing more can be written."""
-    with file.open("wb", buffering=0) as target, suppress(OSError):
-        while target.write(bytes(1024 * 1024)):
-            pass
+def fill(disk: Path, logs: Path) -> None:
+    """Write until nothing more can be written, also not to the last pages of the logs."""
+    append(disk / "filler", bytes(1024 * 1024))
+    for file in (disk / "filler", *logs.glob("*.log")):
+        append(file, b"\n")
+
+
+def append(file: Path, content: bytes) -> None:
     with file.open("ab", buffering=0) as target, suppress(OSError):
-        while target.write(b"0"):
+        while target.write(content):
             pass
 
 
@@ -97,7 +100,7 @@ async def test_full_disk_heals_by_itself(shop: Shop, small_disk: Path | None) ->
 
     async with orders.keep_placing():
         await orders.wait_for_more(20)
-        fill(small_disk / "filler")
+        fill(small_disk, stack.state_dir / "logs")
         await publish_filler(shop, does_broker_refuse)
         await asyncio.to_thread(shop.command, "kill", "coupon")
         await wait_until(has_supervisor_logged_it, "the supervisor has noticed that coupon ended")

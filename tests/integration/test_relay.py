@@ -10,6 +10,7 @@ from uuid import uuid4
 import msgspec
 import nats
 import pytest
+from nats.js.api import DiscardPolicy
 from sqlalchemy import insert, select
 
 from chassis.broker.jetstream import JetStream
@@ -286,3 +287,27 @@ async def test_marks_under_way_when_the_connection_is_lost_are_undone(
         await idle.forget_acknowledgements()
         await marking
     assert await published(database) == {uncertain.event_id: None, sure.event_id: 7}
+
+
+async def test_events_that_a_full_stream_refuses_are_published_once_it_has_room(
+    database: Database, nats_server: NatsServer
+) -> None:
+    async with relay(database, nats_server.url) as running, nats_server.jetstream() as jetstream:
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        assert isinstance(running.broker, JetStream)
+        config = (await jetstream.stream_info("SAGA")).config
+        limited = config.evolve(max_bytes=5_000, discard=DiscardPolicy.NEW)
+        await jetstream.update_stream(limited)
+        outbound = events(50)
+        await store(database, outbound, *running.claim(datetime.now(UTC)))
+        running.offer(outbound)
+
+        async def is_full() -> bool:
+            return running.broker.is_full
+
+        await wait_until(is_full, "the stream refuses events")
+        assert None in (await published(database)).values()
+        await jetstream.update_stream(limited.evolve(max_bytes=100_000))
+        await asyncio.wait_for(running.drained(), 10)
+        await all_published(database)
+        assert not running.broker.is_full
