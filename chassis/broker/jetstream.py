@@ -16,9 +16,16 @@ from typing import Any
 
 from nats.errors import ConnectionReconnectingError, StaleConnectionError, UnexpectedEOF
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DiscardPolicy, StreamInfo
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    ConsumerInfo,
+    DiscardPolicy,
+    StreamConfig,
+    StreamInfo,
+)
 from nats.js.client import JetStreamContext
-from nats.js.errors import APIError, BadRequestError, NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from chassis.broker.access import connect_options
 from chassis.broker.consumer import Consumer
@@ -57,7 +64,6 @@ LEADER_SECONDS = 1.0
 READ_AT_ONCE = 100
 """So many messages of a subject are read before they are handled."""
 
-_NAME_IN_USE = 10058
 _NOT_FOUND = 404
 
 
@@ -342,13 +348,16 @@ class JetStream:
 
     async def _declare_stream(self, jetstream: JetStreamContext, stream: Stream) -> None:
         copies_and_bytes = self._settings.nats_replicas, self._settings.stream_max_bytes
-        try:
-            await jetstream.add_stream(stream_config(stream, *copies_and_bytes))
-            return
-        except BadRequestError as error:
-            if error.err_code != _NAME_IN_USE:
-                raise
-        found = (await jetstream.stream_info(stream.name)).config
+        # Not created first: the broker would check whether a second one of its size has room.
+        found = await _config_of(jetstream, stream)
+        if found is None:
+            try:
+                await jetstream.add_stream(stream_config(stream, *copies_and_bytes))
+                return
+            except APIError:
+                found = await _config_of(jetstream, stream)
+                if found is None:
+                    raise  # no other service has created it at the same time
         differs = differences(found, stream_settings(stream, *copies_and_bytes))
         if differs and differs != self._reported.get(stream.name):
             log.error(
@@ -372,6 +381,14 @@ class JetStream:
                 log.error("a durable is beyond its stream: recreated", extra={"stream": name})
                 await jetstream.delete_consumer(name, service)
                 await jetstream.add_consumer(name, config)
+
+
+async def _config_of(jetstream: JetStreamContext, stream: Stream) -> StreamConfig | None:
+    """None if there is no such stream."""
+    try:
+        return (await jetstream.stream_info(stream.name)).config
+    except NotFoundError:
+        return None
 
 
 async def _is_beyond(jetstream: JetStreamContext, durable: ConsumerInfo) -> bool:
