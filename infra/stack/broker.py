@@ -54,8 +54,8 @@ class StreamUse(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def days_at_this_rate(self) -> float | None:
-        """For how many days' orders the limit is enough; None where nothing limits or fills it."""
-        if not self.max_bytes or not self.bytes or not self.held_days:
+        """For how many days' orders the limit is enough; None without one, and on the first day."""
+        if not self.max_bytes or not self.bytes or self.held_days < 1:
             return None
         return (1 - RESERVE_RATIO) * self.max_bytes / self.bytes * self.held_days
 

@@ -4,9 +4,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
-from nats.js.api import StorageType
+from nats.js.api import DiscardPolicy, StorageType
 
 from chassis.broker.jetstream import JetStream
 from chassis.broker.streams import stream_config
@@ -89,3 +90,19 @@ async def test_refused_stream_is_logged_with_the_text_of_the_broker(
         await wait_until(is_logged, "the outage is logged")
     [error] = logged(caplog, "error")
     assert "replicas > 1 not supported in non-clustered mode" in error
+
+
+async def test_stream_may_take_more_than_half_of_what_the_broker_has(tmp_path: Path) -> None:
+    """Asked to create it again, the broker would refuse: it has no room for a second one."""
+    (tmp_path / "nats.conf").write_text("jetstream { max_file: 10MB }")
+    server = NatsServer(tmp_path / "jetstream", "-c", str(tmp_path / "nats.conf"))
+    await server.start()
+    try:
+        for _ in range(2):
+            async with service(server, NATS_STREAM_BYTES="7000000") as instance:
+                await asyncio.wait_for(instance.wait_connected(), 10)
+        async with server.jetstream() as js:
+            found = (await js.stream_info("SAGA")).config
+        assert (found.max_bytes, found.discard) == (7_000_000, DiscardPolicy.NEW)
+    finally:
+        await server.stop()
