@@ -107,8 +107,11 @@ class Adopter:
         for message in page:  # a retransmission is the same event once more
             if (inbound := decoded(self._contract, message)) is not None:
                 first.setdefault(inbound.event_id, (inbound, message))
-        marks = {event_id: message.sequence for event_id, (_, message) in first.items()}
-        missing = await self._database.run(partial(_mark_known, marks, self._clock()))
+        marks = {
+            event_id: _mark_of(time_of(message) or self._clock(), message.sequence)
+            for event_id, (_, message) in first.items()
+        }
+        missing = await self._database.run(partial(_mark_known, marks))
         return [await self._with_cause(stream, *first[event_id]) for event_id in missing]
 
     async def _adopt(
@@ -175,10 +178,10 @@ class Adopter:
         uow.now = now
         self._participant.save(connection, uow)
         rows = (
-            msgspec.structs.asdict(each.row) | {"stream_sequence": each.sequence}
+            msgspec.structs.asdict(each.row) | _mark_of(each.row.created_at, each.sequence)
             for each in adopted
         )
-        _add.execute_many(connection, rows, claimed_by="", claimed_until=now, published_at=now)
+        _add.execute_many(connection, rows, claimed_by="", claimed_until=now)
         findings.add(connection, found, now, adopted=len(adopted))
         return postponed
 
@@ -187,17 +190,23 @@ def _finding(kind: Kind, row: OutboundEvent, what: str) -> Finding:
     return Finding(kind=kind, event_id=row.event_id, name=row.name, key=row.key, what=what)
 
 
-def _mark_known(sequences: dict[str, int], now: datetime, connection: Connection) -> list[str]:
+def _mark_of(committed_at: datetime, sequence: int) -> dict[str, Any]:
+    """Columns of a published row. Its time is not after that of its publication: what is removed
+    from the stream by its age must not pass for deleted."""
+    return {"published_at": committed_at, "stream_sequence": sequence}
+
+
+def _mark_known(marks: dict[str, dict[str, Any]], connection: Connection) -> list[str]:
     """Note where the stream has what the backup knows. Returns what the backup does not know.
 
     The backup may not have published it yet; and after a loss of the broker's store, by which all
     was published again, it has another place.
     """
-    known = dict(_known.fetch(connection, event_ids=sorted(sequences)))
-    marks = [
-        {"event_id": event_id, "stream_sequence": sequences[event_id]}
+    known = dict(_known.fetch(connection, event_ids=sorted(marks)))
+    changed = [
+        {"event_id": event_id, **marks[event_id]}
         for event_id, sequence in known.items()
-        if sequence != sequences[event_id]
+        if sequence != marks[event_id]["stream_sequence"]
     ]
-    _mark.execute_many(connection, marks, published_at=now)
-    return [event_id for event_id in sequences if event_id not in known]
+    _mark.execute_many(connection, changed)
+    return [event_id for event_id in marks if event_id not in known]

@@ -179,6 +179,9 @@ async def test_published_payment_is_adopted_although_the_wallet_is_short(
     assert wallet is not None
     assert (wallet.balance, wallet.updated_at) == (-700, THEN)
     assert await outbox(database) == {"PaymentCompleted": 2}
+    async with database.reading() as connection:
+        published_at = await connection.scalar(select(tables.outbox.c.published_at))
+    assert published_at == THEN, "else it passes for deleted once the stream has removed it"
     [short] = await found(database)
     assert (short.kind, short.key) == (Kind.SHORT, event.order_id)
     assert short.what.endswith("is short by 700 KRW or more")
