@@ -183,7 +183,10 @@ class Broker(Protocol):
         """The newest message that a stream holds under a subject filter. Raises BrokerAway."""
 
     async def undelivered(self) -> int:
-        """How many events this participant has not acknowledged yet. Raises BrokerAway."""
+        """How many events this participant has not acknowledged yet.
+
+        Raises BrokerAway, also until the streams are verified on a new connection.
+        """
 
     async def history(self, subject: str) -> list[StoredMessage]:
         """What the stream holds under a subject filter, in order. Raises RetryLater."""

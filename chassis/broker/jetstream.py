@@ -269,6 +269,8 @@ class JetStream:
         return (message.headers or {}).get(EVENT_ID)
 
     async def undelivered(self) -> int:
+        if not self.connected:  # until the streams are verified, they may be those of before
+            raise BrokerAway("not connected, or the streams are not verified yet")
         jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
         streams = [stream.name for stream in self._registry.consumed_streams]
         try:

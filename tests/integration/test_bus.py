@@ -17,7 +17,7 @@ from chassis.ports import DeliveredMessage, OutgoingMessage
 from events.contract import CONTRACT, OrderCompleted, StockDecremented
 from payment.reactions import reactions
 from saga import envelope
-from saga.errors import ConfigurationError
+from saga.errors import BrokerAway, ConfigurationError
 from saga.reactions import Reactions
 from tests.integration.conftest import NatsServer
 from tests.kit.client import wait_until
@@ -411,3 +411,26 @@ async def pass_on(
         received += data
         sink.write(data)
     sink.close()
+
+
+async def test_undelivered_is_unknown_until_the_streams_are_verified(
+    nats_server: NatsServer,
+) -> None:
+    """In recovery mode adoption comes first, and the durables begin again: 0 is too early."""
+    environment = {"NATS_URL": nats_server.url, "INSTANCE": "payment-1"}
+    broker = JetStream(reactions, settings_of("payment", environment))
+    is_verified = asyncio.Event()
+    is_verifying = asyncio.Event()
+
+    async def verify() -> None:
+        is_verifying.set()
+        await is_verified.wait()
+
+    await broker.start(lambda _: None, lambda: 1, verify)
+    await asyncio.wait_for(is_verifying.wait(), 10)
+    with pytest.raises(BrokerAway):
+        await broker.undelivered()
+    is_verified.set()
+    await asyncio.wait_for(broker.wait_connected(), 10)
+    assert await broker.undelivered() == 0
+    await broker.stop()
