@@ -1,4 +1,4 @@
-"""Publishes every committed event, whatever fails: one subject in three files.
+"""Publishes every committed event, whatever fails: one subject in four files.
 
 The outbox is the source of truth, the stream a copy of it that can be rebuilt. A row stays after
 its publication and has the sequence under which the stream holds it.
@@ -10,6 +10,7 @@ its publication and has the sequence under which the stream holds it.
     the broker is away or rejects a message   relay: the row stays in the backlog and is sent again
     an acknowledgement is lost                relay: sent again under its id, the broker drops it
     the broker's store is lost or set back    reconciliation: probes notice, lost rows are freed
+    messages are deleted from the stream      deletions: they are missed, lost rows are freed
     an event, or its consumer's answer, is    retransmission: a saga that waits too long publishes
     lost on its way                           its last event again, and consumers answer again
 
