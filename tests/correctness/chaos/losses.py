@@ -1,4 +1,4 @@
-"""Which orders a run has lost, and which of them nobody could have kept."""
+"""Which orders a run has lost, and which of them could not have been kept."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping

@@ -34,7 +34,7 @@ STEP_SECONDS = 120
 """How long the operator tries one step. A release waits for orders that are under way."""
 PAUSE_SECONDS = 0.5
 MAX_UNNOTICED_SECONDS = 3
-"""For so long nobody acts on a loss."""
+"""The longest time before the operator acts on a loss."""
 
 LOSSES = (signal.SIGKILL, signal.SIGCONT, None)
 """The service is killed and its database lost; it is lost while the service runs on; it is kept."""
