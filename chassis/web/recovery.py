@@ -19,8 +19,8 @@ class RecoveryReport(View):
     """A recovery, the running one or the last one.
 
     `adopted`: events of its own that the database lacked. `undelivered`: events of others that are
-    not handled yet; null while the broker is away, and until its own are adopted. `unpublished`: new
-    events, published after the release. `findings`: the oldest first, at most 1,000 of `total`.
+    not handled yet; null while the broker is away, and until its own are adopted. `unpublished`:
+    new events, published after the release. `findings`: the oldest first, at most 1,000 of `total`.
     """
 
     active: bool
