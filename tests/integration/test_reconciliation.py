@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from chassis.broker.jetstream import JetStream
 from chassis.broker.streams import stream_config
 from chassis.outbox.reconciliation import Reconciler
 from chassis.outbox.relay import Relay
+from chassis.storage import tables
 from chassis.storage.database import Database
 from events.contract import CATALOG, SAGA, ProductChanged, ProductStatus
 from saga import envelope
@@ -23,12 +24,34 @@ from saga.event import Stream
 from tests.integration.conftest import NatsServer
 from tests.integration.test_relay import all_published, events, published, relay, store, stream
 from tests.kit.client import wait_until
+from tests.kit.postgres import create_database, program, running_postgres
 
 
 @pytest.fixture(autouse=True)
 def fast_relay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chassis.outbox.relay.MARK_SECONDS", 0.05)
     monkeypatch.setattr("chassis.outbox.relay.SWEEP_SECONDS", 0.05)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def either_database(
+    request: pytest.FixtureRequest, database_url: str
+) -> AsyncIterator[Database]:
+    if request.param == "postgresql":
+        if program("initdb") is None:
+            pytest.skip("PostgreSQL is not installed (make postgres)")
+        server = request.getfixturevalue("postgres")
+        database_url = create_database(server, f"d{uuid4().hex}")
+    database = Database(database_url)
+    await database.create(tables.metadata, statements=tables.newest_only_indexes([CATALOG]))
+    yield database
+    await database.close()
 
 
 @asynccontextmanager
@@ -210,29 +233,29 @@ DELETIONS: dict[str, tuple[Delete, int]] = {
 
 @pytest.mark.parametrize("which", DELETIONS)
 async def test_deleted_messages_are_published_again(
-    database: Database, nats_server: NatsServer, which: str
+    either_database: Database, nats_server: NatsServer, which: str
 ) -> None:
     """The broker drops the same message for two minutes, although it has deleted it."""
     delete, deleted = DELETIONS[which]
-    async with reconciled(database, nats_server.url) as (running, reconciler):
+    async with reconciled(either_database, nats_server.url) as (running, reconciler):
         outbound = events(300)
-        await publish_these(database, running, outbound)
+        await publish_these(either_database, running, outbound)
         assert await reconciler.check(SAGA) == 0
         async with nats_server.jetstream() as jetstream:
             await delete(jetstream, outbound[150].key)
         assert await reconciler.check(SAGA) == deleted
-        await all_published(database)
+        await all_published(either_database)
         assert await reconciler.check(SAGA, is_thorough=True) == 0
-    assert await held(nats_server, SAGA) == await published(database)
+    assert await held(nats_server, SAGA) == await published(either_database)
 
 
 async def test_deletion_that_does_not_change_the_number_of_gaps_is_noticed(
-    database: Database, nats_server: NatsServer
+    either_database: Database, nats_server: NatsServer
 ) -> None:
     """Another gap has left the stream since. The thorough check reads which gaps there are."""
-    async with reconciled(database, nats_server.url) as (running, reconciler):
+    async with reconciled(either_database, nats_server.url) as (running, reconciler):
         await running.broker.publish([running.outgoing(each) for each in events(3)])
-        await publish(database, running, 10)
+        await publish(either_database, running, 10)
         async with nats_server.jetstream() as jetstream:
             await jetstream.delete_msg("SAGA", 2)
             assert await reconciler.check(SAGA) == 0  # of no row
@@ -240,7 +263,7 @@ async def test_deletion_that_does_not_change_the_number_of_gaps_is_noticed(
             await jetstream.delete_msg("SAGA", 7)
         assert await reconciler.check(SAGA) == 0
         assert await reconciler.check(SAGA, is_thorough=True) == 1
-        await all_published(database)
+        await all_published(either_database)
         assert await reconciler.check(SAGA, is_thorough=True) == 0
 
 
@@ -325,20 +348,22 @@ async def test_message_replaced_by_a_newer_one_is_not_lost(
 
 @pytest.mark.parametrize("is_hidden", [False, True])
 async def test_deleted_newest_message_is_published_again(
-    database: Database, nats_server: NatsServer, is_hidden: bool
+    either_database: Database, nats_server: NatsServer, is_hidden: bool
 ) -> None:
     """Fewer messages show it; a new key hides that from all checks but the thorough ones."""
     deleted, *others = (str(uuid4()) for _ in range(30))
     await make_catalogue(nats_server)
-    async with reconciled(database, nats_server.url) as (running, reconciler):
-        await publish_these(database, running, [changed(each, 1) for each in (deleted, *others)])
-        await publish_these(database, running, [changed(each, 2) for each in others])
+    async with reconciled(either_database, nats_server.url) as (running, reconciler):
+        await publish_these(
+            either_database, running, [changed(each, 1) for each in (deleted, *others)]
+        )
+        await publish_these(either_database, running, [changed(each, 2) for each in others])
         assert await reconciler.check(CATALOG, is_thorough=True) == 0
         async with nats_server.jetstream() as jetstream:
             await jetstream.purge_stream("CATALOG", subject=f"catalog.{deleted}.*")
         if is_hidden:
-            await publish_these(database, running, [changed(str(uuid4()), 1)])
+            await publish_these(either_database, running, [changed(str(uuid4()), 1)])
         assert await reconciler.check(CATALOG, is_thorough=is_hidden) == 1
-        await all_published(database)
+        await all_published(either_database)
         assert await reconciler.check(CATALOG, is_thorough=True) == 0
-    assert (await published(database)).items() >= (await held(nats_server, CATALOG)).items()
+    assert (await published(either_database)).items() >= (await held(nats_server, CATALOG)).items()
