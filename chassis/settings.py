@@ -201,8 +201,8 @@ class Settings(BrokerSettings, frozen=True, kw_only=True):
             0,
             0,
             2**50,
-            "Bytes that the stream of all orders may take; less than the broker's own limit. Near "
-            "it no order is accepted: 503. 0: as the stream was created, by default without a "
+            "Bytes that the stream of all sagas may take; less than the broker's own limit. Near "
+            "it none is begun: 503. 0: as the stream was created, by default without a "
             "limit. The local stack's default is 7000000000.",
         ),
     ]

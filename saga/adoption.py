@@ -1,7 +1,7 @@
 """Rules by which a participant with a restored database adopts the events that it has published.
 
 What a participant published after its backup stands in the stream, and others have acted on it. A
-second decision could be another one: the restored wallet may be short. So the participant has a
+second decision could be another one: the restored rows may lack something. So the participant has a
 rule for each event that it owns:
 
     adoptions = Adoptions(CONTRACT)

@@ -22,7 +22,7 @@ from chassis.service import Service
 from chassis.storage.tables import in_states, outbox
 from chassis.web.dependencies import AnyService, Page, Paging, shown_as
 from chassis.web.schemas import View, refusals
-from saga.errors import NotFound, Unauthorized
+from saga.errors import Conflict, NotFound, Unauthorized
 
 MAX_ROWS = 1000
 
@@ -54,6 +54,12 @@ def operators_only(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteH
     sent = connection.headers.get("Authorization", "")
     if token is not None and not hmac.compare_digest(sent.encode(), f"Bearer {token}".encode()):
         raise Unauthorized("send the operators' token: Authorization: Bearer <OPS_TOKEN>")
+
+
+def check_recovery_mode(service: Service[Any]) -> None:
+    """For routes that book what a restored database lacks. Raises Conflict outside of it."""
+    if not service.settings.recovery_mode:
+        raise Conflict("only in recovery mode is this booked", code="NOT_IN_RECOVERY_MODE")
 
 
 class Operations(Controller):

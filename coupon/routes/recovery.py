@@ -5,7 +5,7 @@ from uuid import UUID
 from litestar import Controller, post
 from litestar.params import JSONBody
 
-from chassis.web.operations import operators_only
+from chassis.web.operations import check_recovery_mode, operators_only
 from chassis.web.schemas import Body, refusals
 from coupon.commands import BookIssued
 from coupon.routes import CouponService
@@ -33,6 +33,7 @@ class BookingController(Controller):
     )
     async def book(self, data: JSONBody[IssuedBooking], service: CouponService) -> IssuedView:
         """An order that holds it, by what was adopted, is its holder. Idempotent."""
+        check_recovery_mode(service)
         coupon_id = str(data.coupon_id)
         command = BookIssued(
             issued_coupon_id=str(data.issued_coupon_id),

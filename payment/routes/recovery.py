@@ -6,7 +6,7 @@ from litestar import Controller, Response, post
 from litestar.params import JSONBody
 
 from chassis.web.idempotency import key_of, replay_headers, required_key
-from chassis.web.operations import operators_only
+from chassis.web.operations import check_recovery_mode, operators_only
 from chassis.web.schemas import Body, OptionalKey, refusals
 from events.contract import RequestAmount
 from payment.commands import BookCharge
@@ -42,6 +42,7 @@ class BookingController(Controller):
 
         The same Idempotency-Key, or the same `topUpId`, books once.
         """
+        check_recovery_mode(service)
         key = key_of("recovery/bookings", required_key(idempotency_key), data)
         command = BookCharge(
             customer_id=str(data.customer_id),

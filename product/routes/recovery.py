@@ -7,7 +7,7 @@ from litestar.params import JSONBody
 
 from chassis.web.errors import invalid
 from chassis.web.idempotency import replay_headers, required_key
-from chassis.web.operations import operators_only
+from chassis.web.operations import check_recovery_mode, operators_only
 from chassis.web.schemas import Body, OptionalKey, Text, refusals
 from product.commands import BookStock
 from product.routes import ProductService
@@ -31,7 +31,7 @@ class BookingController(Controller):
     @post(
         status_code=200,
         summary="Book stock that the restored database lacks",
-        responses=refusals(401, 404, 422, body=True),
+        responses=refusals(401, 404, 409, 422, body=True),
     )
     async def book(
         self,
@@ -40,6 +40,7 @@ class BookingController(Controller):
         idempotency_key: OptionalKey = None,
     ) -> Response[StockView]:
         """The same as `PATCH /products/{productId}/stock`, which recovery mode executes too."""
+        check_recovery_mode(service)
         if data.delta == 0:
             raise invalid("delta", "send a number other than 0", "body")
         command = BookStock(

@@ -159,6 +159,7 @@ _OPERATIONS: tuple[tuple[str, str, str | None, dict[str, Query]], ...] = (
     ("GET", "/api/v1/ops/owed", None, {"olderThanSeconds": Query(_NO_COUNT)}),
     ("GET", "/api/v1/ops/outbox", None, {}),
     ("POST", "/api/v1/ops/seed", None, {}),
+    ("GET", "/api/v1/ops/recovery", None, {}),
 )
 
 _PRODUCT = "/api/v1/products/{}"
@@ -197,6 +198,11 @@ ROUTES = (
     ),
     Route("order", "DELETE", f"{_CART}/items/{{}}"),
     Route("order", "POST", f"{_CART}/checkout", body=CHECKOUT, key=True),
+    # Their bodies are tested where there is something to book: tests/e2e/saga/test_recovery_mode.py.
+    *(
+        Route(service, "POST", "/api/v1/ops/recovery/bookings")
+        for service in ("product", "coupon", "payment")
+    ),
     Route("product", "POST", "/api/v1/products", body=NEW_PRODUCT, key=True),
     Route(
         "product",

@@ -218,6 +218,13 @@ async def test_restored_coupon_service_keeps_what_was_used(shop: Shop, tmp_path:
     assert await statuses(shop, *orders) == ended
 
 
+async def test_booking_outside_of_recovery_mode_is_refused(shop: Shop) -> None:
+    body = {"customerId": str(uuid4()), "amount": 1}
+    path = "/api/v1/ops/recovery/bookings"
+    answer = await shop.call("payment", "POST", path, body, idempotency_key=str(uuid4()))
+    assert (answer.status, answer.body["error"]) == (409, "NOT_IN_RECOVERY_MODE")
+
+
 async def test_restored_order_service_knows_its_orders(shop: Shop, tmp_path: Path) -> None:
     product, customer = await shop.create_product(1_000, 5), await shop.create_wallet(90_000)
     pending_before = (await shop.buy(order(customer, (product, 1))))["orderId"]
