@@ -198,7 +198,7 @@ ROUTES = (
     ),
     Route("order", "DELETE", f"{_CART}/items/{{}}"),
     Route("order", "POST", f"{_CART}/checkout", body=CHECKOUT, key=True),
-    # Their bodies are tested where there is something to book: tests/e2e/saga/test_recovery_mode.py.
+    # tests/e2e/saga/test_recovery_mode.py tests their bodies, where there is something to book.
     *(
         Route(service, "POST", "/api/v1/ops/recovery/bookings")
         for service in ("product", "coupon", "payment")
