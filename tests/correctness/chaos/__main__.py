@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from time import monotonic
 
 from rich import box
 from rich.console import Console
@@ -46,7 +47,12 @@ async def _run(
     environment: Mapping[str, str], faults: Mapping[str, Fault], arguments: argparse.Namespace
 ) -> StormReport:
     async with open_shop(environment) as shop:
-        storm = Storm(shop, random.Random(arguments.seed), faults)
+        began = monotonic()
+
+        def show(kind: str) -> None:
+            print(f"{monotonic() - began:7.1f} s  {kind}", flush=True)
+
+        storm = Storm(shop, random.Random(arguments.seed), faults, report_progress=show)
         return await storm.run(arguments.seconds)
 
 

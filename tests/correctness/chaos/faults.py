@@ -190,7 +190,8 @@ async def two_brokers_hang(shop: Shop, chance: random.Random) -> None:
 
 
 DATABASE_HELD = "a database is locked"
-"""A connection to a database that was moved deletes, when it closes, the log of the new one."""
+"""Not while a database is moved: when its last connection closes, SQLite deletes the log that is
+then at its place."""
 
 _ALWAYS: dict[str, Fault] = {
     **{f"kill -9 {each}": killed(each) for each in (*SERVICES, "redis", *SIMULATORS)},

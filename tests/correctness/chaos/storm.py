@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 
 import msgspec
@@ -77,6 +77,7 @@ class Storm:
         faults: Mapping[str, Fault],
         pauses: tuple[float, float] = PAUSES_SECONDS,
         customers: int = CUSTOMERS,
+        report_progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._shop = shop
         self._chance = chance
@@ -84,6 +85,7 @@ class Storm:
         self._kinds = sorted([*faults, *RESTORED])
         self._pauses = pauses
         self._customers = customers
+        self._report_progress = report_progress
         self._shoppers = Shoppers(shop, chance)
         self._restores = Restores(shop, chance, self._shoppers.facts)
         self._restoring: asyncio.Task[None] | None = None
@@ -130,6 +132,7 @@ class Storm:
 
     async def _inject(self, group: asyncio.TaskGroup, kind: str) -> None:
         self._counts[kind] += 1
+        self._report_progress(kind)
         if kind in APART or kind in RESTORED:
             await self._restored()
         if kind in RESTORED:
