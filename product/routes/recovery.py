@@ -40,9 +40,9 @@ class BookingController(Controller):
         idempotency_key: OptionalKey = None,
     ) -> Response[StockView]:
         """The same as `PATCH /products/{productId}/stock`, which recovery mode executes too."""
-        check_recovery_mode(service)
         if data.delta == 0:
             raise invalid("delta", "send a number other than 0", "body")
+        check_recovery_mode(service)
         command = BookStock(
             product_id=str(data.product_id),
             request_id=required_key(idempotency_key),

@@ -12,8 +12,8 @@ UNKNOWN_ID = "c5f2f0d4-8a43-4f0e-8f5b-0d2f4c1b9e77"
 Json = dict[str, Any]
 
 
-UNKNOWN_ID_CODES = ("_NOT_FOUND", "CART_EMPTY")
-"""Ends of the error codes of a request that is valid but for an unknown id."""
+VALID_BODY_CODES = ("_NOT_FOUND", "CART_EMPTY", "NOT_IN_RECOVERY_MODE")
+"""Ends of the error codes that a valid body may get: an id is unknown, or bookings are closed."""
 
 
 class Field(NamedTuple):
@@ -152,6 +152,24 @@ NEW_COUPON = {
     "validFrom": _time("2030-01-01T00:00:00Z"),
     "validUntil": _time("2031-01-01T00:00:00Z"),
 }
+STOCK_BOOKING = {
+    "productId": _uuid(),
+    "delta": STOCK_CHANGE["delta"],
+    "reason": _text(**_LEFT_OUT),
+    "bookedBy": _text(**_OPTIONAL),
+}
+ISSUED_BOOKING = {
+    "issuedCouponId": _uuid(),
+    "couponId": _uuid(),
+    "customerId": _uuid(),
+    "definition": Field(
+        {"name": "Welcome", "discountType": "FIXED", "discountValue": 1, "quantity": 1},
+        ({}, [], 1, "x", True, {"name": "Welcome"}),
+        required=False,
+        nullable=True,
+    ),
+}
+CHARGE_BOOKING = {"customerId": _uuid(), "amount": _amount(), "topUpId": _uuid(**_OPTIONAL)}
 
 _OPERATIONS: tuple[tuple[str, str, str | None, dict[str, Query]], ...] = (
     ("GET", "/api/v1/ops/dead-letters", None, _PAGING),
@@ -162,6 +180,7 @@ _OPERATIONS: tuple[tuple[str, str, str | None, dict[str, Query]], ...] = (
     ("GET", "/api/v1/ops/recovery", None, {}),
 )
 
+_BOOKINGS = "/api/v1/ops/recovery/bookings"
 _PRODUCT = "/api/v1/products/{}"
 _CART = "/api/v1/carts/{}"
 
@@ -198,11 +217,9 @@ ROUTES = (
     ),
     Route("order", "DELETE", f"{_CART}/items/{{}}"),
     Route("order", "POST", f"{_CART}/checkout", body=CHECKOUT, key=True),
-    # tests/e2e/saga/test_recovery_mode.py tests their bodies, where there is something to book.
-    *(
-        Route(service, "POST", "/api/v1/ops/recovery/bookings")
-        for service in ("product", "coupon", "payment")
-    ),
+    Route("product", "POST", _BOOKINGS, body=STOCK_BOOKING),
+    Route("coupon", "POST", _BOOKINGS, body=ISSUED_BOOKING),
+    Route("payment", "POST", _BOOKINGS, body=CHARGE_BOOKING),
     Route("product", "POST", "/api/v1/products", body=NEW_PRODUCT, key=True),
     Route(
         "product",
