@@ -205,5 +205,5 @@ def _product_changed(product: Product) -> ProductChanged:
         name=product.name,
         price=product.price,
         status=product.status,
-        sold_out=product.available == 0,
+        sold_out=product.available <= 0,
     )

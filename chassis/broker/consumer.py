@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from chassis.broker.nats_client import NatsClient
-from chassis.broker.outage_log import OutageLog
+from chassis.observability.outage_log import OutageLog
 from chassis.ports import Receiver
 
 MAX_PULL = 512

@@ -30,10 +30,10 @@ from nats.js.errors import APIError, NotFoundError
 from chassis.broker.access import connect_options
 from chassis.broker.consumer import Consumer
 from chassis.broker.nats_client import NatsClient
-from chassis.broker.outage_log import OutageLog
 from chassis.broker.publisher import Publisher
 from chassis.broker.streams import differences, stream_config, stream_settings
 from chassis.broker.wakeups import Wakeups
+from chassis.observability.outage_log import OutageLog
 from chassis.ports import (
     START,
     OutgoingMessage,

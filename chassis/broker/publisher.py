@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from chassis.broker.outage_log import OutageLog
+from chassis.observability.outage_log import OutageLog
 from chassis.ports import OutgoingMessage
 from saga.envelope import EVENT_ID, MESSAGE_ID
 from saga.errors import BrokerAway

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, MetaData, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from chassis.broker.outage_log import OutageLog
+from chassis.observability.outage_log import OutageLog
 from chassis.storage import postgres, sqlite
 from chassis.storage.migrations import NEW, SchemaHistory, check_columns, rewrite_stamp
 from chassis.storage.outages import OutageErrors

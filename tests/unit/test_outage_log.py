@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from chassis.broker.outage_log import OutageLog
+from chassis.observability.outage_log import OutageLog
 
 
 def test_outage_is_logged_at_its_beginning_once_a_minute_and_at_its_end(

@@ -198,6 +198,15 @@ def test_product_changed_when_sold_out_and_when_available_again() -> None:
     assert changes(book) == [("a", True, 4)]  # the waiting order took what came in
 
 
+def test_product_is_sold_out_while_its_available_units_are_below_zero() -> None:
+    """A restored database adopts what it has sold, before an operator books what had come in."""
+    uow = unit_of_work(product("a", -2))
+    change = ChangeProduct(product_id="a", price=1)
+    (changed,) = reactions.execute(change, uow).events
+    assert isinstance(changed, ProductChanged)
+    assert changed.sold_out
+
+
 # ---------------------------------------------------------------- the rule, as a plain model
 
 

@@ -52,8 +52,8 @@ MUTANTS = (
     ),
     Mutant(
         "the acknowledgement before the commit",
-        "chassis.service",
-        "Service.receive",
+        "chassis.parts",
+        "Parts.receive",
         Replace("self.mailbox.put(message)", "delivery.ack()\nself.mailbox.put(message)"),
         SERVICE,
     ),

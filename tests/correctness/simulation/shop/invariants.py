@@ -104,7 +104,7 @@ def _price_projection(cluster: Cluster) -> Iterator[str]:
     """The order service's price projection agrees with the product service."""
     query = "SELECT product_id, version, sold_out FROM price_list"
     projected = {row[0]: tuple(row[1:]) for row in rows(cluster, "order", query)}
-    query = "SELECT product_id, version, available = 0 FROM products"
+    query = "SELECT product_id, version, available <= 0 FROM products"
     for product, *actual in rows(cluster, "product", query):
         if projected.get(product) != tuple(actual):
             found = projected.get(product)
