@@ -191,7 +191,15 @@ class Storm:
         await self._shop.wait_until_ready()
         for simulator in SIMULATORS:
             await self._shop.call(simulator, "DELETE", "/control/behaviours")
-        await command(self._shop, "status")
+        await wait_until(self._is_all_healthy, "`make status` shows every part healthy")
+
+    async def _is_all_healthy(self) -> bool:
+        """By `make status`, whose health checks of 2 s can fail while the machine is busy."""
+        try:
+            await command(self._shop, "status")
+        except AssertionError:
+            return False
+        return True
 
     async def _until_ended(self) -> list[str]:
         async def all_ended() -> bool:
