@@ -17,7 +17,7 @@ from infra.stack.config import Stack, StackError
 ROOM_BYTES = 32 * 1024 * 1024
 """With less it would soon be full again."""
 
-_WRITE_ERRORS = ("write error", "no space left on device", "JetStream is not enabled")
+_WRITE_ERRORS = ("write error", "no space left on device", "JetStream not enabled")
 
 
 def main() -> None:

@@ -4,10 +4,7 @@ Everything heals by itself once there is room again: no part is started by hand.
 """
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from infra.stack import config, health, pids, processes
 from tests.e2e.audit_fixtures import found_wrong
 from tests.e2e.saga.order_load import OrderLoad, start_load
 from tests.kit.client import Response, Shop, open_shop, order, running_stack, wait_until
+from tests.kit.disks import append, fill, small_file_system
 
 DISK_BYTES = 256 * 1024 * 1024
 STREAM_BYTES = 12_000_000
@@ -25,16 +23,10 @@ FILLER = "saga.00000000-0000-4000-8000-000000000000.Filler"
 
 @pytest.fixture(scope="module")
 def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
-    """A file system of its own; None where none can be mounted, which needs Linux and root."""
+    """A file system of its own; None where none can be mounted."""
     folder = tmp_path_factory.mktemp("small_disk")
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
-    if sys.platform != "linux" or subprocess.run(command, check=False).returncode:
-        yield None
-        return
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+    with small_file_system(folder, DISK_BYTES) as is_mounted:
+        yield folder if is_mounted else None
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +46,11 @@ async def shop(small_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
         yield shop
 
 
-def fill(disk: Path, logs: Path) -> None:
+def fill_all(disk: Path, logs: Path) -> None:
     """Write until nothing more can be written, also not to the last pages of the logs."""
-    append(disk / "filler", bytes(1024 * 1024))
-    for file in (disk / "filler", *logs.glob("*.log")):
+    fill(disk / "filler")
+    for file in logs.glob("*.log"):
         append(file, b"\n")
-
-
-def append(file: Path, content: bytes) -> None:
-    with file.open("ab", buffering=0) as target, suppress(OSError):
-        while target.write(content):
-            pass
 
 
 async def publish_filler(shop: Shop, is_enough: Callable[[Client], Awaitable[bool]]) -> None:
@@ -100,7 +86,7 @@ async def test_full_disk_heals_by_itself(shop: Shop, small_disk: Path | None) ->
 
     async with orders.keep_placing():
         await orders.wait_for_more(20)
-        fill(small_disk, stack.state_dir / "logs")
+        fill_all(small_disk, stack.state_dir / "logs")
         await publish_filler(shop, does_broker_refuse)
         await asyncio.to_thread(shop.command, "kill", "coupon")
         await wait_until(has_supervisor_logged_it, "the supervisor has noticed that coupon ended")

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from infra.stack import config, health, pids
 from infra.stack.config import BROKERS
 from tests.e2e.audit_fixtures import found_wrong
 from tests.e2e.cluster.steady_load import SteadyLoad, steady_load, until_whole
-from tests.kit.client import Shop
+from tests.kit.client import Shop, wait_until
+from tests.kit.disks import fill, small_file_system
 
 MAX_CUT_OFF_SECONDS = 15
 AWAY_SECONDS = 3
+DISK_BYTES = 256 * 1024 * 1024
 
 
 @pytest.fixture
@@ -104,3 +107,38 @@ async def test_rolling_restart(shop: Shop) -> None:
             await load.place_some(3)
             await command(shop, "start", server)
             await until_whole(shop)
+
+
+async def test_full_disk_of_one_server(shop: Shop) -> None:
+    """The other two go on. The server is restarted once its disk has room, and catches up."""
+    stack = config.recorded(Path(shop.environment["STATE_DIR"]))
+    assert stack is not None
+    leading = await leader(shop)
+    server = next(each for each in BROKERS if each != leading)
+    store = stack.state_dir / "cluster" / server
+    await command(shop, "stop", server)
+    shutil.rmtree(store)
+    with small_file_system(store, DISK_BYTES) as is_mounted:
+        if not is_mounted:
+            await command(shop, "start", server)
+            pytest.skip("a small file system can't be mounted here: it needs Linux and root")
+        await command(shop, "start", server)
+        await until_whole(shop)
+        process = pids.alive(stack.state_dir, server)
+
+        async def stores_nothing() -> bool:
+            return bool(await asyncio.to_thread(health.problem_of_broker, stack, server))
+
+        async def is_restarted() -> bool:
+            return pids.alive(stack.state_dir, server) != process
+
+        async with all_is_well_after(shop) as load:
+            fill(store / "filler")
+            await wait_until(stores_nothing, f"{server} can't write", 60)
+            await load.place_some(20)
+            (store / "filler").unlink()
+            await wait_until(is_restarted, f"{server} is restarted")
+        await command(shop, "stop", server)
+    shutil.rmtree(store)
+    await command(shop, "start", server)
+    await until_whole(shop)
