@@ -118,7 +118,7 @@ restore: $(VENV)/.installed-runtime ## put a backup in the place of a database, 
 choreography: $(VENV)/.installed-runtime ## write docs/CHOREOGRAPHY.md and the broker's permissions from the reactions' type hints
 	@$(PY) -m saga.choreography
 
-documents: $(VENV)/.installed-runtime ## write docs/configuration.md and docs/databases.md from settings and tables
+documents: $(VENV)/.installed-runtime ## write docs/configuration.md, databases.md, errors.md and docs/openapi from the code
 	@$(PY) -m infra.documents
 
 # --- working on it

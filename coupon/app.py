@@ -6,13 +6,16 @@ from chassis.participant import Participant
 from chassis.ports import REAL, Ports
 from chassis.service import Service
 from chassis.web import app
-from coupon import store, tables
+from chassis.web.document import Vocabulary
+from chassis.web.error_codes import codes_of
+from coupon import errors, store, tables
 from coupon.commands import BookIssued
 from coupon.domain import UNSETTLED
 from coupon.reactions import reactions
 from coupon.routes import coupons, recovery
 from coupon.settings import Settings
 from coupon.unit_of_work import CouponUnitOfWork
+from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 
 participant: Participant[CouponUnitOfWork] = Participant(
@@ -33,5 +36,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         [*coupons.ROUTES, *recovery.ROUTES],
         title="coupon",
         description="Coupons: defining, issuing and validating them. Orders use them.",
-        examples=EXAMPLES,
+        vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
     )

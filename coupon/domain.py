@@ -23,11 +23,15 @@ MAX_RATE = 100
 
 
 class DiscountType(StrEnum):
+    """FIXED: an amount in KRW. RATE: whole per cent, rounded down."""
+
     FIXED = "FIXED"
     RATE = "RATE"
 
 
 class CouponStatus(StrEnum):
+    """What a customer can do with an issued coupon."""
+
     ISSUED = "ISSUED"
     USED = "USED"
     EXPIRED = "EXPIRED"

@@ -8,13 +8,16 @@ from chassis.ports import REAL, Ports
 from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.web import app
-from dataplatform import store, tables
+from chassis.web.document import Vocabulary
+from chassis.web.error_codes import codes_of
+from dataplatform import errors, store, tables
 from dataplatform.domain import UNSETTLED
 from dataplatform.reactions import reactions
 from dataplatform.routes import ROUTES
 from dataplatform.sender import Sender
 from dataplatform.settings import Settings
 from dataplatform.unit_of_work import DeliveryUnitOfWork
+from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 
 POLL_SECONDS = 0.25
@@ -39,5 +42,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         ROUTES,
         title="dataplatform",
         description="Completed orders and their delivery to the data platform.",
-        examples=EXAMPLES,
+        vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
     )

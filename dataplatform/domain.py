@@ -26,6 +26,8 @@ LONGEST_PAUSE_SECONDS = MAX_PAUSE_SECONDS * MAX_SPREAD
 
 
 class DeliveryState(StrEnum):
+    """PENDING until the platform has accepted it."""
+
     PENDING = "PENDING"
     SENT = "SENT"
 

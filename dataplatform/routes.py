@@ -15,6 +15,7 @@ from chassis.web.schemas import View, refusals
 from dataplatform import store
 from dataplatform.commands import no_delivery
 from dataplatform.domain import CompletedOrder, Delivery, DeliveryState
+from dataplatform.errors import DELIVERY_NOT_FOUND
 from dataplatform.unit_of_work import DeliveryUnitOfWork
 
 DeliveryService = NamedDependency[Service[DeliveryUnitOfWork]]
@@ -45,20 +46,25 @@ class DeliveryController(Controller):
     guards = (operators_only,)
 
     @get(summary="Completed orders, sent and pending, newest first", responses=refusals(401))
-    async def list_all(
+    async def list_deliveries(
         self,
         service: DeliveryService,
         paging: Paging,
         status: Status = None,
     ) -> DeliveryPage:
+        """One for each completed order, of one status or of all."""
         async with service.reading() as connection:
             found, total = await store.list_deliveries(
                 connection, state=status, offset=paging.offset, size=paging.size
             )
         return paging.of([_view(each) for each in found], total)
 
-    @get("/{orderId:str}", summary="One order's delivery", responses=refusals(401, 404))
-    async def read(self, order_id: OrderId, service: DeliveryService) -> DeliveryView:
+    @get(
+        "/{orderId:str}",
+        summary="One order's delivery",
+        responses=refusals(401, DELIVERY_NOT_FOUND),
+    )
+    async def get_delivery(self, order_id: OrderId, service: DeliveryService) -> DeliveryView:
         """404 for an order that is not completed, or whose OrderCompleted is not handled yet."""
         async with service.reading() as connection:
             delivery = await store.find_delivery(connection, str(order_id))

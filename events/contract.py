@@ -52,6 +52,8 @@ class FailReason(StrEnum):
 
 
 class PaymentMethod(StrEnum):
+    """From the customer's wallet, or by card through the payment gateway."""
+
     WALLET = "WALLET"
     CARD = "CARD"
 
@@ -64,6 +66,8 @@ class OnShortage(StrEnum):
 
 
 class ProductStatus(StrEnum):
+    """A discontinued product is no longer sold."""
+
     ACTIVE = "ACTIVE"
     DISCONTINUED = "DISCONTINUED"
 
@@ -77,6 +81,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A shipping address."""
+
     street: str
     postal_code: str
     city: str

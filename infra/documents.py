@@ -1,6 +1,6 @@
-"""Documents that are written from the code: the settings, and each service's tables.
+"""Documents that are written from the code: settings, tables, error codes and OpenAPI.
 
-python -m infra.documents            write docs/configuration.md and docs/databases.md
+python -m infra.documents            write them: docs/configuration.md, docs/openapi and others
 python -m infra.documents --check    write nothing; fail where one of them is stale
 """
 
@@ -16,6 +16,7 @@ from sqlalchemy import Column, MetaData, Table
 from chassis.settings import Settings, Variable, variables
 from chassis.storage import tables
 from events.participants import PARTICIPANTS
+from infra import api_documents
 
 _CONFIGURATION = """\
 # Configuration
@@ -77,6 +78,8 @@ def documents() -> dict[str, str]:
     return {
         "docs/configuration.md": _CONFIGURATION + "\n".join(_configuration()) + "\n",
         "docs/databases.md": _DATABASES + "\n".join(_databases()) + "\n",
+        "docs/errors.md": api_documents.errors(),
+        **api_documents.openapi(),
     }
 
 
@@ -147,16 +150,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.documents")
     parser.add_argument("--check", action="store_true", help="write nothing, fail when stale")
     check = parser.parse_args().check
-    stale = [
-        name
+    stale = {
+        name: text
         for name, text in documents().items()
         if not Path(name).exists() or Path(name).read_text() != text
-    ]
-    for name in stale:
+    }
+    for name, text in stale.items():
         if check:
             print(f"{name} is stale: run make documents", file=sys.stderr)
         else:
-            Path(name).write_text(documents()[name])
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_text(text)
             print(f"wrote {name}")
     return 1 if check and stale else 0
 

@@ -7,8 +7,11 @@ from chassis.ports import REAL, Ports
 from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.web import app
+from chassis.web.document import Vocabulary
+from chassis.web.error_codes import codes_of
+from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
-from order import store, tables
+from order import errors, store, tables
 from order.domain import UNSETTLED
 from order.hot_products import HotProductAdmission
 from order.live import Listeners
@@ -36,5 +39,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         [*orders.ROUTES, *carts.ROUTES, *live.ROUTES, *hot_products.ROUTES],
         title="order",
         description="Orders: placing, following, listing and cancelling them; and carts.",
-        examples=EXAMPLES | {"OrderOptions": {"paymentMethod": "WALLET"}},
+        vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
     )

@@ -75,6 +75,8 @@ _STATUS = {state: status for status, states in STATES.items() for state in state
 
 
 class CancellationState(StrEnum):
+    """How a cancel stands: on its way, done, or refused because the refund was."""
+
     REQUESTED = "REQUESTED"
     DONE = "DONE"
     REFUSED = "REFUSED"

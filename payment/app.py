@@ -7,8 +7,11 @@ from chassis.ports import REAL, Ports
 from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.web import app
+from chassis.web.document import Vocabulary
+from chassis.web.error_codes import codes_of
+from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
-from payment import gateway, store, tables
+from payment import errors, gateway, store, tables
 from payment.alarms import OrphanedCaptureAlarm
 from payment.commands import SEED, BookCharge
 from payment.domain import UNSETTLED
@@ -41,5 +44,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         [*wallets.ROUTES, *payments.ROUTES, *recovery.ROUTES],
         title="payment",
         description="Wallets, and the payments that orders make from them or by card.",
-        examples=EXAMPLES,
+        vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
     )

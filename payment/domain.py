@@ -71,6 +71,8 @@ class TopUpState(StrEnum):
 
 
 class EntryKind(StrEnum):
+    """Why money came into a wallet or left it."""
+
     OPENING = "OPENING"
     CHARGE = "CHARGE"
     PAYMENT = "PAYMENT"

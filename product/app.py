@@ -7,8 +7,11 @@ from chassis.ports import REAL, Ports
 from chassis.processing.timers import Timer
 from chassis.service import Service
 from chassis.web import app
+from chassis.web.document import Vocabulary
+from chassis.web.error_codes import codes_of
+from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
-from product import store, tables
+from product import errors, store, tables
 from product.commands import SEED, BookStock
 from product.domain import UNSETTLED
 from product.hot_products import StockPublisher
@@ -40,5 +43,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         [*ROUTES, *popular.ROUTES, *stock_history.ROUTES, *waitlist.ROUTES, *recovery.ROUTES],
         title="product",
         description="Products and prices, their stock, and its ledger.",
-        examples=EXAMPLES | {"ProductChanges": {"price": 5_500}},
+        vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
     )

@@ -1,6 +1,6 @@
 """The web application of a service: its own routes, the operators', health, metrics and OpenAPI."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from litestar.types import ControllerRouterHandler, Middleware
 
 from chassis.service import Service
 from chassis.web import dependencies, health, openapi, operations, recovery
+from chassis.web.document import Vocabulary
 from chassis.web.errors import to_response
 from chassis.web.reading import StrictRequest, refuse_null
 from chassis.web.request_metrics import RequestMetrics
@@ -25,11 +26,11 @@ def build(
     *,
     title: str,
     description: str,
-    examples: Mapping[str, Any] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> Litestar:
     """The service's web application; it starts and stops the service with itself.
 
-    `examples` are example values for the OpenAPI document, by the name of a field or a body.
+    `vocabulary`: the service's words for its OpenAPI document.
     """
 
     @asynccontextmanager
@@ -45,7 +46,7 @@ def build(
             await service.stop()
 
     middleware: list[Middleware] = [RequestMetrics]
-    app = Litestar(
+    return Litestar(
         [
             Router(
                 "/api/v1",
@@ -65,12 +66,10 @@ def build(
         before_request=_before,
         middleware=middleware,
         request_class=StrictRequest,
-        openapi_config=openapi.config(title, description),
+        openapi_config=openapi.config(title, description, vocabulary or Vocabulary()),
         request_max_body_size=service.settings.max_body_bytes,
         state=State({"service": service}),
     )
-    openapi.complete(app, examples or {})
-    return app
 
 
 async def _before(request: Request[Any, Any, Any]) -> Response[None] | None:

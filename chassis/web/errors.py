@@ -46,6 +46,7 @@ _MESSAGES = {
 }
 _CRASH = Error(error="INTERNAL_ERROR", message="something broke here; try again later")
 _PLACE = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
+_MISSING = re.compile(r"Missing required (header|query) parameter '(.*?)' for path .*", re.DOTALL)
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`", re.DOTALL)
 
 
@@ -112,6 +113,9 @@ def _translate(error: SagaError) -> tuple[int, dict[str, str], Error]:
 def _of_framework(request: Request[Any, Any, Any], error: HTTPException) -> Error:
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
         return _translate(_invalid(*(_named_as_sent(request, each) for each in error.extra)))[2]
+    if missing := _MISSING.fullmatch(error.detail):
+        source, key = missing.groups()
+        return _translate(invalid(key, "is missing; this route needs it", source))[2]
     code = _CODES.get(error.status_code, "INVALID_REQUEST")
     return Error(error=code, message=_MESSAGES.get(error.status_code) or error.detail or code)
 

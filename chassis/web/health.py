@@ -14,6 +14,7 @@ from chassis.observability import metrics
 from chassis.outbox.relay import backlog
 from chassis.service import Service
 from chassis.web.dependencies import AnyService
+from chassis.web.schemas import answered
 from saga.errors import RetryLater
 
 MAX_OUTBOX_AGE_SECONDS = 30
@@ -29,12 +30,19 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a probe found."""
+
     status: str
     checks: dict[str, Check]
 
 
-@get("/health/live", tags=["health"], summary="Does the process run?")
-async def live(service: AnyService) -> Response[Health]:
+@get(
+    "/health/live",
+    tags=["health"],
+    summary="Does the process run?",
+    responses={503: answered(Health, "A loop has ended: restart the process")},
+)
+async def get_liveness(service: AnyService) -> Response[Health]:
     """200 while all loops of the service run, else 503: then restart it."""
     loops = Check(
         ok=service.loops.all_run,
@@ -43,8 +51,13 @@ async def live(service: AnyService) -> Response[Health]:
     return _response({"loops": loops}, "alive", "broken")
 
 
-@get("/health/ready", tags=["health"], summary="Shall requests be sent to it?")
-async def ready(service: AnyService) -> Response[Health]:
+@get(
+    "/health/ready",
+    tags=["health"],
+    summary="Shall requests be sent to it?",
+    responses={503: answered(Health, "It can't answer requests now")},
+)
+async def get_readiness(service: AnyService) -> Response[Health]:
     """200 when it can answer requests, else 503: its database answers, and it is not stopping.
 
     The checks that are not `required` are shown only. While the broker is away commands are
@@ -66,7 +79,8 @@ async def ready(service: AnyService) -> Response[Health]:
 
 
 @get("/metrics", tags=["health"], summary="Metrics for Prometheus", media_type=MediaType.TEXT)
-async def figures(service: AnyService) -> Response[bytes]:
+async def get_metrics(service: AnyService) -> Response[bytes]:
+    """In the text format of Prometheus."""
     metrics.waiting.set(len(service.mailbox))
     metrics.broker.set(service.broker.connected)
     await _outbox(service)
@@ -107,4 +121,4 @@ def _response(checks: dict[str, Check], good: str, bad: str) -> Response[Health]
     return Response(health, status_code=200 if ok else 503)
 
 
-ROUTES = [live, ready, figures]
+ROUTES = [get_liveness, get_readiness, get_metrics]

@@ -19,14 +19,11 @@ def key_of(scope: str, key: str | None, request: object) -> IdempotencyKey | Non
     if key is None:
         return None
     fingerprint = sha256(msgspec.json.encode(request, order="sorted")).hexdigest()
-    return IdempotencyKey(scope, required_key(key), fingerprint)
+    return IdempotencyKey(scope, checked_key(key), fingerprint)
 
 
-def required_key(key: str | None) -> str:
-    """The client's key. Raises Invalid for one that can't be used, and where it sent none."""
-    if key is None:
-        message = "needed here, so that the request can be sent again safely"
-        raise invalid(_HEADER, message, "header")
+def checked_key(key: str) -> str:
+    """The client's key. Raises Invalid for one that can't be used."""
     if not (key.isascii() and key.isprintable() and key.strip()):
         raise invalid(_HEADER, "send 1 to 255 printable ASCII characters", "header")
     return key

@@ -1,27 +1,60 @@
 """The OpenAPI document and its page, which work offline."""
 
-from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, Response, Router
+from litestar import Response, Router
 from litestar.enums import MediaType
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import OpenAPI
 from litestar.static_files import create_static_files_router
 
-from chassis.web import examples
+from chassis.web.document import Handlers, Vocabulary, complete
 from chassis.web.errors import Error
-from chassis.web.schemas import Body
 
 
-def config(title: str, description: str) -> OpenAPIConfig:
-    return OpenAPIConfig(
+class Document(OpenAPI):
+    """The framework's document, completed."""
+
+    vocabulary: Vocabulary
+    handlers: Handlers
+
+    def to_schema(self) -> dict[str, Any]:
+        return complete(super().to_schema(), self.handlers, self.vocabulary)
+
+
+class Config(OpenAPIConfig):
+    """Makes documents that are completed with this vocabulary."""
+
+    vocabulary: Vocabulary
+    handlers: Handlers
+
+    def to_openapi_schema(self) -> OpenAPI:
+        document = Document(**vars(super().to_openapi_schema()))
+        document.vocabulary, document.handlers = self.vocabulary, self.handlers
+        return document
+
+
+def config(title: str, description: str, vocabulary: Vocabulary) -> OpenAPIConfig:
+    handlers: Handlers = {}
+
+    def operation_id(handler: HTTPRouteHandler, *_: object) -> str:
+        """The name of the route's function: `placeOrder`."""
+        first, *others = handler.handler_name.split("_")
+        name = first + "".join(map(str.title, others))
+        handlers[name] = handler
+        return name
+
+    made = Config(
         title=title,
         version="1.0.0",
         description=description,
         path="/schema",
+        use_handler_docstrings=True,
+        operation_id_creator=operation_id,
         openapi_router=Router(
             "/schema", route_handlers=[], after_request=_in_error_format, include_in_schema=False
         ),
@@ -35,6 +68,8 @@ def config(title: str, description: str) -> OpenAPIConfig:
             )
         ],
     )
+    made.vocabulary, made.handlers = vocabulary, handlers
+    return made
 
 
 def assets() -> Router:
@@ -44,27 +79,6 @@ def assets() -> Router:
     assert package.origin is not None
     folder = Path(package.origin).parent / "static"
     return create_static_files_router(path="/schema-assets", directories=[folder])
-
-
-def complete(app: Litestar, values: Mapping[str, Any]) -> None:
-    """Add to the document what the framework leaves out.
-
-    A schema's title is its name, a body takes no other fields, and every route has an example made
-    of `values` (see `chassis.web.examples`).
-    """
-    schemas = app.openapi_schema.components.schemas or {}
-    closed = {kind.__name__ for kind in _kinds_of(Body)}
-    for name, schema in schemas.items():
-        schema.title = name
-        if name in closed:
-            schema.additional_properties = False
-    examples.show(app, values)
-
-
-def _kinds_of(shape: type[Body]) -> Iterator[type[Body]]:
-    for kind in shape.__subclasses__():
-        yield kind
-        yield from _kinds_of(kind)
 
 
 def _in_error_format(response: Response[Any]) -> Response[Any]:

@@ -21,6 +21,7 @@ from chassis.processing.dead_letters import DeadLetter
 from chassis.service import Service
 from chassis.storage.tables import in_states, outbox
 from chassis.web.dependencies import AnyService, Page, Paging, shown_as
+from chassis.web.error_codes import DEAD_LETTER_NOT_FOUND
 from chassis.web.schemas import View, refusals
 from saga.errors import Conflict, NotFound, Unauthorized
 
@@ -32,6 +33,8 @@ DeadLetters = Annotated[Page[DeadLetter], shown_as("DeadLetters")]
 
 
 class Unpublished(View):
+    """An event that is stored, and not published yet."""
+
     event_id: str
     name: str
     subject: str
@@ -72,7 +75,8 @@ class Operations(Controller):
         summary="Dead letters, newest first",
         responses=refusals(401),
     )
-    async def dead_letters(self, service: AnyService, paging: Paging) -> DeadLetters:
+    async def list_dead_letters(self, service: AnyService, paging: Paging) -> DeadLetters:
+        """Messages that this service could not handle, with the reason."""
         async with service.reading() as connection:
             items, total = await dead_letters.page(
                 connection, offset=paging.offset, size=paging.size
@@ -83,9 +87,9 @@ class Operations(Controller):
         "/dead-letters/{letterId:int}/redrive",
         status_code=202,
         summary="Redrive a dead letter",
-        responses=refusals(401, 404),
+        responses=refusals(401, DEAD_LETTER_NOT_FOUND),
     )
-    async def redrive(self, service: AnyService, letter_id: LetterId) -> None:
+    async def redrive_dead_letter(self, service: AnyService, letter_id: LetterId) -> None:
         """Put a dead letter into the mailbox again. It is handled once, by its inbox row.
 
         `redrivenAt` is when it was handled.
@@ -98,7 +102,8 @@ class Operations(Controller):
         summary="Unpublished events, the oldest first",
         responses=refusals(401),
     )
-    async def unpublished(self, service: AnyService) -> Outbox:
+    async def list_unpublished_events(self, service: AnyService) -> Outbox:
+        """At most 1,000. While the broker answers, an event is here for milliseconds."""
         columns = [outbox.c[name] for name in Unpublished.__struct_fields__]
         query = (
             select(*columns)
@@ -118,19 +123,30 @@ class Operations(Controller):
         summary="Store the first data; idempotent",
         responses=refusals(401),
     )
-    async def seed(self, service: AnyService) -> None:
+    async def seed_first_data(self, service: AnyService) -> None:
+        """What a new stack starts with, in this service. What is there stays as it is."""
         await asyncio.gather(*(service.ask(command) for command in service.participant.seed))
 
 
 def _owed(saga_key: Column[str]) -> HTTPRouteHandler:
     """The route of the unsettled sagas, which shows each under its own name: `tripId`."""
     fields = [(str(saga_key.name), str), ("state", str), ("since", datetime)]
-    saga = msgspec.defstruct("UnsettledSaga", fields, bases=(View,))
+    saga = msgspec.defstruct(
+        "UnsettledSaga",
+        fields,
+        bases=(View,),
+        namespace={"__doc__": "A saga's row here."},
+    )
     sagas = msgspec.defstruct(
-        "UnsettledSagas", [("items", GenericAlias(list, saga))], bases=(View,)
+        "UnsettledSagas",
+        [("items", GenericAlias(list, saga))],
+        bases=(View,),
+        namespace={"__doc__": "Sagas that wait here, at most 1,000."},
     )
 
-    async def owed(service: AnyService, older_than_seconds: Age = 0) -> msgspec.Struct:
+    async def list_unsettled_sagas(
+        service: AnyService, older_than_seconds: Age = 0
+    ) -> msgspec.Struct:
         """Those whose row here waits for an event or owes one."""
         rows = service.participant.saga_rows
         before = service.clock() - timedelta(seconds=older_than_seconds)
@@ -144,7 +160,7 @@ def _owed(saga_key: Column[str]) -> HTTPRouteHandler:
             found = (await connection.execute(query)).all()
         return sagas([saga(key, str(state), since) for key, state, since in found])
 
-    owed.__annotations__["return"] = sagas
+    list_unsettled_sagas.__annotations__["return"] = sagas
     route = get(
         "/ops/owed",
         summary="Unsettled sagas, the oldest first",
@@ -152,7 +168,7 @@ def _owed(saga_key: Column[str]) -> HTTPRouteHandler:
         guards=[operators_only],
         tags=["operations"],
     )
-    return route(owed)
+    return route(list_unsettled_sagas)
 
 
 def routes(participant: Participant[Any]) -> list[ControllerRouterHandler]:

@@ -39,7 +39,8 @@ class RecoveryController(Controller):
     guards = (operators_only,)
 
     @get(summary="What recovery mode found, adopted and still misses", responses=refusals(401))
-    async def report(self, service: AnyService) -> RecoveryReport:
+    async def get_recovery(self, service: AnyService) -> RecoveryReport:
+        """The running recovery, or the last one."""
         async with service.reading() as connection:
             last = await findings.last_recovery(connection)
             found = await findings.listed(connection)

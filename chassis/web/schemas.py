@@ -1,13 +1,19 @@
 """The shapes that HTTP bodies and parameters share, and the limits on what a client may send."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Annotated, Self, TypeVar
 
 import msgspec
 from litestar import Response
 from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import Example
 from litestar.params import HeaderParameter
 
+from chassis.web import error_codes
+from chassis.web.error_codes import ErrorCode
 from chassis.web.errors import Error, invalid
 from saga.errors import Invalid
 
@@ -17,6 +23,7 @@ Label = Annotated[str, msgspec.Meta(max_length=200, pattern=NO_NUL)]
 LongText = Annotated[str, msgspec.Meta(max_length=2_000, pattern=NO_NUL)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 OptionalKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key", max_length=255)]
+RequiredKey = Annotated[str, HeaderParameter(name="Idempotency-Key", max_length=255)]
 TraceContext = Annotated[
     str | None,
     HeaderParameter(name="traceparent", description="W3C Trace Context, which the saga continues"),
@@ -58,24 +65,35 @@ class View(msgspec.Struct, rename="camel"):
 
 V = TypeVar("V", bound=View)
 
-_MEANINGS = {
-    400: "The request can't be used, or a rule refuses it; nothing was stored",
-    401: "The operators' token is missing or wrong",
-    404: "Not found",
-    409: "Another request was first",
-    413: "The body is too large",
-    415: "The body is not JSON",
-    422: "The Idempotency-Key was used for another request",
-    424: "Another participant refused; everything is as it was",
-    502: "An external system refused, or did not answer in time; nothing was changed",
-    503: "Overload or outage: send the request again after Retry-After",
-}
+_OF_STATUS = {each.status: each for each in reversed(error_codes.codes_of(error_codes))}
+_ALWAYS = (error_codes.VALIDATION_ERROR, error_codes.RETRY_LATER)
+_WITH_BODY = (error_codes.BODY_TOO_LARGE, error_codes.UNSUPPORTED_MEDIA_TYPE)
+_status = attrgetter("status")
 
 
-def refusals(*statuses: int, body: bool = False) -> dict[int, ResponseSpec]:
-    """The errors that a route answers with, for its documentation: 400 and 503 and these."""
-    known = {400, 503, *statuses, *((413, 415) if body else ())}
-    return {status: answered(Error, _MEANINGS[status]) for status in sorted(known)}
+def refusals(*errors: ErrorCode | int, body: bool = False) -> dict[int, ResponseSpec]:
+    """The errors that a route answers with, for its documentation.
+
+    400 and 503 are always among them, and with a `body` 413 and 415. A status alone stands for the
+    code that all services have for it.
+    """
+    named = (_OF_STATUS[each] if isinstance(each, int) else each for each in errors)
+    known = dict.fromkeys((*_ALWAYS, *named, *(_WITH_BODY if body else ())))
+    by_status = sorted(known, key=_status)
+    return {status: _refused(list(codes)) for status, codes in groupby(by_status, _status)}
+
+
+def _refused(codes: Sequence[ErrorCode]) -> ResponseSpec:
+    shown = [
+        Example(
+            summary=each.when,
+            value={"error": each.code, "message": each.when},
+            id=each.code,
+        )
+        for each in codes
+    ]
+    meaning = " ".join(f"`{each.code}`: {each.when}" for each in codes)
+    return ResponseSpec(Error, description=meaning, generate_examples=False, examples=shown)
 
 
 def answered(shape: type[msgspec.Struct], meaning: str) -> ResponseSpec:
@@ -83,7 +101,9 @@ def answered(shape: type[msgspec.Struct], meaning: str) -> ResponseSpec:
     return ResponseSpec(shape, description=meaning, generate_examples=False)
 
 
-def created(view: V, path: str, *, is_new: bool = True) -> Response[V]:
+def created(
+    view: V, path: str, *, is_new: bool = True, headers: Mapping[str, str] | None = None
+) -> Response[V]:
     """201 with the new resource's `path` below /api/v1; 200 for one that was there before."""
-    headers = {"Location": f"/api/v1{path}"}
-    return Response(view, status_code=201 if is_new else 200, headers=headers)
+    sent = {"Location": f"/api/v1{path}", **(headers or {})}
+    return Response(view, status_code=201 if is_new else 200, headers=sent)

@@ -10,11 +10,12 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from chassis.service import Service
 from chassis.web.dependencies import Page, Paging, shown_as
-from chassis.web.idempotency import key_of
+from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.schemas import Body, Instant, OptionalKey, Text, View, created, refusals, utc
 from coupon import store
 from coupon.commands import DefineCoupon, IssueCoupon, no_coupon, no_issued_coupon
 from coupon.domain import Coupon, CouponStatus, DiscountType, IssuedCoupon
+from coupon.errors import COUPON_ALREADY_ISSUED, COUPON_EXHAUSTED, COUPON_EXPIRED, COUPON_NOT_FOUND
 from coupon.routes import CouponService
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import MAX_AMOUNT, RequestAmount
@@ -36,15 +37,21 @@ class NewCoupon(Body):
 
 
 class ForCustomer(Body):
+    """The customer who gets a coupon."""
+
     customer_id: UUID
 
 
 class Trial(Body):
+    """An order that a coupon is tried on."""
+
     customer_id: UUID
     order_amount: RequestAmount
 
 
 class CouponView(View):
+    """A coupon's definition."""
+
     coupon_id: str
     name: str
     discount_type: DiscountType
@@ -91,18 +98,21 @@ class CouponController(Controller):
     tags = ("coupons",)
 
     @post(summary="Define a coupon", responses=refusals(422, body=True))
-    async def define(
+    async def define_coupon(
         self,
         data: JSONBody[NewCoupon],
         service: CouponService,
         idempotency_key: OptionalKey = None,
     ) -> Response[CouponView]:
+        """No customer has the coupon until it is issued."""
         command = definition(service.new_id(), data)
         done = await service.ask(command, key_of("coupons", idempotency_key, data))
-        return created(_view_coupon(done.result), f"/coupons/{done.result.coupon_id}")
+        path = f"/coupons/{done.result.coupon_id}"
+        return created(_view_coupon(done.result), path, headers=replay_headers(done))
 
-    @get("/{couponId:str}", summary="One coupon's definition", responses=refusals(404))
-    async def read(self, coupon_id: CouponId, service: CouponService) -> CouponView:
+    @get("/{couponId:str}", summary="One coupon's definition", responses=refusals(COUPON_NOT_FOUND))
+    async def get_coupon(self, coupon_id: CouponId, service: CouponService) -> CouponView:
+        """The definition, and how many are issued."""
         async with service.reading() as connection:
             coupon = await store.find_coupon(connection, str(coupon_id))
         if coupon is None:
@@ -112,11 +122,14 @@ class CouponController(Controller):
     @post(
         "/{couponId:str}/issue",
         summary="Give a customer one, first come, first served",
-        responses=refusals(404, 409, body=True),
+        responses=refusals(
+            COUPON_NOT_FOUND, COUPON_ALREADY_ISSUED, COUPON_EXHAUSTED, COUPON_EXPIRED, body=True
+        ),
     )
-    async def issue(
+    async def issue_coupon(
         self, coupon_id: CouponId, data: JSONBody[ForCustomer], service: CouponService
     ) -> Response[IssuedView]:
+        """One to each customer, first come, first served, and never more than `quantity`."""
         command = IssueCoupon(
             issued_coupon_id=service.new_id(),
             coupon_id=str(coupon_id),
@@ -132,12 +145,13 @@ class IssuedCouponController(Controller):
     tags = ("coupons",)
 
     @get(summary="A customer's coupons, newest first", responses=refusals())
-    async def list_issued(
+    async def list_issued_coupons(
         self,
         service: CouponService,
         paging: Paging,
         customer_id: Annotated[UUID, QueryParameter(name="customerId")],
     ) -> IssuedPage:
+        """Also those that are used or expired."""
         async with service.reading() as connection:
             found, total = await store.list_issued(
                 connection, str(customer_id), offset=paging.offset, size=paging.size
@@ -145,17 +159,24 @@ class IssuedCouponController(Controller):
         items = [view_issued(each, service.clock()) for each in found]
         return paging.of(items, total)
 
-    @get("/{issuedCouponId:str}", summary="One customer's coupon", responses=refusals(404))
-    async def read(self, issued_coupon_id: IssuedCouponId, service: CouponService) -> IssuedView:
+    @get(
+        "/{issuedCouponId:str}",
+        summary="One customer's coupon",
+        responses=refusals(COUPON_NOT_FOUND),
+    )
+    async def get_issued_coupon(
+        self, issued_coupon_id: IssuedCouponId, service: CouponService
+    ) -> IssuedView:
+        """Also one that is used or expired."""
         return view_issued(await _find_issued(service, issued_coupon_id), service.clock())
 
     @post(
         "/{issuedCouponId:str}/validate",
         status_code=200,
         summary="Check if it can be used for an order",
-        responses=refusals(404, body=True),
+        responses=refusals(COUPON_NOT_FOUND, body=True),
     )
-    async def validate(
+    async def validate_issued_coupon(
         self, issued_coupon_id: IssuedCouponId, data: JSONBody[Trial], service: CouponService
     ) -> Validity:
         """Holds nothing: another order may use the coupon before this one is placed."""

@@ -5,9 +5,11 @@ from uuid import UUID
 from litestar import Controller, post
 from litestar.params import JSONBody
 
+from chassis.web.error_codes import NOT_IN_RECOVERY_MODE
 from chassis.web.operations import check_recovery_mode, operators_only
 from chassis.web.schemas import Body, refusals
 from coupon.commands import BookIssued
+from coupon.errors import COUPON_ALREADY_ISSUED, COUPON_NOT_FOUND
 from coupon.routes import CouponService
 from coupon.routes.coupons import IssuedView, NewCoupon, definition, view_issued
 
@@ -29,9 +31,13 @@ class BookingController(Controller):
     @post(
         status_code=200,
         summary="Book an issued coupon that the restored database lacks",
-        responses=refusals(401, 404, 409, body=True),
+        responses=refusals(
+            401, COUPON_NOT_FOUND, COUPON_ALREADY_ISSUED, NOT_IN_RECOVERY_MODE, body=True
+        ),
     )
-    async def book(self, data: JSONBody[IssuedBooking], service: CouponService) -> IssuedView:
+    async def book_lost_coupon(
+        self, data: JSONBody[IssuedBooking], service: CouponService
+    ) -> IssuedView:
         """An order that holds it, by what was adopted, is its holder. Idempotent."""
         check_recovery_mode(service)
         coupon_id = str(data.coupon_id)

@@ -9,10 +9,20 @@ from litestar.params import JSONBody, PathParameter
 from chassis.processing.messages import IdempotencyKey
 from chassis.service import Service
 from chassis.web.idempotency import key_of, replay_headers
+from chassis.web.response_headers import LOCATION
 from chassis.web.schemas import Body, OptionalKey, TraceContext, View, answered, refusals
 from events.contract import RequestAmount
 from order import store
 from order.commands import AddToCart, ChangeCartItem, TakeFromCart, WantedLine
+from order.errors import (
+    CART_EMPTY,
+    CART_FULL,
+    CART_ITEM_NOT_FOUND,
+    INSUFFICIENT_STOCK,
+    PRICE_MISMATCH,
+    PRODUCT_DISCONTINUED,
+    PRODUCT_NOT_FOUND,
+)
 from order.load_shedding import ShedLoad
 from order.pricing import PricedItem
 from order.routes import OrderService
@@ -61,7 +71,7 @@ class CartController(Controller):
     tags = ("carts",)
 
     @get(summary="A customer's cart", responses=refusals())
-    async def read(self, customer_id: CustomerId, service: OrderService) -> CartView:
+    async def get_cart(self, customer_id: CustomerId, service: OrderService) -> CartView:
         """Empty for a customer who has put nothing into it."""
         async with service.reading() as connection:
             return CartView.of(await store.find_priced_cart(connection, str(customer_id)))
@@ -70,9 +80,9 @@ class CartController(Controller):
         "/items",
         status_code=200,
         summary="Put a product into the cart",
-        responses=refusals(404, 422, body=True),
+        responses=refusals(CART_FULL, PRODUCT_DISCONTINUED, PRODUCT_NOT_FOUND, 422, body=True),
     )
-    async def add(
+    async def add_to_cart(
         self,
         customer_id: CustomerId,
         data: JSONBody[NewCartItem],
@@ -93,15 +103,16 @@ class CartController(Controller):
     @patch(
         "/items/{productId:str}",
         summary="Change the quantity of a product in the cart",
-        responses=refusals(404, body=True),
+        responses=refusals(CART_ITEM_NOT_FOUND, body=True),
     )
-    async def change(
+    async def change_cart_item(
         self,
         customer_id: CustomerId,
         product_id: ProductId,
         data: JSONBody[CartItemChange],
         service: OrderService,
     ) -> CartView:
+        """The cart then has this many units of the product, which must be in it."""
         command = ChangeCartItem(
             customer_id=str(customer_id), product_id=str(product_id), quantity=data.quantity
         )
@@ -112,13 +123,15 @@ class CartController(Controller):
         summary="Take a product out of the cart, if it is in it",
         responses=refusals(),
     )
-    async def remove(
+    async def remove_from_cart(
         self, customer_id: CustomerId, product_id: ProductId, service: OrderService
     ) -> None:
+        """204 also for a product that is not in the cart."""
         await service.ask(TakeFromCart(customer_id=str(customer_id), product_id=str(product_id)))
 
     @delete(summary="Empty the cart", responses=refusals())
-    async def empty(self, customer_id: CustomerId, service: OrderService) -> None:
+    async def empty_cart(self, customer_id: CustomerId, service: OrderService) -> None:
+        """204 also for a cart that is empty."""
         await service.ask(TakeFromCart(customer_id=str(customer_id)))
 
     @post(
@@ -126,8 +139,20 @@ class CartController(Controller):
         status_code=202,
         summary="Order what is in the cart",
         middleware=[ShedLoad],
-        responses=refusals(404, 422, body=True)
-        | {200: answered(OrderView, "The order, when it ended within Prefer: wait=N")},
+        responses=refusals(
+            CART_EMPTY,
+            INSUFFICIENT_STOCK,
+            PRICE_MISMATCH,
+            PRODUCT_DISCONTINUED,
+            PRODUCT_NOT_FOUND,
+            422,
+            body=True,
+        )
+        | {
+            200: answered(OrderView, "The order, when it ended within Prefer: wait=N"),
+            202: answered(AcceptedView, "The order is stored; its saga continues"),
+        },
+        response_headers=[LOCATION],
     )
     async def check_out(
         self,

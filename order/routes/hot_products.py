@@ -11,6 +11,7 @@ from litestar.params import PathParameter
 from chassis.web.operations import operators_only
 from chassis.web.schemas import View, refusals
 from order.commands import SetHotProduct
+from order.errors import PRODUCT_NOT_FOUND
 from order.hot_products import HotProductAdmission
 from order.routes import OrderService
 
@@ -41,9 +42,11 @@ class HotProductController(Controller):
         "/{productId:str}/hot",
         status_code=200,
         summary="Enable hot-product admission",
-        responses=refusals(401, 404),
+        responses=refusals(401, PRODUCT_NOT_FOUND),
     )
-    async def enable(self, product_id: ProductId, service: OrderService) -> HotProductView:
+    async def enable_hot_product(
+        self, product_id: ProductId, service: OrderService
+    ) -> HotProductView:
         """Orders of the product then lease its units in Redis, or are refused there as sold out.
 
         Waits up to 2 s until product has published how many units are available. Idempotent.
@@ -56,9 +59,10 @@ class HotProductController(Controller):
     @delete(
         "/{productId:str}/hot",
         summary="Disable hot-product admission",
-        responses=refusals(401, 404),
+        responses=refusals(401, PRODUCT_NOT_FOUND),
     )
-    async def disable(self, product_id: ProductId, service: OrderService) -> None:
+    async def disable_hot_product(self, product_id: ProductId, service: OrderService) -> None:
+        """Orders of the product are then admitted as all others are. Idempotent."""
         await service.ask(SetHotProduct(product_id=str(product_id), hot=False))
         await service.components.of_type(HotProductAdmission).disable(str(product_id))
 

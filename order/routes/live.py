@@ -7,11 +7,13 @@ from typing import Annotated
 import msgspec
 from litestar import Controller, Response, get
 from litestar.background_tasks import BackgroundTask
+from litestar.datastructures import ResponseHeader
 from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter
 from litestar.response import Stream
 
 from chassis.web.schemas import View, refusals
+from order.errors import ORDER_NOT_FOUND
 from order.live import Listener, Listeners
 from order.routes import OrderService
 from order.routes.orders import OrderId
@@ -44,7 +46,11 @@ class LiveController(Controller):
         "/{orderId:str}/events",
         summary="An order's events, live",
         media_type=EVENT_STREAM,
-        responses=refusals(404)
+        response_headers=[
+            ResponseHeader(name=name, description=f"`{value}`", documentation_only=True)
+            for name, value in _HEADERS.items()
+        ],
+        responses=refusals(ORDER_NOT_FOUND)
         | {
             200: ResponseSpec(
                 LiveEvent,
@@ -55,7 +61,7 @@ class LiveController(Controller):
             204: ResponseSpec(None, description="The order has ended, and no event follows"),
         },
     )
-    async def events(
+    async def follow_order(
         self,
         order_id: OrderId,
         service: OrderService,

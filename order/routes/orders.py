@@ -11,6 +11,7 @@ from chassis.service import Service
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.fast_path import FAST_PATH
 from chassis.web.idempotency import key_of
+from chassis.web.response_headers import LOCATION
 from chassis.web.schemas import (
     Body,
     OptionalKey,
@@ -23,6 +24,14 @@ from events.contract import OrderCancelled, PaymentRefundFailed, RequestAmount
 from order import store
 from order.commands import CancelOrder, WantedLine
 from order.domain import MAX_LINES, STATES, Order, OrderState, OrderStatus
+from order.errors import (
+    INSUFFICIENT_STOCK,
+    INVALID_STATE,
+    ORDER_NOT_FOUND,
+    PRICE_MISMATCH,
+    PRODUCT_DISCONTINUED,
+    PRODUCT_NOT_FOUND,
+)
 from order.load_shedding import ShedLoad
 from order.routes import OrderService
 from order.routes.placing import (
@@ -67,6 +76,8 @@ OrderPage = Annotated[Page[OrderView], shown_as("OrderPage")]
 
 
 class Trace(View):
+    """The events of an order."""
+
     order_id: str
     events: list[Step]
 
@@ -80,10 +91,21 @@ class OrderController(Controller):
         summary="Place an order",
         middleware=[ShedLoad],
         opt=FAST_PATH,
-        responses=refusals(404, 422, body=True)
-        | {200: answered(OrderView, "The order, when it ended within Prefer: wait=N")},
+        responses=refusals(
+            INSUFFICIENT_STOCK,
+            PRICE_MISMATCH,
+            PRODUCT_DISCONTINUED,
+            PRODUCT_NOT_FOUND,
+            422,
+            body=True,
+        )
+        | {
+            200: answered(OrderView, "The order, when it ended within Prefer: wait=N"),
+            202: answered(AcceptedView, "The order is stored; its saga continues"),
+        },
+        response_headers=[LOCATION],
     )
-    async def place(
+    async def place_order(
         self,
         data: JSONBody[NewOrder],
         service: OrderService,
@@ -104,8 +126,9 @@ class OrderController(Controller):
         key = key_of(f"orders/{data.customer_id}", idempotency_key, data)
         return await accept(service, command, key, trace, prefer)
 
-    @get("/{orderId:str}", summary="One order", responses=refusals(404))
-    async def read(self, order_id: OrderId, service: OrderService) -> OrderView:
+    @get("/{orderId:str}", summary="One order", responses=refusals(ORDER_NOT_FOUND))
+    async def get_order(self, order_id: OrderId, service: OrderService) -> OrderView:
+        """The order as it is now. Its `status` never goes backwards."""
         return order_view(await find_order(service, str(order_id)))
 
     @get(summary="Orders, newest first", responses=refusals())
@@ -116,6 +139,7 @@ class OrderController(Controller):
         customer_id: Annotated[UUID | None, QueryParameter(name="customerId")] = None,
         status: FromQuery[OrderStatus | None] = None,
     ) -> OrderPage:
+        """A customer's orders, or those of all customers; of one status, or of all."""
         async with service.reading() as connection:
             found, total = await store.list_orders(
                 connection,
@@ -130,9 +154,10 @@ class OrderController(Controller):
         "/{orderId:str}/cancel",
         status_code=200,
         summary="Cancel a COMPLETED order",
-        responses=refusals(404, 424) | {202: answered(OrderView, "The cancel is in flight")},
+        responses=refusals(INVALID_STATE, ORDER_NOT_FOUND, 424)
+        | {202: answered(OrderView, "The cancel is in flight")},
     )
-    async def cancel(self, order_id: OrderId, service: OrderService) -> Response[OrderView]:
+    async def cancel_order(self, order_id: OrderId, service: OrderService) -> Response[OrderView]:
         """Refunds the payment and gives back stock and coupon. Waits up to 5 s for that.
 
         200 with the order CANCELLED, or 202 while the cancel is in flight: then read the order's
@@ -150,8 +175,12 @@ class OrderController(Controller):
             )
         return Response(order_view(order), status_code=200)
 
-    @get("/{orderId:str}/trace", summary="An order's events, in order", responses=refusals(404))
-    async def trace(self, order_id: OrderId, service: OrderService) -> Trace:
+    @get(
+        "/{orderId:str}/trace",
+        summary="An order's events, in order",
+        responses=refusals(ORDER_NOT_FOUND),
+    )
+    async def get_order_trace(self, order_id: OrderId, service: OrderService) -> Trace:
         """From the event stream, which keeps them for a week."""
         await find_order(service, str(order_id))
         messages = await service.broker.history(f"saga.{order_id}.*")

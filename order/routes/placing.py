@@ -43,6 +43,8 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?=$|[,;\s])", re.IGN
 
 
 class ShippingAddress(Body):
+    """Where to ship an order to."""
+
     street: Text
     postal_code: Text
     city: Text

@@ -12,6 +12,7 @@ from chassis.web.schemas import View, refusals
 from events.contract import FailReason, PaymentMethod
 from payment import store
 from payment.domain import Payment, PaymentState
+from payment.errors import PAYMENT_NOT_FOUND
 from payment.routes import PaymentService
 from saga.errors import NotFound
 
@@ -37,6 +38,8 @@ _STATUS = {
 
 
 class PaymentView(View):
+    """A payment of an order."""
+
     payment_id: str
     order_id: str
     customer_id: str
@@ -49,6 +52,8 @@ class PaymentView(View):
 
 
 class Payments(View):
+    """The payments of one order, the oldest first."""
+
     items: list[PaymentView]
 
 
@@ -57,17 +62,19 @@ class PaymentController(Controller):
     tags = ("payments",)
 
     @get(summary="The payments of an order", responses=refusals())
-    async def list_of_order(
+    async def list_payments(
         self,
         service: PaymentService,
         order_id: Annotated[UUID, QueryParameter(name="orderId")],
     ) -> Payments:
+        """Failed and refunded ones, too: each stays as history."""
         async with service.reading() as connection:
             found = await store.payments_of(connection, str(order_id))
         return Payments(items=[_view(each) for each in found])
 
-    @get("/{paymentId:str}", summary="One payment", responses=refusals(404))
-    async def read(self, payment_id: PaymentId, service: PaymentService) -> PaymentView:
+    @get("/{paymentId:str}", summary="One payment", responses=refusals(PAYMENT_NOT_FOUND))
+    async def get_payment(self, payment_id: PaymentId, service: PaymentService) -> PaymentView:
+        """A payment keeps its id when it fails or is refunded."""
         async with service.reading() as connection:
             payment = await store.find_payment(connection, str(payment_id))
         if payment is None:

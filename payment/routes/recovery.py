@@ -5,11 +5,14 @@ from uuid import UUID
 from litestar import Controller, Response, post
 from litestar.params import JSONBody
 
-from chassis.web.idempotency import key_of, replay_headers, required_key
+from chassis.web.error_codes import NOT_IN_RECOVERY_MODE
+from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.operations import check_recovery_mode, operators_only
-from chassis.web.schemas import Body, OptionalKey, refusals
+from chassis.web.response_headers import REPLAYED
+from chassis.web.schemas import Body, RequiredKey, refusals
 from events.contract import RequestAmount
 from payment.commands import BookCharge
+from payment.errors import BALANCE_OUT_OF_RANGE
 from payment.routes import PaymentService
 from payment.routes.wallets import WalletView
 
@@ -30,20 +33,21 @@ class BookingController(Controller):
     @post(
         status_code=200,
         summary="Book a charge of a wallet that the restored database lacks",
-        responses=refusals(401, 409, 422, body=True),
+        responses=refusals(401, BALANCE_OUT_OF_RANGE, NOT_IN_RECOVERY_MODE, 422, body=True),
+        response_headers=[REPLAYED],
     )
-    async def book(
+    async def book_lost_charge(
         self,
         data: JSONBody[ChargeBooking],
         service: PaymentService,
-        idempotency_key: OptionalKey = None,
+        idempotency_key: RequiredKey,
     ) -> Response[WalletView]:
         """The gateway is not called. A wallet that is missing is opened.
 
         The same Idempotency-Key, or the same `topUpId`, books once.
         """
         check_recovery_mode(service)
-        key = key_of("recovery/bookings", required_key(idempotency_key), data)
+        key = key_of("recovery/bookings", idempotency_key, data)
         command = BookCharge(
             customer_id=str(data.customer_id),
             amount=data.amount,

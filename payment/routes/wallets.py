@@ -25,6 +25,7 @@ from payment.commands import (
     not_booked,
 )
 from payment.domain import EntryKind, TopUp, TopUpState, Wallet
+from payment.errors import BALANCE_OUT_OF_RANGE, PAYMENT_GATEWAY_FAILED, WALLET_NOT_FOUND
 from payment.external_calls import top_up_call
 from payment.routes import PaymentService
 from payment.settings import has_gateway
@@ -38,10 +39,14 @@ GATEWAY_TIMEOUT_SECONDS = 10
 
 
 class NewWallet(Body):
+    """The customer who gets a wallet."""
+
     customer_id: UUID
 
 
 class Charge(Body):
+    """Money that comes into a wallet."""
+
     amount: RequestAmount
 
 
@@ -74,7 +79,7 @@ class WalletController(Controller):
         responses=refusals(body=True)
         | {200: answered(WalletView, "The customer had a wallet; it is unchanged")},
     )
-    async def open(
+    async def open_wallet(
         self, data: JSONBody[NewWallet], service: PaymentService
     ) -> Response[WalletView]:
         """201 for a new wallet; 200 with the existing one, unchanged."""
@@ -83,17 +88,20 @@ class WalletController(Controller):
         view = WalletView.of(opened.wallet)
         return created(view, f"/wallets/{data.customer_id}", is_new=opened.new)
 
-    @get("/{customerId:str}", summary="A customer's balance", responses=refusals(404))
-    async def read(self, customer_id: CustomerId, service: PaymentService) -> WalletView:
+    @get("/{customerId:str}", summary="A customer's balance", responses=refusals(WALLET_NOT_FOUND))
+    async def get_wallet(self, customer_id: CustomerId, service: PaymentService) -> WalletView:
+        """The balance after all orders that are paid or refunded by now."""
         return WalletView.of(await _find(service, customer_id))
 
     @post(
         "/{customerId:str}/charge",
         status_code=200,
         summary="Bring money in",
-        responses=refusals(404, 409, 422, 502, body=True),
+        responses=refusals(
+            WALLET_NOT_FOUND, BALANCE_OUT_OF_RANGE, 422, PAYMENT_GATEWAY_FAILED, body=True
+        ),
     )
-    async def charge(
+    async def charge_wallet(
         self,
         customer_id: CustomerId,
         data: JSONBody[Charge],
@@ -128,14 +136,15 @@ class WalletController(Controller):
     @get(
         "/{customerId:str}/transactions",
         summary="A wallet's ledger, newest first",
-        responses=refusals(404),
+        responses=refusals(WALLET_NOT_FOUND),
     )
-    async def transactions(
+    async def list_wallet_transactions(
         self,
         customer_id: CustomerId,
         service: PaymentService,
         paging: Paging,
     ) -> EntryPage:
+        """A row for each amount that came in or went out."""
         await _find(service, customer_id)
         async with service.reading() as connection:
             found, total = await store.entries(

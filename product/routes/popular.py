@@ -38,7 +38,7 @@ class PopularController(Controller):
     tags = ("products",)
 
     @get("/popular", summary="The best sold products, best first", responses=refusals())
-    async def popular(
+    async def list_popular_products(
         self, service: ProductService, days: Days = 3, limit: Limit = 5
     ) -> PopularProducts:
         """Counts the units of orders paid since the hour in which the window begins. Cancelled

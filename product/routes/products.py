@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post
+from litestar.datastructures import ResponseHeader
 from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter, QueryParameter
 
 from chassis.components import Component
@@ -12,13 +13,14 @@ from chassis.redis.read_cache import ReadCache
 from chassis.service import Service
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.errors import invalid
-from chassis.web.idempotency import key_of, required_key
+from chassis.web.idempotency import checked_key, key_of, replay_headers
 from chassis.web.schemas import (
     NO_NUL,
     Body,
     Label,
     LongText,
     OptionalKey,
+    RequiredKey,
     Text,
     View,
     created,
@@ -28,6 +30,7 @@ from events.contract import MAX_AMOUNT, ProductStatus, RequestAmount
 from product import store
 from product.commands import BookStock, ChangeProduct, CreateProduct, no_product
 from product.domain import Entry, Product
+from product.errors import INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND
 from product.routes import ProductService
 from product.unit_of_work import ProductUnitOfWork
 
@@ -39,6 +42,13 @@ NamePart = Annotated[
     QueryParameter(name="query", max_length=200, pattern=NO_NUL, description="a part of the name"),
 ]
 Category = Annotated[str | None, QueryParameter(max_length=200, pattern=NO_NUL)]
+
+
+_SOURCE = ResponseHeader(
+    name="X-Cache",
+    description="Where it was read: MEMORY, REDIS or DATABASE.",
+    documentation_only=True,
+)
 
 
 class NewProduct(Body):
@@ -74,6 +84,8 @@ class StockChange(Body):
 
 
 class ProductView(View):
+    """A product. `stock` is what can be bought now."""
+
     product_id: str
     name: str
     price: int
@@ -87,6 +99,8 @@ ProductPage = Annotated[Page[ProductView], shown_as("ProductPage")]
 
 
 class StockView(View):
+    """A product's units after a booking."""
+
     product_id: str
     stock: int
 
@@ -114,12 +128,13 @@ class ProductController(Controller):
     tags = ("products",)
 
     @post(summary="Add a product to the catalogue", responses=refusals(422, body=True))
-    async def create(
+    async def create_product(
         self,
         data: JSONBody[NewProduct],
         service: ProductService,
         idempotency_key: OptionalKey = None,
     ) -> Response[ProductView]:
+        """Its first price and stock are published, and it can be ordered a moment later."""
         command = CreateProduct(
             product_id=service.new_id(),
             name=data.name,
@@ -129,10 +144,11 @@ class ProductController(Controller):
             category=data.category,
         )
         done = await service.ask(command, key_of("products", idempotency_key, data))
-        return created(_product(done.result), f"/products/{done.result.product_id}")
+        path = f"/products/{done.result.product_id}"
+        return created(_product(done.result), path, headers=replay_headers(done))
 
     @get(summary="Search the products, oldest first", responses=refusals())
-    async def search(
+    async def search_products(
         self,
         service: ProductService,
         paging: Paging,
@@ -140,6 +156,7 @@ class ProductController(Controller):
         category: Category = None,
         status: FromQuery[ProductStatus] = ProductStatus.ACTIVE,
     ) -> ProductPage:
+        """By a part of the name and by category; DISCONTINUED ones only if asked for."""
         async with service.reading() as connection:
             found, total = await store.search(
                 connection,
@@ -151,12 +168,17 @@ class ProductController(Controller):
             )
         return paging.of([_product(each) for each in found], total)
 
-    @get("/{productId:str}", summary="One product", responses=refusals(404))
-    async def read(self, product_id: ProductId, service: ProductService) -> ProductView:
+    @get("/{productId:str}", summary="One product", responses=refusals(PRODUCT_NOT_FOUND))
+    async def get_product(self, product_id: ProductId, service: ProductService) -> ProductView:
+        """Discontinued products can be read, too."""
         return _product(await find(service, product_id))
 
-    @patch("/{productId:str}", summary="Change a product", responses=refusals(404, body=True))
-    async def change(
+    @patch(
+        "/{productId:str}",
+        summary="Change a product",
+        responses=refusals(PRODUCT_NOT_FOUND, body=True),
+    )
+    async def change_product(
         self, product_id: ProductId, data: JSONBody[ProductChanges], service: ProductService
     ) -> ProductView:
         """Orders that are accepted already keep their prices."""
@@ -173,9 +195,10 @@ class ProductController(Controller):
     @delete(
         "/{productId:str}",
         summary="Discontinue a product; its history stays",
-        responses=refusals(404),
+        responses=refusals(PRODUCT_NOT_FOUND),
     )
-    async def discontinue(self, product_id: ProductId, service: ProductService) -> None:
+    async def discontinue_product(self, product_id: ProductId, service: ProductService) -> None:
+        """It is no longer sold. Orders that are accepted already stay as they are. Idempotent."""
         await service.ask(
             ChangeProduct(product_id=str(product_id), status=ProductStatus.DISCONTINUED)
         )
@@ -183,21 +206,21 @@ class ProductController(Controller):
     @patch(
         "/{productId:str}/stock",
         summary="Bring stock in or take it out",
-        responses=refusals(404, 422, body=True),
+        responses=refusals(INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND, 422, body=True),
     )
-    async def book(
+    async def book_stock(
         self,
         product_id: ProductId,
         data: JSONBody[StockChange],
         service: ProductService,
-        idempotency_key: OptionalKey = None,
+        idempotency_key: RequiredKey,
     ) -> StockView:
-        """Needs an Idempotency-Key; the same key again gives the first answer again."""
+        """The same Idempotency-Key again gives the first answer again, and books nothing."""
         if data.delta == 0:
             raise invalid("delta", "send a number other than 0", "body")
         command = BookStock(
             product_id=str(product_id),
-            request_id=required_key(idempotency_key),
+            request_id=checked_key(idempotency_key),
             delta=data.delta,
             reason=data.reason,
             order_id=str(data.order_id) if data.order_id else None,
@@ -209,9 +232,10 @@ class ProductController(Controller):
     @get(
         "/{productId:str}/stock",
         summary="The units that can be bought now",
-        responses=refusals(404),
+        responses=refusals(PRODUCT_NOT_FOUND),
+        response_headers=[_SOURCE],
     )
-    async def stock(
+    async def get_product_stock(
         self,
         product_id: ProductId,
         service: ProductService,
@@ -220,7 +244,7 @@ class ProductController(Controller):
             HeaderParameter(name="Cache-Control", description="no-cache: read the database"),
         ] = None,
     ) -> Response[Availability]:
-        """Never older than a second. `X-Cache` is where it was read: MEMORY, REDIS or DATABASE."""
+        """Never older than a second."""
 
         async def read() -> Availability:
             return Availability.of(await find(service, product_id))

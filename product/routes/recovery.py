@@ -2,14 +2,16 @@
 
 from uuid import UUID
 
-from litestar import Controller, Response, post
+from litestar import Controller, post
 from litestar.params import JSONBody
 
+from chassis.web.error_codes import NOT_IN_RECOVERY_MODE
 from chassis.web.errors import invalid
-from chassis.web.idempotency import replay_headers, required_key
+from chassis.web.idempotency import checked_key
 from chassis.web.operations import check_recovery_mode, operators_only
-from chassis.web.schemas import Body, OptionalKey, Text, refusals
+from chassis.web.schemas import Body, RequiredKey, Text, refusals
 from product.commands import BookStock
+from product.errors import INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND
 from product.routes import ProductService
 from product.routes.products import Delta, StockView
 
@@ -31,29 +33,30 @@ class BookingController(Controller):
     @post(
         status_code=200,
         summary="Book stock that the restored database lacks",
-        responses=refusals(401, 404, 409, 422, body=True),
+        responses=refusals(
+            401, INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND, NOT_IN_RECOVERY_MODE, 422, body=True
+        ),
     )
-    async def book(
+    async def book_lost_stock(
         self,
         data: JSONBody[StockBooking],
         service: ProductService,
-        idempotency_key: OptionalKey = None,
-    ) -> Response[StockView]:
+        idempotency_key: RequiredKey,
+    ) -> StockView:
         """The same as `PATCH /products/{productId}/stock`, which recovery mode executes too."""
         if data.delta == 0:
             raise invalid("delta", "send a number other than 0", "body")
         check_recovery_mode(service)
         command = BookStock(
             product_id=str(data.product_id),
-            request_id=required_key(idempotency_key),
+            request_id=checked_key(idempotency_key),
             delta=data.delta,
             reason=data.reason,
             order_id=None,
             booked_by=data.booked_by,
         )
         done = await service.ask(command)
-        view = StockView(product_id=command.product_id, stock=done.result.balance_after)
-        return Response(view, headers=replay_headers(done))
+        return StockView(product_id=command.product_id, stock=done.result.balance_after)
 
 
 ROUTES = [BookingController]

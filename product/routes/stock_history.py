@@ -14,6 +14,7 @@ from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.errors import invalid
 from chassis.web.schemas import View, instant, refusals
 from product import store
+from product.errors import PRODUCT_NOT_FOUND
 from product.routes import ProductService
 from product.routes.products import ProductId, find
 
@@ -53,9 +54,9 @@ class HistoryController(Controller):
     @get(
         "/{productId:str}/stock/history",
         summary="The stock ledger, oldest first",
-        responses=refusals(404),
+        responses=refusals(PRODUCT_NOT_FOUND),
     )
-    async def stock(
+    async def list_product_stock_history(
         self,
         product_id: ProductId,
         service: ProductService,
@@ -83,9 +84,9 @@ class HistoryController(Controller):
     @get(
         "/{productId:str}/prices",
         summary="A product's prices, oldest first",
-        responses=refusals(404),
+        responses=refusals(PRODUCT_NOT_FOUND),
     )
-    async def prices(
+    async def list_product_prices(
         self,
         product_id: ProductId,
         service: ProductService,

@@ -8,6 +8,7 @@ from litestar import Controller, get
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.schemas import View, refusals
 from product import store
+from product.errors import PRODUCT_NOT_FOUND
 from product.routes import ProductService
 from product.routes.products import ProductId, find
 
@@ -31,9 +32,9 @@ class QueueController(Controller):
     @get(
         "/{productId:str}/queue",
         summary="The orders that wait for this product's stock, first to last",
-        responses=refusals(404),
+        responses=refusals(PRODUCT_NOT_FOUND),
     )
-    async def queue(
+    async def list_product_queue(
         self,
         product_id: ProductId,
         service: ProductService,

@@ -13,9 +13,9 @@ from litestar.testing import AsyncTestClient
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from chassis.web.errors import OUTAGE, ready_made, to_response
-from chassis.web.idempotency import key_of, required_key
+from chassis.web.idempotency import checked_key, key_of
 from chassis.web.reading import StrictRequest, refuse_null
-from chassis.web.schemas import Body, OptionalKey, instant
+from chassis.web.schemas import Body, OptionalKey, RequiredKey, instant
 from saga.errors import (
     BrokerAway,
     Conflict,
@@ -94,8 +94,8 @@ async def search(
 
 
 @get("/keyed")
-async def keyed(idempotency_key: OptionalKey = None) -> str:
-    return required_key(idempotency_key)
+async def keyed(idempotency_key: RequiredKey) -> str:
+    return checked_key(idempotency_key)
 
 
 def rejecting(error: SagaError) -> Any:

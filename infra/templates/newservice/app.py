@@ -6,6 +6,8 @@ from chassis.participant import Participant
 from chassis.ports import REAL, Ports
 from chassis.service import Service
 from chassis.web import app
+from chassis.web.document import Vocabulary
+from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from newservice import store, tables
 from newservice.domain import UNSETTLED
@@ -31,5 +33,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         ROUTES,
         title="newservice",
         description="Completed orders, counted for each customer.",
-        examples=EXAMPLES,
+        vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS),
     )

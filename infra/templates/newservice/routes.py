@@ -17,6 +17,8 @@ CustomerId = Annotated[UUID, PathParameter(name="customerId")]
 
 
 class CustomerView(View):
+    """A customer, and how many completed orders are counted."""
+
     customer_id: str
     orders: int
 
@@ -26,7 +28,10 @@ class NewserviceController(Controller):
     tags = ("newservice",)
 
     @get("/{customerId:str}", summary="A customer's completed orders", responses=refusals())
-    async def read(self, customer_id: CustomerId, service: NewserviceService) -> CustomerView:
+    async def get_customer(
+        self, customer_id: CustomerId, service: NewserviceService
+    ) -> CustomerView:
+        """0 for a customer without completed orders."""
         async with service.reading() as connection:
             orders = await store.orders_of(connection, str(customer_id))
         return CustomerView(customer_id=str(customer_id), orders=orders)
