@@ -136,10 +136,15 @@ async def test_unknown_route_answers_404(wire: Wire, service: str, method: str) 
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_openapi_describes_the_error_format(wire: Wire, service: str) -> None:
-    """A client that is generated from openapi.json has to know the real errors."""
+    """A client that is generated from openapi.json has to know the real errors.
+
+    A probe that fails is none: it answers 503 with what it found.
+    """
     document = await wire.openapi(service)
     wrong = set()
     for path, methods in document["paths"].items():
+        if path.startswith("/health"):
+            continue
         for method, operation in methods.items():
             for status, response in operation["responses"].items():
                 if status.startswith(("4", "5")):
