@@ -81,7 +81,7 @@ release: $(VENV)/.installed-runtime ## audit, then end the recovery mode: SERVIC
 
 # --- using and operating it
 
-.PHONY: seed load trace dlq redrive streams audit backup restore choreography documents
+.PHONY: seed load trace dlq redrive dismiss streams audit backup restore choreography documents
 seed: $(VENV)/.installed-runtime ## create the first products and wallets; a second time it changes nothing
 	@$(STACK) seed
 
@@ -95,10 +95,15 @@ trace: $(VENV)/.installed-runtime ## one order's events, each with its cause: OR
 dlq: $(VENV)/.installed-runtime ## list the dead letters: messages that a service could not handle, and why
 	@$(OPS) dlq
 
-redrive: $(VENV)/.installed-runtime ## handle dead letters again: SERVICE=... ID=<an id from make dlq, or all>
+redrive: $(VENV)/.installed-runtime ## handle dead letters again: SERVICE=... ID=<an id from make dlq, or all> [PREVIEW=1: only show what it would do]
 	@test -n "$(SERVICE)" && test -n "$(ID)" || { \
 		echo "Name them: make redrive SERVICE=order ID=7 (make dlq lists them), or ID=all" >&2; exit 2; }
-	@$(OPS) redrive $(SERVICE) $(ID)
+	@$(OPS) redrive $(SERVICE) $(ID) $(if $(filter 1,$(PREVIEW)),--preview)
+
+dismiss: $(VENV)/.installed-runtime ## give dead letters up: SERVICE=... ID=<an id from make dlq, or all> REASON='...'
+	@test -n "$(SERVICE)" && test -n "$(ID)" && test -n "$$REASON" || { \
+		echo "Name them: make dismiss SERVICE=order ID=7 REASON='sent by hand'" >&2; exit 2; }
+	@$(OPS) dismiss $(SERVICE) $(ID) --reason "$$REASON"
 
 streams: $(VENV)/.installed-runtime ## give the broker's streams changed settings, such as NATS_REPLICAS
 	@$(OPS) streams

@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Column, Connection, MetaData, Table
 
 from chassis.processing.timers import Timer
+from chassis.storage import tables
 from chassis.storage.migrations import SchemaHistory, Upgrade
 from saga.reactions import Reactions
 from saga.unit_of_work import UnitOfWork
@@ -59,8 +60,9 @@ class Participant(msgspec.Struct, Generic[U], frozen=True):
 
     @property
     def history(self) -> SchemaHistory:
-        """The history of the service's schema."""
-        return SchemaHistory(self.name, self.saga_rows, self.upgrades)
+        """The history of the service's schema: its own upgrades, and those of the chassis."""
+        steps = sorted((*tables.UPGRADES, *self.upgrades), key=lambda step: step.version)
+        return SchemaHistory(self.name, self.saga_rows, tuple(steps))
 
     @property
     def saga_key(self) -> Column[str]:

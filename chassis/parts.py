@@ -13,13 +13,13 @@ from chassis.loops import Loops
 from chassis.outbox.outbox import Outbox
 from chassis.participant import Participant, U
 from chassis.ports import DeliveredMessage, ExternalSystem, Ports
-from chassis.processing import dead_letters
 from chassis.processing.ack_extension import AckExtension
 from chassis.processing.after_commit import AfterCommit
 from chassis.processing.external_calls import NO_EXTERNAL_SYSTEM, ExternalCalls
 from chassis.processing.mailbox import Mailbox
 from chassis.processing.messages import Done, EventMessage, IdempotencyKey
 from chassis.processing.processor import Processor
+from chassis.processing.redriving import Redriving
 from chassis.processing.retention import Retention
 from chassis.processing.transaction import Transaction
 from chassis.recovery.recovery import Recovery
@@ -74,6 +74,9 @@ class Parts(Generic[U]):
             self.outbox, self.ack_extension, self.broker, participant.reactions.contract
         )
         self.processor = Processor(self.mailbox, transaction, after_commit)
+        self.redriving = Redriving(
+            participant, self.database, self.reading, self.receive, ports.clock
+        )
         self.retention = Retention(participant, self.database, ports.clock, settings)
         self.loops = Loops()
 
@@ -91,14 +94,6 @@ class Parts(Generic[U]):
         message = EventMessage(delivery, self.participant.reactions.contract)
         self.ack_extension.watch(message)
         self.mailbox.put(message)
-
-    async def redrive(self, letter_id: int) -> bool:
-        """Put a dead letter into the mailbox once more. False when there is none of this id."""
-        async with self.reading() as connection:
-            letter = await dead_letters.find(connection, letter_id)
-        if letter is not None:
-            self.receive(letter)
-        return letter is not None
 
     def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Raises RetryLater."""

@@ -45,8 +45,14 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("dlq", help="the dead letters of all services").set_defaults(run=_dlq)
     redrive = commands.add_parser("redrive", help="handle dead letters again")
     redrive.add_argument("service", choices=SERVICES)
-    redrive.add_argument("letter", help="a dead letter's id, or all")
+    redrive.add_argument("letter", help="a dead letter's id, or all that are not done")
+    redrive.add_argument("--preview", action="store_true", help="only show what it would do")
     redrive.set_defaults(run=_redrive)
+    dismiss = commands.add_parser("dismiss", help="give dead letters up")
+    dismiss.add_argument("service", choices=SERVICES)
+    dismiss.add_argument("letter", help="a dead letter's id, or all that are not done")
+    dismiss.add_argument("--reason", required=True, help="why nothing is left to do")
+    dismiss.set_defaults(run=_dismiss)
     explained = "give the broker's streams their settings, such as NATS_REPLICAS"
     commands.add_parser("streams", help=explained).set_defaults(run=_streams)
     recovery = commands.add_parser("recovery", help="what recovery mode found and still misses")
@@ -77,10 +83,21 @@ def _dlq(_: argparse.Namespace) -> None:
     dead_letters.show(deployment.find(), _console)
 
 
-def _redrive(arguments: argparse.Namespace) -> None:
+def _redrive(arguments: argparse.Namespace) -> int:
     from ops import dead_letters, deployment
 
-    dead_letters.redrive(deployment.find(), arguments.service, arguments.letter, _console)
+    letter = arguments.service, arguments.letter
+    if arguments.preview:
+        dead_letters.preview(deployment.find(), *letter, _console)
+        return 0
+    return 0 if dead_letters.redrive(deployment.find(), *letter, _console) else 1
+
+
+def _dismiss(arguments: argparse.Namespace) -> None:
+    from ops import dead_letters, deployment
+
+    letter = arguments.service, arguments.letter
+    dead_letters.dismiss(deployment.find(), *letter, arguments.reason, _console)
 
 
 def _release(arguments: argparse.Namespace) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from infra.stack import tables
 from infra.stack.config import SERVICES, StackError
 from ops import deployment
 
@@ -107,15 +107,13 @@ def _json(report: "Report") -> str:
 
 def show(report: "Report", console: Console) -> None:
     """Print a report: the checks, what is wrong, what is acknowledged, and the verdict."""
-    table = Table("check", box=box.SIMPLE_HEAD)
-    table.add_column("looked at", justify="right")
-    table.add_column("wrong", justify="right")
+    rows: list[tuple[tables.Cell, ...]] = []
     for result in report.results:
         wrong = sum(report.acknowledgement(each) is None for each in result.discrepancies)
-        table.add_row(
-            result.check, f"{result.looked_at:,}", f"[red]{wrong:,}" if wrong else "[green]0"
-        )
-    console.print(table)
+        count = Text(f"{wrong:,}", "red" if wrong else "green")
+        rows.append((result.check, f"{result.looked_at:,}", count))
+    columns = ("check", "looked at", "wrong")
+    tables.show(console, columns, rows, right=columns[1:])
 
     def line(text: str, style: str = "") -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -17,7 +17,7 @@ def show(service: str, console: Console) -> None:
     if report["beganAt"] is None:
         console.print(f"{service} was never in recovery mode.")
         return
-    console.print(_state(service, report))
+    console.print(_state(service, report), soft_wrap=True)
     for finding in report["findings"]:
         line = f"{finding['kind']} {finding['name']} {finding['key']}: {finding['what']}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -4,9 +4,8 @@ from functools import partial
 
 import httpx
 from rich.console import Console
-from rich.table import Table
 
-from infra.stack import processes, status
+from infra.stack import processes, status, tables
 from infra.stack.config import SERVICES
 from ops.deployment import Deployment, observing
 
@@ -21,11 +20,9 @@ def show(shop: Deployment, console: Console) -> bool:
     if shop.stack:
         return status.show(processes.running_stack(), console)
     shop.require(["NATS_URL", *(f"{service.upper()}_URL" for service in SERVICES)])
-    table = Table("service", "address", "ready", title="Services")
     answers = {service: _readiness(shop.url(service)) for service in SERVICES}
-    for service, answer in answers.items():
-        table.add_row(service, shop.url(service), answer)
-    console.print(table)
+    rows = [(service, shop.url(service), answer) for service, answer in answers.items()]
+    tables.show(console, ("service", "address", "ready"), rows, title="Services")
     status.show_broker(partial(observing, shop), console)
     return set(answers.values()) == {"yes"}
 

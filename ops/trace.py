@@ -1,43 +1,75 @@
-"""`make trace`: one order's events in their order."""
+"""`make trace`: one order's events in their order, and how often each was published.
+
+They are read from the stream: by the nats tool on the local stack, which it knows, else by the
+order service. While the broker is away, or the order service, they are read from the services'
+outboxes, by the operators' routes: also those that are not published yet.
+"""
 
 import os
 import subprocess
 import uuid
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import httpx
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
-from infra.stack import nats_cli, passwords
-from infra.stack.config import Stack, StackError
+from infra.stack import nats_cli, passwords, tables
+from infra.stack.config import SERVICES, Stack, StackError
 from ops.deployment import Deployment
 
 _TIMEOUT_SECONDS = 10.0
 _MAX_EVENTS = 1000
 
 
-class TracedEvent(msgspec.Struct, frozen=True):
-    """One event of an order, from the trace route or from the broker's headers."""
+class TracedEvent(msgspec.Struct, frozen=True, rename="camel"):
+    """One event of an order. `published_at`: known of an outbox alone, None while it waits there.
+
+    `times`: how often the stream has it.
+    """
 
     name: str
     service: str | None = None
     time: str | None = None
     id: str | None = None
     cause: str | None = None
+    times: int = 1
+    published_at: str | None = "unknown"
+
+
+class _StreamAway(Exception):
+    """The order service can't be asked for the stream's events."""
 
 
 def show(shop: Deployment, order_id: str, console: Console) -> None:
-    """Print the order's events: from the broker by the nats tool, else by the order service.
-
-    The tool is used on the local stack, whose users it knows. Raises StackError.
-    """
+    """Print the order's events. Raises StackError."""
     order = _checked(order_id)
     tool = nats_cli.find(shop.stack) if shop.stack else None
     events = _from_broker(tool, shop.stack, order, console) if tool and shop.stack else []
     # The tool may fail, and the stream may have removed the order's events by their age.
-    console.print(_table(order, events or _from_order_service(shop, order)))
+    events = _folded(events) or _without_tool(shop, order, console)
+    _show(order, events, console)
+
+
+def _without_tool(shop: Deployment, order: str, console: Console) -> list[TracedEvent]:
+    try:
+        return _from_order_service(shop, order)
+    except _StreamAway as problem:
+        _print(console, f"{problem}: these are the events in the services' outboxes.")
+        return _in_order(_from_outboxes(shop, order, console))
+
+
+def _folded(events: Iterable[TracedEvent]) -> list[TracedEvent]:
+    """Each event once, at its first place: a retransmission has the same id."""
+    times = Counter(event.id for event in events)
+    first = {event.id: event for event in reversed(list(events)) if event.id}
+    return [
+        msgspec.structs.replace(event, times=times[event.id] if event.id else 1)
+        for event in events
+        if event.id is None or event is first[event.id]
+    ]
 
 
 def _checked(order_id: str) -> str:
@@ -118,31 +150,72 @@ def _from_order_service(shop: Deployment, order: str) -> list[TracedEvent]:
     try:
         answer = httpx.get(url, timeout=_TIMEOUT_SECONDS, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise StackError(
-            f"The order service does not answer ({error}). Look at: make status"
-        ) from error
+        raise _StreamAway("The order service does not answer") from error
     if answer.status_code == 404:
         raise StackError(f"There is no order {order}.")
+    if answer.status_code == 503:
+        raise _StreamAway("The stream can't be read now")
     if not answer.is_success:
         raise StackError(f"The order service answered HTTP {answer.status_code}: {answer.text}")
-    content = answer.json()
-    found = content if isinstance(content, list) else content["events"]
-    return msgspec.convert(found, list[TracedEvent])
+    return msgspec.convert(answer.json()["events"], list[TracedEvent])
 
 
-def _table(order: str, events: list[TracedEvent]) -> Table:
-    table = Table(title=f"Order {order}", expand=True)
-    # In a narrow terminal the id gives way, not the names. All ids of an order begin alike.
-    for column, width in (("time", 12), ("event", 18), ("service", 7), ("caused by", 18)):
-        table.add_column(column, no_wrap=True, min_width=width)
-    table.add_column("id ends", no_wrap=True, overflow="ellipsis", ratio=1)
+def _from_outboxes(shop: Deployment, order: str, console: Console) -> list[TracedEvent]:
+    """Of a service that does not answer the events are missing, and its name is printed."""
+    shop.require(f"{service.upper()}_URL" for service in SERVICES)
+    events: list[TracedEvent] = []
+    for service in SERVICES:
+        url = f"{shop.url(service)}/api/v1/ops/events/{order}"
+        try:
+            answer = httpx.get(url, headers=shop.headers, timeout=_TIMEOUT_SECONDS, trust_env=False)
+            answer.raise_for_status()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            _print(console, f"Without the events of {service} ({error!r}).")
+        else:
+            events += msgspec.convert(answer.json()["items"], list[TracedEvent])
+    if not events:
+        raise StackError(f"No service that answers has an event of order {order}.")
+    return events
+
+
+def _in_order(events: Iterable[TracedEvent]) -> list[TracedEvent]:
+    """By their times, but none before its cause: the clocks of two machines differ."""
+    waiting = sorted(events, key=lambda event: event.time or "")
+    placed: list[TracedEvent] = []
+    while waiting:
+        ids = {event.id for event in waiting}
+        following = next((each for each in waiting if each.cause not in ids), waiting[0])
+        waiting.remove(following)
+        placed.append(following)
+    return placed
+
+
+def _show(order: str, events: list[TracedEvent], console: Console) -> None:
     names = {event.id: event.name for event in events if event.id}
-    for event in events:
-        cause = names.get(event.cause or "", event.cause)
-        id_end = (event.id or "")[-8:]
-        cells = (_clock(event.time), event.name, event.service, cause, id_end)
-        table.add_row(*(cell or "-" for cell in cells))
-    return table
+    rows = [
+        [
+            cell or "-"
+            for cell in (
+                _clock(event.time),
+                event.name,
+                event.service,
+                names.get(event.cause or "", event.cause),
+                _times(event),
+                event.id,
+            )
+        ]
+        for event in events
+    ]
+    columns = ("time", "event", "service", "caused by", "published", "id")
+    tables.show(console, columns, rows, title=f"Order {order}")
+
+
+def _times(event: TracedEvent) -> str:
+    return "not yet" if event.published_at is None else f"{event.times}x"
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _clock(time: str | None) -> str | None:

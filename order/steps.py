@@ -15,6 +15,12 @@ class Step(View):
     cause: str | None
 
 
+class TracedStep(Step):
+    """An event of a trace. `times`: how often it was published; more than once is rare."""
+
+    times: int
+
+
 def step_of(message: StoredMessage, event_id: str) -> Step:
     headers = message.headers
     return Step(

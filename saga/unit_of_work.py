@@ -14,6 +14,14 @@ K = TypeVar("K")
 R = TypeVar("R", bound=msgspec.Struct)
 
 
+class Change(msgspec.Struct, frozen=True):
+    """A row that the current message has put, and the row before it. `rows` is their name."""
+
+    rows: str
+    before: msgspec.Struct | None
+    after: msgspec.Struct
+
+
 class Savepoint(Protocol):
     """Something whose changes since the last savepoint can be kept or forgotten."""
 
@@ -121,6 +129,11 @@ class Ledger(Generic[R]):
     def __iter__(self) -> Iterator[R]:
         return iter(self._released)
 
+    @property
+    def open_changes(self) -> list[tuple[None, R]]:
+        """The rows that the current message has added."""
+        return [(None, row) for row in self._open]
+
 
 class UnitOfWork:
     """What a participant's reactions work on: its `Rows` and `Ledger`s, and the batch's time.
@@ -141,6 +154,21 @@ class UnitOfWork:
     def roll_back(self) -> None:
         for part in self._parts:
             part.roll_back()
+
+    @property
+    def open_changes(self) -> list[Change]:
+        """What the current message has changed so far, without external calls.
+
+        A row that is in two parts, such as an index of a ledger, is named by the last one.
+        """
+        found = {
+            id(after): Change(name, before, after)
+            for name, part in vars(self).items()
+            if isinstance(part, Rows | Ledger) and part is not self.external_calls
+            for before, after in part.open_changes
+            if before != after
+        }
+        return list(found.values())
 
 
 def values_of(messages: Iterable[object], *names: str) -> list[str]:

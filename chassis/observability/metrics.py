@@ -16,6 +16,9 @@ retransmitted = Counter(
     "saga_events_retransmitted_total", "Retransmissions, and events that answer one."
 )
 dead = Counter("saga_dead_letters_total", "Messages stored as dead letters.", ["reason"])
+letters_open = Gauge(
+    "saga_dead_letters_open", "Dead letters that are neither redriven nor dismissed."
+)
 commands = Counter("saga_commands_total", "Commands by outcome.", ["command", "outcome"])
 batch_size = Histogram(
     "saga_batch_messages", "Messages in a batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)

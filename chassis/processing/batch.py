@@ -70,11 +70,14 @@ class Batch(Generic[U]):
         self.now = now
         self._received: list[dict[str, str]] = []
         self._emitted: list[OutboundEvent] = []
+        self._redrivable: set[int] = set()
         self._redriven: list[int] = []
         self.uow: U
 
     def run(self, connection: Connection, messages: Sequence[Message]) -> list[Outcome]:
         """Load, react to one message after the other, and save."""
+        letter_ids = [m.delivery.letter_id for m in messages if isinstance(m, EventMessage)]
+        self._redrivable = dead_letters.lock_not_done(connection, letter_ids)
         seen = _already_in_inbox(connection, messages)
         contents = [content for m in messages if (content := _content(m, seen)) is not None]
         self.uow = self._participant.load(connection, contents, self.now)
@@ -100,8 +103,9 @@ class Batch(Generic[U]):
         self.uow.release()
         self._results.release()
         self._emitted += done.emitted
-        if isinstance(message, EventMessage) and message.delivery.letter_id is not None:
-            self._redriven.append(message.delivery.letter_id)
+        if isinstance(message, EventMessage) and message.dead_letter_reason is None:
+            self._redriven += self._redrivable & {message.delivery.letter_id}
+            self._redrivable.discard(message.delivery.letter_id)
         return done
 
     def _roll_back(self) -> None:
@@ -112,6 +116,9 @@ class Batch(Generic[U]):
         inbound = message.inbound
         if inbound is None or message.dead_letter_reason is not None:
             return Done()  # stored as a dead letter, with the batch
+        letter_id = message.delivery.letter_id
+        if letter_id is not None and letter_id not in self._redrivable:
+            return Done(replayed=True)  # it was redriven or dismissed meanwhile
         if inbound.event_id in seen:
             return Done(replayed=True)
         events = self.reactions.react(inbound.event, self.uow)

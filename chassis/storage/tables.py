@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    Connection,
     DateTime,
     Dialect,
     Enum,
@@ -25,9 +26,15 @@ from sqlalchemy import (
     and_,
     bindparam,
     false,
+    inspect,
     literal_column,
+    select,
+    update,
 )
+from sqlalchemy.schema import CreateColumn
 
+from chassis.storage.migrations import Upgrade
+from saga.envelope import EVENT_ID
 from saga.event import Stream
 
 Uuid = String(36)
@@ -158,6 +165,10 @@ dead_letters = Table(
     Column("error", Text, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("redriven_at", Time),
+    Column("state", String(32), nullable=False, server_default="OPEN"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("dismissed_at", Time),
+    Column("dismiss_reason", Text),
 )
 
 recoveries = Table(
@@ -228,3 +239,34 @@ def index_states(name: str, by: Column[Any], states: Collection[str]) -> None:
     """An index by this column of the rows that are in one of these states."""
     these = by.table.c.state.in_(sorted(states))
     Index(name, by, sqlite_where=these, postgresql_where=these)
+
+
+LETTERS_NOT_DONE = frozenset({"OPEN", "FAILED_AGAIN"})
+index_states("dead_letters_not_done", dead_letters.c.id, LETTERS_NOT_DONE)
+
+
+def _add_states_of_dead_letters(connection: Connection) -> None:
+    """A letter that was redriven is done where the inbox has its event; else it failed again."""
+    there = {column["name"] for column in inspect(connection).get_columns(dead_letters.name)}
+    for column in dead_letters.columns:
+        if column.name not in there:
+            definition = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {dead_letters.name} ADD COLUMN {definition}")
+    for index in dead_letters.indexes:
+        index.create(connection, checkfirst=True)
+    redriven = dead_letters.c.redriven_at.is_not(None) & (dead_letters.c.attempts == 0)
+    letters = connection.execute(select(dead_letters.c.id, dead_letters.c.headers).where(redriven))
+    for letter_id, headers in letters.all():
+        is_handled = connection.scalar(
+            select(inbox.c.event_id).where(inbox.c.event_id == headers.get(EVENT_ID))
+        )
+        state = "REDRIVEN" if is_handled else "FAILED_AGAIN"
+        connection.execute(
+            update(dead_letters)
+            .where(dead_letters.c.id == letter_id)
+            .values(state=state, attempts=1)
+        )
+
+
+UPGRADES = (Upgrade(3, _add_states_of_dead_letters),)
+"""The upgrades of the chassis' own tables, in the history of every service."""

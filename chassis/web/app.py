@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.types import ControllerRouterHandler, Middleware
 
 from chassis.service import Service
-from chassis.web import dependencies, health, openapi, operations, recovery
+from chassis.web import dead_letters, dependencies, health, openapi, operations, recovery
 from chassis.web.document import Vocabulary
 from chassis.web.errors import to_response
 from chassis.web.reading import StrictRequest, refuse_null
@@ -53,6 +53,7 @@ def build(
                 route_handlers=[
                     *routes,
                     *operations.routes(service.participant),
+                    dead_letters.DeadLetterController,
                     recovery.RecoveryController,
                 ],
             ),

@@ -1,6 +1,7 @@
 """`/health/live`, `/health/ready` and `/metrics`."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from chassis.observability import metrics
 from chassis.outbox.relay import backlog
+from chassis.processing import dead_letters
 from chassis.service import Service
 from chassis.web.dependencies import AnyService
 from chassis.web.schemas import answered
@@ -84,6 +86,7 @@ async def get_metrics(service: AnyService) -> Response[bytes]:
     metrics.waiting.set(len(service.mailbox))
     metrics.broker.set(service.broker.connected)
     await _outbox(service)
+    await _count_dead_letters(service)
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
@@ -109,6 +112,13 @@ async def _outbox(service: Service[Any]) -> Check:
     metrics.outbox_age.set(age_seconds)
     detail = f"{count} unpublished events, the oldest for {age_seconds:.0f} s"
     return Check(ok=age_seconds < MAX_OUTBOX_AGE_SECONDS, detail=detail, required=False)
+
+
+async def _count_dead_letters(service: Service[Any]) -> None:
+    """While the database is away the last count stays."""
+    with suppress(RetryLater, SQLAlchemyError, TimeoutError):
+        async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS), service.reading() as connection:
+            metrics.letters_open.set(await dead_letters.count_not_done(connection))
 
 
 def _shown(ok: bool, good: str, bad: str) -> Check:

@@ -1,10 +1,11 @@
-"""The operators' routes of every service: dead letters, unsettled sagas, unpublished events."""
+"""The operators' routes of every service: unsettled sagas, and the events in the outbox."""
 
 import asyncio
 import hmac
 from datetime import datetime, timedelta
 from types import GenericAlias
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, get, post
@@ -16,20 +17,16 @@ from sqlalchemy import Column, select
 
 from chassis.outbox.relay import backlog
 from chassis.participant import Participant
-from chassis.processing import dead_letters
-from chassis.processing.dead_letters import DeadLetter
 from chassis.service import Service
 from chassis.storage.tables import in_states, outbox
-from chassis.web.dependencies import AnyService, Page, Paging, shown_as
-from chassis.web.error_codes import DEAD_LETTER_NOT_FOUND
+from chassis.web.dependencies import AnyService
 from chassis.web.schemas import View, refusals
-from saga.errors import Conflict, NotFound, Unauthorized
+from saga.errors import Conflict, Unauthorized
 
 MAX_ROWS = 1000
 
-LetterId = Annotated[int, PathParameter(name="letterId")]
+Key = Annotated[UUID, PathParameter(name="key")]
 Age = Annotated[int, QueryParameter(name="olderThanSeconds", ge=0, le=10**9)]
-DeadLetters = Annotated[Page[DeadLetter], shown_as("DeadLetters")]
 
 
 class Unpublished(View):
@@ -40,6 +37,21 @@ class Unpublished(View):
     subject: str
     created_at: datetime
     claimed_by: str
+
+
+class EmittedEvent(View):
+    """An event of the outbox. `publishedAt` is null while the broker has not acknowledged it."""
+
+    id: str
+    name: str
+    service: str
+    time: datetime
+    cause: str | None
+    published_at: datetime | None
+
+
+class EmittedEvents(View):
+    items: list[EmittedEvent]
 
 
 class Outbox(View):
@@ -71,33 +83,6 @@ class Operations(Controller):
     guards = (operators_only,)
 
     @get(
-        "/dead-letters",
-        summary="Dead letters, newest first",
-        responses=refusals(401),
-    )
-    async def list_dead_letters(self, service: AnyService, paging: Paging) -> DeadLetters:
-        """Messages that this service could not handle, with the reason."""
-        async with service.reading() as connection:
-            items, total = await dead_letters.page(
-                connection, offset=paging.offset, size=paging.size
-            )
-        return paging.of(items, total)
-
-    @post(
-        "/dead-letters/{letterId:int}/redrive",
-        status_code=202,
-        summary="Redrive a dead letter",
-        responses=refusals(401, DEAD_LETTER_NOT_FOUND),
-    )
-    async def redrive_dead_letter(self, service: AnyService, letter_id: LetterId) -> None:
-        """Put a dead letter into the mailbox again. It is handled once, by its inbox row.
-
-        `redrivenAt` is when it was handled.
-        """
-        if not await service.redrive(letter_id):
-            raise NotFound(f"there is no dead letter {letter_id}", code="DEAD_LETTER_NOT_FOUND")
-
-    @get(
         "/outbox",
         summary="Unpublished events, the oldest first",
         responses=refusals(401),
@@ -116,6 +101,30 @@ class Operations(Controller):
             total, oldest = await backlog(connection)
         items = [Unpublished(**row) for row in found]
         return Outbox(items=items, total=total, oldest_at=oldest)
+
+    @get(
+        "/events/{key:str}",
+        summary="The events that the service has emitted about a key",
+        responses=refusals(401),
+    )
+    async def emitted(self, service: AnyService, key: Key) -> EmittedEvents:
+        """In their order, for as long as the outbox keeps them. It needs no broker."""
+        query = select(outbox).where(outbox.c.key == str(key)).order_by(outbox.c.id).limit(MAX_ROWS)
+        async with service.reading() as connection:
+            found = (await connection.execute(query)).all()
+        return EmittedEvents(
+            [
+                EmittedEvent(
+                    id=row.event_id,
+                    name=row.name,
+                    service=service.participant.name,
+                    time=row.created_at,
+                    cause=row.cause_id,
+                    published_at=row.published_at,
+                )
+                for row in found
+            ]
+        )
 
     @post(
         "/seed",

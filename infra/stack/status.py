@@ -10,9 +10,9 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import ConsumerInfo
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from infra.stack import broker, health, processes
+from infra.stack import broker, health, processes, tables
 from infra.stack.config import Stack
 
 Observing = Callable[[], AbstractAsyncContextManager[Client]]
@@ -20,15 +20,18 @@ Observing = Callable[[], AbstractAsyncContextManager[Client]]
 
 def show(stack: Stack, console: Console) -> bool:
     """Print the tables. True when every part is ready."""
-    table = Table("part", "state", "pid", "since", "up for", "healthy", title="Parts")
+    rows: list[tuple[tables.Cell, ...]] = []
     all_ready = True
     for process in processes.listed(stack):
         is_ready = health.ready(stack, process.name)
         all_ready = all_ready and is_ready
-        table.add_row(*_cells(process), "[green]yes" if is_ready else "[red]no")
-    console.print(table)
+        healthy = Text("yes", "green") if is_ready else Text("no", "red")
+        rows.append((*_cells(process), healthy))
+    columns = ("part", "state", "pid", "since", "up for", "healthy")
+    tables.show(console, columns, rows, title="Parts")
     if "redis" not in stack.parts:
-        console.print("redis: " + (stack.redis_url or "off (no redis-server was found)"))
+        found = stack.redis_url or "off (no redis-server was found)"
+        console.print(f"redis: {found}", soft_wrap=True)
     show_broker(partial(broker.observing, stack), console)
     return all_ready
 
@@ -48,19 +51,21 @@ def show_broker(observing: Observing, console: Console) -> None:
     except (NatsError, OSError, TimeoutError) as error:
         console.print(f"Streams: the broker does not answer ({type(error).__name__}).")
         return
+    console.print()
     _show_streams(found[0], console)
+    console.print()
     _show_consumers(found[1], console)
 
 
 def _show_streams(streams: list[broker.StreamUse], console: Console) -> None:
     columns = ("stream", "messages", "holds", "limit", "room for", "lasts")
-    table = Table(*columns, title="Streams")
+    rows: list[tuple[str, ...]] = []
     for stream in streams:
         room = "-" if stream.room_bytes is None else f"{stream.orders_left:,} orders"
         limit = megabytes(stream.max_bytes) if stream.max_bytes else "the broker's"
         row = (f"{stream.messages:,}", megabytes(stream.bytes), limit, room, lasts(stream))
-        table.add_row(stream.name, *row)
-    console.print(table)
+        rows.append((stream.name, *row))
+    tables.show(console, columns, rows, title="Streams", right=columns[1:5])
 
 
 def megabytes(count: int) -> str:
@@ -80,11 +85,14 @@ def lasts(stream: broker.StreamUse) -> str:
 
 def _show_consumers(consumers: list[ConsumerInfo], console: Console) -> None:
     columns = ("stream", "consumer", "to deliver", "unacknowledged", "redelivered")
-    table = Table(*columns, title="Consumers")
+    rows: list[tuple[str, ...]] = []
     for info in consumers:
         counts = (info.num_pending, info.num_ack_pending, info.num_redelivered)
-        table.add_row(info.stream_name, info.name, *(str(count or 0) for count in counts))
-    console.print(table if consumers else "Consumers: there are none yet.")
+        rows.append((info.stream_name, info.name, *(str(count or 0) for count in counts)))
+    if rows:
+        tables.show(console, columns, rows, title="Consumers", right=columns[2:])
+    else:
+        console.print("Consumers: there are none yet.")
 
 
 async def _read(observing: Observing) -> tuple[list[broker.StreamUse], list[ConsumerInfo]]:

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
+
+from infra.stack import tables
 
 _MAX_SHOWN = 20
 
@@ -82,8 +83,8 @@ def figures(
 
 def show(result: Figures, console: Console) -> None:
     """Print the summary for people."""
-    console.print(_counts(result))
-    console.print(_latencies(result))
+    _show_counts(result, console)
+    _show_latencies(result, console)
     reserved = f" ({result.stock_reserved:,} reserved)" if result.stock_reserved else ""
     console.print(
         f"  {result.accepted_per_second:,.0f} orders/s accepted, "
@@ -100,32 +101,31 @@ def show(result: Figures, console: Console) -> None:
             console.print(f"  and {len(result.not_ended) - _MAX_SHOWN:,} more: --json")
 
 
-def _counts(result: Figures) -> Table:
-    table = Table("orders", box=box.SIMPLE_HEAD)
-    table.add_column(f"{result.accepted:,} accepted", justify="right")
-    for end, count in result.ends.items():
-        colour = "green" if end == "COMPLETED" else "yellow"
-        table.add_row(f"[{colour}]{end}", f"{count:,}")
+def _show_counts(result: Figures, console: Console) -> None:
+    rows = [
+        (Text(end, "green" if end == "COMPLETED" else "yellow"), f"{count:,}")
+        for end, count in result.ends.items()
+    ]
     if result.not_ended:
-        table.add_row("[red]not ended in time", f"{len(result.not_ended):,}")
+        rows.append((Text("not ended in time", "red"), f"{len(result.not_ended):,}"))
     for why, count in result.refused.items():
-        table.add_row(f"[red]not accepted: {why}", f"{count:,}")
-    return table
+        rows.append((Text(f"not accepted: {why}", "red"), f"{count:,}"))
+    columns = ("orders", f"{result.accepted:,} accepted")
+    tables.show(console, columns, rows, right=columns[1:])
 
 
-def _latencies(result: Figures) -> Table:
-    table = Table("latency in ms", box=box.SIMPLE_HEAD)
-    for name in Percentiles.__struct_fields__:
-        table.add_column(name, justify="right")
-    for name, percentiles in (
-        ("POST", result.post_milliseconds),
-        ("order, from POST to its end", result.order_milliseconds),
-    ):
-        if percentiles is not None:
-            table.add_row(
-                name, *(f"{value:,.1f}" for value in msgspec.structs.astuple(percentiles))
-            )
-    return table
+def _show_latencies(result: Figures, console: Console) -> None:
+    measured = {
+        "POST": result.post_milliseconds,
+        "order, from POST to its end": result.order_milliseconds,
+    }
+    rows = [
+        (name, *(f"{value:,.1f}" for value in msgspec.structs.astuple(percentiles)))
+        for name, percentiles in measured.items()
+        if percentiles is not None
+    ]
+    columns = Percentiles.__struct_fields__
+    tables.show(console, ("latency in ms", *columns), rows, right=columns)
 
 
 def _percentiles(seconds: Sequence[float]) -> Percentiles | None:

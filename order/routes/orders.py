@@ -1,5 +1,6 @@
 """Orders over HTTP: placing one begins its saga."""
 
+from collections import Counter
 from typing import Annotated
 from uuid import UUID
 
@@ -45,7 +46,7 @@ from order.routes.placing import (
     order_view,
     wait_until,
 )
-from order.steps import Step, step_of
+from order.steps import Step, TracedStep, step_of
 from order.unit_of_work import OrderUnitOfWork
 from saga import envelope
 from saga.errors import DependencyFailed
@@ -79,7 +80,7 @@ class Trace(View):
     """The events of an order."""
 
     order_id: str
-    events: list[Step]
+    events: list[TracedStep]
 
 
 class OrderController(Controller):
@@ -184,11 +185,14 @@ class OrderController(Controller):
         """From the event stream, which keeps them for a week."""
         await find_order(service, str(order_id))
         messages = await service.broker.history(f"saga.{order_id}.*")
+        times = Counter[str]()
         steps: dict[str, Step] = {}
         for message in messages:
             step = step_of(message, message.headers.get(envelope.EVENT_ID, ""))
-            steps.setdefault(step.id, step)  # a retransmission is left out
-        return Trace(order_id=str(order_id), events=list(steps.values()))
+            steps.setdefault(step.id, step)  # a retransmission is counted
+            times[step.id] += 1
+        events = [TracedStep.of(step, times=times[step.id]) for step in steps.values()]
+        return Trace(order_id=str(order_id), events=events)
 
 
 async def _wait_until_cancel_ended(

@@ -14,10 +14,9 @@ from pathlib import Path
 from statistics import median
 from time import monotonic
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from infra.stack import tables
 from tests.correctness.chaos.faults import CLUSTER_FAULTS, FAULTS, Fault
 from tests.correctness.chaos.storm import TIMES, Storm, StormReport
 from tests.kit.client import open_shop, running_stack
@@ -57,15 +56,14 @@ async def _run(
 
 
 def _show(report: StormReport, console: Console) -> None:
-    table = Table("fault", box=box.SIMPLE_HEAD)
-    for column in ("times", "settled p50 (s)", "settled max (s)"):
-        table.add_column(column, justify="right")
-    for kind, times in sorted(report.faults.items()):
-        settled = report.settled_seconds.get(kind, [])
-        table.add_row(kind, str(times), *_spread(settled))
+    rows = [
+        (kind, str(times), *_spread(report.settled_seconds.get(kind, [])))
+        for kind, times in sorted(report.faults.items())
+    ]
     settled = [each for kind in report.settled_seconds.values() for each in kind]
-    table.add_row("all", str(sum(report.faults.values())), *_spread(settled))
-    console.print(table)
+    rows.append(("all", str(sum(report.faults.values())), *_spread(settled)))
+    columns = ("fault", "times", "settled p50 (s)", "settled max (s)")
+    tables.show(console, columns, rows, right=columns[1:])
     for service, seconds in sorted(report.restore_seconds.items()):
         console.print(
             f"{service} restored {len(seconds)} times, from the loss to the release p50 "

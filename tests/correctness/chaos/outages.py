@@ -17,11 +17,9 @@ from time import monotonic
 from uuid import uuid4
 
 import msgspec
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from infra.stack import pids
+from infra.stack import pids, tables
 from tests.correctness.chaos.faults import command
 from tests.e2e.audit_fixtures import found_wrong
 from tests.kit.client import SERVICES, Shop, open_shop, order, running_stack, wait_until
@@ -152,22 +150,15 @@ async def _run(environment: Mapping[str, str], seconds: float) -> tuple[list[Pha
 
 
 def _show(phases: list[Phase], console: Console) -> None:
-    table = Table("while", "answers", box=box.SIMPLE_HEAD)
-    for column in ("POST p50 (ms)", "p99 (ms)", "max (ms)", "settled after (s)", "memory (MiB)"):
-        table.add_column(column, justify="right")
+    rows: list[tuple[str, ...]] = []
     for phase in phases:
         cuts = quantiles(phase.post_milliseconds, n=100)
         memory = ", ".join(f"{name} {mib:.0f}" for name, mib in phase.memory_mib.items() if mib)
-        table.add_row(
-            phase.name,
-            str(phase.answers),
-            f"{cuts[49]:.1f}",
-            f"{cuts[98]:.1f}",
-            f"{max(phase.post_milliseconds):.0f}",
-            f"{phase.settled_seconds:.1f}",
-            memory,
-        )
-    console.print(table)
+        milliseconds = (f"{cuts[49]:.1f}", f"{cuts[98]:.1f}", f"{max(phase.post_milliseconds):.0f}")
+        settled = f"{phase.settled_seconds:.1f}"
+        rows.append((phase.name, str(phase.answers), *milliseconds, settled, memory))
+    columns = ("while", "answers", "POST p50 (ms)", "p99 (ms)", "max (ms)", "settled after (s)")
+    tables.show(console, (*columns, "memory (MiB)"), rows, right=columns[2:])
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ import argparse
 import importlib
 import sys
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from infra.stack import tables
 from tests.correctness.model.checker import SearchResult, check
 from tests.correctness.model.description import Model
 from tests.correctness.model.world import all_edges, production
@@ -44,18 +43,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(model: Model, results: list[SearchResult], console: Console) -> None:
-    table = Table("scenario", box=box.SIMPLE_HEAD)
-    for column in ("states", "steps", "seconds"):
-        table.add_column(column, justify="right")
-    for each in results:
-        table.add_row(
-            each.scenario, f"{each.states:,}", f"{each.transitions:,}", f"{each.seconds:.1f}"
-        )
-    sums = [sum(getattr(each, name) for each in results) for name in ("states", "transitions")]
-    table.add_row(
-        "all", *(f"{number:,}" for number in sums), f"{sum(r.seconds for r in results):.0f}"
-    )
-    console.print(table)
+    rows = [
+        (each.scenario, f"{each.states:,}", f"{each.transitions:,}", f"{each.seconds:.1f}")
+        for each in results
+    ]
+    states, steps = sum(each.states for each in results), sum(each.transitions for each in results)
+    rows.append(("all", f"{states:,}", f"{steps:,}", f"{sum(r.seconds for r in results):.0f}"))
+    columns = ("scenario", "states", "steps", "seconds")
+    tables.show(console, columns, rows, right=columns[1:])
     walked = frozenset().union(*(each.edges for each in results))
     edges = all_edges(production(model).values())
     console.print(f"{len(walked & edges)} of {len(edges)} edges of the choreography walked")

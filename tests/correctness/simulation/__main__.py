@@ -16,10 +16,9 @@ from functools import partial
 from statistics import median
 from time import perf_counter
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from infra.stack import tables
 from tests.correctness.model.world import all_edges
 from tests.correctness.simulation.awaits import all_awaits
 from tests.correctness.simulation.checks import Edge
@@ -158,11 +157,8 @@ class Total:
             ("killed at a commit", self.phases),
             ("killed at an await", self.places),
         ):
-            table = Table(title, box=box.SIMPLE_HEAD)
-            table.add_column("times", justify="right")
-            for name, times in sorted(counted.items()):
-                table.add_row(name, f"{times:,}")
-            console.print(table)
+            rows = [(name, f"{times:,}") for name, times in sorted(counted.items())]
+            tables.show(console, (title, "times"), rows, right=("times",))
         participants = self._simulation.participants
         edges = all_edges(each.reactions for each in participants.values())
         awaits = all_awaits()

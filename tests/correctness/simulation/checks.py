@@ -16,7 +16,7 @@ from ops.audit.tolerance import Tolerance
 from saga.choreography.graph import Choreography
 from saga.envelope import EVENT_ID, subject_of
 from saga.event import Event
-from tests.correctness.simulation.machines import EPOCH, Cluster
+from tests.correctness.simulation.machines import DEAD_LETTERS_NOT_DONE, EPOCH, Cluster
 
 Edge = tuple[str, str, str]
 
@@ -36,9 +36,8 @@ def states(cluster: Cluster, service: str) -> dict[str, str]:
 
 
 def dead_letters(cluster: Cluster, service: str) -> list[int]:
-    """The dead letters that were not redriven."""
-    query = "SELECT id FROM dead_letters WHERE redriven_at IS NULL"
-    return [row[0] for row in rows(cluster, service, query)]
+    """The dead letters that are not done."""
+    return [row[0] for row in rows(cluster, service, DEAD_LETTERS_NOT_DONE)]
 
 
 def unsettled(cluster: Cluster) -> list[str]:

@@ -28,6 +28,7 @@ from tests.correctness.simulation.loop import LIFE, Aim, Life, SimulatedLoop
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 ANY_PORT = 1
+DEAD_LETTERS_NOT_DONE = "SELECT id FROM dead_letters WHERE state IN ('OPEN', 'FAILED_AGAIN')"
 EXTERNAL_CALLS_AT_ONCE = 2
 """Fewer than in production, to see them wait for each other."""
 
@@ -107,9 +108,9 @@ class Machine:
         return await self._within(self.service.external_calls.join(call))
 
     async def redrive(self, letter_id: int) -> None:
-        """As the operators' route does. Raises TimeoutError."""
+        """As the operators' route does. Raises TimeoutError and RetryLater."""
         assert self.service is not None
-        await self._within(self.service.redrive(letter_id))
+        await self._within(self.service.redriving.redrive(letter_id))
 
     async def _within(self, work: Coroutine[Any, Any, T]) -> T:
         """Run it in this process: killed with it, it never answers."""
@@ -227,7 +228,7 @@ class Cluster:
     async def redrive(self) -> None:
         """Operators redrive the dead letters, at any instance that is alive."""
         for service, disk in self.disks.items():
-            for (letter_id,) in disk.rows("SELECT id FROM dead_letters WHERE redriven_at IS NULL"):
+            for (letter_id,) in disk.rows(DEAD_LETTERS_NOT_DONE):
                 machine = self.one(service)
                 if machine is not None:
                     with suppress(TimeoutError, RetryLater):

@@ -169,17 +169,21 @@ ISSUED_BOOKING = {
         nullable=True,
     ),
 }
+DISMISSAL = {"reason": _text()}
 CHARGE_BOOKING = {"customerId": _uuid(), "amount": _amount(), "topUpId": _uuid(**_OPTIONAL)}
 
 _OPERATIONS: tuple[tuple[str, str, str | None, dict[str, Query]], ...] = (
     ("GET", "/api/v1/ops/dead-letters", None, _PAGING),
     ("POST", "/api/v1/ops/dead-letters/{}/redrive", "DEAD_LETTER_NOT_FOUND", {}),
+    ("GET", "/api/v1/ops/dead-letters/{}/preview", "DEAD_LETTER_NOT_FOUND", {}),
+    ("GET", "/api/v1/ops/events/{}", None, {}),
     ("GET", "/api/v1/ops/owed", None, {"olderThanSeconds": Query(_NO_COUNT)}),
     ("GET", "/api/v1/ops/outbox", None, {}),
     ("POST", "/api/v1/ops/seed", None, {}),
     ("GET", "/api/v1/ops/recovery", None, {}),
 )
 
+_DISMISS = "/api/v1/ops/dead-letters/{}/dismiss"
 _BOOKINGS = "/api/v1/ops/recovery/bookings"
 _PRODUCT = "/api/v1/products/{}"
 _CART = "/api/v1/carts/{}"
@@ -315,6 +319,10 @@ ROUTES = (
         Route(service, method, path, unknown=unknown, query=query)
         for service in SERVICES
         for method, path, unknown, query in _OPERATIONS
+    ),
+    *(
+        Route(service, "POST", _DISMISS, body=DISMISSAL, unknown="DEAD_LETTER_NOT_FOUND")
+        for service in SERVICES
     ),
     *(
         Route(service, "GET", path)
