@@ -49,7 +49,7 @@ def show(shop: Deployment, order_id: str, console: Console) -> None:
     tool = nats_cli.find(shop.stack) if shop.stack else None
     events = _from_broker(tool, shop.stack, order, console) if tool and shop.stack else []
     # The tool may fail, and the stream may have removed the order's events by their age.
-    events = _folded(events) or _without_tool(shop, order, console)
+    events = folded(events) or _without_tool(shop, order, console)
     _show(order, events, console)
 
 
@@ -58,10 +58,10 @@ def _without_tool(shop: Deployment, order: str, console: Console) -> list[Traced
         return _from_order_service(shop, order)
     except _StreamAway as problem:
         _print(console, f"{problem}: these are the events in the services' outboxes.")
-        return _in_order(_from_outboxes(shop, order, console))
+        return in_order(_from_outboxes(shop, order, console))
 
 
-def _folded(events: Iterable[TracedEvent]) -> list[TracedEvent]:
+def folded(events: Iterable[TracedEvent]) -> list[TracedEvent]:
     """Each event once, at its first place: a retransmission has the same id."""
     times = Counter(event.id for event in events)
     first = {event.id: event for event in reversed(list(events)) if event.id}
@@ -178,7 +178,7 @@ def _from_outboxes(shop: Deployment, order: str, console: Console) -> list[Trace
     return events
 
 
-def _in_order(events: Iterable[TracedEvent]) -> list[TracedEvent]:
+def in_order(events: Iterable[TracedEvent]) -> list[TracedEvent]:
     """By their times, but none before its cause: the clocks of two machines differ."""
     waiting = sorted(events, key=lambda event: event.time or "")
     placed: list[TracedEvent] = []

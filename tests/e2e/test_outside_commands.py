@@ -54,7 +54,8 @@ async def test_every_command_works_by_variables_alone(
         assert ended.returncode == 0, (words, ended.stdout, ended.stderr)
         return ended.stdout
 
-    assert "PaymentCompleted" in await run("trace", found["orderId"])
+    traced = await run("trace", found["orderId"])
+    assert "PaymentCompleted" in traced
     assert "There are no dead letters." in await run("dlq")
     assert "coupon has no dead letter to redrive." in await run("redrive", "coupon", "all")
     status = await run("status")
@@ -65,12 +66,28 @@ async def test_every_command_works_by_variables_alone(
     assert audit.splitlines()[-1].startswith("clean (")
     assert "Not compared" not in audit
 
+    breakable_shop.command("stop", "nats")
+    try:
+        waiting = await breakable_shop.place(order(RICH, (COFFEE, 1)))
+        without_broker = await run("trace", found["orderId"])
+        unpublished = await run("trace", waiting)
+    finally:
+        breakable_shop.command("start", "nats")
+    head, *same = without_broker.splitlines()
+    assert head == "The stream can't be read now: these are the events in the services' outboxes."
+    assert same == traced.splitlines()
+    [line] = [each for each in unpublished.splitlines() if "OrderCreated" in each]
+    assert "not yet" in line
+    await breakable_shop.wait_until_ended(waiting, timeout_seconds=40)
+    await breakable_shop.wait_until_idle()
+
 
 async def test_missing_variable_is_named_in_one_line(outside: Environment) -> None:
     for words, missing in (
         (("trace", "3fa85f64-5717-4562-b3fc-2c963f66afa6"), "ORDER_URL"),
         (("dlq",), "COUPON_URL"),
         (("redrive", "coupon", "all"), "COUPON_URL"),
+        (("dismiss", "coupon", "all", "--reason", "none"), "COUPON_URL"),
         (("status",), "NATS_URL"),
         (("load",), "PAYMENT_URL"),
         (("audit",), "PRODUCT_DATABASE_URL"),

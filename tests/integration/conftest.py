@@ -18,6 +18,7 @@ from infra.stack import config
 from payment.tables import schema
 from tests.integration.redis_server import RedisServer
 from tests.kit.client import free_port, wait_until
+from tests.kit.postgres import create_database, program, running_postgres
 
 
 class NatsServer:
@@ -108,6 +109,24 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await database.create(tables.metadata, schema)
     yield database
     await database.close()
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server."""
+    if program("initdb") is None:
+        pytest.skip("PostgreSQL is not installed (make postgres)")
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of a test's own, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/service.db"
+    server: str = request.getfixturevalue("postgres_url")
+    return create_database(server, f"of_{abs(hash(request.node.name))}")
 
 
 @pytest.fixture

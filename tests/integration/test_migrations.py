@@ -2,14 +2,24 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, inspect, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Table,
+    insert,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.exc import IntegrityError
 
 from chassis.participant import Participant
@@ -18,8 +28,7 @@ from chassis.storage.database import Database
 from chassis.storage.migrations import SchemaHistory, Upgrade
 from events.participants import PARTICIPANTS
 from saga.errors import ConfigurationError
-from tests.integration import version_1
-from tests.kit.postgres import create_database, program, running_postgres
+from tests.integration import version_1, version_2
 
 NEGATIVE = {
     "payment": (
@@ -32,22 +41,6 @@ NEGATIVE = {
     ),
 }
 """Updates that version 1 refuses."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    if program("initdb") is None:
-        pytest.skip("PostgreSQL is not installed (make postgres)")
-    with running_postgres() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/service.db"
-    server: str = request.getfixturevalue("server")
-    return create_database(server, f"of_{abs(hash(request.node.name))}")
 
 
 def participant_of(service: str) -> Participant[Any]:
@@ -115,12 +108,55 @@ async def test_version_1_is_upgraded_with_its_rows_and_takes_negative_values(
     for statement in NEGATIVE[service]:
         await execute(database, statement)
     history = participant_of(service).history
-    assert await database.run(history.find_version) == history.version == 2
+    assert await database.run(history.find_version) == history.version == 3
     await open_as(service, database)  # a second start finds nothing to do
     await database.run(drop_all)
     await open_as(service, database)
     assert await database.run(lambda c: definitions(c, service)) == after[1], "as a new database's"
     await database.close()
+
+
+@pytest.mark.parametrize("service", PARTICIPANTS)
+async def test_dead_letters_of_version_2_get_their_states(url: str, service: str) -> None:
+    """One that was redriven is done where its event was handled."""
+    database = Database(url)
+    await database.run(version_2.create_dead_letters)
+    await database.run(tables.metadata.create_all)
+    await database.run(participant_of(service).schema.create_all)
+    handled = {"event_id": version_2.HANDLED, "name": "OrderCreated", "key": version_2.HANDLED}
+    row = insert(tables.inbox).values(**handled, received_at=datetime.now(UTC))
+    await database.run(lambda connection: connection.execute(row))
+
+    await open_as(service, database)
+
+    letter = tables.dead_letters.c
+    query = select(letter.subject, letter.state, letter.attempts).order_by(letter.id)
+    found = await database.run(lambda connection: connection.execute(query).all())
+    assert [tuple(row) for row in found] == [
+        ("open", "OPEN", 0),
+        ("handled", "REDRIVEN", 1),
+        ("failed", "FAILED_AGAIN", 1),
+    ]
+    upgraded = await database.run(_definition_of_dead_letters)
+    # An instance of the version before still stores letters.
+    await execute(database, version_2.insertion("late"))
+    await open_as(service, database)  # a second start finds nothing to do
+    assert [tuple(row)[1] for row in await database.run(lambda c: c.execute(query).all())] == [
+        *("OPEN", "REDRIVEN", "FAILED_AGAIN", "OPEN")
+    ]
+    await database.run(drop_all)
+    await open_as(service, database)
+    assert await database.run(_definition_of_dead_letters) == upgraded, "as a new database's"
+    await database.close()
+
+
+def _definition_of_dead_letters(connection: Connection) -> tuple[Any, ...]:
+    found = inspect(connection)
+    columns = found.get_columns("dead_letters")
+    return (
+        [(each["name"], str(each["type"]), each["nullable"]) for each in columns],
+        sorted(each["name"] or "" for each in found.get_indexes("dead_letters")),
+    )
 
 
 async def test_other_checks_stay(url: str) -> None:
@@ -215,6 +251,6 @@ async def test_newer_version_that_needs_more_is_refused(url: str) -> None:
 
 def test_versions_ascend() -> None:
     for service in PARTICIPANTS:
-        versions = [step.version for step in participant_of(service).upgrades]
+        versions = [step.version for step in participant_of(service).history.upgrades]
         assert versions == sorted(set(versions))
         assert 1 not in versions

@@ -53,6 +53,7 @@ OPERATORS_COMMANDS = (
     "trace",
     "dlq",
     "redrive",
+    "dismiss",
     "recovery",
     "release",
     "streams",

@@ -4,6 +4,7 @@ from tests.correctness.mutants.mutant import SCHEDULES, Drop, Mutant, Replace, S
 
 BATCH = tests("tests/integration/test_batch.py")
 PROCESSOR = tests("tests/integration/test_processor.py")
+DEAD_LETTERS = tests("tests/integration/test_dead_letters.py")
 SERVICE = tests("tests/integration/test_service.py")
 
 MUTANTS = (
@@ -49,6 +50,44 @@ MUTANTS = (
             "if self._redriven:",
         ),
         BATCH,
+    ),
+    Mutant(
+        "a dead letter that an operator dismissed meanwhile is handled",
+        "chassis.processing.batch",
+        "Batch._react",
+        Replace("letter_id not in self._redrivable", "False"),
+        DEAD_LETTERS,
+    ),
+    Mutant(
+        "a redrive that fails changes a dead letter that is done",
+        "chassis.processing.dead_letters",
+        "_attempted",
+        Replace("dead_letters.c.id == letter_id, _not_done", "dead_letters.c.id == letter_id"),
+        DEAD_LETTERS,
+    ),
+    Mutant(
+        "a redrive that fails again stores a second dead letter",
+        "chassis.processing.dead_letters",
+        "store",
+        Replace("[m for m in dead_lettered if m.delivery.letter_id is None]", "dead_lettered"),
+        DEAD_LETTERS,
+    ),
+    Mutant(
+        "a redrive answers before its outcome is known",
+        "chassis.processing.redriving",
+        "Redriving.redrive",
+        Drop("is_settled.wait"),
+        DEAD_LETTERS,
+    ),
+    Mutant(
+        "a preview writes what it shows",
+        "chassis.processing.preview",
+        "rehearse",
+        Replace(
+            "changes = [",
+            "uow.release()\nparticipant.save(connection, uow)\nchanges = [",
+        ),
+        DEAD_LETTERS,
     ),
     Mutant(
         "the acknowledgement before the commit",

@@ -119,17 +119,60 @@ async def test_dead_letter_is_listed_and_redriven(forged_shop: Shop) -> None:
 
     path = f"/api/v1/ops/dead-letters/{letter['id']}/redrive"
     again = await shop.call("coupon", "POST", path)
-    assert again.status == 202
-    assert again.headers.get("Content-Type", "application/json") == "application/json"
-
-    async def is_redriven() -> bool:
-        (found,) = await letters()
-        return found["redrivenAt"] is not None
-
-    await wait_until(is_redriven, "the dead letter was redriven")
+    assert again.status == 200
+    assert again.headers["Content-Type"] == "application/json"
     (after,) = await letters()
-    assert_utc(after.pop("redrivenAt"))
-    assert after == {name: value for name, value in letter.items() if name != "redrivenAt"}
+    assert again.body == after
+    assert_utc(after["redrivenAt"])
+    changed = {"status": "FAILED_AGAIN", "attempts": 1, "redrivenAt": after["redrivenAt"]}
+    assert after == letter | changed
+
+
+async def test_dismissed_dead_letter_is_counted_and_redriven_no_more(forged_shop: Shop) -> None:
+    shop, subject = forged_shop, f"saga.{uuid4()}.OrderCreated"
+    before = await open_letters(shop)
+    async with shop.nats() as client:
+        await client.jetstream().publish(subject, b"not json")
+
+    async def is_counted() -> bool:
+        return await open_letters(shop) == before + 1
+
+    await wait_until(is_counted, "the gauge counts the letter")
+    [letter] = [each for each in await shop.dead_letters("coupon") if each["subject"] == subject]
+    path = f"/api/v1/ops/dead-letters/{letter['id']}"
+    dismissed = await shop.call("coupon", "POST", f"{path}/dismiss", {"reason": "a test"})
+    assert dismissed.status == 200
+    assert_utc(dismissed.body["dismissedAt"])
+    changed = {"status": "DISMISSED", "dismissReason": "a test"}
+    assert dismissed.body == letter | changed | {"dismissedAt": dismissed.body["dismissedAt"]}
+    assert await open_letters(shop) == before
+    refused(await shop.call("coupon", "POST", f"{path}/redrive"), 409, "DEAD_LETTER_DONE")
+    preview = await shop.get("coupon", f"{path}/preview")
+    assert preview["summary"] == "would do nothing: the dead letter is DISMISSED"
+
+
+async def open_letters(shop: Shop) -> int:
+    metrics = str((await shop.call("coupon", "GET", "/metrics")).body)
+    [line] = [each for each in metrics.splitlines() if each.startswith("saga_dead_letters_open ")]
+    return int(float(line.split()[1]))
+
+
+async def test_emitted_events_are_shown_with_their_causes(shop: Shop) -> None:
+    customer, product = await shop.create_wallet(1000), await shop.create_product(30, 10)
+    order_id = (await shop.buy(order(customer, (product, 1))))["orderId"]
+    await shop.wait_until_idle()
+    emitted = {
+        service: (await shop.get(service, f"/api/v1/ops/events/{order_id}"))["items"]
+        for service in SERVICES
+    }
+    assert [(each["name"], each["service"]) for each in emitted["order"]] == [
+        ("OrderCreated", "order"),
+        ("OrderCompleted", "order"),
+    ]
+    [used] = emitted["coupon"]
+    assert used["cause"] == emitted["order"][0]["id"]
+    assert_utc(used["time"])
+    assert_utc(used["publishedAt"])
 
 
 async def test_dead_letters_are_paged_newest_first(forged_shop: Shop) -> None:

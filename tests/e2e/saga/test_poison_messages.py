@@ -197,10 +197,17 @@ async def test_value_too_large_for_the_database_becomes_a_dead_letter(forged_sho
 # ---------------------------------------------------------------- redrive
 
 
-async def redrive(shop: Shop, identity: int) -> int:
+async def redrive(shop: Shop, identity: int) -> Json:
+    """Returns the letter with the outcome."""
     path = f"/api/v1/ops/dead-letters/{identity}/redrive"
     answer = await shop.call("coupon", "POST", path)
-    return answer.status
+    assert answer.status == 200
+    return dict(answer.body)
+
+
+async def preview(shop: Shop, identity: int) -> str:
+    path = f"/api/v1/ops/dead-letters/{identity}/preview"
+    return str((await shop.get("coupon", path))["summary"])
 
 
 async def test_redriven_dead_letter_that_fails_again_stays(forged_shop: Shop) -> None:
@@ -209,17 +216,17 @@ async def test_redriven_dead_letter_that_fails_again_stays(forged_shop: Shop) ->
     async with shop.nats() as client:
         await publish(client, subject, b"not JSON")
     before = await letter(shop, subject)
-    assert before["redrivenAt"] is None
+    assert (before["status"], before["attempts"], before["redrivenAt"]) == ("OPEN", 0, None)
+    assert (await preview(shop, before["id"])).startswith("would fail again: OrderCreated: JSON")
 
-    for _ in range(2):
-        assert await redrive(shop, before["id"]) == 202
-        await assert_next_order_completes(
-            shop
-        )  # the redriven message was before this order in the queue
+    for attempts in (1, 2):
+        failed = await redrive(shop, before["id"])
+        assert (failed["status"], failed["attempts"]) == ("FAILED_AGAIN", attempts)
+        assert failed["redrivenAt"] is not None
 
     after = await letter(shop, subject)
-    assert after["redrivenAt"] is not None
-    assert after | {"redrivenAt": None} == before
+    assert after == failed
+    assert after | {"status": "OPEN", "attempts": 0, "redrivenAt": None} == before
 
 
 async def test_redrive_of_an_unknown_dead_letter_answers_404(shop: Shop) -> None:
@@ -258,18 +265,21 @@ async def test_dead_letter_is_redriven_after_the_fault_is_corrected(forged_shop:
         assert (await shop.get("order", f"/api/v1/orders/{order_id}"))["status"] == "PENDING"
         assert await shop.coupon_status(coupon) == ("ISSUED", None)
 
-    answers = await asyncio.gather(*(redrive(shop, found["id"]) for _ in range(5)))
+    assert await preview(shop, found["id"]) == (
+        "would publish CouponUsed and change holds, issued: the order is unknown to coupon"
+    )
+    outcomes = await asyncio.gather(*(redrive(shop, found["id"]) for _ in range(5)))
 
-    assert answers == [202] * 5
+    assert [(each["status"], each["attempts"]) for each in outcomes] == [("REDRIVEN", 1)] * 5
     assert (await shop.wait_until_ended(order_id))["status"] == "COMPLETED"
     await shop.wait_until_idle()
     assert [name_of(message) for message in await messages(shop, order_id)] == COMPLETED
     assert await shop.stock(product) == (4, 0)
     assert await shop.balance(customer) == 9_000
     assert await shop.coupon_status(coupon) == ("USED", order_id)
-    assert (await letter(shop, found["subject"]))["redrivenAt"] is not None
+    assert await letter(shop, found["subject"]) == outcomes[0]
 
-    assert await redrive(shop, found["id"]) == 202  # its order has ended
+    assert await redrive(shop, found["id"]) == outcomes[0]  # its order has ended
     await shop.wait_until_idle()
     assert [name_of(message) for message in await messages(shop, order_id)] == COMPLETED
     assert await shop.balance(customer) == 9_000

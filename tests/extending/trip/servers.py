@@ -150,6 +150,9 @@ class Trips:
     def observer(self) -> Any:
         return connect_to_broker(self._nats_url("observer"))
 
+    def admin(self) -> Any:
+        return connect_to_broker(self._nats_url("admin"))
+
     @contextmanager
     def databases(self) -> Iterator[dict[str, Connection]]:
         with ExitStack() as opened:

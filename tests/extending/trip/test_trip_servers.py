@@ -14,6 +14,7 @@ from ops.audit.stream import read
 from ops.audit.tolerance import Tolerance
 from saga.choreography.graph import load
 from servers import Trips, running
+from tests.kit.client import wait_until
 from trip_checks import audit
 from trip_events.contract import TRIPS
 from trip_events.participants import PARTICIPANTS
@@ -179,11 +180,29 @@ async def test_every_trip_ends_though_the_broker_is_killed(trips: Trips) -> None
     assert {(await trips.trip_in(each, *ENDED))["state"] for each in placed} == {"BOOKED"}
 
 
+async def test_a_dead_letter_is_previewed_redriven_and_dismissed(trips: Trips) -> None:
+    trip_id = str(uuid4())
+    async with trips.admin() as client:
+        await client.jetstream().publish(f"trip.{trip_id}.SeatHeld", b"not json")
+
+    async def is_dead_letter() -> bool:
+        return (await trips.get("hotel", "ops/dead-letters"))["total"] == 1
+
+    await wait_until(is_dead_letter, "the message is a dead letter")
+    [letter] = (await trips.get("hotel", "ops/dead-letters"))["items"]
+    path = f"ops/dead-letters/{letter['id']}"
+    assert (await trips.get("hotel", f"{path}/preview"))["error"] == letter["error"]
+    assert (await trips.post("hotel", f"{path}/redrive"))["status"] == "FAILED_AGAIN"
+    dismissed = await trips.post("hotel", f"{path}/dismiss", {"reason": "a test"})
+    assert (dismissed["status"], dismissed["attempts"]) == ("DISMISSED", 1)
+
+
 async def test_the_audit_finds_everything_in_order(trips: Trips) -> None:
     """Runs last: on all that the tests above have left."""
     await trips.quiet()
     for service in PARTICIPANTS:
-        assert (await trips.get(service, "ops/dead-letters"))["total"] == 0
+        letters = (await trips.get(service, "ops/dead-letters"))["items"]
+        assert [each["status"] for each in letters] == ["DISMISSED"] * (service == "hotel")
     async with trips.observer() as client:
         streams = {TRIPS.name: await read(client, TRIPS)}
     nothing_under_way = Tolerance(
