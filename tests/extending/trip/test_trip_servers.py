@@ -183,10 +183,10 @@ async def test_every_trip_ends_though_the_broker_is_killed(trips: Trips) -> None
 async def test_a_dead_letter_is_previewed_redriven_and_dismissed(trips: Trips) -> None:
     trip_id = str(uuid4())
     async with trips.admin() as client:
-        await client.jetstream().publish(f"trip.{trip_id}.SeatHeld", b"not json")
+        await client.jetstream().publish(f"trips.{trip_id}.SeatHeld", b"not json")
 
     async def is_dead_letter() -> bool:
-        return (await trips.get("hotel", "ops/dead-letters"))["total"] == 1
+        return bool((await trips.get("hotel", "ops/dead-letters"))["total"] == 1)
 
     await wait_until(is_dead_letter, "the message is a dead letter")
     [letter] = (await trips.get("hotel", "ops/dead-letters"))["items"]
