@@ -53,7 +53,7 @@ async def test_each_dead_letter_is_one_whole_line(shop: Shop) -> None:
         [line] = [each for each in listed.splitlines() if key in each]
         expected = ["coupon", str(letter["id"]), "OPEN", "0", "OrderCreated", key]
         assert line.split()[:6] == expected
-        assert line.endswith(f"-  UNREADABLE  {letter['error']}")
+        assert line.endswith(f"  UNREADABLE  {letter['error']}")
 
 
 async def test_redrive_prints_its_outcome(shop: Shop) -> None:
