@@ -71,6 +71,7 @@ DESCRIPTIONS = {
     "street": "Street and number.",
     "time": "When it was emitted, in UTC.",
     "topUpId": "The gateway's key of the charge, where it went through the gateway.",
+    "times": "How often it was published: more than once after retransmissions.",
     "totalAmount": "The sum of all lines, in KRW.",
     "units": "Units sold, cancelled orders taken off.",
     "updatedAt": "When it changed last, in UTC.",

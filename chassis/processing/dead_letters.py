@@ -30,6 +30,8 @@ MAX_ID = 2**63 - 1
 
 
 class LetterStatus(StrEnum):
+    """What has become of a dead letter. REDRIVEN and DISMISSED are final."""
+
     OPEN = "OPEN"
     REDRIVEN = "REDRIVEN"
     FAILED_AGAIN = "FAILED_AGAIN"

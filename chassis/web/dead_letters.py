@@ -9,6 +9,7 @@ from chassis.processing import dead_letters
 from chassis.processing.dead_letters import DeadLetter
 from chassis.processing.preview import Preview
 from chassis.web.dependencies import AnyService, Page, Paging, shown_as
+from chassis.web.error_codes import DEAD_LETTER_DONE, DEAD_LETTER_NOT_FOUND
 from chassis.web.operations import operators_only
 from chassis.web.schemas import Body, Text, answered, refusals
 
@@ -28,8 +29,11 @@ class DeadLetterController(Controller):
     guards = (operators_only,)
 
     @get(summary="Dead letters, newest first", responses=refusals(401))
-    async def dead_letters(self, service: AnyService, paging: Paging) -> DeadLetters:
-        """All of them. OPEN and FAILED_AGAIN ones wait for an operator."""
+    async def list_dead_letters(self, service: AnyService, paging: Paging) -> DeadLetters:
+        """Messages that this service could not handle, with the reason.
+
+        OPEN and FAILED_AGAIN ones wait for an operator.
+        """
         async with service.reading() as connection:
             items, total = await dead_letters.page(
                 connection, offset=paging.offset, size=paging.size
@@ -40,10 +44,12 @@ class DeadLetterController(Controller):
         "/{letterId:int}/redrive",
         status_code=200,
         summary="Redrive a dead letter",
-        responses=refusals(401, 404, 409)
+        responses=refusals(401, DEAD_LETTER_NOT_FOUND, DEAD_LETTER_DONE)
         | {202: answered(DeadLetter, "The outcome is not known yet: look at the letter again")},
     )
-    async def redrive(self, service: AnyService, letter_id: LetterId) -> Response[DeadLetter]:
+    async def redrive_dead_letter(
+        self, service: AnyService, letter_id: LetterId
+    ) -> Response[DeadLetter]:
         """Handle a dead letter again, and wait up to 5 s for the outcome.
 
         The letter is then REDRIVEN or FAILED_AGAIN. It is handled once, by its inbox row: a letter
@@ -56,9 +62,9 @@ class DeadLetterController(Controller):
         "/{letterId:int}/dismiss",
         status_code=200,
         summary="Give a dead letter up",
-        responses=refusals(401, 404, 409, body=True),
+        responses=refusals(401, DEAD_LETTER_NOT_FOUND, DEAD_LETTER_DONE, body=True),
     )
-    async def dismiss(
+    async def dismiss_dead_letter(
         self, service: AnyService, letter_id: LetterId, data: JSONBody[Dismissal]
     ) -> DeadLetter:
         """It is never redriven after that. 409 for one that is REDRIVEN."""
@@ -67,8 +73,8 @@ class DeadLetterController(Controller):
     @get(
         "/{letterId:int}/preview",
         summary="What a redrive would do now",
-        responses=refusals(401, 404),
+        responses=refusals(401, DEAD_LETTER_NOT_FOUND),
     )
-    async def preview(self, service: AnyService, letter_id: LetterId) -> Preview:
+    async def preview_dead_letter(self, service: AnyService, letter_id: LetterId) -> Preview:
         """The reaction runs on today's rows, and nothing of it is kept."""
         return await service.redriving.preview(letter_id)

@@ -54,6 +54,12 @@ METHOD_NOT_ALLOWED = ErrorCode(
     "The route exists, but not with this method.",
     "Use a method that the header `Allow` names.",
 )
+DEAD_LETTER_DONE = ErrorCode(
+    "DEAD_LETTER_DONE",
+    409,
+    "The dead letter is DISMISSED, or REDRIVEN and can't be dismissed.",
+    "Nothing is left to do with it.",
+)
 CONFLICT = ErrorCode(
     "CONFLICT",
     409,

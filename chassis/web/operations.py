@@ -51,6 +51,8 @@ class EmittedEvent(View):
 
 
 class EmittedEvents(View):
+    """The events that a service has emitted about a key."""
+
     items: list[EmittedEvent]
 
 
@@ -107,7 +109,7 @@ class Operations(Controller):
         summary="The events that the service has emitted about a key",
         responses=refusals(401),
     )
-    async def emitted(self, service: AnyService, key: Key) -> EmittedEvents:
+    async def list_emitted_events(self, service: AnyService, key: Key) -> EmittedEvents:
         """In their order, for as long as the outbox keeps them. It needs no broker."""
         query = select(outbox).where(outbox.c.key == str(key)).order_by(outbox.c.id).limit(MAX_ROWS)
         async with service.reading() as connection:
