@@ -58,6 +58,9 @@ class ExternalSystem(Protocol):
         Raises Outage when the outcome is unknown: then the call is begun again later.
         """
 
+    def problems(self) -> Mapping[str, str | None]:
+        """What is wrong with each system that is called, by its name; None where nothing is."""
+
     async def close(self) -> None: ...
 
 

@@ -2,15 +2,14 @@
 
 Any 2xx accepts a delivery. After any other outcome it is postponed and sent again under the same
 `Idempotency-Key`, the order's id: by it the platform recognises a delivery that it had accepted
-while its answer was lost. While the platform is away or overloaded the breaker is open and no call
-is made; then one delivery probes the platform, and the others follow if it is accepted.
+while its answer was lost. While the platform is away the breaker is open and no call is made; then
+one delivery probes the platform, and the others follow if it is accepted. An answer below 500
+postpones its own delivery alone.
 """
 
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 
@@ -20,7 +19,14 @@ from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.components import Component
-from chassis.outbound import BreakerOpen, OutboundClient, Unavailable
+from chassis.outbound import (
+    BreakerOpen,
+    OutboundClient,
+    Unavailable,
+    UnusableAnswer,
+    excerpt,
+    retry_after_seconds,
+)
 from chassis.ports import Clock
 from dataplatform import store
 from dataplatform.commands import DeliveryAccepted, DeliveryFailed, Send
@@ -39,13 +45,14 @@ deliveries_by_outcome = Counter(
     ["outcome"],
 )
 
+SYSTEM = "data_platform"
 CALL_TIMEOUT_SECONDS = 5.0
 FAILURES_TO_OPEN = 5
 RECOVERY_SECONDS = 5
 MAX_IN_FLIGHT = 128
 """Few enough that even a platform that answers just in time accepts all before their leases end."""
 
-MAX_ERROR_BYTES = 500
+MAX_ERROR_CHARACTERS = 500
 """Of an answer, stored for operators."""
 
 
@@ -82,7 +89,7 @@ class Sender(Component[DeliveryUnitOfWork]):
         self._clock = clock
         self._in_flight: dict[str, datetime] = {}
         self._client = OutboundClient(
-            "the data platform",
+            SYSTEM,
             timeout_seconds=CALL_TIMEOUT_SECONDS,
             failures_to_open=FAILURES_TO_OPEN,
             recovery_seconds=RECOVERY_SECONDS,
@@ -93,6 +100,9 @@ class Sender(Component[DeliveryUnitOfWork]):
     @property
     def breaker_is_open(self) -> bool:
         return self._client.breaker_is_open
+
+    def problems(self) -> Mapping[str, str | None]:
+        return {SYSTEM: self._client.problem} if self._url else {}
 
     async def find_due(self, connection: AsyncConnection, now: datetime, _: Settings) -> list[Send]:
         """The deliveries to send now: at most as many as may still be in flight."""
@@ -155,26 +165,19 @@ class Sender(Component[DeliveryUnitOfWork]):
         }
         body = msgspec.json.encode(order)
         async with self._client.request(
-            "POST", self._url or "", data=body, headers=headers, allow_redirects=False
+            "POST", self._url or "", data=body, headers=headers
         ) as answer:
             await self._check(answer)
 
     async def _check(self, answer: aiohttp.ClientResponse) -> None:
         """Raises Unavailable or DeliveryRefused unless the answer is an acceptance."""
-        excerpt = await answer.content.read(MAX_ERROR_BYTES)
+        content = await answer.content.read(MAX_ERROR_CHARACTERS)
         if 200 <= answer.status < 300:
             return
-        text = excerpt.decode(errors="replace").replace("\0", " ")  # PostgreSQL can't hold one
-        error = f"answered {answer.status} {text}"
-        if answer.status >= 500 or answer.status in _NOT_NOW:
-            raise Unavailable(error, self._wait_seconds(answer.headers))
+        error = f"answered {answer.status} {excerpt(content, MAX_ERROR_CHARACTERS)}"
+        wait_seconds = retry_after_seconds(answer.headers, self._clock())
+        if answer.status >= 500:
+            raise Unavailable(error, wait_seconds)
+        if answer.status in _NOT_NOW:
+            raise UnusableAnswer(error, wait_seconds)
         raise DeliveryRefused(error)
-
-    def _wait_seconds(self, headers: Mapping[str, str]) -> int:
-        """The pause that Retry-After asks for, in seconds or as a date; 0 where it is malformed."""
-        text = headers.get("Retry-After", "")
-        with suppress(ValueError, TypeError, OverflowError):
-            if text.isascii() and text.isdigit():
-                return int(text)
-            return max(0, int((parsedate_to_datetime(text) - self._clock()).total_seconds()))
-        return 0

@@ -39,6 +39,7 @@ def adopt_completed(event: PaymentCompleted, uow: PaymentUnitOfWork) -> str | No
         created_at=known.created_at if known else uow.now,
         updated_at=uow.now,
         retry_at=None,
+        paid_at=uow.now,
     )
     if event.method is PaymentMethod.CARD or event.amount == 0:
         return None
@@ -67,7 +68,11 @@ def adopt_refunded(event: PaymentRefunded, uow: PaymentUnitOfWork) -> str | None
     if payment.state is PaymentState.REFUNDED:
         return None
     uow.payments[event.order_id] = payment.change(
-        uow.now, state=PaymentState.REFUNDED, attempt=event.attempt, retry_at=None
+        uow.now,
+        state=PaymentState.REFUNDED,
+        attempt=event.attempt,
+        retry_at=None,
+        refunded_at=uow.now,
     )
     if payment.method is PaymentMethod.CARD or event.amount == 0:
         return None

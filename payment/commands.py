@@ -2,7 +2,7 @@
 
 import msgspec
 
-from payment.domain import GatewayOutcome, TopUp, TopUpState, Wallet
+from payment.domain import Decision, TopUp, TopUpState, Wallet
 from saga.errors import ExternalSystemFailed, KeyReused, NotFound
 
 
@@ -60,10 +60,10 @@ class GiveUpTopUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettleTopUp(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of a top-up's external call."""
+    """The decision that a top-up's external call brought."""
 
     top_up_id: str
-    outcome: GatewayOutcome
+    decision: Decision
 
 
 class ResumeTopUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,10 +73,13 @@ class ResumeTopUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlePayment(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of a payment's external call. `attempt` names the refund that it is about."""
+    """The decision that a payment's external call brought.
+
+    `attempt` names the refund that it is about.
+    """
 
     order_id: str
-    outcome: GatewayOutcome
+    decision: Decision
     attempt: int
 
 
@@ -116,7 +119,11 @@ def not_booked(top_up: TopUp) -> ExternalSystemFailed:
     return ExternalSystemFailed(
         f"the charge has no effect: {reason}; send it again with a new key to try once more",
         code="PAYMENT_GATEWAY_FAILED",
-        details={"outcome": outcome, "topUpId": top_up.top_up_id},
+        details={
+            "outcome": outcome,
+            "topUpId": top_up.top_up_id,
+            "failDetail": top_up.fail_detail,
+        },
     )
 
 

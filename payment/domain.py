@@ -26,6 +26,11 @@ MAX_BALANCE = 10**15
 """A wallet's limit in KRW, far inside what the column can hold."""
 
 
+MAX_DETAIL_CHARACTERS = 500
+MAX_TRANSACTION_ID_CHARACTERS = 200
+"""Of what the gateway tells, stored."""
+
+
 class PaymentState(StrEnum):
     INTENT = "INTENT"
     CAPTURED = "CAPTURED"
@@ -45,6 +50,17 @@ class GatewayOutcome(StrEnum):
     VOIDED = "VOIDED"
     REFUNDED = "REFUNDED"
     REFUND_REFUSED = "REFUND_REFUSED"
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway decided. `detail` is its reason for a refusal.
+
+    `transaction_id` is its own name of the charge.
+    """
+
+    outcome: GatewayOutcome
+    transaction_id: str | None = None
+    detail: str | None = None
 
 
 class OrphanedCapture(StrEnum):
@@ -119,7 +135,9 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """An order's row in this service, and its payment's history.
 
     `attempt` is that of the last cancel that was handled. `voiding`: the charge is being voided.
-    `stray`: the state of an orphaned capture, after the payment had FAILED.
+    `stray`: the state of an orphaned capture, after the payment had FAILED. `fail_detail` is the
+    gateway's reason for what it refused last. A restored service does not know it, nor
+    `gateway_transaction_id`, of what it adopted.
     """
 
     order_id: str
@@ -136,13 +154,20 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     retry_at: datetime | None
+    gateway_transaction_id: str | None = None
+    fail_detail: str | None = None
+    paid_at: datetime | None = None
+    refunded_at: datetime | None = None
 
     def change(self, now: datetime, **changes: object) -> "Payment":
         return msgspec.structs.replace(self, updated_at=now, **changes)
 
 
 class TopUp(msgspec.Struct, frozen=True, kw_only=True):
-    """Money that a customer brings into a wallet through the gateway."""
+    """Money that a customer brings into a wallet through the gateway.
+
+    `fail_detail` is the gateway's reason for a refusal.
+    """
 
     top_up_id: str
     customer_id: str
@@ -151,9 +176,19 @@ class TopUp(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     retry_at: datetime | None
+    gateway_transaction_id: str | None = None
+    fail_detail: str | None = None
 
     def move_to(self, state: TopUpState, now: datetime) -> "TopUp":
         return msgspec.structs.replace(self, state=state, updated_at=now, retry_at=None)
+
+    def with_decision(self, decision: Decision) -> "TopUp":
+        """What the gateway tells about the charge, kept where it tells nothing new."""
+        return msgspec.structs.replace(
+            self,
+            gateway_transaction_id=decision.transaction_id or self.gateway_transaction_id,
+            fail_detail=decision.detail or self.fail_detail,
+        )
 
 
 def payment_id(order_id: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from payment.commands import SettlePayment, SettleTopUp
 from payment.domain import (
-    GatewayOutcome,
+    Decision,
     OrphanedCapture,
     Payment,
     PaymentState,
@@ -55,11 +55,11 @@ class GatewayCall(msgspec.Struct, frozen=True, kw_only=True):
         """The refund's own idempotency key: one for each attempt."""
         return f"{self.key}/refund/{self.attempt}"
 
-    def command(self, outcome: GatewayOutcome) -> SettlePayment | SettleTopUp:
-        """The command that brings the outcome back."""
+    def command(self, decision: Decision) -> SettlePayment | SettleTopUp:
+        """The command that brings the decision back."""
         if self.purpose is Purpose.TOP_UP:
-            return SettleTopUp(top_up_id=self.subject, outcome=outcome)
-        return SettlePayment(order_id=self.subject, outcome=outcome, attempt=self.attempt)
+            return SettleTopUp(top_up_id=self.subject, decision=decision)
+        return SettlePayment(order_id=self.subject, decision=decision, attempt=self.attempt)
 
 
 def payment_call(payment: Payment) -> GatewayCall | None:

@@ -27,6 +27,7 @@ from payment.commands import (
     SettleTopUp,
 )
 from payment.domain import (
+    Decision,
     EntryKind,
     GatewayOutcome,
     OrphanedCapture,
@@ -109,7 +110,8 @@ def refund(
     if not _return_to_wallet(payment, uow):
         uow.move(payment)
         return _payment_refund_failed(payment)
-    return _payment_refunded(uow.move(payment, state=PaymentState.REFUNDED))
+    refunded = uow.move(payment, state=PaymentState.REFUNDED, refunded_at=uow.now)
+    return _payment_refunded(refunded)
 
 
 def _return_to_wallet(payment: Payment, uow: PaymentUnitOfWork) -> bool:
@@ -135,25 +137,36 @@ def settle_payment(
         return Result(None)
     match payment.state:
         case PaymentState.INTENT:
-            return _settle_charge(payment, command.outcome, uow)
+            return _settle_charge(payment, command.decision, uow)
         case PaymentState.REFUNDING if command.attempt == payment.attempt:
-            return _settle_refund(payment, command.outcome, uow)
+            return _settle_refund(payment, command.decision, uow)
         case PaymentState.FAILED:
-            return Result(_return_orphaned_capture(payment, command.outcome, uow))
+            return Result(_return_orphaned_capture(payment, command.decision, uow))
     return Result(payment)
 
 
 def _settle_charge(
-    payment: Payment, outcome: GatewayOutcome, uow: PaymentUnitOfWork
+    payment: Payment, decision: Decision, uow: PaymentUnitOfWork
 ) -> Result[Payment, PaymentCompleted | PaymentFailed]:
-    match outcome:
+    transaction_id = decision.transaction_id
+    match decision.outcome:
         case GatewayOutcome.CAPTURED:
-            payment = uow.move(payment, state=PaymentState.CAPTURED)
+            payment = uow.move(
+                payment,
+                state=PaymentState.CAPTURED,
+                gateway_transaction_id=transaction_id,
+                paid_at=uow.now,
+            )
             return Result(payment, _payment_completed(payment), cause_id=_cause_id(payment))
         case GatewayOutcome.DECLINED | GatewayOutcome.VOIDED:
-            timed_out = payment.voiding and outcome is GatewayOutcome.VOIDED
-            reason = FailReason.ORDER_TIMED_OUT if timed_out else FailReason.PG_DECLINED
-            payment = uow.move(payment, state=PaymentState.FAILED, fail_reason=reason)
+            timed_out = payment.voiding and decision.outcome is GatewayOutcome.VOIDED
+            payment = uow.move(
+                payment,
+                state=PaymentState.FAILED,
+                fail_reason=FailReason.ORDER_TIMED_OUT if timed_out else FailReason.PG_DECLINED,
+                gateway_transaction_id=transaction_id,
+                fail_detail=decision.detail,
+            )
             return Result(payment, _payment_failed(payment), cause_id=_cause_id(payment))
     return Result(payment)
 
@@ -164,28 +177,35 @@ def _cause_id(payment: Payment) -> str:
 
 
 def _settle_refund(
-    payment: Payment, outcome: GatewayOutcome, uow: PaymentUnitOfWork
+    payment: Payment, decision: Decision, uow: PaymentUnitOfWork
 ) -> Result[Payment, PaymentRefunded | PaymentRefundFailed]:
     cause_id = id_of(OrderCancelRequested, payment.order_id, payment.attempt)
-    match outcome:
+    match decision.outcome:
         case GatewayOutcome.REFUNDED:
-            payment = uow.move(payment, state=PaymentState.REFUNDED)
+            payment = uow.move(payment, state=PaymentState.REFUNDED, refunded_at=uow.now)
             return Result(payment, _payment_refunded(payment), cause_id=cause_id)
         case GatewayOutcome.REFUND_REFUSED:
-            payment = uow.move(payment, state=PaymentState.CAPTURED)
+            detail = decision.detail
+            payment = uow.move(payment, state=PaymentState.CAPTURED, fail_detail=detail)
             return Result(payment, _payment_refund_failed(payment), cause_id=cause_id)
     return Result(payment)
 
 
 def _return_orphaned_capture(
-    payment: Payment, outcome: GatewayOutcome, uow: PaymentUnitOfWork
+    payment: Payment, decision: Decision, uow: PaymentUnitOfWork
 ) -> Payment:
     """Refund money that was captured although the payment had failed."""
-    if outcome is GatewayOutcome.CAPTURED and payment.stray is None:
+    outcome, stray = decision.outcome, payment.stray
+    if outcome is GatewayOutcome.CAPTURED and stray is None:
         uow.orphaned_captures.add(payment)
-        return uow.move(payment, stray=OrphanedCapture.RETURNING)
-    if outcome is GatewayOutcome.REFUNDED and payment.stray is OrphanedCapture.RETURNING:
-        return uow.move(payment, stray=OrphanedCapture.RETURNED)
+        return uow.move(
+            payment,
+            stray=OrphanedCapture.RETURNING,
+            gateway_transaction_id=decision.transaction_id,
+            paid_at=uow.now,
+        )
+    if outcome is GatewayOutcome.REFUNDED and stray is OrphanedCapture.RETURNING:
+        return uow.move(payment, stray=OrphanedCapture.RETURNED, refunded_at=uow.now)
     return payment
 
 
@@ -309,8 +329,9 @@ def give_up_top_up(command: GiveUpTopUp, uow: PaymentUnitOfWork) -> TopUp:
 @reactions.command
 def settle_top_up(command: SettleTopUp, uow: PaymentUnitOfWork) -> TopUp:
     """Act on the gateway's decision about a top-up. Idempotent."""
-    top_up = uow.get_top_up(command.top_up_id)
-    match top_up.state, command.outcome:
+    known, outcome = uow.get_top_up(command.top_up_id), command.decision.outcome
+    top_up = known.with_decision(command.decision)
+    match top_up.state, outcome:
         case (TopUpState.INTENT, GatewayOutcome.CAPTURED) | (
             TopUpState.REFUNDING,
             GatewayOutcome.REFUND_REFUSED,
@@ -324,7 +345,7 @@ def settle_top_up(command: SettleTopUp, uow: PaymentUnitOfWork) -> TopUp:
             return uow.move_top_up(top_up, TopUpState.REFUNDING)
         case TopUpState.REFUNDING, GatewayOutcome.REFUNDED:
             return uow.move_top_up(top_up, TopUpState.REFUNDED)
-    return top_up
+    return known
 
 
 @reactions.command

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, select
+from sqlalchemy import Column, Connection, Select, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.storage.tables import in_range
@@ -92,6 +92,21 @@ async def find_payment(connection: AsyncConnection, payment_id: str) -> Payment 
     return await tables.payments.find(connection, "payment_id", payment_id)
 
 
-async def payments_of(connection: AsyncConnection, order_id: str) -> list[Payment]:
-    payment = await tables.payments.find(connection, "order_id", order_id)
-    return [payment] if payment else []
+async def find_payment_of(connection: AsyncConnection, order_id: str) -> Payment | None:
+    return await tables.payments.find(connection, "order_id", order_id)
+
+
+async def page_of_payments(
+    connection: AsyncConnection,
+    *,
+    order_id: str | None = None,
+    customer_id: str | None = None,
+    offset: int,
+    size: int,
+) -> tuple[list[Payment], int]:
+    """A page of the payments of an order, a customer, or both, newest first, and their number."""
+    columns = tables.payments_table.c
+    wanted = {columns.order_id: order_id, columns.customer_id: customer_id}
+    matching = and_(*(column == value for column, value in wanted.items() if value is not None))
+    newest_first = columns.created_at.desc(), columns.order_id.desc()
+    return await tables.payments.page(connection, matching, *newest_first, offset=offset, size=size)

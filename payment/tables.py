@@ -1,12 +1,14 @@
 """The payment service's tables, and how their rows are loaded and written."""
 
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, MetaData, Table
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, MetaData, String, Table
 
 from chassis.storage.mapping import Appended, Mapped
-from chassis.storage.migrations import Upgrade, allow_negative
+from chassis.storage.migrations import Upgrade, add_column, allow_negative
 from chassis.storage.tables import Integer64, Sequence64, Time, Uuid, index_unsettled, one_of
 from events.contract import FailReason, PaymentMethod
 from payment.domain import (
+    MAX_DETAIL_CHARACTERS,
+    MAX_TRANSACTION_ID_CHARACTERS,
     UNSETTLED,
     Entry,
     EntryKind,
@@ -68,6 +70,11 @@ payments_table = Table(
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
     Column("retry_at", Time),
+    Column("gateway_transaction_id", String(MAX_TRANSACTION_ID_CHARACTERS)),
+    Column("fail_detail", String(MAX_DETAIL_CHARACTERS)),
+    Column("paid_at", Time),
+    Column("refunded_at", Time),
+    Index("payments_of_customer", "customer_id", "created_at"),
 )
 index_unsettled(payments_table, UNSETTLED)
 _index_due(payments_table)
@@ -82,6 +89,8 @@ top_ups_table = Table(
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
     Column("retry_at", Time),
+    Column("gateway_transaction_id", String(MAX_TRANSACTION_ID_CHARACTERS)),
+    Column("fail_detail", String(MAX_DETAIL_CHARACTERS)),
 )
 _index_due(top_ups_table)
 
@@ -97,4 +106,16 @@ def _allow_negative_balances(connection: Connection) -> None:
     allow_negative(connection, "wallet_ledger", "balance_after")
 
 
-UPGRADES = (Upgrade(2, _allow_negative_balances),)
+def _add_what_the_gateway_tells(connection: Connection) -> None:
+    """Its transaction, its reason, and when money moved. Older rows don't know them."""
+    for table in (payments_table, top_ups_table):
+        add_column(connection, table.c.gateway_transaction_id)
+        add_column(connection, table.c.fail_detail)
+    add_column(connection, payments_table.c.paid_at)
+    add_column(connection, payments_table.c.refunded_at)
+
+
+UPGRADES = (
+    Upgrade(2, _allow_negative_balances),
+    Upgrade(4, _add_what_the_gateway_tells),
+)

@@ -115,6 +115,7 @@ class PaymentUnitOfWork(UnitOfWork):
             created_at=self.now,
             updated_at=self.now,
             retry_at=None,
+            paid_at=self.now if state is PaymentState.CAPTURED else None,
         )
         self.payments[event.order_id] = payment
         return payment

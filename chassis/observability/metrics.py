@@ -34,6 +34,22 @@ stream_fill = Gauge(
 )
 broker = Gauge("saga_broker_connected", "1 while the broker is connected.")
 cache_reads = Counter("saga_cache_reads_total", "Cached reads by source.", ["cache", "source"])
+external_requests = Counter(
+    "saga_external_requests_total",
+    "Requests to an external system by outcome: answered, unusable, failed or not_sent.",
+    ["system", "outcome"],
+)
+external_seconds = Histogram(
+    "saga_external_request_seconds",
+    "From a request to an external system to the end of its answer.",
+    ["system"],
+    buckets=_FAST,
+)
+external_breaker_state = Gauge(
+    "saga_external_breaker_state",
+    "The circuit breaker of an external system: 0 closed, 1 half open, 2 open.",
+    ["system"],
+)
 
 # The look-up of a metric by its labels takes longer than the count.
 of_consumed = cache(consumed.labels)

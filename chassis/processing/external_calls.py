@@ -10,7 +10,7 @@ it by its idempotency key.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from chassis.ports import ExternalSystem
 from chassis.processing.messages import Done
@@ -28,6 +28,9 @@ class NoExternalSystem:
 
     async def __call__(self, call: object, /) -> object:
         raise Outage(f"no external system is configured for {call}")
+
+    def problems(self) -> Mapping[str, str | None]:
+        return {}
 
     async def close(self) -> None:
         """There is nothing to close."""
@@ -66,6 +69,10 @@ class ExternalCalls:
     async def join(self, call: object) -> Done | None:
         """Wait for a call's end, and begin it if it is not under way. None: outcome unknown."""
         return await asyncio.shield(self._begin(call))
+
+    def problems(self) -> Mapping[str, str | None]:
+        """What is wrong with each external system, by its name; None where nothing is."""
+        return self._execute.problems()
 
     async def drained(self) -> None:
         """Wait for the calls under way."""

@@ -13,9 +13,11 @@ instances of both run side by side for a while (decision 25).
 import re
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Inspector, MetaData, Table, inspect
+from sqlalchemy import Column, Connection, Inspector, MetaData, Table, inspect
+from sqlalchemy.schema import CreateColumn
 
 from saga.errors import ConfigurationError
 
@@ -150,6 +152,15 @@ def check_columns(connection: Connection, schema: MetaData, *, is_newer: bool = 
                 f"the database is of a newer version: its table {table.name} needs "
                 f"{', '.join(needed)}. Run the version that made it"
             )
+
+
+def add_column(connection: Connection, column: Column[Any]) -> None:
+    """Add a column as its table declares it, if it is missing. Its default is that of old rows."""
+    table = column.table.name
+    if column.name in {each["name"] for each in inspect(connection).get_columns(table)}:
+        return
+    definition = CreateColumn(column).compile(dialect=connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {definition}")
 
 
 def allow_negative(connection: Connection, table: str, column: str) -> None:

@@ -24,11 +24,15 @@ DATABASE_TIMEOUT_SECONDS = 2
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`required`: without it the probe answers 503. The others are for operators (decision 29)."""
+    """`required`: without it the probe answers 503. The others are for operators (decision 29).
+
+    `external`: it is about a system that is not the shop's.
+    """
 
     ok: bool
     detail: str
     required: bool = True
+    external: bool = False
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -64,7 +68,7 @@ async def get_readiness(service: AnyService) -> Response[Health]:
 
     The checks that are not `required` are shown only. While the broker is away commands are
     executed, and their events are published later; while nothing can be written, reads are answered
-    and commands get 503.
+    and commands get 503. What needs an external system that is away waits for it.
     """
     connected = service.broker.connected
     checks = {
@@ -73,6 +77,9 @@ async def get_readiness(service: AnyService) -> Response[Health]:
         "broker": _shown(connected, "connected", "away; reconnecting"),
         "outbox": await _outbox(service),
     }
+    for system, problem in service.external_calls.problems().items():
+        detail = problem or "no problem is known"
+        checks[system] = Check(ok=not problem, detail=detail, required=False, external=True)
     if service.settings.recovery_mode:
         checks["quarantine"] = Check(ok=False, detail="in recovery mode: publishes nothing")
     if service.is_draining:

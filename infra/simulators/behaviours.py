@@ -26,12 +26,27 @@ class Does(StrEnum):
     HANG                 no answer for `seconds`, then 504; nothing has happened
     CAPTURE_THEN_ERROR   charge: captured, and 500
     CAPTURE_THEN_HANG    charge: captured, and no answer for `seconds`
+    CAPTURE_THEN_REFUSE  charge: captured, and 400
     LAND_LATE            charge: 504 at once, unknown to inquiries, captured after `seconds` unless
                          it was voided by then
     LAND_AFTER_VOID      charge: the same with a broken fence: it lands although it was voided
     ANSWER_TWICE         charge: captured, and the HTTP answer written twice
     REFUND_THEN_ERROR    refund: given back, and 500
     REFUND_THEN_HANG     refund: given back, and no answer for `seconds`
+    REFUND_THEN_REFUSE   refund: given back, and 400
+
+    Odd answers; nothing has happened:
+    BAD_REQUEST          400 with a reason
+    UNPROCESSABLE        422 with a reason
+    IN_USE               409 that decides nothing: the key is in use
+    OVERLOADED           429 with Retry-After: `seconds`
+    MAINTENANCE          503 with Retry-After: `seconds`, as a date
+    UNAUTHORIZED         401
+    REDIRECT             307 to the same address
+    HTML                 200 with a page
+    EMPTY                200 without a body
+    MALFORMED            200 with the first half of a JSON document
+    OTHER_KEY            200, about another key
     """
 
     APPROVE = "APPROVE"
@@ -41,15 +56,47 @@ class Does(StrEnum):
     HANG = "HANG"
     CAPTURE_THEN_ERROR = "CAPTURE_THEN_ERROR"
     CAPTURE_THEN_HANG = "CAPTURE_THEN_HANG"
+    CAPTURE_THEN_REFUSE = "CAPTURE_THEN_REFUSE"
     LAND_LATE = "LAND_LATE"
     LAND_AFTER_VOID = "LAND_AFTER_VOID"
     ANSWER_TWICE = "ANSWER_TWICE"
     REFUND_THEN_ERROR = "REFUND_THEN_ERROR"
     REFUND_THEN_HANG = "REFUND_THEN_HANG"
+    REFUND_THEN_REFUSE = "REFUND_THEN_REFUSE"
+    BAD_REQUEST = "BAD_REQUEST"
+    UNPROCESSABLE = "UNPROCESSABLE"
+    IN_USE = "IN_USE"
+    OVERLOADED = "OVERLOADED"
+    MAINTENANCE = "MAINTENANCE"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    REDIRECT = "REDIRECT"
+    HTML = "HTML"
+    EMPTY = "EMPTY"
+    MALFORMED = "MALFORMED"
+    OTHER_KEY = "OTHER_KEY"
 
 
-_ANYWHERE = frozenset({Does.APPROVE, Does.ERROR, Does.HANG})
-_REFUNDS = frozenset({Does.REFUSE, Does.REFUND_THEN_ERROR, Does.REFUND_THEN_HANG})
+ODD = frozenset(
+    {
+        Does.BAD_REQUEST,
+        Does.UNPROCESSABLE,
+        Does.IN_USE,
+        Does.OVERLOADED,
+        Does.MAINTENANCE,
+        Does.UNAUTHORIZED,
+        Does.REDIRECT,
+        Does.HTML,
+        Does.EMPTY,
+        Does.MALFORMED,
+        Does.OTHER_KEY,
+    }
+)
+"""Answers to one request after which nothing has happened."""
+
+_ANYWHERE = ODD | {Does.APPROVE, Does.ERROR, Does.HANG}
+_REFUNDS = frozenset(
+    {Does.REFUSE, Does.REFUND_THEN_ERROR, Does.REFUND_THEN_HANG, Does.REFUND_THEN_REFUSE}
+)
 POSSIBLE = {
     Operation.CHARGE: frozenset(Does) - _REFUNDS,
     Operation.INQUIRE: _ANYWHERE,

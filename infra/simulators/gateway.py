@@ -9,7 +9,8 @@ What a gateway offers (amounts in KRW):
     POST /v1/charges/{key}/refunds     Idempotency-Key; {amount}. 200 REFUNDED, 409 REFUSED
     GET  /v1/statement?after=&limit=   all that was captured and given back, in order
 
-The same key gives the same answer and acts once. Each answer names the key that it is about.
+The same key gives the same answer and acts once. Each answer names the key that it is about; one
+about a charge has the gateway's transactionId, and a declined one a message with the reason.
 What only the simulator offers:
 
     POST, GET, DELETE /control/behaviours    the faults that it injects: see `Rule`
@@ -27,6 +28,7 @@ from aiohttp import web
 from infra.simulators import http
 from infra.simulators.behaviours import Behaviours, Does, Operation, Rule
 from infra.simulators.gateway_store import Charge, GatewayStore, Status
+from infra.simulators.odd_answers import odd_answer
 
 PORT = 8190
 LAND_SECONDS = 0.05
@@ -65,7 +67,7 @@ class Gateway:
         if known is not None:
             return _answer(known, wanted.amount)
         rule = self.behaviours.next(Operation.CHARGE, wanted.customer_id)
-        await _fail_before(rule)
+        await _fail_before(rule, request)
         broken = rule.does is Does.LAND_AFTER_VOID
         late = broken or rule.does is Does.LAND_LATE
         status = Status.IN_FLIGHT if late else Status.CAPTURED
@@ -88,14 +90,14 @@ class Gateway:
 
     async def inquire(self, request: web.Request) -> web.Response:
         charge = self.store.find(request.match_info["key"])
-        await self._behave(Operation.INQUIRE, charge)
+        await self._behave(Operation.INQUIRE, charge, request)
         if charge is None or charge.status is Status.IN_FLIGHT:
             raise http.refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", "no such charge is known")
         return http.json_answer(charge)
 
     async def void(self, request: web.Request) -> web.Response:
         key = request.match_info["key"]
-        await self._behave(Operation.VOID, self.store.find(key))
+        await self._behave(Operation.VOID, self.store.find(key), request)
         charge = self.store.void(key)
         done = charge.status is Status.VOIDED
         return http.json_answer(charge, HTTPStatus.OK if done else HTTPStatus.CONFLICT)
@@ -109,7 +111,7 @@ class Gateway:
         if charge is None or charge.status is Status.IN_FLIGHT:
             raise http.refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", "no such charge is known")
         rule = self.behaviours.next(Operation.REFUND, self.store.customer_of(charge.key))
-        await _fail_before(rule)
+        await _fail_before(rule, request)
         known = self.store.known_refund(refund_key)
         refused = rule.does is Does.REFUSE
         if known is None:
@@ -145,9 +147,11 @@ class Gateway:
         self.behaviours.rules.clear()
         return http.json_answer({"rules": []})
 
-    async def _behave(self, operation: Operation, charge: Charge | None) -> None:
+    async def _behave(
+        self, operation: Operation, charge: Charge | None, request: web.Request
+    ) -> None:
         customer_id = self.store.customer_of(charge.key) if charge else None
-        await _fail_before(self.behaviours.next(operation, customer_id))
+        await _fail_before(self.behaviours.next(operation, customer_id), request)
 
     async def landing(self) -> None:
         """Capture charges in flight when they are due, until cancelled."""
@@ -184,8 +188,11 @@ def build(file: Path) -> web.Application:
     return app
 
 
-async def _fail_before(rule: Rule) -> None:
+async def _fail_before(rule: Rule, request: web.Request) -> None:
     """Faults after which nothing has happened."""
+    odd = odd_answer(rule, request)
+    if odd is not None:
+        raise http.Refusal(odd)
     if rule.does is Does.HANG:
         await asyncio.sleep(rule.seconds)
         raise http.refusal(HTTPStatus.GATEWAY_TIMEOUT, "TIMEOUT", "nothing has happened")
@@ -199,6 +206,8 @@ async def _fail_after(rule: Rule) -> None:
         await asyncio.sleep(rule.seconds)
     if rule.does in (Does.CAPTURE_THEN_ERROR, Does.REFUND_THEN_ERROR):
         raise http.refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "ERROR", "something broke")
+    if rule.does in (Does.CAPTURE_THEN_REFUSE, Does.REFUND_THEN_REFUSE):
+        raise http.refusal(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "this has been done already")
 
 
 async def _twice(request: web.Request, charge: Charge) -> web.StreamResponse:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
@@ -39,12 +40,25 @@ class Status(StrEnum):
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A charge, as a client gets it. Amounts in KRW."""
+    """A charge, as a client gets it. Amounts in KRW. `message`: why it was declined."""
 
     key: str
     status: Status
     amount: int
     refunded_amount: int
+    transaction_id: str
+    message: str | None
+
+
+def _charge(key: str, status: Status, amount: int, refunded_amount: int) -> Charge:
+    return Charge(
+        key=key,
+        status=status,
+        amount=amount,
+        refunded_amount=refunded_amount,
+        transaction_id=f"pg-{uuid5(NAMESPACE_URL, key)}",
+        message="the bank declines the card" if status is Status.DECLINED else None,
+    )
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -74,7 +88,7 @@ class GatewayStore:
         row = self._db.execute(query, (key,)).fetchone()
         if row is None:
             return None
-        return Charge(key=row[0], status=Status(row[1]), amount=row[2], refunded_amount=row[3])
+        return _charge(row[0], Status(row[1]), row[2], row[3])
 
     def customer_of(self, key: str) -> str | None:
         row = self._db.execute("SELECT customer_id FROM charges WHERE key = ?", (key,)).fetchone()
@@ -102,7 +116,7 @@ class GatewayStore:
             )
             if status is Status.CAPTURED:
                 self._post(key, reference, "CAPTURE", amount)
-        return Charge(key=key, status=status, amount=amount, refunded_amount=0)
+        return _charge(key, status, amount, 0)
 
     def void(self, key: str) -> Charge:
         """Fence a key for good. A charge that is decided already stays as it is."""

@@ -8,13 +8,14 @@ from uuid import UUID
 from litestar import Controller, get
 from litestar.params import PathParameter, QueryParameter
 
+from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.schemas import View, refusals
 from events.contract import FailReason, PaymentMethod
 from payment import store
 from payment.domain import Payment, PaymentState
 from payment.errors import PAYMENT_NOT_FOUND
 from payment.routes import PaymentService
-from saga.errors import NotFound
+from saga.errors import Invalid, NotFound
 
 PaymentId = Annotated[UUID, PathParameter(name="paymentId")]
 
@@ -38,7 +39,11 @@ _STATUS = {
 
 
 class PaymentView(View):
-    """A payment of an order."""
+    """A payment of an order. `failDetail` is the gateway's reason for what it refused last.
+
+    `paidAt` and `refundedAt` are when the shop learned it; null also for payments from before these
+    fields, and `gatewayTransactionId` for those that were adopted after a loss of the database.
+    """
 
     payment_id: str
     order_id: str
@@ -47,30 +52,44 @@ class PaymentView(View):
     amount: int
     status: PaymentStatus
     fail_reason: FailReason | None
+    fail_detail: str | None
+    gateway_transaction_id: str | None
     created_at: datetime
     updated_at: datetime
+    paid_at: datetime | None
+    refunded_at: datetime | None
 
 
-class Payments(View):
-    """The payments of one order, the oldest first."""
-
-    items: list[PaymentView]
+PaymentPage = Annotated[Page[PaymentView], shown_as("PaymentPage")]
 
 
 class PaymentController(Controller):
     path = "/payments"
     tags = ("payments",)
 
-    @get(summary="The payments of an order", responses=refusals())
+    @get(summary="The payments of an order or a customer, newest first", responses=refusals())
     async def list_payments(
         self,
         service: PaymentService,
-        order_id: Annotated[UUID, QueryParameter(name="orderId")],
-    ) -> Payments:
-        """Failed and refunded ones, too: each stays as history."""
+        paging: Paging,
+        order_id: Annotated[UUID | None, QueryParameter(name="orderId")] = None,
+        customer_id: Annotated[UUID | None, QueryParameter(name="customerId")] = None,
+    ) -> PaymentPage:
+        """At least one of `orderId` and `customerId` is required.
+
+        Failed and refunded ones, too: each stays as history.
+        """
+        if order_id is None and customer_id is None:
+            raise Invalid("send orderId or customerId")
         async with service.reading() as connection:
-            found = await store.payments_of(connection, str(order_id))
-        return Payments(items=[_view(each) for each in found])
+            found, total = await store.page_of_payments(
+                connection,
+                order_id=str(order_id) if order_id else None,
+                customer_id=str(customer_id) if customer_id else None,
+                offset=paging.offset,
+                size=paging.size,
+            )
+        return paging.of([_view(each) for each in found], total)
 
     @get("/{paymentId:str}", summary="One payment", responses=refusals(PAYMENT_NOT_FOUND))
     async def get_payment(self, payment_id: PaymentId, service: PaymentService) -> PaymentView:

@@ -111,9 +111,9 @@ class WalletController(Controller):
         """Where a payment gateway is connected, it is charged first.
 
         502 when it declines, does not answer within 10 s, or captures money that is refunded:
-        `details.outcome` is DECLINED, NO_ANSWER or REFUNDED, and the balance is unchanged. With an
-        Idempotency-Key, the same request again gives the first answer; a failed charge needs a new
-        key.
+        `details.outcome` is DECLINED, NO_ANSWER or REFUNDED, `details.failDetail` the gateway's
+        reason, and the balance is unchanged. With an Idempotency-Key, the same request again gives
+        the first answer; a failed charge needs a new key.
         """
         key = key_of(f"charge/{customer_id}", idempotency_key, data)
         if not has_gateway(service.settings):

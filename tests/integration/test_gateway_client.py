@@ -1,8 +1,11 @@
 """The client of the payment gateway: decisions, and unknown outcomes that are retried."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -63,7 +66,7 @@ def call(action: Action = Action.CHARGE, key: str = "k", **more: Any) -> Gateway
 
 
 async def outcome(client: gateway.HttpGateway, wanted: GatewayCall) -> GatewayOutcome:
-    return (await client(wanted)).outcome
+    return (await client(wanted)).decision.outcome
 
 
 async def behave(url: str, operation: str, does: str, **more: Any) -> None:
@@ -73,6 +76,11 @@ async def behave(url: str, operation: str, does: str, **more: Any) -> None:
         session.post(f"{url}/control/behaviours", json=rule) as answer,
     ):
         assert answer.status == 200
+
+
+async def forget(url: str) -> None:
+    async with aiohttp.ClientSession() as session, session.delete(f"{url}/control/behaviours"):
+        """It approves everything again."""
 
 
 async def posted(url: str) -> list[tuple[str, str, int]]:
@@ -85,10 +93,14 @@ async def posted(url: str) -> list[tuple[str, str, int]]:
 
 
 async def test_outcome_returns_as_a_command(client: gateway.HttpGateway) -> None:
-    captured = SettlePayment(order_id=ORDER, outcome=GatewayOutcome.CAPTURED, attempt=0)
-    assert await client(call()) == captured
-    top_up = call(key="t", purpose=Purpose.TOP_UP, subject="t")
-    assert await client(top_up) == SettleTopUp(top_up_id="t", outcome=GatewayOutcome.CAPTURED)
+    paid = await client(call())
+    assert isinstance(paid, SettlePayment)
+    assert (paid.order_id, paid.attempt) == (ORDER, 0)
+    assert paid.decision.outcome is GatewayOutcome.CAPTURED
+    assert (paid.decision.transaction_id or "").startswith("pg-")
+    topped_up = await client(call(key="t", purpose=Purpose.TOP_UP, subject="t"))
+    assert isinstance(topped_up, SettleTopUp)
+    assert (topped_up.top_up_id, topped_up.decision.outcome) == ("t", GatewayOutcome.CAPTURED)
 
 
 async def test_repeated_charge_is_captured_once(client: gateway.HttpGateway, url: str) -> None:
@@ -163,22 +175,6 @@ async def test_second_answer_is_not_taken_for_the_next_call(
     assert await posted(url) == [("first", "CAPTURE", 70)]
 
 
-async def test_answer_about_another_key_is_no_decision() -> None:
-    async def mistaken(_: web.Request) -> web.Response:
-        return web.json_response({"key": "another", "status": "CAPTURED", "amount": 70})
-
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", mistaken)
-    runner, port = web.AppRunner(application), free_port()
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    client = gateway.HttpGateway(f"http://127.0.0.1:{port}", lambda: NOW)
-    with pytest.raises(Outage):
-        await client(call())
-    await client.close()
-    await runner.cleanup()
-
-
 @pytest.mark.parametrize("does", ["APPROVE", "ERROR", "REFUND_THEN_ERROR", "REFUND_THEN_HANG"])
 async def test_repeated_refund_is_paid_once(
     client: gateway.HttpGateway, url: str, does: str
@@ -206,8 +202,7 @@ async def test_open_breaker_makes_no_call(client: gateway.HttpGateway, url: str)
     while not client.breaker_is_open:
         with pytest.raises(Outage):
             await client(call(key="before"))
-    async with aiohttp.ClientSession() as session:
-        await session.delete(f"{url}/control/behaviours")  # it works again, unnoticed
+    await forget(url)
 
     with pytest.raises(Outage):
         await client(call(key="meanwhile"))
@@ -221,3 +216,190 @@ async def test_open_breaker_makes_no_call(client: gateway.HttpGateway, url: str)
 
 async def is_closed(client: gateway.HttpGateway) -> bool:
     return not client.breaker_is_open
+
+
+# ---------------------------------------------------------------- odd answers
+
+NO_DECISION = ["IN_USE", "OVERLOADED", "MAINTENANCE", "UNAUTHORIZED", "REDIRECT", "HTML", "EMPTY"]
+NO_DECISION += ["MALFORMED", "OTHER_KEY"]
+REFUSED = {"BAD_REQUEST": "the card number is no number", "UNPROCESSABLE": "the card has expired"}
+
+
+@pytest.mark.parametrize("does", NO_DECISION)
+@pytest.mark.parametrize("operation", ["charge", "void", "refund", "inquire"])
+async def test_answer_without_a_decision_is_retried(
+    client: gateway.HttpGateway, url: str, operation: str, does: str
+) -> None:
+    if operation != "charge":
+        await client(call())
+    await behave(url, operation, does, times=2, seconds=0)
+    wanted = {
+        "charge": (call(), GatewayOutcome.CAPTURED),
+        "void": (call(Action.VOID), GatewayOutcome.CAPTURED),
+        "refund": (call(Action.REFUND), GatewayOutcome.REFUNDED),
+        "inquire": (call(began_at=LONG_AGO), GatewayOutcome.CAPTURED),
+    }[operation]
+    assert await outcome(client, wanted[0]) is wanted[1]
+    assert not client.breaker_is_open
+
+
+@pytest.mark.parametrize("does", REFUSED)
+async def test_refused_charge_is_declined_at_once_with_its_reason_and_voided(
+    client: gateway.HttpGateway, url: str, does: str
+) -> None:
+    await behave(url, "charge", does)
+    decision = (await client(call())).decision
+    assert (decision.outcome, decision.detail) == (GatewayOutcome.DECLINED, REFUSED[does])
+    await forget(url)
+    assert await outcome(client, call()) is GatewayOutcome.VOIDED
+    assert await posted(url) == []
+
+
+async def test_declined_charge_has_the_gateways_reason(
+    client: gateway.HttpGateway, url: str
+) -> None:
+    await behave(url, "charge", "DECLINE")
+    decision = (await client(call())).decision
+    assert (decision.outcome, decision.detail) == (
+        GatewayOutcome.DECLINED,
+        "the bank declines the card",
+    )
+    assert (decision.transaction_id or "").startswith("pg-")
+
+
+async def test_refusal_of_a_captured_charge_is_no_decision(
+    client: gateway.HttpGateway, url: str
+) -> None:
+    """An earlier attempt may have been captured: the void shows it."""
+    await behave(url, "charge", "CAPTURE_THEN_REFUSE")
+    assert await outcome(client, call()) is GatewayOutcome.CAPTURED
+
+
+async def test_charge_of_another_amount_is_no_decision(client: gateway.HttpGateway) -> None:
+    await client(call())
+    with pytest.raises(Outage, match="captured 70 KRW, not 71"):
+        await client(call(amount=71))
+
+
+@pytest.mark.parametrize("does", REFUSED)
+async def test_refused_void_fences_nothing(
+    client: gateway.HttpGateway, url: str, does: str
+) -> None:
+    await behave(url, "void", does)
+    with pytest.raises(Outage, match="the void is refused"):
+        await client(call(Action.VOID))
+    await forget(url)
+    assert await outcome(client, call(Action.VOID)) is GatewayOutcome.VOIDED
+
+
+@pytest.mark.parametrize("does", REFUSED)
+async def test_refused_refund_is_decided_at_once_with_its_reason(
+    client: gateway.HttpGateway, url: str, does: str
+) -> None:
+    await client(call())
+    await behave(url, "refund", does)
+    decision = (await client(call(Action.REFUND))).decision
+    assert (decision.outcome, decision.detail) == (GatewayOutcome.REFUND_REFUSED, REFUSED[does])
+
+
+async def test_refusal_of_a_paid_refund_is_no_decision(
+    client: gateway.HttpGateway, url: str
+) -> None:
+    await client(call())
+    await behave(url, "refund", "REFUND_THEN_REFUSE")
+    assert await outcome(client, call(Action.REFUND)) is GatewayOutcome.REFUNDED
+
+
+async def test_refused_access_decides_nothing_and_is_shown(
+    client: gateway.HttpGateway, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await behave(url, "charge", "UNAUTHORIZED")
+    with pytest.raises(Outage, match="send a valid API key"):
+        await client(call())
+    assert "does not let the shop in" in (client.problems()["payment_gateway"] or "")
+    assert "the payment gateway does not let the shop in" in caplog.text
+    assert not client.breaker_is_open
+    await forget(url)
+    assert await outcome(client, call()) is GatewayOutcome.CAPTURED
+    assert client.problems() == {"payment_gateway": None}
+
+
+class Odd:
+    """A gateway that answers the charge `odd` with `answer`, and others after `seconds`."""
+
+    def __init__(self, answer: Callable[[], web.Response]) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.answer = answer
+        self.seconds = 0.1
+        self.charges: list[tuple[str, float]] = []
+
+    async def handle(self, request: web.Request) -> web.Response:
+        key = request.headers["Idempotency-Key"]
+        if request.path == "/v1/charges":
+            self.charges.append((key, monotonic()))
+        if key == "odd":
+            return self.answer()
+        await asyncio.sleep(self.seconds)
+        return web.json_response({"key": key, "status": "CAPTURED", "amount": 70})
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[gateway.HttpGateway]:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self.handle)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", int(self.url.rpartition(":")[2])).start()
+        client = gateway.HttpGateway(self.url, lambda: NOW)
+        yield client
+        await client.close()
+        await runner.cleanup()
+
+
+ODD_ANSWERS: dict[str, Callable[[], web.Response]] = {
+    "another key": lambda: web.json_response({"key": "other", "status": "CAPTURED"}),
+    "no key": lambda: web.json_response({"status": "CAPTURED"}),
+    "no status": lambda: web.json_response({"key": "odd"}),
+    "a list": lambda: web.json_response([1]),
+    "deep": lambda: web.Response(text='{"a":' + "[" * 50_000),
+    "huge": lambda: web.Response(body=b"x" * 10**6),
+    "no UTF-8": lambda: web.Response(body=b"\xff\x00\xfe"),
+    "wrong encoding": lambda: web.Response(text="x", headers={"Content-Encoding": "gzip"}),
+    "pending": lambda: web.json_response({"key": "odd", "status": "PENDING"}, status=202),
+    "teapot": lambda: web.Response(status=418),
+    "redirect": lambda: web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}),
+    "refused": lambda: web.Response(status=400),
+    "not found": lambda: web.Response(status=404),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ANSWERS)
+async def test_odd_answer_to_one_request_touches_no_other(name: str) -> None:
+    odd = Odd(ODD_ANSWERS[name])
+    async with odd.running() as client:
+        others = [str(number) for number in range(20)]
+        calls = [asyncio.create_task(outcome(client, call(key=key))) for key in others]
+        with pytest.raises(Outage):
+            await client(call(key="odd"))
+        assert set(await asyncio.gather(*calls)) == {GatewayOutcome.CAPTURED}
+    assert sorted(key for key, _ in odd.charges if key != "odd") == sorted(others)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_retry_after_is_heeded_for_its_call(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(gateway, "GIVE_UP_SECONDS", 1.9)
+    odd = Odd(lambda: web.Response(status=status, headers={"Retry-After": "1"}))
+    async with odd.running() as client:
+        with pytest.raises(Outage):
+            await client(call(key="odd"))
+    first, second = (at for _, at in odd.charges)
+    assert second - first >= 1
+
+
+async def test_longer_pause_than_a_call_may_last_ends_the_call() -> None:
+    odd = Odd(lambda: web.Response(status=429, headers={"Retry-After": "86400"}))
+    async with odd.running() as client:
+        with pytest.raises(Outage):
+            await client(call(key="odd"))
+    assert len(odd.charges) == 1

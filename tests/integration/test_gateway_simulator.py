@@ -95,7 +95,14 @@ async def test_late_charge_is_unknown_until_it_lands(http: aiohttp.ClientSession
     await wait_until(landed, "the charge has landed")
     assert await charge(http, "k") == (
         200,
-        {"key": "k", "status": "CAPTURED", "amount": 70, "refundedAmount": 0},
+        {
+            "key": "k",
+            "status": "CAPTURED",
+            "amount": 70,
+            "refundedAmount": 0,
+            "transactionId": "pg-da6d6fe2-138f-5f35-99a3-01d9b2aa6e5c",
+            "message": None,
+        },
     )
 
 
@@ -135,3 +142,34 @@ async def test_rule_that_makes_no_sense_is_refused(
         assert answer.status == 400
     async with http.get("/control/behaviours") as answer:
         assert (await answer.json())["rules"] == []
+
+
+@pytest.mark.parametrize(
+    ("does", "status", "content_type"),
+    [
+        ("BAD_REQUEST", 400, "application/json"),
+        ("UNPROCESSABLE", 422, "application/json"),
+        ("IN_USE", 409, "application/json"),
+        ("OVERLOADED", 429, "application/json"),
+        ("MAINTENANCE", 503, "application/json"),
+        ("UNAUTHORIZED", 401, "application/json"),
+        ("REDIRECT", 307, "application/octet-stream"),
+        ("HTML", 200, "text/html"),
+        ("EMPTY", 200, "application/octet-stream"),
+        ("MALFORMED", 200, "application/json"),
+        ("OTHER_KEY", 200, "application/json"),
+    ],
+)
+async def test_odd_answer_is_given_once_and_nothing_has_happened(
+    http: aiohttp.ClientSession, does: str, status: int, content_type: str
+) -> None:
+    rule = {"operation": "charge", "does": does, "customerId": "c", "times": 1, "seconds": 3}
+    async with http.post("/control/behaviours", json=rule) as answer:
+        assert answer.status == 200
+    key = {"Idempotency-Key": "k"}
+    async with http.post("/v1/charges", json=CHARGE, headers=key, allow_redirects=False) as odd:
+        assert (odd.status, odd.content_type) == (status, content_type)
+        assert ("Retry-After" in odd.headers) is (status in (429, 503))
+    async with http.get("/v1/statement") as answer:
+        assert (await answer.json())["items"] == []
+    assert (await charge(http, "k"))[1]["status"] == "CAPTURED"

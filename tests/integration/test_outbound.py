@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 
-from chassis.outbound import BreakerOpen, OutboundClient, Unavailable
+from chassis.outbound import BreakerOpen, OutboundClient, Unavailable, UnusableAnswer
 from tests.kit.client import free_port, wait_until
 
 FAILURES_TO_OPEN = 3
+SYSTEM = "shop_next_door"
 
 
 class External:
@@ -23,7 +25,8 @@ class External:
     async def handle(self, request: web.Request) -> web.Response:
         self.requests += 1
         self.connections.add(request.transport)
-        return web.Response(status=self.status, text="fine")
+        headers = {"Location": self.url} if self.status == 302 else None
+        return web.Response(status=self.status, text="fine", headers=headers)
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ async def external() -> AsyncIterator[External]:
 @pytest.fixture
 async def client() -> AsyncIterator[OutboundClient]:
     client = OutboundClient(
-        "the shop next door",
+        SYSTEM,
         timeout_seconds=1,
         failures_to_open=FAILURES_TO_OPEN,
         recovery_seconds=0.3,
@@ -55,6 +58,12 @@ async def ask(client: OutboundClient, url: str) -> str:
         if response.status >= 500:
             raise Unavailable(f"answered {response.status}", wait_seconds=7)
         return await response.text()
+
+
+async def read_and_reject(client: OutboundClient, url: str) -> None:
+    async with client.request("GET", url) as response:
+        await response.read()
+        raise UnusableAnswer("about something else")
 
 
 async def fail(client: OutboundClient, external: External) -> None:
@@ -88,6 +97,55 @@ async def test_close_drops_connections_and_a_later_request_opens_new_ones(
     await client.close()
     assert await ask(client, external.url) == "fine"
     assert len(external.connections) == 2
+
+
+async def test_connection_of_an_unusable_answer_is_not_used_again(
+    client: OutboundClient, external: External
+) -> None:
+    with pytest.raises(UnusableAnswer):
+        await read_and_reject(client, external.url)
+    assert await ask(client, external.url) == "fine"
+    assert len(external.connections) == 2
+
+
+async def test_unusable_answers_do_not_open_the_breaker(
+    client: OutboundClient, external: External
+) -> None:
+    for _ in range(2 * FAILURES_TO_OPEN):
+        with pytest.raises(UnusableAnswer):
+            await read_and_reject(client, external.url)
+    assert (client.breaker_is_open, client.problem) == (False, None)
+
+
+async def test_redirect_is_not_followed(client: OutboundClient, external: External) -> None:
+    external.status = 302
+    assert await ask(client, external.url) == "fine"
+    assert external.requests == 1
+
+
+async def test_requests_are_counted_by_outcome(client: OutboundClient, external: External) -> None:
+    def value(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, {"system": SYSTEM} | labels) or 0
+
+    def counts() -> list[float]:
+        outcomes = ("answered", "unusable", "failed", "not_sent")
+        return [value("saga_external_requests_total", outcome=each) for each in outcomes]
+
+    before, took = counts(), value("saga_external_request_seconds_count")
+    await ask(client, external.url)
+    with pytest.raises(UnusableAnswer):
+        await read_and_reject(client, external.url)
+    assert value("saga_external_breaker_state") == 0
+    await fail(client, external)
+    with pytest.raises(BreakerOpen):
+        await ask(client, external.url)
+    counted = [now - then for now, then in zip(counts(), before, strict=True)]
+    assert counted == [1, 1, FAILURES_TO_OPEN, 1]
+    assert value("saga_external_request_seconds_count") - took == 2 + FAILURES_TO_OPEN
+    assert value("saga_external_breaker_state") == 2
+    assert (client.problem or "").startswith("away: 3 requests in a row failed, the last one: ")
+    await recovery(client)
+    assert value("saga_external_breaker_state") == 1
 
 
 async def test_broken_connection_is_unavailable(client: OutboundClient) -> None:

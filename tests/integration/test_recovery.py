@@ -152,8 +152,8 @@ async def outbox(database: Database) -> dict[str, int | None]:
 
 async def state(database: Database, order_id: str) -> PaymentState | None:
     async with database.reading() as connection:
-        payments = await store.payments_of(connection, order_id)
-    return payments[0].state if payments else None
+        payment = await store.find_payment_of(connection, order_id)
+    return payment.state if payment else None
 
 
 async def replay(database: Database, event: Event) -> Done:
@@ -266,7 +266,8 @@ async def test_failed_payment_is_adopted_with_the_customer_of_its_cause(
     stream.publish(failed, cause=event)
     await adopter(database, stream).adopt_all()
     async with database.reading() as connection:
-        [payment] = await store.payments_of(connection, event.order_id)
+        payment = await store.find_payment_of(connection, event.order_id)
+    assert payment is not None
     assert (payment.state, payment.customer_id) == (PaymentState.FAILED, event.customer_id)
     assert payment.fail_reason is FailReason.INSUFFICIENT_BALANCE
 

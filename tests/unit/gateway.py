@@ -5,7 +5,7 @@ from collections.abc import Collection
 import msgspec
 
 from payment.commands import SettlePayment, SettleTopUp
-from payment.domain import GatewayOutcome
+from payment.domain import Decision, GatewayOutcome
 from payment.external_calls import Action, GatewayCall
 from payment.reactions import reactions
 from payment.unit_of_work import PaymentUnitOfWork
@@ -110,7 +110,7 @@ class Exchange:
             done += 1
 
     def _land(self, call: GatewayCall) -> SettlePayment | SettleTopUp:
-        command = call.command(self.gateway.land(call))
+        command = call.command(Decision(outcome=self.gateway.land(call)))
         self._outcomes.append(command)
         return command
 

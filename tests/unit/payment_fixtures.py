@@ -12,6 +12,7 @@ from events.contract import (
 )
 from payment.commands import SettlePayment
 from payment.domain import (
+    Decision,
     GatewayOutcome,
     OrphanedCapture,
     Payment,
@@ -63,7 +64,7 @@ def cancel_requested(attempt: int, order_id: str = ORDER) -> OrderCancelRequeste
 
 
 def settle(outcome: GatewayOutcome, attempt: int = 0) -> SettlePayment:
-    return SettlePayment(order_id=ORDER, outcome=outcome, attempt=attempt)
+    return SettlePayment(order_id=ORDER, decision=Decision(outcome=outcome), attempt=attempt)
 
 
 def payments(method: PaymentMethod) -> dict[str, Payment | None]:

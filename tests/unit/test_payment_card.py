@@ -17,7 +17,7 @@ from events.contract import (
     StockDecremented,
 )
 from payment.commands import ResumePayment, SettlePayment
-from payment.domain import GatewayOutcome, Payment, payment_id
+from payment.domain import Decision, GatewayOutcome, Payment, payment_id
 from payment.external_calls import (
     EXTERNAL_CALL_SECONDS,
     Action,
@@ -45,6 +45,7 @@ from tests.unit.payment_fixtures import (
 )
 
 CARD = payments(PaymentMethod.CARD)
+PAID = Decision(outcome=GatewayOutcome.CAPTURED, transaction_id="pg-1")
 RETRY_AT = LATER + timedelta(seconds=EXTERNAL_CALL_SECONDS)
 EVENTS: dict[str, Event] = {
     "StockDecremented": stock_decremented(method=PaymentMethod.CARD),
@@ -240,8 +241,8 @@ def test_charge_keeps_its_key_and_each_refund_has_its_own() -> None:
 def test_outcome_returns_to_its_order_and_attempt(state: str) -> None:
     call = payment_call(card(state))
     assert call is not None
-    command = SettlePayment(order_id=ORDER, outcome=GatewayOutcome.CAPTURED, attempt=call.attempt)
-    assert call.command(GatewayOutcome.CAPTURED) == command
+    command = SettlePayment(order_id=ORDER, decision=PAID, attempt=call.attempt)
+    assert call.command(PAID) == command
 
 
 @pytest.mark.parametrize("state", ["INTENT", "VOIDING", "REFUNDING", "ORPHANED"])

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from payment.commands import BeginTopUp, GiveUpTopUp, ResumeTopUp, SettleTopUp, not_booked
-from payment.domain import MAX_BALANCE, EntryKind, GatewayOutcome, TopUp, TopUpState
+from payment.domain import MAX_BALANCE, Decision, EntryKind, GatewayOutcome, TopUp, TopUpState
 from payment.external_calls import (
     EXTERNAL_CALL_SECONDS,
     Action,
@@ -26,7 +26,7 @@ RETRY_AT = LATER + timedelta(seconds=EXTERNAL_CALL_SECONDS)
 
 
 def settle(outcome: GatewayOutcome) -> SettleTopUp:
-    return SettleTopUp(top_up_id="t", outcome=outcome)
+    return SettleTopUp(top_up_id="t", decision=Decision(outcome=outcome))
 
 
 ACTIONS = {
@@ -120,9 +120,10 @@ def test_voided_top_up_is_settled_once() -> None:
     ],
 )
 def test_top_up_that_is_not_booked_names_the_outcome(state: TopUpState, outcome: str) -> None:
-    error = not_booked(top_up(state))
+    reason = "the card has expired"
+    error = not_booked(msgspec.structs.replace(top_up(state), fail_detail=reason))
     assert (error.status_code, error.code) == (502, "PAYMENT_GATEWAY_FAILED")
-    assert error.details == {"outcome": outcome, "topUpId": "t"}
+    assert error.details == {"outcome": outcome, "topUpId": "t", "failDetail": reason}
 
 
 @pytest.mark.parametrize("command", [GIVE_UP, settle(GatewayOutcome.CAPTURED)])
@@ -190,7 +191,7 @@ def test_external_call_of_each_state(state: TopUpState, action: Action) -> None:
     assert top_up_call(top_up(state)) == call
     assert call.refund_key != call.key
     for outcome in GatewayOutcome:
-        assert call.command(outcome) == settle(outcome)
+        assert call.command(Decision(outcome=outcome)) == settle(outcome)
 
 
 @pytest.mark.parametrize("state", [TopUpState.BOOKED, TopUpState.FAILED])

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from nats.errors import Error as NatsError
 
+from infra.simulators.behaviours import ODD
 from infra.stack import pids
 from infra.stack.config import BROKERS, SIMULATORS
 from tests.e2e.cluster.steady_load import until_whole
@@ -31,6 +32,11 @@ HANGING_SECONDS = 3.0
 AWAY_SECONDS = 2.0
 WHOLE_SECONDS = 60.0
 PURGED_SECONDS = 30.0
+_ODD_RULES = tuple(
+    (operation, does)
+    for operation in ("charge", "void", "refund", "inquire")
+    for does in sorted(ODD)
+)
 GATEWAY_RULES = (
     ("charge", "ERROR"),
     ("charge", "HANG"),
@@ -42,6 +48,8 @@ GATEWAY_RULES = (
     ("refund", "ERROR"),
     ("refund", "REFUND_THEN_ERROR"),
     ("refund", "REFUSE"),
+    ("charge", "CAPTURE_THEN_REFUSE"),
+    ("refund", "REFUND_THEN_REFUSE"),
 )
 
 PLATFORM_RULES = ("DROP", "ERROR", "HANG", "OVERLOADED", "ACCEPT_THEN_HANG", "ACCEPT_THEN_ERROR")
@@ -148,7 +156,7 @@ async def disk_full(shop: Shop, chance: random.Random) -> None:
 
 
 async def gateway_misbehaves(shop: Shop, chance: random.Random) -> None:
-    operation, does = chance.choice(GATEWAY_RULES)
+    operation, does = chance.choice(chance.choice((GATEWAY_RULES, _ODD_RULES)))
     rule = {"operation": operation, "does": does, "times": chance.randint(1, 5), "seconds": 2.0}
     with suppress(OSError):
         await shop.call("gateway", "POST", "/control/behaviours", rule)

@@ -306,7 +306,12 @@ ROUTES = (
         unknown="WALLET_NOT_FOUND",
         query=_PAGING,
     ),
-    Route("payment", "GET", "/api/v1/payments", query={"orderId": Query(_BAD_IDS, required=True)}),
+    Route(
+        "payment",
+        "GET",
+        "/api/v1/payments",
+        query={"orderId": Query(_BAD_IDS, required=True), "customerId": Query(_BAD_IDS), **_PAGING},
+    ),
     Route("payment", "GET", "/api/v1/payments/{}", unknown="PAYMENT_NOT_FOUND"),
     Route(
         "dataplatform",

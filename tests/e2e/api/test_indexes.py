@@ -47,6 +47,7 @@ LISTS = {
     "payment": [
         f"/wallets/{CUSTOMER}/transactions",
         f"/payments?orderId={CUSTOMER}",
+        f"/payments?customerId={CUSTOMER}",
     ],
     "dataplatform": ["/deliveries", "/deliveries?status=PENDING", "/deliveries?status=SENT"],
 }

@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from payment.commands import SettlePayment
-from payment.domain import GatewayOutcome
+from payment.domain import Decision, GatewayOutcome
 from payment.external_calls import Action, GatewayCall
 from tests.correctness.model.description import Answer, short
 
@@ -40,7 +40,7 @@ class Gateway(msgspec.Struct, frozen=True):
     @property
     def answers(self) -> Iterator[Answer]:
         for command in self.decided:
-            words = f"payment gets {command.outcome} for order {short(command.order_id)}"
+            words = f"payment gets {command.decision.outcome} for order {short(command.order_id)}"
             yield Answer(words, "payment", command)
 
     def asked(self, *calls: GatewayCall) -> "Gateway":
@@ -98,6 +98,6 @@ class Gateway(msgspec.Struct, frozen=True):
 
     def _answered(self, call: GatewayCall, outcome: GatewayOutcome) -> "Gateway":
         """The answer is under way. To lose it is the same as to lose the call."""
-        command = call.command(outcome)
+        command = call.command(Decision(outcome=outcome))
         assert isinstance(command, SettlePayment)
         return msgspec.structs.replace(self._dropped(call), decided=self.decided | {command})

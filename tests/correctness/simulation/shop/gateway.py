@@ -3,10 +3,11 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Mapping
 from enum import StrEnum
 
 from payment.commands import SettlePayment, SettleTopUp
-from payment.domain import GatewayOutcome
+from payment.domain import Decision, GatewayOutcome
 from payment.external_calls import Action, GatewayCall
 from saga.errors import Outage
 
@@ -20,8 +21,16 @@ class Behaviour(StrEnum):
     DECLINE = "decline"
     ERROR = "error: nothing has happened"
     HANG = "hang: nothing has happened"
+    ODD_ANSWER = "answer something odd: nothing has happened"
+    REFUSE = "refuse the request: nothing has happened"
+    CAPTURE_AND_REFUSE = "capture, and refuse the request"
     CAPTURE_AND_LOSE = "capture, and lose the answer"
     LAND_LATE = "land late, unless it is voided"
+
+
+NOTHING = (Behaviour.ERROR, Behaviour.HANG, Behaviour.ODD_ANSWER, Behaviour.REFUSE)
+REFUSALS = (Behaviour.REFUSE, Behaviour.CAPTURE_AND_REFUSE)
+NO_ANSWER = (Behaviour.CAPTURE_AND_LOSE, Behaviour.CAPTURE_AND_REFUSE)
 
 
 class GatewayRecords:
@@ -64,10 +73,10 @@ class GatewayRecords:
                 self.charges[key] = (GatewayOutcome.CAPTURED, amount)
 
     def charge(self, call: GatewayCall, behaviour: Behaviour, now: float) -> GatewayOutcome | None:
-        """The decision, or None where the client gets no answer."""
+        """The decision, or None where the client does not get it."""
         if call.key in self.charges:
             return self.charges[call.key][0]
-        if call.key in self.landing or behaviour in (Behaviour.ERROR, Behaviour.HANG):
+        if call.key in self.landing or behaviour in NOTHING:
             return None
         if behaviour is Behaviour.LAND_LATE:
             due = now + self.chance.random() * LANDING_SECONDS
@@ -76,7 +85,7 @@ class GatewayRecords:
         declined = behaviour is Behaviour.DECLINE or self.chance.random() < self.declines
         outcome = GatewayOutcome.DECLINED if declined else GatewayOutcome.CAPTURED
         self.charges[call.key] = (outcome, call.amount)
-        return None if behaviour is Behaviour.CAPTURE_AND_LOSE else outcome
+        return None if behaviour in NO_ANSWER else outcome
 
     def void(self, key: str) -> GatewayOutcome:
         if key not in self.charges:
@@ -93,6 +102,17 @@ class GatewayRecords:
             self.refunds[key] = (outcome, call.key, call.amount)
         return self.refunds[key][0]
 
+    def fence(self, call: GatewayCall) -> GatewayOutcome:
+        """What the client does after a refusal: void the charge, or look whether the money is back.
+
+        The client's own way of doing so is tested over HTTP (tests/e2e/saga/test_odd_answers.py).
+        """
+        if call.action is Action.REFUND:
+            is_back = self.captured(call.key) < call.amount
+            return GatewayOutcome.REFUNDED if is_back else GatewayOutcome.REFUND_REFUSED
+        done = self.void(call.key)
+        return GatewayOutcome.DECLINED if done is GatewayOutcome.VOIDED else done
+
 
 class SimulatedGateway:
     """One instance's way to the gateway: an `ExternalSystem`."""
@@ -108,17 +128,24 @@ class SimulatedGateway:
         outcome: GatewayOutcome | None = None
         if call.action is Action.CHARGE:
             outcome = gateway.charge(call, behaviour, loop.time())
-        elif behaviour not in (Behaviour.ERROR, Behaviour.HANG):
+        elif behaviour not in NOTHING:
             done = gateway.void(call.key) if call.action is Action.VOID else None
             outcome = done or gateway.refund(call)
-            if behaviour is Behaviour.CAPTURE_AND_LOSE:
+            if behaviour in NO_ANSWER:
                 outcome = None
+        if outcome is None and behaviour in REFUSALS and call.action is not Action.VOID:
+            await asyncio.sleep(gateway.chance.random() * LATENCY_SECONDS)
+            gateway.advance(loop.time())
+            outcome = gateway.fence(call)
         if outcome is None:
             hangs = behaviour is Behaviour.HANG
             await asyncio.sleep(HANGING_SECONDS if hangs else LATENCY_SECONDS)
             raise Outage(behaviour)
         await asyncio.sleep(gateway.chance.random() * LATENCY_SECONDS)
-        return call.command(outcome)
+        return call.command(Decision(outcome=outcome))
+
+    def problems(self) -> Mapping[str, str | None]:
+        return {}
 
     async def close(self) -> None:
         """Close the connections."""
