@@ -74,7 +74,9 @@ payments_table = Table(
     Column("fail_detail", String(MAX_DETAIL_CHARACTERS)),
     Column("paid_at", Time),
     Column("refunded_at", Time),
-    Index("payments_of_customer", "customer_id", "created_at"),
+)
+_by_customer = Index(
+    "payments_of_customer", payments_table.c.customer_id, payments_table.c.created_at
 )
 index_unsettled(payments_table, UNSETTLED)
 _index_due(payments_table)
@@ -107,12 +109,16 @@ def _allow_negative_balances(connection: Connection) -> None:
 
 
 def _add_what_the_gateway_tells(connection: Connection) -> None:
-    """Its transaction, its reason, and when money moved. Older rows don't know them."""
+    """Its transaction, its reason, when money moved, and payments by customer.
+
+    Older rows don't know them.
+    """
     for table in (payments_table, top_ups_table):
         add_column(connection, table.c.gateway_transaction_id)
         add_column(connection, table.c.fail_detail)
     add_column(connection, payments_table.c.paid_at)
     add_column(connection, payments_table.c.refunded_at)
+    _by_customer.create(connection, checkfirst=True)
 
 
 UPGRADES = (

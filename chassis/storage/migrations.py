@@ -4,8 +4,8 @@ SQLite keeps both in the file's header, as `application_id` and `user_version`. 
 them in the table `schema_version`. A database from before there were versions has neither: it is
 recognized by its tables, and is of version 1.
 
-`Database.create` creates missing tables and indexes by itself. An upgrade changes what is there
-already. To add one, put it at the end of the service's `UPGRADES`, with a version above that of
+`Database.create` creates missing tables with their indexes by itself. An upgrade changes what is
+there already, and adds indexes to it. To add one, put it at the end of the service's `UPGRADES`, with a version above that of
 every upgrade of the project. Nothing is renamed or dropped that the version before still uses:
 instances of both run side by side for a while (decision 25).
 """

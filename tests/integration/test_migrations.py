@@ -108,7 +108,7 @@ async def test_version_1_is_upgraded_with_its_rows_and_takes_negative_values(
     for statement in NEGATIVE[service]:
         await execute(database, statement)
     history = participant_of(service).history
-    assert await database.run(history.find_version) == history.version == 3
+    assert await database.run(history.find_version) == history.version
     await open_as(service, database)  # a second start finds nothing to do
     await database.run(drop_all)
     await open_as(service, database)

@@ -50,7 +50,7 @@ async def test_payment_of_an_order(shop: Shop) -> None:
     listed = await shop.get("payment", f"{PAYMENTS}?orderId={order_id}")
     (payment,) = listed["items"]
     assert await shop.get("payment", f"{PAYMENTS}/{payment['paymentId']}") == payment
-    for name in ("createdAt", "updatedAt"):
+    for name in ("createdAt", "updatedAt", "paidAt"):
         assert_utc(payment.pop(name))
     assert payment == {
         "paymentId": payment["paymentId"],
@@ -60,6 +60,9 @@ async def test_payment_of_an_order(shop: Shop) -> None:
         "amount": 60,
         "status": "COMPLETED",
         "failReason": None,
+        "failDetail": None,
+        "gatewayTransactionId": None,
+        "refundedAt": None,
     }
 
 
