@@ -75,6 +75,7 @@ EXAMPLES: dict[str, Any] = {
     "OrderOptions": {"paymentMethod": "WALLET"},
     "OrderView.couponId": None,
     "OrderView.status": "COMPLETED",
+    "PaymentView.paidAt": _TIME,
     "PaymentView.status": "COMPLETED",
     "ProductChanges": {"price": 5_500},
     "Step.cause": _CREATED,

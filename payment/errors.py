@@ -21,5 +21,6 @@ PAYMENT_GATEWAY_FAILED = ErrorCode(
     "PAYMENT_GATEWAY_FAILED",
     502,
     "The payment gateway declined, did not answer in time, or captured too late.",
-    "Read `details.outcome`; the balance is unchanged. Try once more with a new key.",
+    "Read `details.outcome` and the gateway's reason, `details.failDetail`; the balance is "
+    "unchanged. Try once more with a new key.",
 )

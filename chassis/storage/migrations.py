@@ -5,9 +5,9 @@ them in the table `schema_version`. A database from before there were versions h
 recognized by its tables, and is of version 1.
 
 `Database.create` creates missing tables with their indexes by itself. An upgrade changes what is
-there already, and adds indexes to it. To add one, put it at the end of the service's `UPGRADES`, with a version above that of
-every upgrade of the project. Nothing is renamed or dropped that the version before still uses:
-instances of both run side by side for a while (decision 25).
+there already, and adds indexes to it. To add one, put it at the end of the service's `UPGRADES`,
+with a version above that of every upgrade of the project. Nothing is renamed or dropped that the
+version before still uses: instances of both run side by side for a while (decision 25).
 """
 
 import re

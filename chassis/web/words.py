@@ -7,8 +7,8 @@ Descriptions are found by `Schema.field`, then by the name of the field. So are 
 from typing import Any
 
 _TIME = "2026-01-31T09:00:00.000000Z"
-_DATABASE = {"ok": True, "detail": "answers", "required": True}
-_LOOPS = {"ok": True, "detail": "all loops run", "required": True}
+_DATABASE = {"ok": True, "detail": "answers", "required": True, "external": False}
+_LOOPS = {"ok": True, "detail": "all loops run", "required": True, "external": False}
 EXAMPLES: dict[str, Any] = {
     "adopted": 0,
     "beganAt": None,
@@ -69,6 +69,7 @@ DESCRIPTIONS = {
     "detail": "What was found.",
     "error": "A stable code, for programs.",
     "eventId": "The event's id.",
+    "external": "Is it about an external system? Nothing waits for that.",
     "findings": "What needs an operator, the oldest first; at most 1,000.",
     "headers": "The message's headers.",
     "items": "The rows, in the order that the route documents.",
