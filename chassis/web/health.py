@@ -26,7 +26,7 @@ DATABASE_TIMEOUT_SECONDS = 2
 class Check(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """`required`: without it the probe answers 503. The others are for operators (decision 29).
 
-    `external`: it is about a system that is not the shop's.
+    `external`: it is about an external system.
     """
 
     ok: bool

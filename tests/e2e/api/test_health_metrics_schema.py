@@ -52,10 +52,13 @@ async def test_ready_service_names_its_checks(shop: Shop, service: str) -> None:
     assert set(answer.body) == {"status", "checks"}
     assert answer.body["status"] == "ready"
     checks = answer.body["checks"]
-    assert {"database", "writing", "broker", "outbox"} == set(checks)
+    external = {"payment": {"payment_gateway"}, "dataplatform": {"data_platform"}}
+    external_checks = external.get(service, set())
+    assert {"database", "writing", "broker", "outbox"} | external_checks == set(checks)
+    assert {name for name, each in checks.items() if each["external"]} == external_checks
     assert [name for name, each in checks.items() if each["required"]] == ["database"]
     for check in checks.values():
-        assert set(check) == {"ok", "detail", "required"}
+        assert set(check) == {"ok", "detail", "required", "external"}
         assert check["ok"] is True
         assert check["detail"]
 
