@@ -23,15 +23,12 @@ EXAMPLES: dict[str, Any] = {
     "claimedBy": "order-8181",
     "couponId": "01a1fd5b-b50e-7be1-9d3c-0a5f0d1c8e44",
     "customerId": "3fa85f64-5717-4562-b3fc-2c963f66afa6",
-    "data": f'{{"name":"OrderCreated","service":"order","time":"{_TIME}","id":"{_CREATED}",'
-    '"cause":null}',
     "days": 3,
     "delta": -3,
     "description": "freshly roasted",
     "discountAmount": 0,
     "discountType": "RATE",
     "discountValue": 10,
-    "event": "OrderCreated",
     "issued": 1,
     "issuedCouponId": "01a1fd5b-b50e-7c02-8f6b-7d1f5e2a9b10",
     "leased": 0,
@@ -100,6 +97,9 @@ EXAMPLES: dict[str, Any] = {
     "chargeWallet 200": {"balance": 1_000_000},
     "createProduct 201": {"stock": 0, "description": "", "category": ""},
     "defineCoupon 201": {"issued": 0, "remaining": 100, "minOrderAmount": 0},
+    "followOrder 200": f"id: {_CREATED}\nevent: OrderCreated\n"
+    f'data: {{"name":"OrderCreated","service":"order","time":"{_TIME}","id":"{_CREATED}",'
+    '"cause":null}\n\n',
     "listProductStockHistory 200": {
         "delta": 100,
         "orderId": None,

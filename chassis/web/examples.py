@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 _TIME = "2026-01-31T09:00:00.000000Z"
-_METRICS = "saga_mailbox_waiting 0.0\n"
 
 _OF_TYPE: dict[str, tuple[type[Any], Any]] = {
     "integer": (int, 1),
@@ -50,15 +49,15 @@ class Examples:
         for media in operation.get("requestBody", {}).get("content", {}).values():
             media["example"] = self._of(media["schema"], self._values, is_sent=True)
         for status, response in operation["responses"].items():
-            for media_type, media in response.get("content", {}).items():
-                if media_type == "text/plain":
-                    media["example"] = _METRICS
-                elif "examples" not in media:
+            for media in response.get("content", {}).values():
+                if "examples" not in media:
                     media["example"] = self._answer(media["schema"], f"{name} {status}")
 
     def _answer(self, schema: Json, place: str) -> Any:
         """With the fields of this place in the place of all others of their names."""
         here = self._values.get(place, {})
+        if isinstance(here, str):
+            return here
         others = {k: v for k, v in self._values.items() if k.rpartition(".")[2] not in here}
         values = others | here
         return self._of(schema, values, is_sent=False)

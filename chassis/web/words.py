@@ -1,7 +1,8 @@
 """Words of the OpenAPI documents about the routes that every service has.
 
 Descriptions are found by `Schema.field`, then by the name of the field. So are example values, and
-`operationId status` has the fields that one response shows otherwise. A service adds its own.
+`operationId status` has the fields that one response shows
+otherwise, or a text as a whole. A service adds its own.
 """
 
 from typing import Any
@@ -52,6 +53,7 @@ EXAMPLES: dict[str, Any] = {
     },
     "getLiveness 200": {"status": "alive", "checks": {"loops": _LOOPS}},
     "getReadiness 200": {"status": "ready", "checks": {"database": _DATABASE}},
+    "getMetrics 200": "saga_mailbox_waiting 0.0\n",
     "getRecovery 200": {"active": False, "findings": [], "total": 0},
 }
 DESCRIPTIONS = {
