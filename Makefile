@@ -146,7 +146,7 @@ test-unit: $(VENV)/.installed-dev ## the tests that need no server, in under a m
 	$(PYTEST) tests/unit $(ARGS)
 
 # Two workers on two cores. All files of a worker share its stacks (tests/conftest.py).
-test: $(VENV)/.installed-dev redis postgres ## all tests, on real servers with ports and folders of their own [ARGS=...]
+test: $(VENV)/.installed-dev redis postgres node ## all tests, on real servers with ports and folders of their own [ARGS=...]
 	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations 10 $(ARGS)
 
 bench: $(VENV)/.installed-dev redis postgres ## measure throughput and latency against the goals (docs/performance.md); 45 minutes [ARGS=...]
@@ -180,7 +180,7 @@ lock: $(VENV)/.installed-dev ## write the exact version and hash of every Python
 
 # --- installing it
 
-.PHONY: install redis postgres litestream tools clean
+.PHONY: install redis postgres node litestream tools clean
 install: $(VENV)/.installed-runtime redis ## what is needed to run: .venv, and redis-server where it can be installed
 	@:
 
@@ -196,6 +196,9 @@ redis: ## redis-server by the system's package manager, where it can be installe
 
 postgres: ## PostgreSQL's programs for the tests, where they can be installed
 	@$(INSTALL) postgres
+
+node: ## Node.js and npm for the tests, where they can be installed
+	@$(INSTALL) node
 
 litestream: $(VENV)/.installed-litestream ## optional: Litestream, for continuous copies of the databases (LITESTREAM=1)
 

@@ -5,6 +5,7 @@
 #   sh infra/stack/install.sh litestream     Litestream, likewise
 #   sh infra/stack/install.sh redis          redis-server, by the system's package manager
 #   sh infra/stack/install.sh postgres       PostgreSQL's programs, for the tests
+#   sh infra/stack/install.sh node           Node.js and npm, for the tests
 #   sh infra/stack/install.sh tools          the nats command line tool
 #
 # POSIX sh, so that it runs on a fresh Debian, Fedora or macOS alike.
@@ -130,6 +131,20 @@ install_postgres() {
         log "PostgreSQL could not be installed: the tests on it are skipped."
 }
 
+# For the test of a client in TypeScript.
+install_node() {
+    command -v npm >/dev/null 2>&1 && return
+    log "Installing Node.js and npm for the tests ..."
+    if command -v apt-get >/dev/null 2>&1; then
+        apt_install nodejs npm || true
+    elif command -v dnf >/dev/null 2>&1; then
+        as_root dnf install -y -q nodejs npm >&2 || true
+    elif command -v brew >/dev/null 2>&1; then
+        brew install --quiet node >&2 || true
+    fi
+    command -v npm >/dev/null 2>&1 || log "Node.js could not be installed: the test that needs it is skipped."
+}
+
 # Never fails: the tool is optional.
 install_tools() {
     if command -v nats >/dev/null 2>&1 || [ -x "$VENV/bin/nats" ]; then
@@ -152,6 +167,7 @@ case "${1:-}" in
     runtime | dev | litestream) install_lock "$1" ;;
     redis) install_redis ;;
     postgres) install_postgres ;;
+    node) install_node ;;
     tools) install_tools ;;
-    *) log "usage: sh infra/stack/install.sh runtime|dev|litestream|redis|postgres|tools"; exit 2 ;;
+    *) log "usage: sh infra/stack/install.sh runtime|dev|litestream|redis|postgres|node|tools"; exit 2 ;;
 esac

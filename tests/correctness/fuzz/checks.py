@@ -8,6 +8,8 @@ from schemathesis import Case, CheckContext, Response
 from tests.e2e.api.raw_http import complaint
 from tests.kit import client
 
+OF_EVERY_RESPONSE = {"content-type", "content-length", "date", "server", "transfer-encoding"}
+
 
 @schemathesis.check
 def refusals_have_one_form(_: CheckContext, response: Response, case: Case[Any]) -> None:
@@ -17,6 +19,21 @@ def refusals_have_one_form(_: CheckContext, response: Response, case: Case[Any])
         answer = client.Response(response.status_code, headers, response.json())
         found = complaint(answer, response.status_code)
         assert not found, found
+
+
+@schemathesis.check
+def every_code_and_header_is_documented(
+    _: CheckContext, response: Response, case: Case[Any]
+) -> None:
+    """A route answers with no error code and no header that its document does not name."""
+    documented = case.operation.definition.raw["responses"].get(str(response.status_code), {})
+    if response.status_code >= 400 and case.method != "HEAD" and documented:
+        known = documented["content"]["application/json"].get("examples", {})
+        code = response.json().get("error")
+        assert code is None or code in known, f"{code}: name it in the route's refusals(...)"
+    sent = {name.lower() for name in response.headers} - OF_EVERY_RESPONSE
+    unknown = sent - {name.lower() for name in documented.get("headers", {})}
+    assert not (documented and unknown), f"the route's document lacks the headers {unknown}"
 
 
 @schemathesis.check

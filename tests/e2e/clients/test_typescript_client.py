@@ -32,11 +32,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if installed.returncode and any(each in installed.stderr for each in NO_NETWORK):
         pytest.skip(f"npm can't reach its registry: {installed.stderr.splitlines()[0]}")
     assert installed.returncode == 0, installed.stderr
-    for service in PARTICIPANTS:
-        document = ROOT / f"docs/openapi/{service}.json"
-        types = f"{service}.ts"
-        made = run(folder, "node_modules/.bin/openapi-typescript", str(document), "-o", types)
-        assert made.returncode == 0, made.stderr
+    apis = {
+        service: {"root": f"{ROOT}/docs/openapi/{service}.json", "x-openapi-ts": {"output": types}}
+        for service, types in {each: f"{each}.ts" for each in PARTICIPANTS}.items()
+    }
+    (folder / "redocly.yaml").write_text(json.dumps({"apis": apis}))  # JSON is YAML
+    made = run(folder, "node_modules/.bin/openapi-typescript")
+    assert made.returncode == 0, made.stderr
     compiled = run(folder, "node_modules/.bin/tsc", "--project", ".")
     assert compiled.returncode == 0, compiled.stdout
     return folder
