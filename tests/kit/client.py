@@ -331,9 +331,11 @@ async def connect_to_broker(url: str) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def open_shop(environment: Mapping[str, str]) -> AsyncIterator[Shop]:
-    """The client of a running stack."""
+    """The client of a running stack; an operator where the environment has the token."""
     # A service that is told to stop closes idle connections.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
     timeout = aiohttp.ClientTimeout(total=60)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
+    token = environment.get("OPS_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as http:
         yield Shop(environment, http)

@@ -17,12 +17,11 @@ DATABASES = ("sqlite", pytest.param("postgresql", marks=NO_POSTGRES))
 
 
 @contextmanager
-def stack_on(database: str, folder: Path) -> Iterator[Mapping[str, str]]:
+def stack_on(database: str, folder: Path, **settings: str) -> Iterator[Mapping[str, str]]:
     with ExitStack() as started:
-        settings = {}
         if database == "postgresql":
             server = started.enter_context(running_postgres())
-            settings = {
+            settings |= {
                 f"{service.upper()}_DATABASE_URL": create_database(server, f"{service}_db")
                 for service in SERVICES
             }
@@ -33,7 +32,8 @@ def stack_on(database: str, folder: Path) -> Iterator[Mapping[str, str]]:
 def fuzzed_stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, str]]:
-    with stack_on(request.param, tmp_path_factory.mktemp("fuzzed")) as environment:
+    folder = tmp_path_factory.mktemp("fuzzed")
+    with stack_on(request.param, folder, OPS_TOKEN="fuzzed") as environment:
         yield environment
 
 

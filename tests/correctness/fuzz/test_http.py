@@ -68,4 +68,5 @@ async def something_of_each_kind(shop: Shop) -> dict[str, str]:
         "payment": paid["paymentId"],
         "coupon": coupon,
         "issued_coupon": spare,
+        "token": shop.environment["OPS_TOKEN"],
     }
