@@ -46,8 +46,8 @@ class BookingController(Controller):
 
         The same Idempotency-Key, or the same `topUpId`, books once.
         """
-        check_recovery_mode(service)
         key = key_of("recovery/bookings", idempotency_key, data)
+        check_recovery_mode(service)
         command = BookCharge(
             customer_id=str(data.customer_id),
             amount=data.amount,

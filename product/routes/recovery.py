@@ -46,10 +46,11 @@ class BookingController(Controller):
         """The same as `PATCH /products/{productId}/stock`, which recovery mode executes too."""
         if data.delta == 0:
             raise invalid("delta", "send a number other than 0", "body")
+        key = checked_key(idempotency_key)
         check_recovery_mode(service)
         command = BookStock(
             product_id=str(data.product_id),
-            request_id=checked_key(idempotency_key),
+            request_id=key,
             delta=data.delta,
             reason=data.reason,
             order_id=None,

@@ -221,9 +221,9 @@ ROUTES = (
     ),
     Route("order", "DELETE", f"{_CART}/items/{{}}"),
     Route("order", "POST", f"{_CART}/checkout", body=CHECKOUT, key=True),
-    Route("product", "POST", _BOOKINGS, body=STOCK_BOOKING),
+    Route("product", "POST", _BOOKINGS, body=STOCK_BOOKING, key=True),
     Route("coupon", "POST", _BOOKINGS, body=ISSUED_BOOKING),
-    Route("payment", "POST", _BOOKINGS, body=CHARGE_BOOKING),
+    Route("payment", "POST", _BOOKINGS, body=CHARGE_BOOKING, key=True),
     Route("product", "POST", "/api/v1/products", body=NEW_PRODUCT, key=True),
     Route(
         "product",

@@ -39,7 +39,7 @@ DEEP = 20_000
 
 async def send(wire: Wire, route: Route, body: Any, **headers: str) -> Response:
     # Each request has its own key, so that no earlier answer is returned.
-    key = {"Idempotency-Key": str(uuid4())} if route.name.endswith("/stock") else {}
+    key = {"Idempotency-Key": str(uuid4())} if route.key else {}
     return await wire.send(
         route.service, route.method, route.address, body, JSON_TYPE | key | headers
     )
