@@ -13,6 +13,7 @@ For each product: units brought in = available + held + sold + units taken out. 
 
 from datetime import datetime
 from enum import StrEnum
+from unicodedata import normalize
 
 import msgspec
 
@@ -34,6 +35,14 @@ class HoldState(StrEnum):
 UNSETTLED = frozenset({HoldState.WAITING, HoldState.HELD})
 
 
+def to_search_text(text: str) -> str:
+    """The text as it is searched: without case, and composed (Hangul may come as single letters).
+
+    In Python, for each database folds case and normal form in its own way, or only ASCII.
+    """
+    return normalize("NFC", normalize("NFD", text).casefold())
+
+
 class Product(msgspec.Struct, frozen=True, kw_only=True):
     """`available` units can be sold now; `reserved` units are held by orders not paid yet.
 
@@ -53,6 +62,10 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     last_ticket: int = 0
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def search_name(self) -> str:
+        return to_search_text(self.name)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

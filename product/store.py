@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.storage.statements import Statement, among
@@ -20,7 +20,15 @@ from events.contract import (
 )
 from product import tables
 from product.commands import BookStock, ChangeProduct, EndWait
-from product.domain import UNSETTLED, Entry, Hold, HoldState, PriceSince, Product
+from product.domain import (
+    UNSETTLED,
+    Entry,
+    Hold,
+    HoldState,
+    PriceSince,
+    Product,
+    to_search_text,
+)
 from product.queues import Place, Queues
 from product.sales import sum_by_day
 from product.settings import Settings
@@ -224,7 +232,8 @@ async def search(
     if category is not None:
         conditions.append(columns.category == category)
     if text:
-        conditions.append(columns.name.icontains(text, autoescape=True))
+        name = func.coalesce(columns.search_name, columns.name)
+        conditions.append(name.contains(to_search_text(text), autoescape=True))
     order = (columns.created_at, columns.product_id)
     return await tables.products.page(
         connection, and_(*conditions), *order, offset=offset, size=size

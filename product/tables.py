@@ -14,14 +14,25 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
+    select,
+    update,
 )
 
 from chassis.storage.mapping import Appended, Mapped
-from chassis.storage.migrations import Upgrade, allow_negative
+from chassis.storage.migrations import Upgrade, add_column, allow_negative
 from chassis.storage.statements import adding
 from chassis.storage.tables import Integer64, Json, Sequence64, Time, Uuid, index_unsettled, one_of
 from events.contract import CouponUsed, Line, ProductStatus
-from product.domain import UNSETTLED, Entry, Hold, HoldState, PriceSince, Product
+from product.domain import (
+    UNSETTLED,
+    Entry,
+    Hold,
+    HoldState,
+    PriceSince,
+    Product,
+    to_search_text,
+)
 from product.queues import Place
 from product.sales import HOURS, SalesRow
 
@@ -54,6 +65,7 @@ products_table = Table(
     Column("last_ticket", Integer64, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
+    Column("search_name", Text),  # null in a row that an instance of an older version inserted
     Index("products_on_offer", "status", "created_at", "product_id"),
     Index("products_of_category", "category", "status", "created_at"),
 )
@@ -119,7 +131,9 @@ sales_table = Table(
 )
 
 holds: Mapped[str, Hold] = Mapped(holds_table, Hold, "order_id")
-products: Mapped[str, Product] = Mapped(products_table, Product, "product_id")
+products: Mapped[str, Product] = Mapped(
+    products_table, Product, "product_id", derived=["search_name"]
+)
 entries: Mapped[tuple[str, str], Entry] = Mapped(ledger_table, Entry, "product_id", "request_id")
 places: Mapped[tuple[str, str], Place] = Mapped(places_table, Place, "product_id", "order_id")
 prices: Appended[PriceSince] = Appended(prices_table, PriceSince)
@@ -137,4 +151,14 @@ def _allow_negative_stock(connection: Connection) -> None:
     allow_negative(connection, "stock_ledger", "balance_after")
 
 
-UPGRADES = (Upgrade(2, _allow_negative_stock),)
+def _add_search_names(connection: Connection) -> None:
+    add_column(connection, products_table.c.search_name)
+    product_id, name = products_table.c.product_id, products_table.c.name
+    found = connection.execute(select(product_id, name)).all()
+    rows = [{"id": each.product_id, "found_by": to_search_text(each.name)} for each in found]
+    if rows:
+        this_row = update(products_table).where(product_id == bindparam("id"))
+        connection.execute(this_row.values(search_name=bindparam("found_by")), rows)
+
+
+UPGRADES = (Upgrade(2, _allow_negative_stock), Upgrade(5, _add_search_names))

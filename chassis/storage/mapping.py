@@ -16,14 +16,17 @@ from saga.unit_of_work import K, R, Rows
 
 
 class Appended(Generic[R]):
-    """A table whose rows are inserted and never changed."""
+    """A table whose rows are inserted and never changed.
 
-    def __init__(self, table: Table, row_type: type[R]) -> None:
+    `derived` are columns for queries: written from properties of the row, and not read.
+    """
+
+    def __init__(self, table: Table, row_type: type[R], *, derived: Sequence[str] = ()) -> None:
         self.table = table
         self.row_type = row_type
         self.fields = row_type.__struct_fields__
         self.columns = [table.c[name] for name in self.fields]
-        self._insert = inserting(table, self.fields)
+        self._insert = inserting(table, [*self.fields, *derived])
 
     def row(self, values: Sequence[Any]) -> R:
         """The struct of a row that selected `columns`."""
@@ -62,10 +65,12 @@ class Appended(Generic[R]):
 class Mapped(Appended[R], Generic[K, R]):
     """A table whose rows a batch loads by key, changes in memory and writes back."""
 
-    def __init__(self, table: Table, row_type: type[R], *key: str) -> None:
-        super().__init__(table, row_type)
+    def __init__(
+        self, table: Table, row_type: type[R], *key: str, derived: Sequence[str] = ()
+    ) -> None:
+        super().__init__(table, row_type, derived=derived)
         self._key_of: Callable[[Any], Any] = attrgetter(*key)
-        changing = [name for name in self.fields if name not in key]
+        changing = [name for name in (*self.fields, *derived) if name not in key]
         self._update = updating(table, changing, key)
         self._key = key
         self._loading: dict[str, Statement] = {}

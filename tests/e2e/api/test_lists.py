@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
 
+from tests.integration.test_product_search import FOLDED
 from tests.kit.client import Json, Shop, order
 
 PAGE = {"items", "page", "size", "total"}
@@ -164,6 +166,16 @@ async def test_products_are_found_by_part_of_the_name(
         await product(shop, name, category)
     found = await found_products(shop, category=category, query=query)
     assert [each["name"] for each in found] == names
+
+
+async def test_products_are_found_in_any_case_and_normal_form(shop: Shop) -> None:
+    category = f"c-{uuid4()}"
+    for name in FOLDED:
+        await product(shop, name, category)
+    for name, texts in FOLDED.items():
+        for text in texts:
+            found = await found_products(shop, category=category, query=quote(text))
+            assert [each["name"] for each in found] == [name], text
 
 
 async def test_products_are_paged(shop: Shop) -> None:
