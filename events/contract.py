@@ -27,6 +27,12 @@ MAX_AMOUNT = 10**9
 RequestAmount = Annotated[int, msgspec.Meta(ge=1, le=MAX_AMOUNT)]
 """A quantity or an amount in KRW, as a client may send it."""
 
+MAX_TOTAL = 10**15
+"""The largest total of one order, in KRW."""
+
+RequestTotal = Annotated[int, msgspec.Meta(ge=1, le=MAX_TOTAL)]
+"""The total of an order in KRW, as a client may send it."""
+
 Quantity = Annotated[int, msgspec.Meta(ge=1)]
 AmountKrw = Annotated[int, msgspec.Meta(ge=0)]
 Counter = Annotated[int, msgspec.Meta(ge=1)]

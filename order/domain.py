@@ -27,9 +27,6 @@ from events.contract import Address, FailReason, Line, PaymentMethod, ProductSta
 MAX_LINES = 100
 """Different products in one order."""
 
-MAX_TOTAL = 10**15
-"""The total of one order, in KRW."""
-
 
 class OrderState(StrEnum):
     PENDING = "PENDING"

@@ -9,10 +9,10 @@ from enum import StrEnum
 
 import msgspec
 
-from events.contract import MAX_AMOUNT, Line, ProductStatus
+from events.contract import MAX_AMOUNT, MAX_TOTAL, Line, ProductStatus
 from order.cart import Cart, CartItem
 from order.commands import PlaceOrder, no_product, price_mismatch
-from order.domain import MAX_TOTAL, ListedProduct
+from order.domain import ListedProduct
 from saga.errors import Invalid, Refused
 from saga.unit_of_work import Rows
 

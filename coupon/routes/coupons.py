@@ -18,7 +18,7 @@ from coupon.domain import Coupon, CouponStatus, DiscountType, IssuedCoupon
 from coupon.errors import COUPON_ALREADY_ISSUED, COUPON_EXHAUSTED, COUPON_EXPIRED, COUPON_NOT_FOUND
 from coupon.routes import CouponService
 from coupon.unit_of_work import CouponUnitOfWork
-from events.contract import MAX_AMOUNT, RequestAmount
+from events.contract import MAX_AMOUNT, RequestAmount, RequestTotal
 
 CouponId = Annotated[UUID, PathParameter(name="couponId")]
 IssuedCouponId = Annotated[UUID, PathParameter(name="issuedCouponId")]
@@ -46,7 +46,7 @@ class Trial(Body):
     """An order that a coupon is tried on."""
 
     customer_id: UUID
-    order_amount: RequestAmount
+    order_amount: RequestTotal
 
 
 class CouponView(View):

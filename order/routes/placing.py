@@ -23,7 +23,7 @@ from events.contract import (
     OrderCompleted,
     OrderFailed,
     PaymentMethod,
-    RequestAmount,
+    RequestTotal,
 )
 from order import store
 from order.commands import AcceptedOrder, PlaceOrder, WantedLine, no_order
@@ -56,7 +56,7 @@ class OrderOptions(Body):
     `price`, if sent, must be the total, in KRW. `couponId` is an issued coupon's id.
     """
 
-    price: RequestAmount | None = None
+    price: RequestTotal | None = None
     coupon_id: UUID | None = None
     address: ShippingAddress | None = None
     payment_method: PaymentMethod = PaymentMethod.WALLET

@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.contract import MAX_AMOUNT, Address, OrderCreated, ProductChanged, ProductStatus
+from events.contract import (
+    MAX_AMOUNT,
+    MAX_TOTAL,
+    Address,
+    OrderCreated,
+    ProductChanged,
+    ProductStatus,
+)
 from order.commands import AcceptedOrder, PlaceOrder, SetHotProduct, WantedLine
-from order.domain import MAX_TOTAL, OrderState
+from order.domain import OrderState
 from order.pricing import price_lines, total
 from order.reactions import reactions
 from saga.errors import NotFound, Refused

@@ -107,6 +107,23 @@ async def test_other_price_answers_price_mismatch(wire: Wire) -> None:
     assert (await shop.buy(right))["status"] == "COMPLETED"
 
 
+async def test_largest_price_is_the_largest_total(wire: Wire) -> None:
+    """A product costs up to 10^9 KRW, an order up to 10^15. Validation of a coupon knows both."""
+    shop, customer = wire.shop, str(uuid4())
+    house = await shop.create_product(price=10**9, stock=0)
+    largest = order(customer, (house, 10**6), price=10**15)
+    accepted = await shop.call("order", "POST", ORDERS, largest)
+    assert (accepted.status, accepted.body.get("totalAmount")) == (202, 10**15)
+    refused(
+        await wire.send_json("order", "POST", ORDERS, largest | {"price": 10**15 + 1}),
+        *(400, "VALIDATION_ERROR"),
+    )
+    coupon = await shop.create_coupon(customer)
+    path, asked = f"/api/v1/issued-coupons/{coupon}/validate", {"customerId": customer}
+    valid = await shop.call("coupon", "POST", path, asked | {"orderAmount": 10**15})
+    assert (valid.status, valid.body.get("payableAmount")) == (200, 10**15 - 1000)
+
+
 async def test_unknown_product_answers_404(wire: Wire) -> None:
     shop = wire.shop
     customer, cake = await shop.create_wallet(1000), await shop.create_product(price=30, stock=10)
