@@ -20,6 +20,8 @@ from chassis.service import Service
 from chassis.settings import S, load
 from chassis.web.app import REFUSAL
 from chassis.web.fast_path import FastPath
+from chassis.web.head import HeadAsGet
+from chassis.web.http_protocol import HttpProtocol
 from chassis.web.listening import bound
 from saga.errors import ConfigurationError
 
@@ -88,11 +90,12 @@ def main(service: str, port: int, settings: type[S], create_app: Callable[[S], L
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
-        FastPath(app),
+        HeadAsGet(FastPath(app)),
         host=chosen.host,
         port=chosen.port,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
+        ws="none",
         log_config=None,
         log_level="warning",
         access_log=False,

@@ -1,0 +1,82 @@
+"""uvicorn's HTTP/1.1 protocol (httptools) with two differences.
+
+- A request that offers an upgrade (`Upgrade: h2c`) is answered as any other. A server may ignore
+  the offer (RFC 9110, section 7.8), but httptools ends such a request behind its head, so uvicorn
+  would give the application no body. Here its head is parsed again without the offer.
+- What the server itself refuses has the error format of the application.
+
+uvicorn takes a class, and has a setting for neither difference (decision 34).
+"""
+
+import asyncio
+import sys
+from array import array
+from http import HTTPStatus
+from typing import cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from chassis.web.errors import ready_made
+from saga.errors import Invalid
+
+_BAD_TARGET = (httptools.HttpParserInvalidURLError, httptools.HttpParserCallbackError)
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """Pass it to uvicorn as `http`."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast("asyncio.Transport", transport))
+        self.parser = _Parser(self)
+
+    def on_headers_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def head_without_offer(self) -> bytes:
+        """The head of the newest request, as a client sends it that offers no upgrade."""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join((*lines, b"", b""))
+
+    def send_400_response(self, msg: str) -> None:
+        """Called while the parser's error is handled, which has the reason."""
+        reason = sys.exception()
+        message = f"this is no HTTP/1.1 request ({reason or msg})"
+        if isinstance(reason, _BAD_TARGET):
+            message = "the URL can't be used; send a path, and percent-encode its UTF-8 bytes"
+        start, whole = ready_made(Invalid(message))
+        headers = [*self.server_state.default_headers, *start["headers"], (b"connection", b"close")]
+        status = HTTPStatus(start["status"])
+        lines = [b"HTTP/1.1 %d %b" % (status, status.phrase.encode())]
+        lines += [b"%b: %b" % header for header in headers]
+        self.transport.write(b"\r\n".join((*lines, b"", whole["body"])))
+        self.transport.close()
+
+
+class _Parser(httptools.HttpRequestParser):
+    """Parses a request that offers an upgrade again, without the offer."""
+
+    def __init__(self, protocol: HttpProtocol) -> None:
+        super().__init__(protocol)
+        self._protocol = protocol
+        # As uvicorn sets it: a request after one with `Connection: close` is read, and ignored.
+        self.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def feed_data(self, data: "bytes | bytearray | memoryview | array[int]") -> None:
+        while data:
+            try:
+                super().feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                if self.get_method() == b"CONNECT":
+                    raise httptools.HttpParserInvalidMethodError("CONNECT to a service") from None
+                super().feed_data(self._protocol.head_without_offer())
+                data = memoryview(data)[offer.args[0] :]
+            else:
+                return
