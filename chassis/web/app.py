@@ -11,8 +11,8 @@ from litestar.types import ControllerRouterHandler, Middleware
 from chassis.service import Service
 from chassis.web import dead_letters, dependencies, health, openapi, operations, recovery
 from chassis.web.document import Vocabulary
-from chassis.web.errors import to_response
-from chassis.web.reading import StrictRequest, refuse_null
+from chassis.web.errors import allowed, to_response
+from chassis.web.reading import StrictRequest, refuse_forgery, refuse_query
 from chassis.web.request_metrics import RequestMetrics
 from saga.errors import ConfigurationError
 
@@ -56,6 +56,7 @@ def build(
                     dead_letters.DeadLetterController,
                     recovery.RecoveryController,
                 ],
+                before_request=_before_api,
             ),
             *health.ROUTES,
             openapi.assets(),
@@ -73,10 +74,19 @@ def build(
     )
 
 
+# Both are asynchronous, for the framework would run a plain function in a thread, each time.
+
+
 async def _before(request: Request[Any, Any, Any]) -> Response[None] | None:
-    """Asynchronous, for the framework would run a plain function in a thread, for each request."""
-    refuse_null(request)
     return _methods(request) if request.method == "OPTIONS" else None
+
+
+async def _before_api(request: Request[Any, Any, Any]) -> Response[None] | None:
+    if request.method == "OPTIONS":
+        return _methods(request)
+    refuse_forgery(request)
+    refuse_query(request)
+    return None
 
 
 def _methods(request: Request[Any, Any, Any]) -> Response[None]:
@@ -87,4 +97,4 @@ def _methods(request: Request[Any, Any, Any]) -> Response[None]:
         for route in request.app.routes
         if template in (route.path, route.path_format)
     )
-    return Response(None, status_code=204, headers={"Allow": ", ".join(sorted(methods))})
+    return Response(None, status_code=204, headers={"Allow": allowed(methods)})

@@ -73,13 +73,16 @@ NOT_IN_RECOVERY_MODE = ErrorCode(
     "Start the service in recovery mode first (docs/operations.md).",
 )
 BODY_TOO_LARGE = ErrorCode(
-    "BODY_TOO_LARGE", 413, "The body is larger than the service admits.", "Send a smaller body."
+    "BODY_TOO_LARGE",
+    413,
+    "The body is larger than the limit, which the message names.",
+    "Send a smaller body.",
 )
 UNSUPPORTED_MEDIA_TYPE = ErrorCode(
     "UNSUPPORTED_MEDIA_TYPE",
     415,
-    "The body is not JSON.",
-    "Send JSON with `Content-Type: application/json`.",
+    "The body is not JSON, is compressed, or is a form that a page of another site may have sent.",
+    "Send JSON with `Content-Type: application/json`, and without Content-Encoding.",
 )
 IDEMPOTENCY_KEY_REUSED = ErrorCode(
     "IDEMPOTENCY_KEY_REUSED",

@@ -7,7 +7,7 @@ framework's own and crashes included. What can't be used in a request is named i
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -60,6 +60,8 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[E
             status, headers, body = _translate(error)
         case HTTPException() if error.status_code < 500:
             status, headers = error.status_code, dict(error.headers or {})
+            if methods := headers.pop("allow", None):
+                headers["Allow"] = allowed(methods.split(", "))
             body = _of_framework(request, error)
         case _:
             log.error("a request failed", exc_info=error, extra=_about(request, error))
@@ -99,6 +101,12 @@ def invalid_body(error: msgspec.ValidationError) -> Invalid:
     return _invalid({"message": message, "source": "body"} | ({"key": key} if key else {}))
 
 
+def allowed(methods: Collection[str]) -> str:
+    """The Allow header of a path with these methods. HEAD is answered where GET is."""
+    with_head = {*methods, "HEAD"} if "GET" in methods else {*methods}
+    return ", ".join(sorted(with_head))
+
+
 def _translate(error: SagaError) -> tuple[int, dict[str, str], Error]:
     headers = {}
     if isinstance(error, RetryLater):
@@ -117,7 +125,11 @@ def _of_framework(request: Request[Any, Any, Any], error: HTTPException) -> Erro
         source, key = missing.groups()
         return _translate(invalid(key, "is missing; this route needs it", source))[2]
     code = _CODES.get(error.status_code, "INVALID_REQUEST")
-    return Error(error=code, message=_MESSAGES.get(error.status_code) or error.detail or code)
+    message = _MESSAGES.get(error.status_code) or error.detail or code
+    if error.status_code == 413:
+        limit = request.route_handler.resolve_request_max_body_size()
+        message = f"the body is too large; send at most {limit} bytes"
+    return Error(error=code, message=message)
 
 
 def _invalid(*problems: Mapping[str, str]) -> Invalid:

@@ -37,6 +37,7 @@ MAX_HEADER_LENGTH = 255
 
 _VALUES = "fast_path.values"
 _TYPE = b"content-type"
+_ENCODING = b"content-encoding"
 _JSON = b"application/json"
 _encode = msgspec.json.Encoder().encode
 
@@ -84,7 +85,7 @@ class _Route:
         self._call_function: Any = handler.fn
         self._status = handler.status_code
         self._max_body_bytes = handler.resolve_request_max_body_size() or 0
-        self._headers: dict[bytes, str | None] = {_TYPE: None}
+        self._headers: dict[bytes, str | None] = {_TYPE: None, _ENCODING: None}
         parameters = handler.parsed_fn_signature.parameters
         if "data" not in parameters:
             raise TypeError(f"{handler}: the fast path is for routes that take a body")
@@ -107,7 +108,7 @@ class _Route:
             return None
         headers = [(name, value) for name, value in scope["headers"] if name in self._headers]
         found = dict(headers)
-        if len(found) < len(headers) or found.pop(_TYPE, None) != _JSON:
+        if len(found) < len(headers) or found.pop(_TYPE, None) != _JSON or _ENCODING in found:
             return None
         body = message["body"]
         if len(body) > self._max_body_bytes or any(

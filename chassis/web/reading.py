@@ -1,20 +1,33 @@
 """Reading requests strictly: a value of the wrong type is refused, not converted.
 
 The framework would read `"3"` as 3 and the text "null" as nothing, and answer 500 to bytes that are
-not UTF-8. Here a body is decoded once, from its bytes into the type that the route declares.
+not UTF-8. Here a body is decoded once, from its bytes into the type that the route declares. An
+unknown query parameter is refused as an unknown field of a body is: a misspelt filter would else
+filter nothing.
 """
 
+import codecs
+import re
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, get_args
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 
 from chassis.web.errors import invalid, invalid_body
 from saga.errors import Invalid, UnsupportedMediaType
 
-_JSON = ("application/json", "application/x-www-form-urlencoded")  # the second is sent by curl -d
+_JSON = ("", "application/json", "application/x-www-form-urlencoded")
+"""What a body of JSON may be sent as: without a type too, and as a form, which `curl -d` does."""
+
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
+"""What a page may send to another site without asking it (the encodings of an HTML form)."""
+
+_FLOAT = re.compile(r"-?[0-9]+[.eE]")
 
 
 class StrictRequest(Request[Any, Any, State]):
@@ -28,10 +41,14 @@ class StrictRequest(Request[Any, Any, State]):
     async def json(self) -> Any:
         """The body, as the type that the route declares. Raises Invalid, UnsupportedMediaType."""
         kind = self.content_type[0].lower()
-        if kind and kind not in _JSON and not kind.endswith("+json"):
+        if kind not in _JSON and not kind.endswith("+json"):
             raise UnsupportedMediaType(f"send JSON (application/json), not {kind}")
+        encoding = self.headers.get("Content-Encoding", "identity")
+        if encoding.strip().lower() != "identity":
+            raise UnsupportedMediaType(f"send the body without Content-Encoding, not as {encoding}")
         try:
-            return msgspec.json.decode(await self.body(), type=self._wanted)
+            body = (await self.body()).removeprefix(codecs.BOM_UTF8)
+            return msgspec.json.decode(body, type=self._wanted)
         except RecursionError:
             raise Invalid("the body is nested too deeply") from None
         except UnicodeDecodeError:
@@ -51,20 +68,51 @@ class StrictRequest(Request[Any, Any, State]):
         return field.annotation if field is not None else Any
 
 
-def refuse_null(request: Request[Any, Any, Any]) -> None:
-    """Raises Invalid for a query parameter "null", unless the route declares it as a text."""
-    if b"null" not in request.scope["query_string"].lower():
+def refuse_forgery(request: Request[Any, Any, Any]) -> None:
+    """Raises UnsupportedMediaType for what a page of another site may send unasked.
+
+    A browser asks before it sends JSON to another site (CORS preflight), and gets no permission.
+    """
+    if request.method != "POST":
         return
+    kind = request.content_type[0].lower()
+    origin = request.headers.get("Origin")
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    is_foreign = site not in ("none", "same-origin") or (
+        origin is not None and origin.partition("://")[2] != request.headers.get("Host")
+    )
+    if (kind in _FORMS and (origin or is_foreign)) or (not kind and is_foreign):
+        raise UnsupportedMediaType("a browser has to send this as JSON (application/json)")
+
+
+def refuse_query(request: Request[Any, Any, Any]) -> None:
+    """Raises Invalid for a query parameter that the route does not have, or can't mean.
+
+    The framework would ignore an unknown one, and read "null" as nothing and "1.0" as 1.
+    """
+    if not request.scope["query_string"]:
+        return
+    known = _parameters(request.route_handler)
     for name, value in request.query_params.multi_items():
-        if value.lower() == "null" and name not in _texts(request):
+        if name not in known:
+            takes = f"takes {', '.join(known)}" if known else "takes none"
+            raise invalid(name, f"there is no such query parameter; this route {takes}", "query")
+        types = known[name]
+        if str not in types and value.lower() == "null":
             raise invalid(name, "null is no value; leave the parameter out", "query")
+        if int in types and _FLOAT.match(value):
+            raise invalid(name, "Expected `int`, got `float`", "query")
 
 
-def _texts(request: Request[Any, Any, Any]) -> set[str]:
-    """The names of the query parameters that the route declares as texts."""
+@cache
+def _parameters(handler: HTTPRouteHandler) -> Mapping[str, tuple[Any, ...]]:
+    """The types of a route's query parameters and of those of its dependencies, by name."""
+    fields = dict(handler.parsed_fn_signature.parameters)
+    for name, provided in handler.resolve_dependencies().items():
+        if name in fields:
+            fields |= provided.parsed_fn_signature.parameters
     return {
-        field.kwarg_definition.name or name
-        for name, field in request.route_handler.parsed_fn_signature.parameters.items()
+        field.kwarg_definition.name or name: (field.annotation, *get_args(field.annotation))
+        for name, field in fields.items()
         if isinstance(field.kwarg_definition, QueryParameter)
-        and str in (field.annotation, *get_args(field.annotation))
     }

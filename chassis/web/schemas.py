@@ -45,8 +45,9 @@ def instant(name: str, text: str | None) -> datetime | None:
     try:
         return utc(msgspec.convert(text, Instant))
     except msgspec.ValidationError:
-        example = "send a time with its zone, such as 2026-01-31T09:00:00Z"
-        raise invalid(name, example, "query") from None
+        example = "2026-01-31T09:00:00Z or 2026-01-31T18:00:00%2B09:00"
+        message = f"send a time with its zone, such as {example} (a + in a query is a space)"
+        raise invalid(name, message, "query") from None
 
 
 class Body(msgspec.Struct, rename="camel", forbid_unknown_fields=True):

@@ -1,5 +1,6 @@
 """The fast path and the framework's way: the same requests get the same answers."""
 
+import gzip
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +16,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.web.errors import to_response
 from chassis.web.fast_path import FAST_PATH, FastPath
-from chassis.web.reading import StrictRequest, refuse_null
+from chassis.web.reading import StrictRequest, refuse_query
 from chassis.web.schemas import Body, OptionalKey, View
 from order.app import create_app
 from saga.errors import NotFound, RetryLater
@@ -72,7 +73,7 @@ class TwoRoutes:
 
         async def before(request: Request[Any, Any, State]) -> None:
             self.asked_framework += 1
-            refuse_null(request)
+            refuse_query(request)
 
         def inner(app: ASGIApp) -> ASGIApp:
             return self._recording("inner", app)
@@ -183,6 +184,10 @@ UNUSUAL: dict[str, tuple[list[bytes], Headers]] = {
     "too few units": ([b'{"itemName": "cake", "units": 0}'], JSON),
     "units in quotes": ([b'{"itemName": "cake", "units": "2"}'], JSON),
     "not UTF-8": ([b'{"itemName": "\xff"}'], JSON),
+    "with a byte order mark": ([b"\xef\xbb\xbf" + WISH], JSON),
+    "compressed": ([gzip.compress(WISH)], _with((b"content-encoding", b"gzip"))),
+    "called compressed": ([WISH], _with((b"content-encoding", b"gzip"))),
+    "called not compressed": ([WISH], _with((b"content-encoding", b"identity"))),
     "nested too deeply": ([b"[" * 9_000], JSON),
     "too large": ([b'{"itemName": "' + b"x" * MAX_BODY_BYTES + b'"}'], JSON),
 }

@@ -1,7 +1,6 @@
 """Products are found by a part of their name, on both databases alike."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from unicodedata import normalize
 
 import pytest
@@ -14,7 +13,6 @@ from product import store
 from product.app import participant
 from product.commands import ChangeProduct, CreateProduct
 from product.reactions import reactions
-from tests.kit.postgres import create_database, program, running_postgres
 from tests.unit.handling import handle
 from tests.unit.product_fixtures import NOW
 
@@ -32,23 +30,11 @@ NO_PART = ("아메맄", "cafe", "카노아")
 """Texts that find none: part of a syllable, another letter, another order."""
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with running_postgres() as server:
-        yield create_database(server, "search")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    if request.param == "postgresql" and program("initdb") is None:
-        pytest.skip("PostgreSQL is not installed (make postgres)")
-    sqlite = f"sqlite+aiosqlite:///{tmp_path}/product.db"
-    database = Database(
-        sqlite if request.param == "sqlite" else request.getfixturevalue("postgres")
-    )
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    database = Database(url)
     await database.create(tables.metadata, participant.schema, history=participant.history)
     yield database
-    await database.run(lambda each: each.execute(text("DELETE FROM products")))
     await database.close()
 
 

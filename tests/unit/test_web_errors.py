@@ -14,7 +14,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from chassis.web.errors import OUTAGE, ready_made, to_response
 from chassis.web.idempotency import checked_key, key_of
-from chassis.web.reading import StrictRequest, refuse_null
+from chassis.web.reading import StrictRequest, refuse_query
 from chassis.web.schemas import Body, OptionalKey, RequiredKey, instant
 from saga.errors import (
     BrokerAway,
@@ -115,7 +115,7 @@ def rejecting(error: SagaError) -> Any:
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     async def before(request: Request[Any, Any, State]) -> None:
-        refuse_null(request)
+        refuse_query(request)
 
     app = Litestar(
         [

@@ -1,5 +1,6 @@
 """Requests with raw bytes, and checks that hold for every refusal."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
@@ -52,6 +53,65 @@ class Wire:
     async def openapi(self, service: str) -> Any:
         """The service's OpenAPI document."""
         return json.loads((await self.send(service, "GET", "/schema/openapi.json")).body)
+
+
+class Connection:
+    """A connection with one request after the other, as bytes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str) -> AsyncIterator["Connection"]:
+        parts = URL(url)
+        reader, writer = await asyncio.open_connection(parts.host, parts.port)
+        try:
+            yield cls(reader, writer)
+        finally:
+            writer.close()
+
+    @staticmethod
+    def request(
+        method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        fields = {"Host": "x", "Content-Length": str(len(body))} | dict(headers or {})
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {fields[name]}" for name in fields)]
+        return "\r\n".join((*lines, "", "")).encode() + body
+
+    async def send(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> None:
+        await self.write(self.request(method, path, body, headers))
+
+    async def write(self, raw: bytes) -> None:
+        self._writer.write(raw)
+        await self._writer.drain()
+
+    async def receive(self, *, has_body: bool = True) -> Response:
+        async with asyncio.timeout(20):
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
+            first, *lines = head.strip().split("\r\n")
+            headers = {
+                name.title(): value for name, value in (each.split(": ", 1) for each in lines)
+            }
+            length = int(headers.get("Content-Length", 0)) if has_body else 0
+            body = await self._reader.readexactly(length)
+        is_json = headers.get("Content-Type") == "application/json" and body
+        content = json.loads(body) if is_json else body.decode()
+        return Response(int(first.split()[1]), headers, content)
+
+    async def is_closed_within(self, seconds: float) -> bool:
+        """Whether the server closes it, and sends nothing before."""
+        try:
+            async with asyncio.timeout(seconds):
+                assert await self._reader.read(1) == b""
+        except TimeoutError:
+            return False
+        except ConnectionResetError:  # closed before it had read all
+            return True
+        return True
 
 
 def complaint(answer: Response, status: int | None = None, code: str | None = None) -> str:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from tests.kit.stack import SERVICES
 
 MAX_AMOUNT = 10**9
+MAX_TOTAL = 10**15
 UUID_EXAMPLE = "7b0e3a52-6f0c-4c64-9a39-2f1d5f9f8a11"
 UNKNOWN_ID = "c5f2f0d4-8a43-4f0e-8f5b-0d2f4c1b9e77"
 """An id that nothing has."""
@@ -79,9 +80,10 @@ def _uuid(**more: bool) -> Field:
     return Field(UUID_EXAMPLE, _BAD_UUIDS, **more)
 
 
-def _amount(example: int = 3, least: int = 1, **more: bool) -> Field:
+def _amount(example: int = 3, least: int = 1, most: int = MAX_AMOUNT, **more: bool) -> Field:
     too_small = (-1, 0) if least == 1 else (-1,)
-    return Field(example, (*_NO_NUMBER, *_HUGE, *too_small), **more)
+    huge = (most + 1, 10**30, -most - 1, -(10**30), 1e300)
+    return Field(example, (*_NO_NUMBER, *huge, *too_small), **more)
 
 
 def _text(longest: int = 200, *, least: int = 1, **more: bool) -> Field:
@@ -102,7 +104,7 @@ def _time(example: str) -> Field:
 _LEFT_OUT = {"required": False}
 _OPTIONAL = {"required": False, "nullable": True}
 
-_NO_COUNT = ("-1", "x", "", "1.5", "true", "null", "9" * 30)
+_NO_COUNT = ("-1", "x", "", "1.5", "1.0", "1e1", "true", "null", "9" * 30)
 _PAGING = {"page": Query((*_NO_COUNT, "1000001")), "size": Query((*_NO_COUNT, "0", "101"))}
 _BAD_IDS = ("x", "", "null", "1", f"{UUID_EXAMPLE}0", "x" * 1000, "%00", "%ff")
 _BAD_STATES = ("x", "", "null", "active", "completed", "1")
@@ -116,7 +118,7 @@ NEW_ORDER = {
     "items": [
         {"productId": _uuid(), "quantity": _amount(), "price": _amount(**_OPTIONAL)},
     ],
-    "price": _amount(9, **_OPTIONAL),
+    "price": _amount(9, most=MAX_TOTAL, **_OPTIONAL),
     "couponId": _uuid(**_OPTIONAL),
     "address": {"street": _text(), "postalCode": _text(), "city": _text()},
     "paymentMethod": _one_of("WALLET", **_LEFT_OUT),
@@ -286,7 +288,7 @@ ROUTES = (
         "coupon",
         "POST",
         "/api/v1/issued-coupons/{}/validate",
-        body={"customerId": _uuid(), "orderAmount": _amount()},
+        body={"customerId": _uuid(), "orderAmount": _amount(most=MAX_TOTAL)},
         unknown="COUPON_NOT_FOUND",
     ),
     Route("payment", "POST", "/api/v1/wallets", body={"customerId": _uuid()}),

@@ -225,8 +225,10 @@ async def test_body_above_the_size_limit_answers_413(wire: Wire, route: Route) -
             ("much at once", whole.ljust(LIMIT_BYTES * 16)),
             ("in chunks", in_chunks()),
         ):
-            if problem := complaint(await send(wire, route, body), 413):
-                wrong[what] = problem
+            answer = await send(wire, route, body)
+            problem = complaint(answer, 413, "BODY_TOO_LARGE")
+            if problem or str(LIMIT_BYTES) not in answer.body["message"]:
+                wrong[what] = problem or answer.body["message"]
     assert wrong == {}
 
 

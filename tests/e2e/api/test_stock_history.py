@@ -7,7 +7,7 @@ from itertools import accumulate
 from urllib.parse import quote
 from uuid import uuid4
 
-from tests.e2e.api.raw_http import refused
+from tests.e2e.api.raw_http import Wire, refused
 from tests.e2e.api.test_stock import book
 from tests.kit.client import Json, Response, Shop, open_shop, order
 from tests.kit.service_instances import second_instances
@@ -103,6 +103,15 @@ async def test_from_after_to_is_refused(shop: Shop) -> None:
     answer = await shop.call("product", "GET", f"{path_of(product)}?{query}")
     refused(answer, 400, "VALIDATION_ERROR")
     assert "from" in answer.body["message"]
+
+
+async def test_plus_sign_that_is_not_encoded_is_explained(wire: Wire) -> None:
+    product = await wire.shop.create_product(price=3, stock=1)
+    path = f"/api/v1/products/{product}/stock/history?from=2026-01-31T10:00:00"
+    for time in (path, f"{path}+09:00"):
+        answer = await wire.send("product", "GET", time)
+        refused(answer, 400, "VALIDATION_ERROR")
+        assert "%2B09:00" in answer.body["message"]
 
 
 async def test_times_of_another_zone_are_the_same_instants(shop: Shop) -> None:
