@@ -119,6 +119,7 @@ async def test_failing_platform_is_not_called_while_the_breaker_is_open(
     for number in range(sender.FAILURES_TO_OPEN):
         await delivery_failed(client, order(number))
     assert client.breaker_is_open
+    assert "answered 500" in (client.problems()["data_platform"] or "")
     await forget(url)
     assert "circuit breaker" in (await delivery_failed(client, order())).error
     assert await statement(url) == []
@@ -195,11 +196,15 @@ async def test_delivery_without_a_call_counts_until_its_lease_ends(
     assert await room(NOW + lease) == sender.MAX_IN_FLIGHT
 
 
-async def test_refusals_do_not_open_the_breaker(client: Sender, url: str) -> None:
-    await behave(url, "REFUSE", key=order(1).order_id)
+@pytest.mark.parametrize("does", ["REFUSE", "OVERLOADED"])
+async def test_answers_to_one_order_do_not_open_the_breaker(
+    client: Sender, url: str, does: str
+) -> None:
+    await behave(url, does, key=order(1).order_id)
     for _ in range(2 * sender.FAILURES_TO_OPEN):
         await delivery_failed(client, order(1))
     assert isinstance(await client(order(2)), DeliveryAccepted)
+    assert client.problems() == {"data_platform": None}
 
 
 # ---------------------------------------------------------------- answers of other platforms

@@ -253,7 +253,11 @@ async def test_event_before_the_one_that_it_needs_is_adopted_after_it(
     stream.publish(refunded, *(paid(payable(str(uuid4()), str(uuid4()))) for _ in range(3)))
     stream.publish(paid(event))
     await adopter(database, stream).adopt_all()
-    assert await state(database, event.order_id) is PaymentState.REFUNDED
+    async with database.reading() as connection:
+        payment = await store.find_payment_of(connection, event.order_id)
+    assert payment is not None
+    assert payment.state is PaymentState.REFUNDED
+    assert (payment.paid_at, payment.refunded_at) == (THEN, THEN)
     assert {each.kind for each in await found(database)} == {Kind.SHORT}
 
 

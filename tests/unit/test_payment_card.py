@@ -191,6 +191,50 @@ def test_settled_payment_names_the_event_that_caused_the_call(
     assert (len(result.events), result.cause_id) == (1, id_of(cause, ORDER, row.attempt))
 
 
+@pytest.mark.parametrize(
+    ("state", "decision", "kept"),
+    [
+        (
+            "INTENT",
+            Decision(outcome=GatewayOutcome.CAPTURED, transaction_id="pg-1"),
+            ("pg-1", None, LATER, None),
+        ),
+        (
+            "INTENT",
+            Decision(
+                outcome=GatewayOutcome.DECLINED, transaction_id="pg-1", detail="the card expired"
+            ),
+            ("pg-1", "the card expired", None, None),
+        ),
+        ("REFUNDING", Decision(outcome=GatewayOutcome.REFUNDED), (None, None, None, LATER)),
+        (
+            "REFUNDING",
+            Decision(outcome=GatewayOutcome.REFUND_REFUSED, detail="closed"),
+            (None, "closed", None, None),
+        ),
+        (
+            "FAILED",
+            Decision(outcome=GatewayOutcome.CAPTURED, transaction_id="pg-1"),
+            ("pg-1", None, LATER, None),
+        ),
+        ("ORPHANED", Decision(outcome=GatewayOutcome.REFUNDED), (None, None, None, LATER)),
+    ],
+)
+def test_payment_keeps_what_the_gateway_tells_and_when(
+    state: str, decision: Decision, kept: tuple[object, ...]
+) -> None:
+    row = card(state)
+    uow = unit_of_work(0, row)
+    handle(reactions, SettlePayment(order_id=ORDER, decision=decision, attempt=row.attempt), uow)
+    payment = uow.payments[ORDER]
+    assert kept == (
+        payment.gateway_transaction_id,
+        payment.fail_detail,
+        payment.paid_at,
+        payment.refunded_at,
+    )
+
+
 def test_free_order_by_card_makes_no_external_call() -> None:
     uow = unit_of_work(None)
     free = stock_decremented(amount=0, method=PaymentMethod.CARD)
