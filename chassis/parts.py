@@ -91,7 +91,8 @@ class Parts(Generic[U]):
 
     def receive(self, delivery: DeliveredMessage) -> None:
         """Put a delivered event into the mailbox."""
-        message = EventMessage(delivery, self.participant.reactions.contract)
+        reactions = self.participant.reactions
+        message = EventMessage(delivery, reactions.contract, reactions.observed)
         self.ack_extension.watch(message)
         self.mailbox.put(message)
 

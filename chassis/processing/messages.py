@@ -1,6 +1,7 @@
 """The messages in a mailbox: events that were delivered, and commands that clients wait for."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from chassis.ports import DeliveredMessage
 from saga import envelope
 from saga.envelope import InboundEvent, MalformedMessage, OutboundEvent
 from saga.errors import Refused
-from saga.event import Contract
+from saga.event import Contract, Event
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -28,11 +29,19 @@ class DeadLetterReason(msgspec.Struct, frozen=True):
 
 
 class EventMessage:
-    """A delivered event. `dead_letter_reason` is set when it can't be handled."""
+    """A delivered event. `dead_letter_reason` is set when it can't be handled.
 
-    __slots__ = ("attempts", "dead_letter_reason", "delivery", "inbound")
+    `can_wait`: it is observed alone, so it is handled with what comes next.
+    """
 
-    def __init__(self, delivery: DeliveredMessage, contract: Contract) -> None:
+    __slots__ = ("attempts", "can_wait", "dead_letter_reason", "delivery", "inbound")
+
+    def __init__(
+        self,
+        delivery: DeliveredMessage,
+        contract: Contract,
+        observed: Collection[type[Event]] = (),
+    ) -> None:
         self.delivery = delivery
         self.attempts = 0
         self.inbound: InboundEvent | None = None
@@ -43,6 +52,7 @@ class EventMessage:
             )
         except MalformedMessage as error:
             self.dead_letter_reason = DeadLetterReason("UNREADABLE", str(error))
+        self.can_wait = self.inbound is not None and type(self.inbound.event) in observed
 
     @property
     def content(self) -> object:
