@@ -17,6 +17,7 @@ from coupon.settings import Settings
 from coupon.unit_of_work import CouponUnitOfWork
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
+from events.messages import FOLDER
 
 participant: Participant[CouponUnitOfWork] = Participant(
     reactions=reactions,
@@ -26,6 +27,7 @@ participant: Participant[CouponUnitOfWork] = Participant(
     saga_rows=tables.holds_table,
     unsettled=UNSETTLED,
     bookings=(BookIssued,),
+    upgrades=tables.UPGRADES,
 )
 
 
@@ -37,4 +39,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         title="coupon",
         description="Coupons: defining, issuing and validating them. Orders use them.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        messages=[FOLDER],
     )

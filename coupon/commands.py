@@ -4,8 +4,8 @@ from datetime import datetime
 
 import msgspec
 
-from coupon.domain import MAX_RATE, DiscountType
-from saga.errors import Conflict, Invalid, NotFound
+from coupon.domain import DefinitionStatus, DiscountType
+from saga.errors import Conflict, NotFound
 
 
 class DefineCoupon(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,12 +20,28 @@ class DefineCoupon(msgspec.Struct, frozen=True, kw_only=True):
     valid_from: datetime | None
     valid_until: datetime | None
 
-    def check(self) -> None:
-        """Raises Invalid when the terms contradict each other."""
-        if self.discount_type is DiscountType.RATE and self.discount_value > MAX_RATE:
-            raise Invalid(f"discountValue: a RATE is at most {MAX_RATE} percent")
-        if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
-            raise Invalid("validFrom: must be before validUntil")
+
+class ChangeCoupon(msgspec.Struct, frozen=True, kw_only=True):
+    """Change a definition for the coupons that it issues from now on. None leaves a field as it is.
+
+    An issued coupon keeps the terms with which it was issued.
+    """
+
+    coupon_id: str
+    name: str | None = None
+    quantity: int | None = None
+    valid_until: datetime | None = None
+    status: DefinitionStatus | None = None
+
+    def changes(self) -> dict[str, object]:
+        fields = {name: getattr(self, name) for name in self.__struct_fields__[1:]}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+class RevokeIssued(msgspec.Struct, frozen=True, kw_only=True):
+    """Revoke a customer's coupon that no order uses. Idempotent."""
+
+    issued_coupon_id: str
 
 
 class IssueCoupon(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,11 +65,16 @@ class BookIssued(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def no_coupon(coupon_id: str) -> NotFound:
-    return NotFound(f"there is no coupon {coupon_id}", code="COUPON_NOT_FOUND")
+    values = {"couponId": coupon_id}
+    return NotFound(f"there is no coupon {coupon_id}", code="COUPON_NOT_FOUND", values=values)
 
 
 def no_issued_coupon(issued_coupon_id: str) -> NotFound:
-    return NotFound(f"there is no issued coupon {issued_coupon_id}", code="COUPON_NOT_FOUND")
+    return NotFound(
+        f"there is no issued coupon {issued_coupon_id}",
+        code="COUPON_NOT_FOUND",
+        values={"couponId": issued_coupon_id},
+    )
 
 
 def already_issued() -> Conflict:

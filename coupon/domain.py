@@ -10,16 +10,21 @@ An order's row here moves forward only:
 A paid order's coupon is SETTLED; when the order is cancelled, the customer gets it back.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
 
 from events.contract import FailReason
-from saga.errors import Conflict
+from saga.errors import Conflict, Invalid
 
 MAX_RATE = 100
 """The largest `discount_value` of a RATE, in percent."""
+
+
+HONOURED_FOR = timedelta(days=1)
+"""How long after its end, by this service's clock, an order that was accepted before it may still
+use a coupon. An order waits less than that for its coupon: before, its own deadline has come."""
 
 
 class DiscountType(StrEnum):
@@ -35,6 +40,21 @@ class CouponStatus(StrEnum):
     ISSUED = "ISSUED"
     USED = "USED"
     EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+
+
+class DefinitionStatus(StrEnum):
+    """A STOPPED definition issues no more. What it has issued can be used."""
+
+    ACTIVE = "ACTIVE"
+    STOPPED = "STOPPED"
+
+
+_OBJECTIONS = {
+    CouponStatus.USED: FailReason.COUPON_ALREADY_USED,
+    CouponStatus.REVOKED: FailReason.COUPON_REVOKED,
+    CouponStatus.EXPIRED: FailReason.COUPON_EXPIRED,
+}
 
 
 class HoldState(StrEnum):
@@ -64,23 +84,29 @@ class IssuedCoupon(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str | None
     issued_at: datetime
     used_at: datetime | None
+    revoked_at: datetime | None = None
 
     def status(self, now: datetime) -> CouponStatus:
         if self.order_id is not None:
             return CouponStatus.USED
+        if self.revoked_at is not None:
+            return CouponStatus.REVOKED
         if self.valid_until is not None and now >= self.valid_until:
             return CouponStatus.EXPIRED
         return CouponStatus.ISSUED
 
-    def objection(self, customer_id: str, amount: int, now: datetime) -> FailReason | None:
-        """Why this customer can't use it now on an order of this amount; None if they can."""
+    def objection(self, customer_id: str, amount: int, at: datetime) -> FailReason | None:
+        """Why this customer can't use it on an order of this amount; None if they can.
+
+        `at` is the time that decides whether it is valid.
+        """
         if self.customer_id != customer_id:
             return FailReason.COUPON_NOT_OWNED
-        if self.order_id is not None:
-            return FailReason.COUPON_ALREADY_USED
-        early = self.valid_from is not None and now < self.valid_from
-        if early or self.status(now) is CouponStatus.EXPIRED:
-            return FailReason.COUPON_EXPIRED
+        status = self.status(at)
+        if status is not CouponStatus.ISSUED:
+            return _OBJECTIONS[status]
+        if self.valid_from is not None and at < self.valid_from:
+            return FailReason.COUPON_NOT_YET_VALID
         if amount < self.min_order_amount:
             return FailReason.COUPON_MIN_AMOUNT
         return None
@@ -97,6 +123,13 @@ class IssuedCoupon(msgspec.Struct, frozen=True, kw_only=True):
     def give_back(self) -> "IssuedCoupon":
         return msgspec.structs.replace(self, order_id=None, used_at=None)
 
+    def revoke(self, now: datetime) -> "IssuedCoupon":
+        """Raises Conflict for one that an order has used, or holds."""
+        if self.order_id is not None:
+            message = f"order {self.order_id} uses this coupon; revoke it when that is cancelled"
+            raise Conflict(message, code="COUPON_ALREADY_USED", details={"orderId": self.order_id})
+        return self if self.revoked_at else msgspec.structs.replace(self, revoked_at=now)
+
 
 class Coupon(msgspec.Struct, frozen=True, kw_only=True):
     """A coupon's definition. `discount_value`: KRW for FIXED, whole percent for RATE."""
@@ -111,9 +144,21 @@ class Coupon(msgspec.Struct, frozen=True, kw_only=True):
     valid_from: datetime | None
     valid_until: datetime | None
     created_at: datetime
+    status: DefinitionStatus = DefinitionStatus.ACTIVE
+
+    def check(self) -> None:
+        """Raises Invalid when the terms contradict each other, or what was issued."""
+        if self.discount_type is DiscountType.RATE and self.discount_value > MAX_RATE:
+            raise Invalid(f"discountValue: a RATE is at most {MAX_RATE} percent")
+        if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
+            raise Invalid("validFrom: must be before validUntil")
+        if self.quantity < self.issued:
+            raise Invalid(f"quantity: at least {self.issued}, for so many are issued already")
 
     def issue_one(self, now: datetime) -> "Coupon":
-        """First come, first served. Raises Conflict when none is left or it has expired."""
+        """First come, first served. Raises Conflict when it is stopped, expired or none is left."""
+        if self.status is DefinitionStatus.STOPPED:
+            raise Conflict("this coupon is not issued any more", code="COUPON_STOPPED")
         if self.valid_until is not None and now >= self.valid_until:
             raise Conflict("this coupon can't be used any more", code="COUPON_EXPIRED")
         if self.issued >= self.quantity:
@@ -138,6 +183,17 @@ class Coupon(msgspec.Struct, frozen=True, kw_only=True):
             issued_at=now,
             used_at=None,
         )
+
+
+def deciding_time(accepted_at: datetime | None, now: datetime) -> datetime:
+    """The time by which an order's coupon is judged: when the order was accepted.
+
+    Not after now, and not before `HONOURED_FOR`, whatever the event has in it: neither a wrong
+    clock nor a replayed or forged event makes a coupon valid for ever.
+    """
+    if accepted_at is None:
+        return now
+    return min(max(accepted_at, now - HONOURED_FOR), now)
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):

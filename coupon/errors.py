@@ -20,3 +20,15 @@ COUPON_EXPIRED = ErrorCode(
     "The coupon's time is over, so no more are issued.",
     "Take another coupon.",
 )
+COUPON_STOPPED = ErrorCode(
+    "COUPON_STOPPED",
+    409,
+    "The coupon's definition is stopped, so no more are issued.",
+    "Take another coupon.",
+)
+COUPON_ALREADY_USED = ErrorCode(
+    "COUPON_ALREADY_USED",
+    409,
+    "An order uses the coupon, so it can't be revoked.",
+    "Revoke it when the order in `details.orderId` is cancelled or has failed.",
+)

@@ -1,8 +1,19 @@
 """What the coupon service does for each event and command."""
 
+import msgspec
+
 from coupon.adoption import adoptions
-from coupon.commands import BookIssued, DefineCoupon, IssueCoupon, already_issued, no_coupon
-from coupon.domain import Coupon, HoldState, IssuedCoupon
+from coupon.commands import (
+    BookIssued,
+    ChangeCoupon,
+    DefineCoupon,
+    IssueCoupon,
+    RevokeIssued,
+    already_issued,
+    no_coupon,
+    no_issued_coupon,
+)
+from coupon.domain import Coupon, HoldState, IssuedCoupon, deciding_time
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import (
     CONTRACT,
@@ -23,17 +34,21 @@ reactions = Reactions("coupon", CONTRACT, adoptions)
 
 @reactions.on
 def use_coupon(event: OrderCreated, uow: CouponUnitOfWork) -> CouponUsed | CouponRejected | None:
-    """Use the order's coupon, or refuse it; without a coupon the discount is 0."""
+    """Use the order's coupon, or refuse it; without a coupon the discount is 0.
+
+    A coupon that was valid when the order was accepted is honoured, as the order's prices are.
+    """
     if event.order_id in uow.holds:
         return None
     if event.coupon_id is None:
         uow.record(event.order_id, HoldState.HELD)
         return _used_event(event, 0)
     coupon = uow.issued.get(event.coupon_id)
+    at = deciding_time(event.accepted_at, uow.now)
     reason = (
         FailReason.COUPON_NOT_FOUND
         if coupon is None
-        else coupon.objection(event.customer_id, event.total_amount, uow.now)
+        else coupon.objection(event.customer_id, event.total_amount, at)
     )
     if coupon is None or reason is not None:
         uow.record(event.order_id, HoldState.REFUSED)
@@ -69,7 +84,6 @@ def release(
 @reactions.command
 def define_coupon(command: DefineCoupon, uow: CouponUnitOfWork) -> Coupon:
     """Define a coupon that can be issued."""
-    command.check()
     coupon = Coupon(
         coupon_id=command.coupon_id,
         name=command.name,
@@ -82,8 +96,31 @@ def define_coupon(command: DefineCoupon, uow: CouponUnitOfWork) -> Coupon:
         valid_until=command.valid_until,
         created_at=uow.now,
     )
+    coupon.check()
     uow.coupons[coupon.coupon_id] = coupon
     return coupon
+
+
+@reactions.command
+def change_coupon(command: ChangeCoupon, uow: CouponUnitOfWork) -> Coupon:
+    """Change what a definition issues from now on, or stop it."""
+    coupon = uow.coupons.get(command.coupon_id)
+    if coupon is None:
+        raise no_coupon(command.coupon_id)
+    changed = msgspec.structs.replace(coupon, **command.changes())
+    changed.check()
+    uow.coupons[coupon.coupon_id] = changed
+    return changed
+
+
+@reactions.command
+def revoke_issued(command: RevokeIssued, uow: CouponUnitOfWork) -> IssuedCoupon:
+    """Revoke a coupon that no order uses; orders on their way to it fail as COUPON_REVOKED."""
+    coupon = uow.issued.get(command.issued_coupon_id)
+    if coupon is None:
+        raise no_issued_coupon(command.issued_coupon_id)
+    revoked = uow.issued[coupon.issued_coupon_id] = coupon.revoke(uow.now)
+    return revoked
 
 
 @reactions.command

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coupon import tables
-from coupon.commands import BookIssued, IssueCoupon
+from coupon.commands import BookIssued, ChangeCoupon, IssueCoupon, RevokeIssued
 from coupon.domain import Coupon, IssuedCoupon
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import CouponUsed, OrderCreated
@@ -22,12 +22,14 @@ def load(connection: Connection, messages: Sequence[object], now: datetime) -> C
     booked = values_of((m for m in messages if isinstance(m, BookIssued)), "issued_coupon_id")
     if booked:
         holds |= tables.holds.load(connection, "issued_coupon_id", booked)
+    revoked = [message for message in messages if isinstance(message, RevokeIssued)]
     wanted = {*values_of(ordered, "coupon_id"), *values_of(holds.loaded, "issued_coupon_id")}
-    wanted.update(booked)
+    wanted.update(booked, values_of(revoked, "issued_coupon_id"))
+    changed = [message for message in messages if isinstance(message, ChangeCoupon)]
     return CouponUnitOfWork(
         now,
         holds,
-        tables.coupons.load(connection, "coupon_id", values_of(issuing, "coupon_id")),
+        tables.coupons.load(connection, "coupon_id", values_of([*issuing, *changed], "coupon_id")),
         tables.issued.load(connection, "issued_coupon_id", sorted(wanted)),
         _load_issued_to(connection, issuing),
     )
@@ -58,6 +60,14 @@ def _load_issued_to(
 
 async def find_coupon(connection: AsyncConnection, coupon_id: str) -> Coupon | None:
     return await tables.coupons.find(connection, "coupon_id", coupon_id)
+
+
+async def list_coupons(
+    connection: AsyncConnection, *, offset: int, size: int
+) -> tuple[list[Coupon], int]:
+    """The definitions, newest first, and how many there are."""
+    newest = tables.coupons_table.c.coupon_id.desc()  # ids begin with the time
+    return await tables.coupons.page(connection, true(), newest, offset=offset, size=size)
 
 
 async def find_issued(connection: AsyncConnection, issued_coupon_id: str) -> IssuedCoupon | None:

@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Connection,
     Index,
     Integer,
     MetaData,
@@ -13,8 +14,17 @@ from sqlalchemy import (
 )
 
 from chassis.storage.mapping import Mapped
+from chassis.storage.migrations import Upgrade, add_column
 from chassis.storage.tables import Integer64, Time, Uuid, index_unsettled, one_of
-from coupon.domain import UNSETTLED, Coupon, DiscountType, Hold, HoldState, IssuedCoupon
+from coupon.domain import (
+    UNSETTLED,
+    Coupon,
+    DefinitionStatus,
+    DiscountType,
+    Hold,
+    HoldState,
+    IssuedCoupon,
+)
 
 schema = MetaData()
 
@@ -42,6 +52,12 @@ coupons_table = Table(
     Column("valid_from", Time),
     Column("valid_until", Time),
     Column("created_at", Time, nullable=False),
+    Column(
+        "status",
+        one_of(DefinitionStatus, is_checked=False),
+        nullable=False,
+        server_default=DefinitionStatus.ACTIVE,
+    ),
     CheckConstraint("issued BETWEEN 0 AND quantity", name="never_one_too_many"),
 )
 
@@ -59,6 +75,7 @@ issued_table = Table(
     Column("order_id", Uuid),
     Column("issued_at", Time, nullable=False),
     Column("used_at", Time),
+    Column("revoked_at", Time),
     UniqueConstraint("coupon_id", "customer_id", name="one_for_each_customer"),
     Index("issued_coupons_of_customer", "customer_id", "issued_at"),
 )
@@ -66,3 +83,11 @@ issued_table = Table(
 holds: Mapped[str, Hold] = Mapped(holds_table, Hold, "order_id")
 coupons: Mapped[str, Coupon] = Mapped(coupons_table, Coupon, "coupon_id")
 issued: Mapped[str, IssuedCoupon] = Mapped(issued_table, IssuedCoupon, "issued_coupon_id")
+
+
+def _add_management(connection: Connection) -> None:
+    add_column(connection, coupons_table.c.status)
+    add_column(connection, issued_table.c.revoked_at)
+
+
+UPGRADES = (Upgrade(6, _add_management),)

@@ -44,7 +44,9 @@ class FailReason(StrEnum):
     COUPON_NOT_FOUND = "COUPON_NOT_FOUND"
     COUPON_NOT_OWNED = "COUPON_NOT_OWNED"
     COUPON_ALREADY_USED = "COUPON_ALREADY_USED"
+    COUPON_NOT_YET_VALID = "COUPON_NOT_YET_VALID"
     COUPON_EXPIRED = "COUPON_EXPIRED"
+    COUPON_REVOKED = "COUPON_REVOKED"
     COUPON_MIN_AMOUNT = "COUPON_MIN_AMOUNT"
     INSUFFICIENT_STOCK = "INSUFFICIENT_STOCK"
     PRODUCT_NOT_FOUND = "PRODUCT_NOT_FOUND"
@@ -110,7 +112,11 @@ class SagaEvent(Event, frozen=True, kw_only=True):
 
 
 class OrderCreated(SagaEvent, frozen=True, kw_only=True):
-    """An order was accepted at these prices and waits for the others."""
+    """An order was accepted at these prices and waits for the others.
+
+    `accepted_at`: its coupon is judged by this time. None in events of the version before, whose
+    orders are judged when they reach the coupon service.
+    """
 
     customer_id: Id
     items: tuple[Line, ...]
@@ -119,6 +125,7 @@ class OrderCreated(SagaEvent, frozen=True, kw_only=True):
     payment_method: PaymentMethod = PaymentMethod.WALLET
     on_shortage: OnShortage = OnShortage.REJECT
     address: Address | None = None
+    accepted_at: datetime | None = None
 
 
 class CouponUsed(SagaEvent, frozen=True, kw_only=True):

@@ -34,7 +34,7 @@ def adopt_created(event: OrderCreated, uow: OrderUnitOfWork) -> str | None:
             payment_method=event.payment_method,
             address=event.address,
             attempt=0,
-            created_at=uow.now,
+            created_at=event.accepted_at or uow.now,
             completed_at=None,
             updated_at=uow.now,
         )

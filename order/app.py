@@ -11,6 +11,9 @@ from chassis.web.document import Vocabulary
 from chassis.web.error_codes import codes_of
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
+from events.messages import FOLDER
+
+# store, tables
 from order import errors, store, tables
 from order.domain import UNSETTLED
 from order.hot_products import HotProductAdmission
@@ -29,6 +32,7 @@ participant: Participant[OrderUnitOfWork] = Participant(
     saga_rows=tables.orders_table,
     unsettled=UNSETTLED,
     timers=(Timer(store.find_overdue),),
+    upgrades=tables.UPGRADES,
 )
 
 
@@ -40,4 +44,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         title="order",
         description="Orders: placing, following, listing and cancelling them; and carts.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        messages=[FOLDER],
     )

@@ -41,7 +41,9 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True):
         cart = self._replace({product_id: quantity}, now)
         if len(cart.items) > MAX_LINES:
             raise Refused(
-                f"a cart holds at most {MAX_LINES} products; take one out first", code="CART_FULL"
+                f"a cart holds at most {MAX_LINES} products; take one out first",
+                code="CART_FULL",
+                values={"max": MAX_LINES},
             )
         return cart
 

@@ -85,7 +85,8 @@ class TakeFromCart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def no_order(order_id: str) -> NotFound:
-    return NotFound(f"there is no order {order_id}", code="ORDER_NOT_FOUND")
+    values = {"orderId": order_id}
+    return NotFound(f"there is no order {order_id}", code="ORDER_NOT_FOUND", values=values)
 
 
 def not_completed(order: Order) -> Refused:

@@ -71,6 +71,29 @@ STATES = {
 _STATUS = {state: status for status, states in STATES.items() for state in states}
 
 
+class Stage(StrEnum):
+    """The last step of the saga that an order has reached, first to last."""
+
+    CREATED = "CREATED"
+    COUPON_USED = "COUPON_USED"
+    STOCK_DECREMENTED = "STOCK_DECREMENTED"
+    PAID = "PAID"
+
+
+_STAGES = list(Stage)
+
+_FAILED_AT = {
+    FailReason.INSUFFICIENT_STOCK: Stage.COUPON_USED,
+    FailReason.PRODUCT_NOT_FOUND: Stage.COUPON_USED,
+    FailReason.PRODUCT_DISCONTINUED: Stage.COUPON_USED,
+    FailReason.WAIT_EXPIRED: Stage.COUPON_USED,
+    FailReason.INSUFFICIENT_BALANCE: Stage.STOCK_DECREMENTED,
+    FailReason.WALLET_NOT_FOUND: Stage.STOCK_DECREMENTED,
+    FailReason.PG_DECLINED: Stage.STOCK_DECREMENTED,
+}
+"""What an order has at least reached that failed for this reason; others tell nothing."""
+
+
 class CancellationState(StrEnum):
     """How a cancel stands: on its way, done, or refused because the refund was."""
 
@@ -99,7 +122,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     `payable_amount` is the total until the order is paid, because the discount is not known before.
     `attempt` counts the requested cancels. `queue_position` is the place, from 1, at which the
     order joined the queue for stock; None unless it had to wait. `from_cart`: its units leave the
-    cart when it completes.
+    cart when it completes. `reached` is the furthest stage by the events that were handled while it
+    was open.
     """
 
     order_id: str
@@ -119,6 +143,24 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: datetime | None
     updated_at: datetime
     from_cart: bool = False
+    reached: Stage = Stage.CREATED
+
+    @property
+    def stage(self) -> Stage:
+        """How far it is, or was when it ended. It never goes backwards."""
+        if self.completed_at is not None:
+            return Stage.PAID
+        at_least = Stage.CREATED
+        if self.queue_position is not None:
+            at_least = Stage.COUPON_USED
+        if self.fail_reason is not None:
+            at_least = max(at_least, _FAILED_AT.get(self.fail_reason, at_least), key=_STAGES.index)
+        return max(self.reached, at_least, key=_STAGES.index)
+
+    def reach(self, stage: Stage) -> "Order":
+        """The order at this stage, or further. `updated_at` stays: its state is the same."""
+        reached = max(self.reached, stage, key=_STAGES.index)
+        return msgspec.structs.replace(self, reached=reached)
 
     @property
     def status(self) -> OrderStatus:

@@ -9,7 +9,7 @@ from prometheus_client import Counter
 
 from chassis.components import Component
 from chassis.service import Service
-from chassis.web.errors import ready_made
+from chassis.web.errors import ReadyMade
 from chassis.web.load_shedding import LoadShedder
 from order.domain import OrderState
 from order.settings import Settings
@@ -63,14 +63,14 @@ class ShedLoad:
             await self._app(scope, receive, send)
             return
         rejected_orders.inc()
-        for message in rejection:
+        for message in rejection.messages(scope):
             await send(message)
 
 
 # Encoded once, because rejections are most of the work under overload.
-_OVERLOAD = ready_made(
+_OVERLOAD = ReadyMade(
     RetryLater("more orders come than can be completed; send this one again in a second")
 )
-_NO_ROOM = ready_made(
+_NO_ROOM = ReadyMade(
     RetryLater("the event stream is full; an operator has to make room; send this one again later")
 )

@@ -4,9 +4,10 @@ An order's lines and address are values of the order: written once, with it, and
 they are in its row as JSON, and an order costs one insert. A cart's lines are in its row too.
 """
 
-from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, MetaData, String, Table
 
 from chassis.storage.mapping import Mapped
+from chassis.storage.migrations import Upgrade, add_column, drop_check
 from chassis.storage.tables import (
     Integer64,
     Json,
@@ -18,7 +19,7 @@ from chassis.storage.tables import (
 )
 from events.contract import Address, FailReason, Line, PaymentMethod, ProductStatus
 from order.cart import Cart, CartItem
-from order.domain import STATES, UNSETTLED, ListedProduct, Order, OrderState
+from order.domain import STATES, UNSETTLED, ListedProduct, Order, OrderState, Stage
 
 schema = MetaData()
 
@@ -28,7 +29,7 @@ orders_table = Table(
     Column("order_id", Uuid, primary_key=True),
     Column("customer_id", Uuid, nullable=False),
     Column("state", one_of(OrderState), nullable=False),
-    Column("fail_reason", one_of(FailReason)),
+    Column("fail_reason", one_of(FailReason, is_checked=False)),
     Column("items", Json(tuple[Line, ...]), nullable=False),
     Column("total_amount", Integer64, nullable=False),
     Column("discount_amount", Integer64, nullable=False),
@@ -42,6 +43,9 @@ orders_table = Table(
     Column("completed_at", Time),
     Column("updated_at", Time, nullable=False),
     Column("from_cart", Boolean, nullable=False),
+    Column(
+        "reached", one_of(Stage, is_checked=False), nullable=False, server_default=Stage.CREATED
+    ),
     Index("orders_of_customer", "customer_id", "created_at"),
     Index("orders_by_time", "created_at"),
 )
@@ -74,3 +78,11 @@ carts_table = Table(
 orders: Mapped[str, Order] = Mapped(orders_table, Order, "order_id")
 prices: Mapped[str, ListedProduct] = Mapped(prices_table, ListedProduct, "product_id")
 carts: Mapped[str, Cart] = Mapped(carts_table, Cart, "customer_id")
+
+
+def _add_stage_and_reasons(connection: Connection) -> None:
+    drop_check(connection, "orders", "failreason")
+    add_column(connection, orders_table.c.reached)
+
+
+UPGRADES = (Upgrade(7, _add_stage_and_reasons),)

@@ -11,13 +11,16 @@ from chassis.web.document import Vocabulary
 from chassis.web.error_codes import codes_of
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
+from events.messages import FOLDER
+
+# store, tables
 from product import errors, store, tables
 from product.commands import SEED, BookStock
 from product.domain import UNSETTLED
 from product.hot_products import StockPublisher
 from product.ranking import Rankings
 from product.reactions import reactions
-from product.routes import popular, recovery, stock_history, waitlist
+from product.routes import categories, popular, recovery, stock_history, waitlist
 from product.routes.products import ROUTES, StockCache
 from product.settings import Settings
 from product.unit_of_work import ProductUnitOfWork
@@ -40,8 +43,16 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     components = (StockCache(settings.redis_url), StockPublisher(settings), Rankings())
     return app.build(
         Service(participant, settings, ports, components=components),
-        [*ROUTES, *popular.ROUTES, *stock_history.ROUTES, *waitlist.ROUTES, *recovery.ROUTES],
+        [
+            *ROUTES,
+            *categories.ROUTES,
+            *popular.ROUTES,
+            *stock_history.ROUTES,
+            *waitlist.ROUTES,
+            *recovery.ROUTES,
+        ],
         title="product",
         description="Products and prices, their stock, and its ledger.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        messages=[FOLDER],
     )

@@ -4,7 +4,7 @@ import msgspec
 
 from events.contract import ProductStatus
 from product.domain import INITIAL, MAX_STOCK, Entry, Product
-from saga.errors import Invalid, KeyReused, NotFound, Refused
+from saga.errors import Conflict, Invalid, KeyReused, NotFound, Refused
 
 
 class CreateProduct(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,22 @@ class ChangeProduct(msgspec.Struct, frozen=True, kw_only=True):
     def changes(self) -> dict[str, object]:
         fields = {name: getattr(self, name) for name in self.__struct_fields__[1:]}
         return {name: value for name, value in fields.items() if value is not None}
+
+
+class CreateCategory(msgspec.Struct, frozen=True, kw_only=True):
+    category_id: str
+    name: str
+
+
+class SeedCategory(CreateCategory, frozen=True, kw_only=True):
+    """As CreateCategory, but has no effect when there is one of this name."""
+
+
+class RenameCategory(msgspec.Struct, frozen=True, kw_only=True):
+    """Rename a category, in its products too."""
+
+    category_id: str
+    name: str
 
 
 class EndWait(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +89,8 @@ class BookStock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SEED = (
+    SeedCategory(category_id="5e6f7081-92a3-4c4d-8e5f-90a1b2c3d4e5", name="drinks"),
+    SeedCategory(category_id="6f708192-a3b4-4d5e-8f60-a1b2c3d4e5f6", name="meals"),
     SeedProduct(
         product_id="0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
         name="Coffee",
@@ -109,8 +127,34 @@ SEED = (
         category="meals",
     ),
 )
-"""The products of a new stack."""
+"""The categories and products of a new stack."""
 
 
 def no_product(product_id: str) -> NotFound:
-    return NotFound(f"there is no product {product_id}", code="PRODUCT_NOT_FOUND")
+    return NotFound(
+        f"there is no product {product_id}",
+        code="PRODUCT_NOT_FOUND",
+        values={"productId": product_id},
+    )
+
+
+def no_category(category_id: str) -> NotFound:
+    return NotFound(
+        f"there is no category {category_id}",
+        code="CATEGORY_NOT_FOUND",
+        values={"category": category_id},
+    )
+
+
+def unknown_category(name: str) -> Refused:
+    return Refused(
+        f"there is no category {name}; create it with POST /api/v1/categories",
+        code="CATEGORY_NOT_FOUND",
+        details={"category": name},
+    )
+
+
+def category_exists(name: str) -> Conflict:
+    return Conflict(
+        f"there is a category {name} already", code="CATEGORY_EXISTS", values={"category": name}
+    )

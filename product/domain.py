@@ -68,6 +68,14 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
         return to_search_text(self.name)
 
 
+class Category(msgspec.Struct, frozen=True, kw_only=True):
+    """Products name their category by its name; an empty name is none."""
+
+    category_id: str
+    name: str
+    created_at: datetime
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A row of a product's stock ledger. `request_id` is unique for the product.
 

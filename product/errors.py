@@ -14,3 +14,21 @@ PRODUCT_NOT_FOUND = ErrorCode(
     "There is no product of this id.",
     "Search the products: `GET /api/v1/products`.",
 )
+CATEGORY_UNKNOWN = ErrorCode(
+    "CATEGORY_NOT_FOUND",
+    400,
+    "A product names a category that is not there.",
+    "Create it, `POST /api/v1/categories`, or name one of `GET /api/v1/categories`.",
+)
+CATEGORY_NOT_FOUND = ErrorCode(
+    "CATEGORY_NOT_FOUND",
+    404,
+    "There is no category of this id.",
+    "List them: `GET /api/v1/categories`.",
+)
+CATEGORY_EXISTS = ErrorCode(
+    "CATEGORY_EXISTS",
+    409,
+    "There is a category of this name already.",
+    "Use that one: `GET /api/v1/categories`.",
+)

@@ -19,8 +19,19 @@ from events.contract import (
 )
 from product import waitlist
 from product.adoption import adoptions
-from product.commands import BookStock, ChangeProduct, CreateProduct, EndWait, SeedProduct
-from product.domain import INITIAL, Entry, HoldState, Product
+from product.commands import (
+    BookStock,
+    ChangeProduct,
+    CreateCategory,
+    CreateProduct,
+    EndWait,
+    RenameCategory,
+    SeedCategory,
+    SeedProduct,
+    category_exists,
+    no_category,
+)
+from product.domain import INITIAL, Category, Entry, HoldState, Product
 from product.unit_of_work import ProductUnitOfWork
 from saga.reactions import OfOthers, Reactions, Result
 
@@ -123,6 +134,7 @@ def create_product(
     command: CreateProduct, uow: ProductUnitOfWork
 ) -> Result[Product, ProductChanged]:
     """Add a product to the catalogue, with its first stock."""
+    uow.check_category(command.category)
     product = Product(
         product_id=command.product_id,
         version=0,
@@ -162,10 +174,47 @@ def change_product(
     changes = command.changes()
     if all(getattr(product, name) == value for name, value in changes.items()):
         return Result(product)
+    if command.category != product.category:
+        uow.check_category(command.category or "")
     changed = uow.change(msgspec.structs.replace(product, **changes))
     is_gone = command.status is ProductStatus.DISCONTINUED
     ended = waitlist.close_queue(uow, changed) if is_gone else []
     return Result(changed, _product_changed(changed), *ended, *_availability_changes(uow))
+
+
+@reactions.command
+def create_category(command: CreateCategory, uow: ProductUnitOfWork) -> Category:
+    """Add a category, which products can name then."""
+    if uow.find_category(command.name) is not None:
+        raise category_exists(command.name)
+    category = Category(category_id=command.category_id, name=command.name, created_at=uow.now)
+    uow.categories[category.category_id] = category
+    return category
+
+
+@reactions.command
+def seed_category(command: SeedCategory, uow: ProductUnitOfWork) -> Category:
+    """Add a category of a new stack, once."""
+    return uow.find_category(command.name) or create_category(command, uow)
+
+
+@reactions.command
+def rename_category(command: RenameCategory, uow: ProductUnitOfWork) -> Category:
+    """Rename a category, and with it what its products have as theirs."""
+    category = uow.categories.get(command.category_id)
+    if category is None:
+        raise no_category(command.category_id)
+    known = uow.find_category(command.name)
+    if known is not None and known.category_id != category.category_id:
+        raise category_exists(command.name)
+    renamed = msgspec.structs.replace(category, name=command.name)
+    uow.categories[category.category_id] = renamed
+    for product in uow.products.current:
+        if product.category == category.name:
+            uow.products[product.product_id] = msgspec.structs.replace(
+                product, category=renamed.name, updated_at=uow.now
+            )
+    return renamed
 
 
 @reactions.command

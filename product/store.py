@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.storage.statements import Statement, among
@@ -19,9 +19,17 @@ from events.contract import (
     StockUnavailable,
 )
 from product import tables
-from product.commands import BookStock, ChangeProduct, EndWait
+from product.commands import (
+    BookStock,
+    ChangeProduct,
+    CreateCategory,
+    CreateProduct,
+    EndWait,
+    RenameCategory,
+)
 from product.domain import (
     UNSETTLED,
+    Category,
     Entry,
     Hold,
     HoldState,
@@ -75,22 +83,44 @@ def load(connection: Connection, messages: Sequence[object], now: datetime) -> P
     lines = [line for each in messages if isinstance(each, _WITH_LINES) for line in each.items]
     lines += [line for hold in holds.loaded for line in hold.items]
     wanted = {*values_of(lines, "product_id"), *values_of(messages, "product_id")}
+    categories = _load_categories(connection, messages)
     products = tables.products.load(connection, "product_id", sorted(wanted))
+    products |= _load_renamed(connection, messages, categories)
     booking = [message for message in messages if isinstance(message, BookStock)]
     queues = Queues(are_loaded=not any(each.waiting for each in products.loaded))
     if not queues.are_loaded and any(map(_may_serve, messages)):
         holds, products, queues = _load_queues(connection, messages, holds, products)
     booked = _load_booked(connection, booking)
-    return ProductUnitOfWork(now, holds, products, booked, Ledger(), queues)
+    return ProductUnitOfWork(now, holds, products, booked, Ledger(), queues, categories)
 
 
 def save(connection: Connection, uow: ProductUnitOfWork) -> None:
     tables.holds.save(connection, uow.holds)
     tables.products.save(connection, uow.products)
+    tables.categories.save(connection, uow.categories)
     tables.places.save(connection, uow.queues)
     tables.entries.append(connection, uow.ledger)
     tables.prices.append(connection, uow.prices)
     tables.sales.execute_many(connection, map(tables.sales_columns, sum_by_day(uow.sales)))
+
+
+def _load_categories(connection: Connection, messages: Sequence[object]) -> Rows[str, Category]:
+    """The categories that commands name or rename, before their products."""
+    renames = [each for each in messages if isinstance(each, RenameCategory)]
+    naming = [each for each in messages if isinstance(each, CreateProduct | ChangeProduct)]
+    making = [each for each in messages if isinstance(each, CreateCategory | RenameCategory)]
+    names = sorted({*values_of(naming, "category"), *values_of(making, "name")} - {""})
+    by_id = tables.categories.load(connection, "category_id", values_of(renames, "category_id"))
+    return by_id | tables.categories.load(connection, "name", names)
+
+
+def _load_renamed(
+    connection: Connection, messages: Sequence[object], categories: Rows[str, Category]
+) -> Rows[str, Product]:
+    """The products of the categories that are renamed."""
+    ids = {each.category_id for each in messages if isinstance(each, RenameCategory)}
+    names = [each.name for each in categories.loaded if each.category_id in ids]
+    return tables.products.load(connection, "category", sorted(names))
 
 
 def _load_booked(
@@ -185,6 +215,14 @@ def _max_units(messages: Sequence[object], holds: Rows[str, Hold]) -> Counter[st
 
 async def find_product(connection: AsyncConnection, product_id: str) -> Product | None:
     return await tables.products.find(connection, "product_id", product_id)
+
+
+async def list_categories(
+    connection: AsyncConnection, *, offset: int, size: int
+) -> tuple[list[Category], int]:
+    """A page of the categories by name, and how many there are."""
+    by_name = tables.categories_table.c.name
+    return await tables.categories.page(connection, true(), by_name, offset=offset, size=size)
 
 
 async def find_expired_waits(

@@ -15,10 +15,13 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    func,
+    insert,
     select,
     update,
 )
 
+from chassis.ports import new_id
 from chassis.storage.mapping import Appended, Mapped
 from chassis.storage.migrations import Upgrade, add_column, allow_negative
 from chassis.storage.statements import adding
@@ -26,6 +29,7 @@ from chassis.storage.tables import Integer64, Json, Sequence64, Time, Uuid, inde
 from events.contract import CouponUsed, Line, ProductStatus
 from product.domain import (
     UNSETTLED,
+    Category,
     Entry,
     Hold,
     HoldState,
@@ -68,6 +72,14 @@ products_table = Table(
     Column("search_name", Text),  # null in a row that an instance of an older version inserted
     Index("products_on_offer", "status", "created_at", "product_id"),
     Index("products_of_category", "category", "status", "created_at"),
+)
+
+categories_table = Table(
+    "categories",
+    schema,
+    Column("category_id", Uuid, primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("created_at", Time, nullable=False),
 )
 
 ledger_table = Table(
@@ -134,6 +146,7 @@ holds: Mapped[str, Hold] = Mapped(holds_table, Hold, "order_id")
 products: Mapped[str, Product] = Mapped(
     products_table, Product, "product_id", derived=["search_name"]
 )
+categories: Mapped[str, Category] = Mapped(categories_table, Category, "category_id")
 entries: Mapped[tuple[str, str], Entry] = Mapped(ledger_table, Entry, "product_id", "request_id")
 places: Mapped[tuple[str, str], Place] = Mapped(places_table, Place, "product_id", "order_id")
 prices: Appended[PriceSince] = Appended(prices_table, PriceSince)
@@ -151,6 +164,17 @@ def _allow_negative_stock(connection: Connection) -> None:
     allow_negative(connection, "stock_ledger", "balance_after")
 
 
+def _create_categories(connection: Connection) -> None:
+    """One of each name that products have."""
+    columns, category = categories_table.c, products_table.c.category
+    query = select(category, func.min(products_table.c.created_at)).where(
+        category != "", category.not_in(select(columns.name))
+    )
+    for name, created_at in connection.execute(query.group_by(category)).all():
+        row = {"category_id": new_id(), "name": name, "created_at": created_at}
+        connection.execute(insert(categories_table), row)
+
+
 def _add_search_names(connection: Connection) -> None:
     add_column(connection, products_table.c.search_name)
     product_id, name = products_table.c.product_id, products_table.c.name
@@ -161,4 +185,8 @@ def _add_search_names(connection: Connection) -> None:
         connection.execute(this_row.values(search_name=bindparam("found_by")), rows)
 
 
-UPGRADES = (Upgrade(2, _allow_negative_stock), Upgrade(5, _add_search_names))
+UPGRADES = (
+    Upgrade(2, _allow_negative_stock),
+    Upgrade(5, _add_search_names),
+    Upgrade(8, _create_categories),
+)

@@ -5,8 +5,8 @@ from datetime import datetime
 import msgspec
 
 from events.contract import CouponUsed, FailReason, Line, ProductStatus
-from product.commands import no_product
-from product.domain import Entry, Hold, HoldState, PriceSince, Product
+from product.commands import no_product, unknown_category
+from product.domain import Category, Entry, Hold, HoldState, PriceSince, Product
 from product.queues import Queues
 from product.sales import Sale, sales_of
 from saga.unit_of_work import Ledger, Rows, UnitOfWork
@@ -27,10 +27,13 @@ class ProductUnitOfWork(UnitOfWork):
         booked: Rows[tuple[str, str], Entry],
         ledger: Ledger[Entry],
         queues: Queues,
+        categories: Rows[str, Category] | None = None,
     ) -> None:
         self.prices: Ledger[PriceSince] = Ledger()
         self.sales: Ledger[Sale] = Ledger()
-        super().__init__(now, holds, products, booked, ledger, queues, self.prices, self.sales)
+        self.categories = categories or Rows[str, Category]()
+        rows = holds, products, booked, ledger, queues, self.categories
+        super().__init__(now, *rows, self.prices, self.sales)
         self.holds = holds
         self.products = products
         self.booked = booked
@@ -43,6 +46,15 @@ class ProductUnitOfWork(UnitOfWork):
         if product is None:
             raise no_product(product_id)
         return product
+
+    def find_category(self, name: str) -> Category | None:
+        """The category of this name, as it is within this batch."""
+        return next((each for each in self.categories.current if each.name == name), None)
+
+    def check_category(self, name: str) -> None:
+        """Raises Refused when there is none of this name; an empty name is no category."""
+        if name and self.find_category(name) is None:
+            raise unknown_category(name)
 
     def change(self, product: Product) -> Product:
         """Store a product under its next version, which its ProductChanged then carries."""

@@ -92,6 +92,11 @@ class Rows(Generic[K, R]):
         return (self._loaded | self._released).values()
 
     @property
+    def current(self) -> list[R]:
+        """All rows as they are now, with what the current message has put."""
+        return list((self._loaded | self._released | self._open).values())
+
+    @property
     def changed_keys(self) -> Iterable[K]:
         """The keys of the rows that the batch has put."""
         return self._released

@@ -163,15 +163,30 @@ def add_column(connection: Connection, column: Column[Any]) -> None:
     connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {definition}")
 
 
+def drop_check(connection: Connection, table: str, name: str) -> None:
+    """Drop the check of this name, if it is there."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+        return
+    check = rf",\s*CONSTRAINT {name} CHECK \((?:[^()]|\([^()]*\))*\)"
+    _redefine(connection, table, lambda definition: re.sub(check, "", definition))
+
+
 def allow_negative(connection: Connection, table: str, column: str) -> None:
     """Drop the check that a column is not below zero, if it is there."""
     if connection.dialect.name == "postgresql":
         constraint = f"{table}_{column}_check"  # PostgreSQL's own name for a column's check
         connection.exec_driver_sql(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {constraint}")
         return
+    check = f" CHECK ({column} >= 0)"
+    _redefine(connection, table, lambda definition: definition.replace(check, ""))
+
+
+def _redefine(connection: Connection, table: str, change: Callable[[str], str]) -> None:
+    """Change the definition of a table of SQLite, if it is not changed yet."""
     query = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?"
     definition = connection.exec_driver_sql(query, (table,)).scalar_one()
-    changed = definition.replace(f" CHECK ({column} >= 0)", "")
+    changed = change(definition)
     if changed != definition:
         _rebuild(connection, table, changed)
 

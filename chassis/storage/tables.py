@@ -26,14 +26,12 @@ from sqlalchemy import (
     and_,
     bindparam,
     false,
-    inspect,
     literal_column,
     select,
     update,
 )
-from sqlalchemy.schema import CreateColumn
 
-from chassis.storage.migrations import Upgrade
+from chassis.storage.migrations import Upgrade, add_column
 from saga.envelope import EVENT_ID
 from saga.event import Stream
 
@@ -91,9 +89,12 @@ class Json(TypeDecorator[Any]):
         return None if value is None else self._decoder.decode(value)
 
 
-def one_of(states: type[StrEnum]) -> Enum:
-    """The type of a column with one of these states; the database checks it too."""
-    return Enum(states, native_enum=False, create_constraint=True, length=32)
+def one_of(states: type[StrEnum], *, is_checked: bool = True) -> Enum:
+    """The type of a column with one of these states; the database checks it too.
+
+    Not `is_checked`: states may be added later without a copy of the table (decision 25).
+    """
+    return Enum(states, native_enum=False, create_constraint=is_checked, length=32)
 
 
 metadata = MetaData()
@@ -247,11 +248,8 @@ index_states("dead_letters_not_done", dead_letters.c.id, LETTERS_NOT_DONE)
 
 def _add_states_of_dead_letters(connection: Connection) -> None:
     """A letter that was redriven is done where the inbox has its event; else it failed again."""
-    there = {column["name"] for column in inspect(connection).get_columns(dead_letters.name)}
     for column in dead_letters.columns:
-        if column.name not in there:
-            definition = CreateColumn(column).compile(dialect=connection.dialect)
-            connection.exec_driver_sql(f"ALTER TABLE {dead_letters.name} ADD COLUMN {definition}")
+        add_column(connection, column)
     for index in dead_letters.indexes:
         index.create(connection, checkfirst=True)
     redriven = dead_letters.c.redriven_at.is_not(None) & (dead_letters.c.attempts == 0)

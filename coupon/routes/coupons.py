@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Response, get, post
+from litestar import Controller, Response, delete, get, patch, post
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from chassis.service import Service
@@ -13,9 +13,23 @@ from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.schemas import Body, Instant, OptionalKey, Text, View, created, refusals, utc
 from coupon import store
-from coupon.commands import DefineCoupon, IssueCoupon, no_coupon, no_issued_coupon
-from coupon.domain import Coupon, CouponStatus, DiscountType, IssuedCoupon
-from coupon.errors import COUPON_ALREADY_ISSUED, COUPON_EXHAUSTED, COUPON_EXPIRED, COUPON_NOT_FOUND
+from coupon.commands import (
+    ChangeCoupon,
+    DefineCoupon,
+    IssueCoupon,
+    RevokeIssued,
+    no_coupon,
+    no_issued_coupon,
+)
+from coupon.domain import Coupon, CouponStatus, DefinitionStatus, DiscountType, IssuedCoupon
+from coupon.errors import (
+    COUPON_ALREADY_ISSUED,
+    COUPON_ALREADY_USED,
+    COUPON_EXHAUSTED,
+    COUPON_EXPIRED,
+    COUPON_NOT_FOUND,
+    COUPON_STOPPED,
+)
 from coupon.routes import CouponService
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import MAX_AMOUNT, RequestAmount, RequestTotal
@@ -34,6 +48,18 @@ class NewCoupon(Body):
     min_order_amount: Annotated[int, msgspec.Meta(ge=0, le=MAX_AMOUNT)] = 0
     valid_from: Instant | None = None
     valid_until: Instant | None = None
+
+
+class CouponChanges(Body):
+    """What is left out stays. Coupons that are issued already keep their terms.
+
+    `status` STOPPED: no more are issued.
+    """
+
+    name: Text | None = None
+    quantity: RequestAmount | None = None
+    valid_until: Instant | None = None
+    status: DefinitionStatus | None = None
 
 
 class ForCustomer(Body):
@@ -62,6 +88,7 @@ class CouponView(View):
     remaining: int
     valid_from: datetime | None
     valid_until: datetime | None
+    status: DefinitionStatus
 
 
 class IssuedView(View):
@@ -81,6 +108,7 @@ class IssuedView(View):
     used_at: datetime | None
 
 
+CouponPage = Annotated[Page[CouponView], shown_as("CouponPage")]
 IssuedPage = Annotated[Page[IssuedView], shown_as("IssuedPage")]
 
 
@@ -110,6 +138,33 @@ class CouponController(Controller):
         path = f"/coupons/{done.result.coupon_id}"
         return created(_view_coupon(done.result), path, headers=replay_headers(done))
 
+    @get(summary="All definitions, newest first", responses=refusals())
+    async def list_coupons(self, service: CouponService, paging: Paging) -> CouponPage:
+        """Also those that are stopped or expired."""
+        async with service.reading() as connection:
+            found, total = await store.list_coupons(
+                connection, offset=paging.offset, size=paging.size
+            )
+        return paging.of([_view_coupon(each) for each in found], total)
+
+    @patch(
+        "/{couponId:str}",
+        summary="Change or stop a coupon",
+        responses=refusals(COUPON_NOT_FOUND, body=True),
+    )
+    async def change_coupon(
+        self, coupon_id: CouponId, data: JSONBody[CouponChanges], service: CouponService
+    ) -> CouponView:
+        """For the coupons that are issued from now on. Issued ones keep their terms."""
+        command = ChangeCoupon(
+            coupon_id=str(coupon_id),
+            name=data.name,
+            quantity=data.quantity,
+            valid_until=utc(data.valid_until),
+            status=data.status,
+        )
+        return _view_coupon((await service.ask(command)).result)
+
     @get("/{couponId:str}", summary="One coupon's definition", responses=refusals(COUPON_NOT_FOUND))
     async def get_coupon(self, coupon_id: CouponId, service: CouponService) -> CouponView:
         """The definition, and how many are issued."""
@@ -123,7 +178,12 @@ class CouponController(Controller):
         "/{couponId:str}/issue",
         summary="Give a customer one, first come, first served",
         responses=refusals(
-            COUPON_NOT_FOUND, COUPON_ALREADY_ISSUED, COUPON_EXHAUSTED, COUPON_EXPIRED, body=True
+            COUPON_NOT_FOUND,
+            COUPON_ALREADY_ISSUED,
+            COUPON_EXHAUSTED,
+            COUPON_EXPIRED,
+            COUPON_STOPPED,
+            body=True,
         ),
     )
     async def issue_coupon(
@@ -169,6 +229,17 @@ class IssuedCouponController(Controller):
     ) -> IssuedView:
         """Also one that is used or expired."""
         return view_issued(await _find_issued(service, issued_coupon_id), service.clock())
+
+    @delete(
+        "/{issuedCouponId:str}",
+        summary="Revoke a customer's coupon",
+        responses=refusals(COUPON_NOT_FOUND, COUPON_ALREADY_USED),
+    )
+    async def revoke_issued_coupon(
+        self, issued_coupon_id: IssuedCouponId, service: CouponService
+    ) -> None:
+        """Orders on their way to it fail as COUPON_REVOKED; 409 when an order uses it."""
+        await service.ask(RevokeIssued(issued_coupon_id=str(issued_coupon_id)))
 
     @post(
         "/{issuedCouponId:str}/validate",

@@ -27,7 +27,7 @@ from events.contract import (
 )
 from order import store
 from order.commands import AcceptedOrder, PlaceOrder, WantedLine, no_order
-from order.domain import OPEN, Cancellation, Order, OrderStatus
+from order.domain import OPEN, Cancellation, Order, OrderStatus, Stage
 from order.hot_products import HotProductAdmission
 from order.unit_of_work import OrderUnitOfWork
 from saga.envelope import subject_of
@@ -75,6 +75,8 @@ class AcceptedView(View):
 class OrderView(View):
     """Amounts in KRW. `failReason` is null unless the order FAILED.
 
+    `stage` is the last step of the saga that a PENDING order has reached; it stays when it ends.
+
     `queuePosition` is the place, from 1, at which the order joined the queue for stock; null unless
     it had to wait. `cancellation` is the state of the last cancel; null when there was none.
     """
@@ -83,6 +85,7 @@ class OrderView(View):
     order_tracking_id: str
     customer_id: str
     status: OrderStatus
+    stage: Stage
     fail_reason: FailReason | None
     items: tuple[Line, ...]
     total_amount: int

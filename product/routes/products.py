@@ -30,7 +30,7 @@ from events.contract import MAX_AMOUNT, ProductStatus, RequestAmount
 from product import store
 from product.commands import BookStock, ChangeProduct, CreateProduct, no_product
 from product.domain import Entry, Product
-from product.errors import INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND
+from product.errors import CATEGORY_UNKNOWN, INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND
 from product.routes import ProductService
 from product.unit_of_work import ProductUnitOfWork
 
@@ -127,7 +127,10 @@ class ProductController(Controller):
     path = "/products"
     tags = ("products",)
 
-    @post(summary="Add a product to the catalogue", responses=refusals(422, body=True))
+    @post(
+        summary="Add a product to the catalogue",
+        responses=refusals(CATEGORY_UNKNOWN, 422, body=True),
+    )
     async def create_product(
         self,
         data: JSONBody[NewProduct],
@@ -176,7 +179,7 @@ class ProductController(Controller):
     @patch(
         "/{productId:str}",
         summary="Change a product",
-        responses=refusals(PRODUCT_NOT_FOUND, body=True),
+        responses=refusals(CATEGORY_UNKNOWN, PRODUCT_NOT_FOUND, body=True),
     )
     async def change_product(
         self, product_id: ProductId, data: JSONBody[ProductChanges], service: ProductService

@@ -122,6 +122,12 @@ class Shop:
         await wait_until(is_projected, "the order service knows the price")
         return product_id
 
+    async def create_category(self, name: str) -> str:
+        """A category of this name, unless there is one. Returns its name."""
+        response = await self.call("product", "POST", "/api/v1/categories", {"name": name})
+        assert response.status == 201 or response.body["error"] == "CATEGORY_EXISTS", response
+        return name
+
     async def create_coupon(self, customer: str, **terms: Any) -> str:
         """A coupon of this customer; 1,000 KRW off where no terms are given. Returns its id."""
         defined = {"name": "test", "discountType": "FIXED", "discountValue": 1000, "quantity": 1}

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coupon.domain import UNSETTLED, CouponStatus, DiscountType, Hold, HoldState, IssuedCoupon
+from coupon.commands import RevokeIssued
+from coupon.domain import (
+    HONOURED_FOR,
+    UNSETTLED,
+    CouponStatus,
+    DiscountType,
+    Hold,
+    HoldState,
+    IssuedCoupon,
+)
 from coupon.reactions import reactions
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import (
@@ -20,6 +29,7 @@ from events.contract import (
     StockRestored,
     StockUnavailable,
 )
+from saga.errors import Conflict
 from saga.event import Event
 from saga.unit_of_work import Rows
 from tests.unit.handling import handle, is_distinct
@@ -180,7 +190,8 @@ def changed(**terms: object) -> IssuedCoupon:
         (changed(customer_id="someone"), FailReason.COUPON_NOT_OWNED),
         (changed(order_id="o9"), FailReason.COUPON_ALREADY_USED),
         (changed(valid_until=NOW), FailReason.COUPON_EXPIRED),
-        (changed(valid_from=NOW + SECOND), FailReason.COUPON_EXPIRED),
+        (changed(valid_from=NOW + SECOND), FailReason.COUPON_NOT_YET_VALID),
+        (changed(revoked_at=NOW, valid_until=NOW), FailReason.COUPON_REVOKED),
         (changed(min_order_amount=61), FailReason.COUPON_MIN_AMOUNT),
         (changed(valid_until=NOW + SECOND, valid_from=NOW, min_order_amount=60), None),
     ],
@@ -195,6 +206,66 @@ def test_coupon_is_refused_with_reason(coupon: IssuedCoupon, reason: FailReason 
     assert emitted == CouponRejected(order_id="o1", reason=reason)
     assert uow.holds["o1"].state is HoldState.REFUSED
     assert uow.issued.updated == []
+
+
+LATE = HONOURED_FOR - SECOND
+TOO_LATE = HONOURED_FOR + SECOND
+
+
+@pytest.mark.parametrize(
+    ("accepted_before", "terms", "reason"),
+    [
+        (LATE, {"valid_until": NOW - LATE + SECOND}, None),
+        (LATE, {"valid_until": NOW - LATE}, FailReason.COUPON_EXPIRED),
+        (TOO_LATE, {"valid_until": NOW - HONOURED_FOR}, FailReason.COUPON_EXPIRED),
+        (TOO_LATE, {"valid_until": NOW - HONOURED_FOR + SECOND}, None),
+        (SECOND, {"valid_from": NOW}, FailReason.COUPON_NOT_YET_VALID),
+        (SECOND, {"valid_from": NOW - SECOND}, None),
+        (-SECOND, {"valid_from": NOW + SECOND}, FailReason.COUPON_NOT_YET_VALID),
+        (-SECOND, {"valid_from": NOW, "valid_until": NOW + SECOND}, None),
+        (None, {"valid_until": NOW}, FailReason.COUPON_EXPIRED),
+        (LATE, {"revoked_at": NOW}, FailReason.COUPON_REVOKED),
+    ],
+)
+def test_coupon_is_judged_by_the_time_at_which_its_order_was_accepted(
+    accepted_before: timedelta | None, terms: dict[str, object], reason: FailReason | None
+) -> None:
+    """Not by a later time than now, and not more than a day ago."""
+    uow = unit_of_work(changed(**terms))
+    accepted_at = None if accepted_before is None else NOW - accepted_before
+    event = msgspec.structs.replace(created(), accepted_at=accepted_at)
+    (emitted,) = reactions.react(event, uow)
+    assert (emitted.reason if isinstance(emitted, CouponRejected) else None) is reason
+
+
+def test_order_of_an_honoured_coupon_is_judged_once() -> None:
+    """The same event again, however late, changes nothing."""
+    uow = unit_of_work(changed(valid_until=NOW))
+    event = msgspec.structs.replace(created(), accepted_at=NOW - SECOND)
+    (used,) = reactions.react(event, uow)
+    assert isinstance(used, CouponUsed)
+    reactions.react(payment_failed("o1"), uow)
+    assert reactions.react(event, uow) == ()
+    assert uow.issued["i"].status(NOW) is CouponStatus.EXPIRED
+
+
+def test_coupon_that_no_order_uses_is_revoked() -> None:
+    uow = unit_of_work(PLAIN)
+    revoke = RevokeIssued(issued_coupon_id="i")
+    once = reactions.execute(revoke, uow).value
+    assert once.status(NOW) is CouponStatus.REVOKED
+    assert reactions.execute(revoke, uow).value == once
+    (rejected,) = reactions.react(created(), uow)
+    assert rejected == CouponRejected(order_id="o1", reason=FailReason.COUPON_REVOKED)
+
+
+@pytest.mark.parametrize("state", [HoldState.HELD, HoldState.SETTLED])
+def test_coupon_that_an_order_uses_is_not_revoked(state: HoldState) -> None:
+    uow = in_state(state)
+    with pytest.raises(Conflict) as refused:
+        reactions.execute(RevokeIssued(issued_coupon_id="i"), uow)
+    assert refused.value.code == "COUPON_ALREADY_USED"
+    assert uow.issued["i"].revoked_at is None
 
 
 def test_coupon_status() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coupon.commands import DefineCoupon, IssueCoupon
-from coupon.domain import DiscountType
+from coupon.commands import ChangeCoupon, DefineCoupon, IssueCoupon
+from coupon.domain import Coupon, DefinitionStatus, DiscountType
 from coupon.reactions import reactions
 from coupon.unit_of_work import CouponUnitOfWork
 from saga.errors import Conflict, Invalid, NotFound
@@ -106,3 +106,57 @@ def test_issued_coupon_keeps_its_terms() -> None:
     assert {name: getattr(issued, name) for name in terms} == terms
     assert (issued.discount_type, issued.discount_value) == (DiscountType.FIXED, 10)
     assert issued.issued_at == NOW
+
+
+# ---------------------------------------------------------------- management
+
+
+def issue(uow: CouponUnitOfWork, customer: str) -> None:
+    command = IssueCoupon(issued_coupon_id=customer, coupon_id="d", customer_id=customer)
+    reactions.execute(command, uow)
+    uow.release()
+
+
+def change(uow: CouponUnitOfWork, **terms: object) -> Coupon:
+    command = msgspec.structs.replace(ChangeCoupon(coupon_id="d"), **terms)
+    changed: Coupon = reactions.execute(command, uow).value
+    uow.release()
+    return changed
+
+
+def test_change_concerns_the_coupons_that_are_issued_later() -> None:
+    uow = empty_unit_of_work()
+    reactions.execute(definition(quantity=1), uow)
+    issue(uow, "before")
+    ends = NOW + SECOND
+    changed = change(uow, name="more", quantity=2, valid_until=ends)
+    assert (changed.name, changed.quantity, changed.issued) == ("more", 2, 1)
+    issue(uow, "after")
+    assert (uow.issued["before"].valid_until, uow.issued["after"].valid_until) == (None, ends)
+
+
+def test_stopped_definition_issues_no_more_until_it_is_active_again() -> None:
+    uow = empty_unit_of_work()
+    reactions.execute(definition(), uow)
+    change(uow, status=DefinitionStatus.STOPPED)
+    with pytest.raises(Conflict) as refused:
+        issue(uow, "c")
+    assert refused.value.code == "COUPON_STOPPED"
+    change(uow, status=DefinitionStatus.ACTIVE)
+    issue(uow, "c")
+    assert uow.coupons["d"].issued == 1
+
+
+@pytest.mark.parametrize("terms", [{"quantity": 1}, {"valid_until": NOW}])
+def test_change_that_contradicts_is_refused(terms: dict[str, object]) -> None:
+    uow = empty_unit_of_work()
+    reactions.execute(definition(quantity=2, valid_from=NOW), uow)
+    issue(uow, "a")
+    issue(uow, "b")
+    with pytest.raises(Invalid):
+        change(uow, **terms)
+
+
+def test_unknown_definition_is_not_changed() -> None:
+    with pytest.raises(NotFound):
+        change(empty_unit_of_work(), name="x")

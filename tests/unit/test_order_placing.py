@@ -65,6 +65,7 @@ def test_order_created_has_all_that_coupon_needs() -> None:
         total_amount=88,
         coupon_id="c",
         address=command.address,
+        accepted_at=uow.now,
     )
     assert result.events == (created,)
 

@@ -13,11 +13,19 @@ from events.contract import (
     StockRestored,
     StockUnavailable,
 )
-from product.commands import SEED, BookStock, ChangeProduct, CreateProduct
+from product.commands import (
+    SEED,
+    BookStock,
+    ChangeProduct,
+    CreateCategory,
+    CreateProduct,
+    RenameCategory,
+    SeedProduct,
+)
 from product.domain import MAX_STOCK, UNSETTLED, Hold, HoldState, Product
 from product.reactions import reactions
 from product.unit_of_work import ProductUnitOfWork
-from saga.errors import Refused
+from saga.errors import Conflict, NotFound, Refused
 from saga.event import Event
 from tests.unit.handling import handle
 from tests.unit.payment_events import payment_completed, payment_failed, payment_refunded
@@ -233,13 +241,39 @@ def test_seeding_is_idempotent() -> None:
     uow = unit_of_work()
     first = [reactions.execute(command, uow) for command in SEED]
     uow.release()
-    assert [len(result.events) for result in first] == [1] * len(SEED)
+    assert [len(result.events) for result in first] == [
+        isinstance(command, SeedProduct) for command in SEED
+    ]
     rows, entries = uow.products.inserted, list(uow.ledger)
     again = [reactions.execute(command, uow) for command in SEED]
     uow.release()
     assert [result.value for result in again] == [result.value for result in first]
     assert [result.events for result in again] == [()] * len(SEED)
     assert (uow.products.inserted, list(uow.ledger)) == (rows, entries)
+
+
+# ---------------------------------------------------------------- categories
+
+
+def test_product_names_a_category_of_the_same_batch_by_its_current_name() -> None:
+    uow = unit_of_work(product("a", 1))
+    handle(reactions, CreateCategory(category_id="k", name="old"), uow)
+    handle(reactions, ChangeProduct(product_id="a", category="old"), uow)
+    handle(reactions, RenameCategory(category_id="k", name="new"), uow)
+    assert uow.products["a"].category == "new"
+    with pytest.raises(Refused) as refused:
+        reactions.execute(ChangeProduct(product_id="a", category="old"), uow)
+    assert refused.value.code == "CATEGORY_NOT_FOUND"
+    uow.roll_back()
+    handle(reactions, CreateCategory(category_id="l", name="old"), uow)
+    with pytest.raises(Conflict) as conflict:
+        reactions.execute(RenameCategory(category_id="l", name="new"), uow)
+    assert conflict.value.code == "CATEGORY_EXISTS"
+
+
+def test_unknown_category_is_not_renamed() -> None:
+    with pytest.raises(NotFound):
+        reactions.execute(RenameCategory(category_id="k", name="new"), unit_of_work())
 
 
 def test_each_price_change_is_recorded_once_with_its_time() -> None:

@@ -53,7 +53,7 @@ COUPON = (
     Mutant(
         "a coupon that another order has used is given out again",
         "coupon.domain",
-        "IssuedCoupon.objection",
+        "IssuedCoupon.status",
         Drop("self.order_id is not None"),
         model("two orders"),
     ),
@@ -62,6 +62,36 @@ COUPON = (
         "coupon.unit_of_work",
         "CouponUnitOfWork.give_back",
         Replace("coupon.order_id == hold.order_id", "True"),
+        tests("tests/unit/test_coupon_domain.py"),
+    ),
+    Mutant(
+        "a coupon is judged by the time at which the event arrives",
+        "coupon.domain",
+        "deciding_time",
+        Replace("min(max(accepted_at, now - HONOURED_FOR), now)", "now"),
+        tests("tests/unit/test_coupon_domain.py"),
+    ),
+    Mutant(
+        "an expired coupon is honoured whenever its order arrives",
+        "coupon.domain",
+        "deciding_time",
+        Replace("max(accepted_at, now - HONOURED_FOR)", "accepted_at"),
+        tests("tests/unit/test_coupon_domain.py"),
+    ),
+    Mutant(
+        "a coupon is valid early for an order from the future",
+        "coupon.domain",
+        "deciding_time",
+        Replace(
+            "min(max(accepted_at, now - HONOURED_FOR), now)", "max(accepted_at, now - HONOURED_FOR)"
+        ),
+        tests("tests/unit/test_coupon_domain.py"),
+    ),
+    Mutant(
+        "a coupon is revoked under the order that uses it",
+        "coupon.domain",
+        "IssuedCoupon.revoke",
+        Drop("self.order_id is not None"),
         tests("tests/unit/test_coupon_domain.py"),
     ),
     Mutant(

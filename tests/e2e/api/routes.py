@@ -160,6 +160,12 @@ STOCK_BOOKING = {
     "reason": _text(**_LEFT_OUT),
     "bookedBy": _text(**_OPTIONAL),
 }
+COUPON_CHANGES = {
+    "name": _text(**_OPTIONAL),
+    "quantity": _amount(**_OPTIONAL),
+    "validUntil": _time("2031-01-01T00:00:00Z"),
+    "status": _one_of("ACTIVE", "STOPPED", **_OPTIONAL),
+}
 ISSUED_BOOKING = {
     "issuedCouponId": _uuid(),
     "couponId": _uuid(),
@@ -257,6 +263,15 @@ ROUTES = (
         unknown="PRODUCT_NOT_FOUND",
         query={"from": Query(_BAD_MOMENTS), "to": Query(_BAD_MOMENTS), **_PAGING},
     ),
+    Route("product", "GET", "/api/v1/categories", query=_PAGING),
+    Route("product", "POST", "/api/v1/categories", body={"name": _text()}, key=True),
+    Route(
+        "product",
+        "PATCH",
+        "/api/v1/categories/{}",
+        body={"name": _text()},
+        unknown="CATEGORY_NOT_FOUND",
+    ),
     Route("product", "GET", f"{_PRODUCT}/queue", unknown="PRODUCT_NOT_FOUND", query={**_PAGING}),
     Route("product", "GET", f"{_PRODUCT}/prices", unknown="PRODUCT_NOT_FOUND", query=_PAGING),
     Route(
@@ -269,7 +284,15 @@ ROUTES = (
         },
     ),
     Route("coupon", "POST", "/api/v1/coupons", body=NEW_COUPON, key=True),
+    Route("coupon", "GET", "/api/v1/coupons", query=_PAGING),
     Route("coupon", "GET", "/api/v1/coupons/{}", unknown="COUPON_NOT_FOUND"),
+    Route(
+        "coupon",
+        "PATCH",
+        "/api/v1/coupons/{}",
+        body=COUPON_CHANGES,
+        unknown="COUPON_NOT_FOUND",
+    ),
     Route(
         "coupon",
         "POST",
@@ -284,6 +307,7 @@ ROUTES = (
         query={"customerId": Query(_BAD_IDS, required=True), **_PAGING},
     ),
     Route("coupon", "GET", "/api/v1/issued-coupons/{}", unknown="COUPON_NOT_FOUND"),
+    Route("coupon", "DELETE", "/api/v1/issued-coupons/{}", unknown="COUPON_NOT_FOUND"),
     Route(
         "coupon",
         "POST",

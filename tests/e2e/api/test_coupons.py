@@ -35,7 +35,8 @@ async def test_definition_shows_every_field(shop: Shop) -> None:
     made = await shop.call("coupon", "POST", COUPONS, sent)
     assert made.status == 201
     coupon_id = made.body["couponId"]
-    assert made.body == sent | {"couponId": coupon_id, "issued": 0, "remaining": 3}
+    shown = {"couponId": coupon_id, "issued": 0, "remaining": 3, "status": "ACTIVE"}
+    assert made.body == sent | shown
     assert made.headers["Location"] == f"{COUPONS}/{coupon_id}"
     assert await shop.get("coupon", f"{COUPONS}/{coupon_id}") == made.body
     least = await define(shop)
@@ -143,7 +144,7 @@ async def test_validate_answers_discount_or_reason(wire: Wire) -> None:
         assert await validate(shop, fixed, str(uuid4()), 600) == bad("COUPON_NOT_OWNED", 600)
         assert await validate(shop, rate, customer, 101) == good(33, 68)
         assert await validate(shop, rate, customer, 1) == good(0, 1)
-        assert await validate(shop, early, customer, 600) == bad("COUPON_EXPIRED", 600)
+        assert await validate(shop, early, customer, 600) == bad("COUPON_NOT_YET_VALID", 600)
 
 
 async def test_used_coupon_names_its_order(shop: Shop) -> None:
@@ -178,7 +179,7 @@ async def test_coupon_expires(shop: Shop) -> None:
     ("terms", "owner", "reason"),
     [
         ({"minOrderAmount": 31}, True, "COUPON_MIN_AMOUNT"),
-        ({"validFrom": "2099-01-01T00:00:00Z"}, True, "COUPON_EXPIRED"),
+        ({"validFrom": "2099-01-01T00:00:00Z"}, True, "COUPON_NOT_YET_VALID"),
         ({}, False, "COUPON_NOT_OWNED"),
         (None, True, "COUPON_NOT_FOUND"),
     ],

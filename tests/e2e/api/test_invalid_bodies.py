@@ -277,6 +277,7 @@ async def test_list_of_wrong_length_is_refused(wire: Wire) -> None:
 
 async def test_text_null_is_a_text(wire: Wire) -> None:
     """It is neither JSON's null nor a missing field."""
+    await wire.shop.create_category("null")
     body = {"name": "null", "price": 3, "description": "null", "category": "null"}
     made = await wire.send_json("product", "POST", "/api/v1/products", body)
     assert made.status == 201, made

@@ -111,6 +111,7 @@ async def test_orders_are_filtered_by_customer_and_status(shop: Shop) -> None:
 
 
 async def product(shop: Shop, name: str, category: str) -> Json:
+    await shop.create_category(category)
     body = {"name": name, "price": 3, "stock": 2, "category": category}
     made = await shop.call("product", "POST", "/api/v1/products", body)
     assert made.status == 201, made

@@ -20,9 +20,10 @@ async def change(shop: Shop, product: str, **changes: object) -> None:
 
 async def test_each_new_price_is_a_row(shop: Shop) -> None:
     product = await shop.create_product(price=10, stock=7)
+    category = await shop.create_category("pies")
     for changes in (
         {"price": 12},
-        {"name": "Pie", "category": "c", "description": "d"},
+        {"name": "Pie", "category": category, "description": "d"},
         {"price": 12, "name": "Tart"},
         {"price": 10, "name": "Cake"},
         {"status": "DISCONTINUED"},

@@ -85,7 +85,7 @@ async def for_larger_orders(shop: Shop, customer: str, product: str) -> str:
         (of_another_customer, "COUPON_NOT_OWNED"),
         (used_before, "COUPON_ALREADY_USED"),
         (expired_coupon, "COUPON_EXPIRED"),
-        (not_valid_yet, "COUPON_EXPIRED"),
+        (not_valid_yet, "COUPON_NOT_YET_VALID"),
         (for_larger_orders, "COUPON_MIN_AMOUNT"),
     ],
     ids=lambda value: getattr(value, "__name__", value),

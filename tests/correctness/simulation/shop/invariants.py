@@ -37,6 +37,7 @@ def violations(cluster: Cluster, placed: Mapping[str, str]) -> list[str]:
         *discrepancies(_audit(cluster)),
         *_served_out_of_turn(cluster),
         *_price_projection(cluster),
+        *_coupons_not_honoured(cluster),
     ]
 
 
@@ -109,3 +110,15 @@ def _price_projection(cluster: Cluster) -> Iterator[str]:
         if projected.get(product) != tuple(actual):
             found = projected.get(product)
             yield f"product {product}: version and sold out are {actual}, projected {found}"
+
+
+def _coupons_not_honoured(cluster: Cluster) -> Iterator[str]:
+    """Orders that were accepted before their coupon ended, and failed because it had."""
+    query = "SELECT issued_coupon_id, valid_until FROM issued_coupons WHERE valid_until IS NOT NULL"
+    ends = {row[0]: row[1] for row in rows(cluster, "coupon", query)}
+    query = (
+        "SELECT order_id, coupon_id, created_at FROM orders WHERE fail_reason = 'COUPON_EXPIRED'"
+    )
+    for order_id, coupon_id, accepted_at in rows(cluster, "order", query):
+        if coupon_id in ends and accepted_at < ends[coupon_id]:
+            yield f"order {order_id} of {accepted_at} was refused a coupon that ended later"

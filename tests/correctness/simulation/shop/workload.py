@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from payment.commands import BeginTopUp, ChargeWallet, OpenWallet
 from payment.external_calls import top_up_call
 from product.commands import BookStock, ChangeProduct, CreateProduct
 from tests.correctness.simulation.checks import rows
+from tests.correctness.simulation.machines import EPOCH
 from tests.correctness.simulation.shop import invariants
 from tests.correctness.simulation.workload import Workload
 
@@ -49,9 +51,11 @@ class ShopWorkload(Workload):
         for customer, amount in ((RICH, 100_000), (POOR, 25)):
             await self.insist("payment", OpenWallet(customer_id=customer))
             await self.insist("payment", ChargeWallet(customer_id=customer, amount=amount))
-        self._coupons = [self.cluster.new_id() for _ in range(2)]
-        for coupon_id in self._coupons:
-            await self.insist("coupon", _coupon(coupon_id))
+        self._coupons = [self.cluster.new_id() for _ in range(3)]
+        began_at = EPOCH + timedelta(seconds=self.cluster.loop.time())
+        soon = began_at + timedelta(seconds=1 + self.chance.random() * 3)
+        for coupon_id, valid_until in zip(self._coupons, (None, None, soon), strict=True):
+            await self.insist("coupon", _coupon(coupon_id, valid_until))
             issue = IssueCoupon(issued_coupon_id=coupon_id, coupon_id=coupon_id, customer_id=RICH)
             await self.insist("coupon", issue)
         self._seen: dict[str, str] = {}
@@ -144,7 +148,7 @@ class ShopWorkload(Workload):
                 await machine.join(call)
 
 
-def _coupon(coupon_id: str) -> DefineCoupon:
+def _coupon(coupon_id: str, valid_until: datetime | None) -> DefineCoupon:
     return DefineCoupon(
         coupon_id=coupon_id,
         name="c",
@@ -153,5 +157,5 @@ def _coupon(coupon_id: str) -> DefineCoupon:
         min_order_amount=0,
         quantity=1,
         valid_from=None,
-        valid_until=None,
+        valid_until=valid_until,
     )
