@@ -19,6 +19,7 @@ from dataplatform.settings import Settings
 from dataplatform.unit_of_work import DeliveryUnitOfWork
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
+from events.messages import FOLDER
 
 POLL_SECONDS = 0.25
 """How often the sender looks for due deliveries."""
@@ -43,4 +44,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         title="dataplatform",
         description="Completed orders and their delivery to the data platform.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        messages=[FOLDER],
     )

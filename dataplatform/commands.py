@@ -35,4 +35,5 @@ def no_delivery(order_id: str) -> NotFound:
     return NotFound(
         f"there is no delivery for order {order_id}; only completed orders are sent",
         code="DELIVERY_NOT_FOUND",
+        values={"orderId": order_id},
     )

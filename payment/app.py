@@ -11,6 +11,9 @@ from chassis.web.document import Vocabulary
 from chassis.web.error_codes import codes_of
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
+from events.messages import FOLDER
+
+# gateway, store, tables
 from payment import errors, gateway, store, tables
 from payment.alarms import OrphanedCaptureAlarm
 from payment.commands import SEED, BookCharge
@@ -45,4 +48,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         title="payment",
         description="Wallets, and the payments that orders make from them or by card.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        messages=[FOLDER],
     )

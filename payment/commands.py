@@ -101,6 +101,7 @@ def no_wallet(customer_id: str) -> NotFound:
     return NotFound(
         f"customer {customer_id} has no wallet; open one with POST /api/v1/wallets",
         code="WALLET_NOT_FOUND",
+        values={"customerId": customer_id},
     )
 
 
@@ -128,4 +129,5 @@ def not_booked(top_up: TopUp) -> ExternalSystemFailed:
 
 
 def no_top_up(top_up_id: str) -> NotFound:
-    return NotFound(f"there is no top-up {top_up_id}", code="TOP_UP_NOT_FOUND")
+    values = {"topUpId": top_up_id}
+    return NotFound(f"there is no top-up {top_up_id}", code="TOP_UP_NOT_FOUND", values=values)

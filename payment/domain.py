@@ -116,6 +116,7 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
                 f"the balance would be {self.balance + delta} KRW; "
                 f"it stays from 0 to {MAX_BALANCE}",
                 code="BALANCE_OUT_OF_RANGE",
+                values={"balance": self.balance + delta, "max": MAX_BALANCE},
             )
 
 

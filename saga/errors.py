@@ -16,8 +16,9 @@
         └── BrokerAway             503  the broker can't be asked now
 
 `chassis.web.errors` translates them to HTTP, and nothing else does. `code` is stable and meant for
-programs, the message says what to do, `details` is None or an object. The processor waits an Outage
-out; a client that waits too long gets RetryLater.
+programs, the message says what to do, `details` is None or an object. `values` are what the message
+mentions beside its details, by name, for a message in another language. The processor waits an
+Outage out; a client that waits too long gets RetryLater.
 """
 
 from collections.abc import Mapping
@@ -31,12 +32,18 @@ class SagaError(Exception):
     code = "INTERNAL_ERROR"
 
     def __init__(
-        self, message: str, *, code: str | None = None, details: Mapping[str, Any] | None = None
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        values: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or type(self).code
         self.details = details
+        self.values = values or {}
 
 
 class Refused(SagaError):

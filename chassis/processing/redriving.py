@@ -95,7 +95,11 @@ class Redriving:
         async with self._reading() as connection:
             row = await dead_letters.find(connection, letter_id)
         if row is None:
-            raise NotFound(f"there is no dead letter {letter_id}", code="DEAD_LETTER_NOT_FOUND")
+            raise NotFound(
+                f"there is no dead letter {letter_id}",
+                code="DEAD_LETTER_NOT_FOUND",
+                values={"letterId": letter_id},
+            )
         return row
 
 
@@ -103,4 +107,5 @@ def _done(letter: DeadLetter) -> Conflict:
     return Conflict(
         f"dead letter {letter.id} is {letter.status}: nothing is left to do with it",
         code="DEAD_LETTER_DONE",
+        values={"letterId": letter.id, "status": letter.status},
     )

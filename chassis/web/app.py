@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, Request, Response, Router
@@ -12,6 +13,7 @@ from chassis.service import Service
 from chassis.web import dead_letters, dependencies, health, openapi, operations, recovery
 from chassis.web.document import Vocabulary
 from chassis.web.errors import allowed, to_response
+from chassis.web.languages import CHASSIS, Languages
 from chassis.web.reading import StrictRequest, refuse_forgery, refuse_query
 from chassis.web.request_metrics import RequestMetrics
 from saga.errors import ConfigurationError
@@ -27,10 +29,12 @@ def build(
     title: str,
     description: str,
     vocabulary: Vocabulary | None = None,
+    messages: Sequence[Path] = (),
 ) -> Litestar:
     """The service's web application; it starts and stops the service with itself.
 
-    `vocabulary`: the service's words for its OpenAPI document.
+    `vocabulary`: the service's words for its OpenAPI document. `messages`: folders with its
+    messages in other languages (`chassis.web.languages`).
     """
 
     @asynccontextmanager
@@ -70,7 +74,7 @@ def build(
         request_class=StrictRequest,
         openapi_config=openapi.config(title, description, vocabulary or Vocabulary()),
         request_max_body_size=service.settings.max_body_bytes,
-        state=State({"service": service}),
+        state=State({"service": service, "languages": Languages(CHASSIS, *messages)}),
     )
 
 

@@ -1,21 +1,24 @@
 """Errors over HTTP, translated here and nowhere else.
 
 Every error leaves as `{"error": CODE, "message": sentence, "details": null or object}`, the
-framework's own and crashes included. What can't be used in a request is named in
-`details.problems`: `[{"key": "items[0].quantity", "message": "Expected `int` >= 1"}]`.
+framework's own and crashes included. The sentence is in the language that the client prefers. What
+can't be used in a request is named in `details.problems`:
+`[{"key": "items[0].quantity", "message": "Expected `int` >= 1"}]`.
 """
 
 import logging
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 from litestar import Request, Response
 from litestar.enums import MediaType
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import Scope
 from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
+from chassis.web.languages import ENGLISH, Languages, Translation, of_chassis
 from saga.errors import Invalid, Outage, RetryLater, SagaError, Unauthorized
 
 log = logging.getLogger(__name__)
@@ -55,23 +58,44 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[E
     match error:
         case Outage():
             log.warning("not available", extra=_about(request, error))
-            status, headers, body = _translate(OUTAGE)
+            answer = _translate(OUTAGE)
         case SagaError():
-            status, headers, body = _translate(error)
+            answer = _translate(error)
         case HTTPException() if error.status_code < 500:
-            status, headers = error.status_code, dict(error.headers or {})
-            if methods := headers.pop("allow", None):
-                headers["Allow"] = allowed(methods.split(", "))
-            body = _of_framework(request, error)
+            answer = _of_framework(request, error)
         case _:
             log.error("a request failed", exc_info=error, extra=_about(request, error))
-            status, headers, body = 500, {}, _CRASH
+            answer = _Answer(500, {}, _CRASH)
+    languages = request.app.state.get("languages") or of_chassis()
+    status, headers, body = _in_language(answer, languages, languages.preferred(request.scope))
     return Response(body, status_code=status, headers=headers, media_type=MediaType.JSON)
 
 
-def ready_made(error: SagaError) -> tuple[HTTPResponseStartEvent, HTTPResponseBodyEvent]:
+Messages = tuple[HTTPResponseStartEvent, HTTPResponseBodyEvent]
+
+
+class ReadyMade:
     """The same answer as ASGI messages, for an error that is sent thousands of times a second."""
-    status, headers, body = _translate(error)
+
+    def __init__(self, error: SagaError) -> None:
+        answer = _translate(error)
+        self._languages = of_chassis()
+        self._messages = {
+            language: _encoded(*_in_language(answer, self._languages, language))
+            for language in self._languages.known
+        }
+
+    @property
+    def english(self) -> Messages:
+        """For a request whose headers are not known."""
+        return self._messages[ENGLISH]
+
+    def messages(self, scope: Scope) -> Messages:
+        """In the language that the request prefers."""
+        return self._messages[self._languages.preferred(scope)]
+
+
+def _encoded(status: int, headers: Mapping[str, str], body: Error) -> Messages:
     content = msgspec.json.encode(body)
     fields = {"content-type": "application/json", "content-length": str(len(content)), **headers}
     start: HTTPResponseStartEvent = {
@@ -107,34 +131,78 @@ def allowed(methods: Collection[str]) -> str:
     return ", ".join(sorted(with_head))
 
 
-def _translate(error: SagaError) -> tuple[int, dict[str, str], Error]:
-    headers = {}
+class _Answer(NamedTuple):
+    """An error in English. `values` are those of a message in another language."""
+
+    status: int
+    headers: dict[str, str]
+    body: Error
+    values: Mapping[str, Any] = {}
+
+
+def _in_language(
+    answer: _Answer, languages: Languages, language: str
+) -> tuple[int, dict[str, str], Error]:
+    """The answer in a language; in English where that has no sentence for it."""
+    status, headers, body, values = answer
+    translation = languages.translation(language)
+    translated = _translated(translation, body, values) if translation else None
+    headers = headers | {
+        "Content-Language": language if translated else ENGLISH,
+        "Vary": "Accept-Language",
+    }
+    return status, headers, translated or body
+
+
+def _translated(translation: Translation, body: Error, values: Mapping[str, Any]) -> Error | None:
+    details = body.details
+    problems = details.get("problems") if details else None
+    if details and problems:
+        problems = [{**each, "message": translation.problem(each["message"])} for each in problems]
+        details = {**details, "problems": problems}
+    found = _sentence(problems, "") if problems else translation.named_problem(body.message)
+    message = translation.sentence(body.error, {**values, **(details or {}), "problems": found})
+    return None if message is None else Error(error=body.error, message=message, details=details)
+
+
+def _translate(error: SagaError) -> _Answer:
+    headers, values = {}, dict(error.values)
     if isinstance(error, RetryLater):
         headers["Retry-After"] = str(error.retry_after_seconds)
+        values["retryAfterSeconds"] = error.retry_after_seconds
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     details = None if error.details is None else dict(error.details)
     body = Error(error=error.code, message=error.message, details=details)
-    return error.status_code, headers, body
+    return _Answer(error.status_code, headers, body, values)
 
 
-def _of_framework(request: Request[Any, Any, Any], error: HTTPException) -> Error:
+def _of_framework(request: Request[Any, Any, Any], error: HTTPException) -> _Answer:
+    headers = dict(error.headers or {})
+    if methods := headers.pop("allow", None):
+        headers["Allow"] = allowed(methods.split(", "))
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        return _translate(_invalid(*(_named_as_sent(request, each) for each in error.extra)))[2]
+        found = _translate(_invalid(*(_named_as_sent(request, each) for each in error.extra)))
+        return _Answer(found.status, headers, found.body)
     if missing := _MISSING.fullmatch(error.detail):
         source, key = missing.groups()
-        return _translate(invalid(key, "is missing; this route needs it", source))[2]
+        return _translate(invalid(key, "is missing; this route needs it", source))
     code = _CODES.get(error.status_code, "INVALID_REQUEST")
-    message = _MESSAGES.get(error.status_code) or error.detail or code
+    message, values = _MESSAGES.get(error.status_code) or error.detail or code, {}
     if error.status_code == 413:
-        limit = request.route_handler.resolve_request_max_body_size()
-        message = f"the body is too large; send at most {limit} bytes"
-    return Error(error=code, message=message)
+        values["limit"] = request.route_handler.resolve_request_max_body_size()
+        message = f"the body is too large; send at most {values['limit']} bytes"
+    return _Answer(error.status_code, headers, Error(error=code, message=message), values)
 
 
 def _invalid(*problems: Mapping[str, str]) -> Invalid:
-    message = "; ".join(f"{each.get('key', 'the body')}: {each['message']}" for each in problems)
-    return Invalid(message, details={"problems": problems})
+    return Invalid(_sentence(problems, "the body"), details={"problems": problems})
+
+
+def _sentence(problems: Iterable[Mapping[str, str]], body: str) -> str:
+    """The problems with what each is about; `body` is the name of the whole body."""
+    named = ((each.get("key", body), each["message"]) for each in problems)
+    return "; ".join(f"{key}: {message}" if key else message for key, message in named)
 
 
 def _named_as_sent(

@@ -17,7 +17,7 @@ from typing import cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from chassis.web.errors import ready_made
+from chassis.web.errors import ReadyMade
 from saga.errors import Invalid
 
 _BAD_TARGET = (httptools.HttpParserInvalidURLError, httptools.HttpParserCallbackError)
@@ -51,7 +51,7 @@ class HttpProtocol(HttpToolsProtocol):
         message = f"this is no HTTP/1.1 request ({reason or msg})"
         if isinstance(reason, _BAD_TARGET):
             message = "the URL can't be used; send a path, and percent-encode its UTF-8 bytes"
-        start, whole = ready_made(Invalid(message))
+        start, whole = ReadyMade(Invalid(message)).english
         headers = [*self.server_state.default_headers, *start["headers"], (b"connection", b"close")]
         status = HTTPStatus(start["status"])
         lines = [b"HTTP/1.1 %d %b" % (status, status.phrase.encode())]

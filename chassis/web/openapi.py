@@ -4,16 +4,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from litestar import Response, Router
-from litestar.enums import MediaType
+from litestar import Litestar, Request, Response, Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import OpenAPI
+from litestar.response.base import ASGIResponse
 from litestar.static_files import create_static_files_router
 
 from chassis.web.document import Handlers, Vocabulary, complete
-from chassis.web.errors import Error
+from chassis.web.errors import to_response
+from saga.errors import NotFound
 
 
 class Document(OpenAPI):
@@ -83,7 +84,14 @@ def assets() -> Router:
 
 def _in_error_format(response: Response[Any]) -> Response[Any]:
     """The framework has an HTML page of its own for an unknown page below /schema."""
-    if response.status_code != 404:
-        return response
-    body = Error(error="NOT_FOUND", message="there is no such page; see /schema")
-    return Response(body, status_code=404, media_type=MediaType.JSON)
+    return _NoPage(None) if response.status_code == 404 else response
+
+
+class _NoPage(Response[Any]):
+    """The request, and so its language, is known when the answer is made."""
+
+    def to_asgi_response(
+        self, app: Litestar | None, request: Request[Any, Any, Any], **how: Any
+    ) -> ASGIResponse:
+        refusal = to_response(request, NotFound("there is no such page; see /schema"))
+        return refusal.to_asgi_response(app, request, **how)

@@ -8,6 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 
 _TEXT = {"type": "string"}
 _KNOWN: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "Content-Language": ("The language of the message: `en`, or one that is preferred.", _TEXT),
     "Idempotency-Replayed": (
         "`true`: the request was executed before, and this is its first answer again.",
         {"type": "string", "enum": ["true"]},
@@ -18,12 +19,14 @@ _KNOWN: dict[str, tuple[str, Mapping[str, Any]]] = {
         "Seconds after which to send the request again.",
         {"type": "integer", "minimum": 1},
     ),
+    "Vary": ("The message depends on `Accept-Language`.", _TEXT),
     "WWW-Authenticate": ("How to authenticate: `Bearer`.", _TEXT),
 }
 LOCATION = ResponseHeader(name="Location", documentation_only=True)
 REPLAYED = ResponseHeader(name="Idempotency-Replayed", documentation_only=True)
 """For routes whose success has the header although the rules below do not give it to them."""
 
+_OF_ERRORS = ("Content-Language", "Vary")
 _ALWAYS = {"401": "WWW-Authenticate", "503": "Retry-After"}
 _ERROR = "'#/components/schemas/Error'"
 _ON_PARAMETER = {"Idempotency-Key": "Idempotency-Replayed", "Prefer": "Preference-Applied"}
@@ -37,9 +40,9 @@ def describe(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
         response.pop("headers", None)
         if status < "300" and successes:
             response["headers"] = successes
-        always = _ALWAYS.get(status)
-        if always and _ERROR in str(response):
-            response["headers"] = {always: _header(always) | {"required": True}}
+        if _ERROR in str(response):
+            always = filter(None, (*_OF_ERRORS, _ALWAYS.get(status)))
+            response["headers"] = {name: _header(name) | {"required": True} for name in always}
 
 
 def _of_successes(

@@ -97,7 +97,11 @@ class PaymentController(Controller):
         async with service.reading() as connection:
             payment = await store.find_payment(connection, str(payment_id))
         if payment is None:
-            raise NotFound(f"there is no payment {payment_id}", code="PAYMENT_NOT_FOUND")
+            raise NotFound(
+                f"there is no payment {payment_id}",
+                code="PAYMENT_NOT_FOUND",
+                values={"paymentId": payment_id},
+            )
         return _view(payment)
 
 

@@ -37,6 +37,10 @@ STATES = {
     "coupon issueCoupon 201": "ISSUED",
     "coupon getIssuedCoupon 200": "ISSUED",
     "coupon bookLostCoupon 200": "ISSUED",
+    "coupon defineCoupon 201": "ACTIVE",
+    "coupon getCoupon 200": "ACTIVE",
+    "coupon changeCoupon request": "STOPPED",
+    "coupon changeCoupon 200": "STOPPED",
     "dataplatform getDelivery 200": "SENT",
     **{f"{service} redriveDeadLetter 200": "REDRIVEN" for service in PARTICIPANTS},
     **{f"{service} redriveDeadLetter 202": "OPEN" for service in PARTICIPANTS},
@@ -214,17 +218,17 @@ def test_error_codes_are_an_enum_and_each_answer_names_its_own(service: str) -> 
     document = document_of(service)
     schemas = document["components"]["schemas"]
     known = {
-        each.code: each.status
+        (each.code, each.status)
         for each in (*codes_of(error_codes), *codes_of(import_module(f"{service}.errors")))
     }
-    assert schemas["ErrorCode"]["enum"] == sorted(known)
+    assert schemas["ErrorCode"]["enum"] == sorted({code for code, _ in known})
     assert schemas["Error"]["properties"]["error"]["$ref"] == "#/components/schemas/ErrorCode"
     for operation in operations(document):
         for place, media in bodies(operation):
             if media["schema"].get("$ref") == "#/components/schemas/Error":
                 codes = [example["error"] for example in examples(media)]
                 assert codes, f"{operation.name} {place}: name its codes in refusals(...)"
-                assert [known[code] for code in codes] == [int(place)] * len(codes)
+                assert {(code, int(place)) for code in codes} <= known
 
 
 def test_routes_with_an_id_name_the_code_for_an_unknown_one() -> None:
@@ -291,12 +295,12 @@ def test_every_error_code_in_the_source_is_documented_with_its_status(package: s
     """docs/errors.md is written from the documented ones."""
     is_common = package not in PARTICIPANTS
     module = error_codes if is_common else import_module(f"{package}.errors")
-    known = {each.code: each.status for each in codes_of(module)}
-    raised = dict(codes_raised(package))
-    wrong = {code: status for code, status in raised.items() if known.get(code) != status}
-    assert wrong == {}, f"describe them, with this status, in {module.__name__.replace('.', '/')}"
+    known = {(each.code, each.status) for each in codes_of(module)}
+    raised = set(codes_raised(package))
+    place = module.__name__.replace(".", "/")
+    assert raised - known == set(), f"describe them, with this status, in {place}"
     if not is_common:
-        assert known.keys() == raised.keys(), "a documented code is raised nowhere"
+        assert known == raised, "a documented code is raised nowhere"
 
 
 def codes_raised(package: str) -> Iterator[tuple[str, int]]:

@@ -12,7 +12,7 @@ from litestar.params import JSONBody, QueryParameter
 from litestar.testing import AsyncTestClient
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from chassis.web.errors import OUTAGE, ready_made, to_response
+from chassis.web.errors import OUTAGE, ReadyMade, to_response
 from chassis.web.idempotency import checked_key, key_of
 from chassis.web.reading import StrictRequest, refuse_query
 from chassis.web.schemas import Body, OptionalKey, RequiredKey, instant
@@ -100,11 +100,11 @@ async def keyed(idempotency_key: RequiredKey) -> str:
 
 def rejecting(error: SagaError) -> Any:
     """ASGI middleware that answers with an error's ready-made messages."""
-    messages = ready_made(error)
+    rejection = ReadyMade(error)
 
     def wrap(app: ASGIApp) -> ASGIApp:  # the framework passes it by name
-        async def reject(_: Scope, __: Receive, send: Send) -> None:
-            for message in messages:
+        async def reject(scope: Scope, _: Receive, send: Send) -> None:
+            for message in rejection.messages(scope):
                 await send(message)
 
         return reject
@@ -156,8 +156,54 @@ async def test_error_keeps_status_code_message_and_details(client: Client, name:
     assert answer.headers.get("www-authenticate") == challenge
 
 
+@pytest.mark.parametrize(
+    ("accepted", "language", "message"),
+    [
+        ("ko-KR,ko;q=0.9,en;q=0.8", "ko", "7초 뒤에 같은 요청을 다시 보내 주세요"),
+        ("en,ko;q=0.9", "en", OVERLOAD.message),
+        ("de", "en", OVERLOAD.message),
+    ],
+)
+@pytest.mark.parametrize("path", ["/raise?name=overload", "/rejected/overload"])
+async def test_message_is_in_the_preferred_language(
+    client: Client, path: str, accepted: str, language: str, message: str
+) -> None:
+    answer = await client.get(path, headers={"Accept-Language": accepted})
+    assert (answer.status_code, answer.json()["error"]) == (503, "RETRY_LATER")
+    assert message in answer.json()["message"]
+    assert answer.headers["content-language"] == language
+    assert answer.headers["vary"] == "Accept-Language"
+
+
+async def test_message_without_a_translation_is_english(client: Client) -> None:
+    answer = await client.get("/raise?name=missing", headers={"Accept-Language": "ko"})
+    assert (answer.json()["message"], answer.headers["content-language"]) == (
+        "there is no cake",
+        "en",
+    )
+
+
+async def test_problems_are_translated_and_keep_their_fields(client: Client) -> None:
+    body = {"items": [{"productId": "p", "quantity": 0}]}
+    answer = await client.post("/wishes", json=body, headers={"Accept-Language": "ko"})
+    found = answer.json()
+    [problem] = found["details"]["problems"]
+    assert problem == {
+        "message": "1 이상의 `int` 값이어야 합니다",
+        "source": "body",
+        "key": "items[0].quantity",
+    }
+    assert found["message"].endswith(f"items[0].quantity: {problem['message']}")
+    answer = await client.get("/search?pageSize=0", headers={"Accept-Language": "ko"})
+    [problem] = answer.json()["details"]["problems"]
+    assert problem["key"] == "pageSize"
+    assert problem["message"] == "1 이상의 `int` 값이어야 합니다"
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
 @EVERY_ERROR
-async def test_ready_made_answer_is_the_usual_one(client: Client, name: str) -> None:
+async def test_ready_made_answer_is_the_usual_one(client: Client, name: str, language: str) -> None:
+    client.headers["Accept-Language"] = language
     usual = await client.get("/raise", params={"name": name})
     ready = await client.get(f"/rejected/{name}")
     assert (ready.status_code, ready.content) == (usual.status_code, usual.content)
