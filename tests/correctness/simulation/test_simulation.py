@@ -1,5 +1,8 @@
 """A share of the simulation on every change, and the proof that it finds mistakes."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +20,7 @@ from tests.correctness.simulation.awaits import SIMULATED
 from tests.correctness.simulation.schedule import ScheduleResult, run, silence
 from tests.correctness.simulation.shop import SIMULATION
 from tests.correctness.simulation.shop.workload import ORDERS
+from tests.kit.client import ROOT
 
 SEEDS = range(40)
 MAX_SEEDS = 60
@@ -47,6 +51,22 @@ def test_every_order_ends_and_everything_adds_up_after_any_fault() -> None:
 def test_a_seed_replays_exactly() -> None:
     assert run(SIMULATION, 3).history == run(SIMULATION, 3).history
     assert run(SIMULATION, 3).history != run(SIMULATION, 4).history
+
+
+def test_a_seed_replays_exactly_in_other_processes() -> None:
+    """Nothing follows from where objects lie in memory, or from how strings are hashed."""
+    replay = [sys.executable, "-m", "tests.correctness.simulation", "--seed", "3"]
+    printed = {
+        subprocess.run(
+            replay,
+            env=os.environ | {"PYTHONHASHSEED": hash_seed},
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+        ).stdout
+        for hash_seed in ("1", "2", "3")
+    }
+    assert len(printed) == 1
 
 
 def test_kills_are_counted_at_the_awaits_of_the_whole_chassis() -> None:
