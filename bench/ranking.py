@@ -88,6 +88,7 @@ def _product(number: int) -> Product:
         status=ProductStatus.ACTIVE,
         available=1,
         reserved=0,
+        sold_out=False,
         created_at=NOW,
         updated_at=NOW,
     )

@@ -96,6 +96,7 @@ def adopt_changed(event: ProductChanged, uow: ProductUnitOfWork) -> str | None:
         status=event.status,
         available=0,
         reserved=0,
+        sold_out=event.sold_out,
         created_at=uow.now,
         updated_at=uow.now,
     )
@@ -108,6 +109,7 @@ def adopt_changed(event: ProductChanged, uow: ProductUnitOfWork) -> str | None:
         name=event.name,
         price=event.price,
         status=event.status,
+        sold_out=event.sold_out,
         updated_at=uow.now,
     )
     if known is None:

@@ -12,8 +12,6 @@ from chassis.web.error_codes import codes_of
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from events.messages import FOLDER
-
-# store, tables
 from product import errors, store, tables
 from product.commands import SEED, BookStock
 from product.domain import UNSETTLED
@@ -34,7 +32,7 @@ participant: Participant[ProductUnitOfWork] = Participant(
     unsettled=UNSETTLED,
     seed=SEED,
     bookings=(BookStock,),
-    timers=(Timer(store.find_expired_waits),),
+    timers=(Timer(store.find_expired_waits), Timer(store.find_shown_wrongly, 5.0)),
     upgrades=tables.UPGRADES,
 )
 

@@ -35,6 +35,12 @@ class ChangeProduct(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in fields.items() if value is not None}
 
 
+class ShowAvailability(msgspec.Struct, frozen=True, kw_only=True):
+    """Correct what others are shown after a restore: adoption moves stock and publishes nothing."""
+
+    product_id: str
+
+
 class CreateCategory(msgspec.Struct, frozen=True, kw_only=True):
     category_id: str
     name: str

@@ -46,6 +46,7 @@ def to_search_text(text: str) -> str:
 class Product(msgspec.Struct, frozen=True, kw_only=True):
     """`available` units can be sold now; `reserved` units are held by orders not paid yet.
 
+    `sold_out` is what its last ProductChanged told: in a restored database it may be wrong.
     `waiting` counts the orders in the product's queue, `last_ticket` is the newest ticket in it.
     """
 
@@ -58,10 +59,15 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     status: ProductStatus
     available: int
     reserved: int
+    sold_out: bool
     waiting: int = 0
     last_ticket: int = 0
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def is_shown_wrongly(self) -> bool:
+        return self.sold_out != (self.available <= 0)
 
     @property
     def search_name(self) -> str:

@@ -28,6 +28,7 @@ from product.commands import (
     RenameCategory,
     SeedCategory,
     SeedProduct,
+    ShowAvailability,
     category_exists,
     no_category,
 )
@@ -145,6 +146,7 @@ def create_product(
         status=ProductStatus.ACTIVE,
         available=0,
         reserved=0,
+        sold_out=not command.stock,
         created_at=uow.now,
         updated_at=uow.now,
     )
@@ -180,6 +182,16 @@ def change_product(
     is_gone = command.status is ProductStatus.DISCONTINUED
     ended = waitlist.close_queue(uow, changed) if is_gone else []
     return Result(changed, _product_changed(changed), *ended, *_availability_changes(uow))
+
+
+@reactions.command
+def show_availability(
+    command: ShowAvailability, uow: ProductUnitOfWork
+) -> Result[None, ProductChanged]:
+    """Publish whether a product is sold out, where it was published otherwise."""
+    product = uow.get_product(command.product_id)
+    uow.products[product.product_id] = product
+    return Result(None, *_availability_changes(uow))
 
 
 @reactions.command
@@ -241,9 +253,11 @@ def book_stock(
 def _availability_changes(uow: ProductUnitOfWork) -> list[ProductChanged]:
     """Events for the products that this message sold out or brought back, which carts show."""
     return [
-        _product_changed(uow.change(after))
-        for before, after in uow.products.open_changes
-        if before is not None and (before.available > 0) != (after.available > 0)
+        _product_changed(
+            uow.change(msgspec.structs.replace(product, sold_out=product.available <= 0))
+        )
+        for _, product in uow.products.open_changes
+        if product.is_shown_wrongly
     ]
 
 
@@ -254,5 +268,5 @@ def _product_changed(product: Product) -> ProductChanged:
         name=product.name,
         price=product.price,
         status=product.status,
-        sold_out=product.available <= 0,
+        sold_out=product.sold_out,
     )

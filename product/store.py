@@ -26,6 +26,7 @@ from product.commands import (
     CreateProduct,
     EndWait,
     RenameCategory,
+    ShowAvailability,
 )
 from product.domain import (
     UNSETTLED,
@@ -60,6 +61,9 @@ _wanting = Statement(
     select(tables.places_table.c.order_id).where(
         tables.is_waiting, among(tables.places_table.c.product_id, "product_ids")
     )
+)
+_shown_wrongly = (
+    select(tables.products_table.c.product_id).where(tables.is_shown_wrongly).limit(MAX_DUE)
 )
 _expired_waits = (
     select(tables.holds_table.c.order_id)
@@ -235,6 +239,14 @@ async def find_expired_waits(
         found = await connection.scalars(_expired_waits, each)
         ended += [EndWait(order_id=order_id) for order_id in found]
     return ended
+
+
+async def find_shown_wrongly(
+    connection: AsyncConnection, _: datetime, __: Settings
+) -> list[ShowAvailability]:
+    """The products that others are shown as sold out and are not, or the other way round."""
+    found = await connection.scalars(_shown_wrongly)
+    return [ShowAvailability(product_id=product_id) for product_id in found]
 
 
 async def queue(

@@ -15,8 +15,10 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    false,
     func,
     insert,
+    literal_column,
     select,
     update,
 )
@@ -70,8 +72,17 @@ products_table = Table(
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
     Column("search_name", Text),  # null in a row that an instance of an older version inserted
+    Column("sold_out", Boolean, nullable=False, server_default=false()),
     Index("products_on_offer", "status", "created_at", "product_id"),
     Index("products_of_category", "category", "status", "created_at"),
+)
+
+is_shown_wrongly = products_table.c.sold_out != (products_table.c.available <= literal_column("0"))
+_shown_wrongly = Index(
+    "products_shown_wrongly",
+    products_table.c.product_id,
+    sqlite_where=is_shown_wrongly,
+    postgresql_where=is_shown_wrongly,
 )
 
 categories_table = Table(
@@ -185,8 +196,16 @@ def _add_search_names(connection: Connection) -> None:
         connection.execute(this_row.values(search_name=bindparam("found_by")), rows)
 
 
+def _add_sold_out(connection: Connection) -> None:
+    add_column(connection, products_table.c.sold_out)
+    is_sold_out = products_table.c.available <= 0
+    connection.execute(update(products_table).values(sold_out=is_sold_out))
+    _shown_wrongly.create(connection, checkfirst=True)
+
+
 UPGRADES = (
     Upgrade(2, _allow_negative_stock),
     Upgrade(5, _add_search_names),
     Upgrade(8, _create_categories),
+    Upgrade(9, _add_sold_out),
 )

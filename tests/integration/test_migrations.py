@@ -127,6 +127,7 @@ async def test_version_1_is_upgraded_with_its_rows_and_takes_negative_values(
         assert all(starmap(is_within, zip(rows, after[name], strict=True))), name
     if service == "product":
         assert [row["search_name"] for row in after["products"]] == ["pie", "pea", "tea"]
+        assert [bool(row["sold_out"]) for row in after["products"]] == [False, True, True]
     for statement in NEGATIVE[service]:
         await execute(database, statement)
     history = participant_of(service).history

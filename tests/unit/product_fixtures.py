@@ -32,6 +32,7 @@ def product(product_id: str, available: int, reserved: int = 0, waiting: int = 0
         status=ProductStatus.ACTIVE,
         available=available,
         reserved=reserved,
+        sold_out=available <= 0,
         waiting=waiting,
         last_ticket=waiting,
         created_at=NOW,

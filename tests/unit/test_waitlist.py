@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from events.contract import (
     StockUnavailable,
     StockWaitlisted,
 )
-from product.commands import BookStock, ChangeProduct, EndWait
+from product.commands import BookStock, ChangeProduct, EndWait, ShowAvailability
 from product.domain import HoldState
 from product.reactions import reactions
 from product.unit_of_work import ProductUnitOfWork
@@ -205,6 +206,20 @@ def test_product_is_sold_out_while_its_available_units_are_below_zero() -> None:
     (changed,) = reactions.execute(change, uow).events
     assert isinstance(changed, ProductChanged)
     assert changed.sold_out
+    book = BookStock(product_id="a", request_id="in", delta=1, reason="", order_id=None)
+    assert reactions.execute(book, uow).events == ()
+
+
+def test_restored_product_corrects_what_others_are_shown() -> None:
+    """Adopting moves stock and publishes nothing."""
+    restored = msgspec.structs.replace(product("a", 2), sold_out=True)
+    uow = unit_of_work(restored, product("b", 2))
+    (changed,) = reactions.execute(ShowAvailability(product_id="a"), uow).events
+    assert isinstance(changed, ProductChanged)
+    assert (changed.sold_out, changed.version) == (False, restored.version + 1)
+    uow.release()
+    assert reactions.execute(ShowAvailability(product_id="a"), uow).events == ()
+    assert reactions.execute(ShowAvailability(product_id="b"), uow).events == ()
 
 
 # ---------------------------------------------------------------- the rule, as a plain model

@@ -146,6 +146,7 @@ class ShopScenario(Scenario, frozen=True, kw_only=True):
             status=ProductStatus.ACTIVE,
             available=self.stock,
             reserved=0,
+            sold_out=self.stock <= 0,
             created_at=NOW,
             updated_at=NOW,
         )
