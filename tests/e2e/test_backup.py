@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+from payment.app import participant
 from tests.e2e.audit_fixtures import database_file, found_wrong
 from tests.kit.client import ROOT, Shop, order, wait_until
 from tests.kit.service_instances import is_alive
@@ -124,7 +125,7 @@ async def test_wrong_backup_is_refused_before_anything_is_touched(
         coupons: "is not of the payment service",
         short: "is corrupt",
         text: "file is not a database",
-        newer: "has schema version 99, and this code writes 2",
+        newer: f"has schema version 99, and this code writes {participant.history.version}",
     }.items():
         words = ("restore", "payment", "--from", str(file), "--stack")
         done = await asyncio.to_thread(ops, shop.environment, *words)
@@ -139,8 +140,8 @@ async def test_wrong_backup_is_refused_before_anything_is_touched(
 
 
 def pid_of(part: str, status: str) -> str:
-    [line] = [line for line in status.splitlines() if line.startswith(f"│ {part} ")]
-    return line.split("│")[3].strip()
+    [line] = [line for line in status.splitlines() if line.startswith(f"{part} ")]
+    return line.split()[2]
 
 
 async def test_restore_without_a_stack_needs_a_stopped_service(

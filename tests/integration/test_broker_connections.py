@@ -214,7 +214,7 @@ async def test_password_is_not_sent_in_plain_text_where_tls_is_required(tmp_path
 async def test_outage_of_some_seconds_is_three_log_lines(
     nats_server: NatsServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "chassis.broker")
+    caplog.set_level(logging.INFO, "chassis")
     jetstream = JetStream(reactions, settings_of("payment", {"NATS_URL": nats_server.url}))
 
     async def verify() -> None: ...

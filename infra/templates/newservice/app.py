@@ -7,9 +7,10 @@ from chassis.ports import REAL, Ports
 from chassis.service import Service
 from chassis.web import app
 from chassis.web.document import Vocabulary
+from chassis.web.error_codes import codes_of
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
-from newservice import store, tables
+from newservice import errors, store, tables
 from newservice.domain import UNSETTLED
 from newservice.reactions import reactions
 from newservice.routes import ROUTES
@@ -33,5 +34,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         ROUTES,
         title="newservice",
         description="Completed orders, counted for each customer.",
-        vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS),
+        vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
     )

@@ -12,7 +12,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 WHOLE = {
     *("orderId", "orderTrackingId", "customerId", "status", "failReason", "items", "totalAmount"),
     *("discountAmount", "payableAmount", "couponId", "paymentMethod", "address", "cancellation"),
-    *("queuePosition", "createdAt", "updatedAt"),
+    *("queuePosition", "stage", "createdAt", "updatedAt"),
 }
 ADDRESS = {"street": "1 Sejong-daero", "postalCode": "04524", "city": "서울"}
 
@@ -59,6 +59,7 @@ async def test_order_shows_every_field(shop: Shop) -> None:
         "address": ADDRESS,
         "cancellation": None,
         "queuePosition": None,
+        "stage": "PAID",
     }
 
 
@@ -211,7 +212,7 @@ async def test_trace_lists_the_events_with_their_causes(shop: Shop) -> None:
     assert times == sorted(times)
     cause = None
     for step in trace["events"]:
-        assert set(step) == {"name", "service", "time", "id", "cause"}
+        assert set(step) == {"name", "service", "time", "id", "cause", "times"}
         assert UUID.fullmatch(step["id"])
         assert step["cause"] == cause
         cause = step["id"]
