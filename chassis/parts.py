@@ -91,8 +91,7 @@ class Parts(Generic[U]):
 
     def receive(self, delivery: DeliveredMessage) -> None:
         """Put a delivered event into the mailbox."""
-        reactions = self.participant.reactions
-        message = EventMessage(delivery, reactions.contract, reactions.observed)
+        message = EventMessage(delivery, self.participant.reactions.contract)
         self.ack_extension.watch(message)
         self.mailbox.put(message)
 

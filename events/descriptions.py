@@ -69,7 +69,8 @@ DESCRIPTIONS = {
     "reserved": "Units held by orders that are not paid yet; not part of `available`.",
     "sentAt": "When the platform accepted it; null until then.",
     "service": "The service that emitted it.",
-    "stage": "The last step of the saga that the order has reached; it stays when the order ends.",
+    "stage": "The last step of the saga that the order has reached; it stays when the order ends. "
+    "Null while the broker can't be asked.",
     "status": "Its state now.",
     "stock": "Units that can be bought.",
     "street": "Street and number.",

@@ -80,9 +80,14 @@ class Stage(StrEnum):
     PAID = "PAID"
 
 
-_STAGES = list(Stage)
-
 _FAILED_AT = {
+    FailReason.COUPON_NOT_FOUND: Stage.CREATED,
+    FailReason.COUPON_NOT_OWNED: Stage.CREATED,
+    FailReason.COUPON_ALREADY_USED: Stage.CREATED,
+    FailReason.COUPON_NOT_YET_VALID: Stage.CREATED,
+    FailReason.COUPON_EXPIRED: Stage.CREATED,
+    FailReason.COUPON_REVOKED: Stage.CREATED,
+    FailReason.COUPON_MIN_AMOUNT: Stage.CREATED,
     FailReason.INSUFFICIENT_STOCK: Stage.COUPON_USED,
     FailReason.PRODUCT_NOT_FOUND: Stage.COUPON_USED,
     FailReason.PRODUCT_DISCONTINUED: Stage.COUPON_USED,
@@ -91,7 +96,7 @@ _FAILED_AT = {
     FailReason.WALLET_NOT_FOUND: Stage.STOCK_DECREMENTED,
     FailReason.PG_DECLINED: Stage.STOCK_DECREMENTED,
 }
-"""What an order has at least reached that failed for this reason; others tell nothing."""
+"""Where an order has ended that failed for this reason. A time-out may come at any stage."""
 
 
 class CancellationState(StrEnum):
@@ -122,8 +127,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     `payable_amount` is the total until the order is paid, because the discount is not known before.
     `attempt` counts the requested cancels. `queue_position` is the place, from 1, at which the
     order joined the queue for stock; None unless it had to wait. `from_cart`: its units leave the
-    cart when it completes. `reached` is the furthest stage by the events that were handled while it
-    was open.
+    cart when it completes.
     """
 
     order_id: str
@@ -143,24 +147,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: datetime | None
     updated_at: datetime
     from_cart: bool = False
-    reached: Stage = Stage.CREATED
 
     @property
-    def stage(self) -> Stage:
-        """How far it is, or was when it ended. It never goes backwards."""
+    def known_stage(self) -> Stage | None:
+        """How far it is, or was when it ended. None where the other services' events tell it."""
         if self.completed_at is not None:
             return Stage.PAID
-        at_least = Stage.CREATED
-        if self.queue_position is not None:
-            at_least = Stage.COUPON_USED
-        if self.fail_reason is not None:
-            at_least = max(at_least, _FAILED_AT.get(self.fail_reason, at_least), key=_STAGES.index)
-        return max(self.reached, at_least, key=_STAGES.index)
-
-    def reach(self, stage: Stage) -> "Order":
-        """The order at this stage, or further. `updated_at` stays: its state is the same."""
-        reached = max(self.reached, stage, key=_STAGES.index)
-        return msgspec.structs.replace(self, reached=reached)
+        return _FAILED_AT.get(self.fail_reason) if self.fail_reason else None
 
     @property
     def status(self) -> OrderStatus:

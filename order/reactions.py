@@ -7,7 +7,6 @@ from events.contract import (
     SAGA,
     CouponRejected,
     CouponRestored,
-    CouponUsed,
     OrderCancelled,
     OrderCancelRequested,
     OrderCompleted,
@@ -18,7 +17,6 @@ from events.contract import (
     PaymentFailed,
     PaymentRefundFailed,
     ProductChanged,
-    StockDecremented,
     StockUnavailable,
     StockWaitlisted,
 )
@@ -39,7 +37,7 @@ from order.commands import (
     no_product,
     not_completed,
 )
-from order.domain import EXPIRES, OPEN, ListedProduct, Order, OrderState, Stage
+from order.domain import EXPIRES, OPEN, ListedProduct, Order, OrderState
 from order.pricing import PricedCart, get_product, price_cart, price_lines, total
 from order.unit_of_work import OrderUnitOfWork
 from saga.reactions import Reactions, Result
@@ -84,15 +82,6 @@ def place_order(command: PlaceOrder, uow: OrderUnitOfWork) -> Result[AcceptedOrd
         accepted_at=uow.now,
     )
     return Result(AcceptedOrder(order_id=command.order_id, total_amount=amount), created)
-
-
-@reactions.observe
-def show_stage(event: CouponUsed | StockDecremented, uow: OrderUnitOfWork) -> None:
-    """The order has reached another step. Clients see it; nothing is decided by it."""
-    order = uow.in_state(event.order_id, *OPEN)
-    if order is not None:
-        stage = Stage.COUPON_USED if isinstance(event, CouponUsed) else Stage.STOCK_DECREMENTED
-        uow.orders[order.order_id] = order.reach(stage)
 
 
 @reactions.on

@@ -7,7 +7,7 @@ they are in its row as JSON, and an order costs one insert. A cart's lines are i
 from sqlalchemy import Boolean, Column, Connection, Index, Integer, MetaData, String, Table
 
 from chassis.storage.mapping import Mapped
-from chassis.storage.migrations import Upgrade, add_column, drop_check
+from chassis.storage.migrations import Upgrade, drop_check
 from chassis.storage.tables import (
     Integer64,
     Json,
@@ -19,7 +19,7 @@ from chassis.storage.tables import (
 )
 from events.contract import Address, FailReason, Line, PaymentMethod, ProductStatus
 from order.cart import Cart, CartItem
-from order.domain import STATES, UNSETTLED, ListedProduct, Order, OrderState, Stage
+from order.domain import STATES, UNSETTLED, ListedProduct, Order, OrderState
 
 schema = MetaData()
 
@@ -43,9 +43,6 @@ orders_table = Table(
     Column("completed_at", Time),
     Column("updated_at", Time, nullable=False),
     Column("from_cart", Boolean, nullable=False),
-    Column(
-        "reached", one_of(Stage, is_checked=False), nullable=False, server_default=Stage.CREATED
-    ),
     Index("orders_of_customer", "customer_id", "created_at"),
     Index("orders_by_time", "created_at"),
 )
@@ -80,9 +77,8 @@ prices: Mapped[str, ListedProduct] = Mapped(prices_table, ListedProduct, "produc
 carts: Mapped[str, Cart] = Mapped(carts_table, Cart, "customer_id")
 
 
-def _add_stage_and_reasons(connection: Connection) -> None:
+def _take_any_reason(connection: Connection) -> None:
     drop_check(connection, "orders", "failreason")
-    add_column(connection, orders_table.c.reached)
 
 
-UPGRADES = (Upgrade(7, _add_stage_and_reasons),)
+UPGRADES = (Upgrade(7, _take_any_reason),)

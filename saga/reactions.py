@@ -100,24 +100,11 @@ class Reactions:
         self.adoptions = adoptions or Adoptions(contract)
         self.follows = frozenset(follows)
         self.reactions: dict[type[Event], Reaction] = {}
-        self.observed: set[type[Event]] = set()
         self.commands: dict[type, Reaction] = {}
 
     def on(self, function: F) -> F:
         """Register a step forward. The function itself is returned as it is."""
         return self._register(function, compensates=False)
-
-    def observe(self, function: F) -> F:
-        """Register what is kept for clients to see alone: nothing is emitted, and nothing decided.
-
-        Such an event may wait until there is other work, so it costs no batch of its own.
-        """
-        self._register(function, compensates=False)
-        handled, returned = _hints(function)
-        if returned is not NoneType:
-            raise WrongHints(f"{function.__name__}: an observed event leads to no other")
-        self.observed.update(types_in(handled))
-        return function
 
     def compensation(self, function: F) -> F:
         """Register a reaction that undoes what the participant did for the saga."""

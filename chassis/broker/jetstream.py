@@ -182,6 +182,8 @@ class JetStream:
 
     async def last(self, subject: str) -> StoredMessage | None:
         try:
+            if not self._client.is_connected:  # the client would send the request later
+                raise ConnectionReconnectingError
             stored = await self._get_stored(subject, {"last_by_subj": subject})
             return await self._message(stored) if stored else None
         except (NatsError, TimeoutError, OSError) as error:

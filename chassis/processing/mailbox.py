@@ -23,9 +23,6 @@ MAX_BATCH = 512
 EVENTS_AHEAD = 2_000
 """How many delivered events may wait in memory; the others wait at the broker."""
 
-MAX_WAIT_SECONDS = 0.2
-"""How long an event that is observed alone waits for other work, with which it is handled."""
-
 WORTH_A_BATCH = 200
 """A batch of this size does not linger."""
 
@@ -95,7 +92,7 @@ class Mailbox:
     def put(self, message: EventMessage) -> None:
         """Take in an event. It is acknowledged once it is committed."""
         self._events += 1
-        self._append(message, can_wait=message.can_wait)
+        self._append(message)
 
     async def take(self) -> list[Message]:
         """The next batch, of up to `MAX_BATCH` messages; empty when all callers have left.
@@ -123,17 +120,10 @@ class Mailbox:
         """Wait until everything that came in is done."""
         await self._idle.wait()
 
-    def _append(self, message: Message, *, can_wait: bool = False) -> None:
+    def _append(self, message: Message) -> None:
         self._waiting.append(message)
         self._idle.clear()
-        if can_wait:
-            asyncio.get_running_loop().call_later(MAX_WAIT_SECONDS, self._end_wait)
-        else:
-            self._arrived.set()
-
-    def _end_wait(self) -> None:
-        if self._waiting:
-            self._arrived.set()
+        self._arrived.set()
 
 
 def still_wanted(messages: list[Message]) -> list[Message]:

@@ -1,7 +1,6 @@
 """The messages in a mailbox: events that were delivered, and commands that clients wait for."""
 
 import asyncio
-from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -10,7 +9,7 @@ from chassis.ports import DeliveredMessage
 from saga import envelope
 from saga.envelope import InboundEvent, MalformedMessage, OutboundEvent
 from saga.errors import Refused
-from saga.event import Contract, Event
+from saga.event import Contract
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -29,19 +28,11 @@ class DeadLetterReason(msgspec.Struct, frozen=True):
 
 
 class EventMessage:
-    """A delivered event. `dead_letter_reason` is set when it can't be handled.
+    """A delivered event. `dead_letter_reason` is set when it can't be handled."""
 
-    `can_wait`: it is observed alone, so it is handled with what comes next.
-    """
+    __slots__ = ("attempts", "dead_letter_reason", "delivery", "inbound")
 
-    __slots__ = ("attempts", "can_wait", "dead_letter_reason", "delivery", "inbound")
-
-    def __init__(
-        self,
-        delivery: DeliveredMessage,
-        contract: Contract,
-        observed: Collection[type[Event]] = (),
-    ) -> None:
+    def __init__(self, delivery: DeliveredMessage, contract: Contract) -> None:
         self.delivery = delivery
         self.attempts = 0
         self.inbound: InboundEvent | None = None
@@ -52,7 +43,6 @@ class EventMessage:
             )
         except MalformedMessage as error:
             self.dead_letter_reason = DeadLetterReason("UNREADABLE", str(error))
-        self.can_wait = self.inbound is not None and type(self.inbound.event) in observed
 
     @property
     def content(self) -> object:

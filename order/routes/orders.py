@@ -1,5 +1,6 @@
 """Orders over HTTP: placing one begins its saga."""
 
+import asyncio
 from collections import Counter
 from typing import Annotated
 from uuid import UUID
@@ -130,7 +131,7 @@ class OrderController(Controller):
     @get("/{orderId:str}", summary="One order", responses=refusals(ORDER_NOT_FOUND))
     async def get_order(self, order_id: OrderId, service: OrderService) -> OrderView:
         """The order as it is now. Its `status` never goes backwards."""
-        return order_view(await find_order(service, str(order_id)))
+        return await order_view(service, await find_order(service, str(order_id)))
 
     @get(summary="Orders, newest first", responses=refusals())
     async def list_orders(
@@ -149,7 +150,8 @@ class OrderController(Controller):
                 offset=paging.offset,
                 size=paging.size,
             )
-        return paging.of([order_view(each) for each in found], total)
+        views = await asyncio.gather(*(order_view(service, each) for each in found))
+        return paging.of(views, total)
 
     @post(
         "/{orderId:str}/cancel",
@@ -168,13 +170,13 @@ class OrderController(Controller):
         requested: Order = (await service.ask(CancelOrder(order_id=str(order_id)))).result
         order = await _wait_until_cancel_ended(service, requested)
         if order is None:
-            return Response(order_view(requested), status_code=202)
+            return Response(await order_view(service, requested), status_code=202)
         if order.state is not OrderState.CANCELLED:
             raise DependencyFailed(
                 "the refund was refused; the order stays COMPLETED",
                 details={"orderId": order.order_id, "attempt": requested.attempt},
             )
-        return Response(order_view(order), status_code=200)
+        return Response(await order_view(service, order), status_code=200)
 
     @get(
         "/{orderId:str}/trace",

@@ -29,6 +29,7 @@ from order import store
 from order.commands import AcceptedOrder, PlaceOrder, WantedLine, no_order
 from order.domain import OPEN, Cancellation, Order, OrderStatus, Stage
 from order.hot_products import HotProductAdmission
+from order.stages import stage_of
 from order.unit_of_work import OrderUnitOfWork
 from saga.envelope import subject_of
 from saga.event import Event
@@ -75,7 +76,8 @@ class AcceptedView(View):
 class OrderView(View):
     """Amounts in KRW. `failReason` is null unless the order FAILED.
 
-    `stage` is the last step of the saga that a PENDING order has reached; it stays when it ends.
+    `stage` is the last step of the saga that a PENDING order has reached; it stays when it ends. It
+    is null while the broker can't be asked for it.
 
     `queuePosition` is the place, from 1, at which the order joined the queue for stock; null unless
     it had to wait. `cancellation` is the state of the last cancel; null when there was none.
@@ -85,7 +87,7 @@ class OrderView(View):
     order_tracking_id: str
     customer_id: str
     status: OrderStatus
-    stage: Stage
+    stage: Stage | None
     fail_reason: FailReason | None
     items: tuple[Line, ...]
     total_amount: int
@@ -100,8 +102,9 @@ class OrderView(View):
     updated_at: datetime
 
 
-def order_view(order: Order) -> OrderView:
-    return OrderView.of(order, order_tracking_id=order.order_id)
+async def order_view(service: Service[OrderUnitOfWork], order: Order) -> OrderView:
+    stage = await stage_of(service, order)
+    return OrderView.of(order, stage=stage, order_tracking_id=order.order_id)
 
 
 def command_of(
@@ -144,9 +147,9 @@ async def accept(
         service, command, key, lambda: service.ask(command, key, trace)
     )
     if wait_seconds == 0:
-        return _respond(done)
+        return await _respond(service, done)
     ended = await _wait_until_ended(service, done.result.order_id, wait_seconds)
-    response = _respond(done, ended)
+    response = await _respond(service, done, ended)
     response.headers["Preference-Applied"] = f"wait={wait_seconds}"
     return response
 
@@ -209,7 +212,9 @@ async def find_order(service: Service[OrderUnitOfWork], order_id: str) -> Order:
     return order
 
 
-def _respond(done: Done, ended: Order | None = None) -> Response[AcceptedView | OrderView]:
+async def _respond(
+    service: Service[OrderUnitOfWork], done: Done, ended: Order | None = None
+) -> Response[AcceptedView | OrderView]:
     accepted: AcceptedOrder = done.result
     view = AcceptedView(
         order_id=accepted.order_id,
@@ -219,5 +224,6 @@ def _respond(done: Done, ended: Order | None = None) -> Response[AcceptedView | 
     )
     headers = {"Location": f"/api/v1/orders/{accepted.order_id}", **replay_headers(done)}
     if ended is not None:
-        return Response(order_view(ended), status_code=200, headers=headers)
+        view_of_ended = await order_view(service, ended)
+        return Response(view_of_ended, status_code=200, headers=headers)
     return Response(view, status_code=202, headers=headers)

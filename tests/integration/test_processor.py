@@ -17,7 +17,6 @@ from chassis.processing.processor import ATTEMPTS, Processor
 from events.contract import CONTRACT, FailReason, PaymentFailed
 from saga import envelope
 from saga.errors import NotFound, Outage, RetryLater
-from saga.event import Event
 from tests.integration.deliveries import Delivered
 from tests.kit.client import wait_until
 
@@ -75,8 +74,8 @@ def outbound() -> envelope.OutboundEvent:
     )
 
 
-def event(*observed: type[Event]) -> EventMessage:
-    return EventMessage(Delivered(outbound()), CONTRACT, observed)
+def event() -> EventMessage:
+    return EventMessage(Delivered(outbound()), CONTRACT)
 
 
 async def test_what_arrives_during_a_commit_is_the_next_batch(writer: Writer) -> None:
@@ -93,32 +92,6 @@ async def test_what_arrives_during_a_commit_is_the_next_batch(writer: Writer) ->
         await mailbox.drained()
     assert [len(batch) for batch in writer.batches] == [1, 6]
     assert received in writer.settled
-
-
-async def test_an_observed_event_is_handled_with_what_comes_next(
-    writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mailbox_module, "MAX_WAIT_SECONDS", 3600)
-    async with at_work(writer) as mailbox:
-        observed, other = event(PaymentFailed), event()
-        mailbox.put(observed)
-        for _ in range(20):  # turns of the loop: more than a batch needs
-            await asyncio.sleep(0)
-        assert not writer.batches
-        mailbox.put(other)
-        await mailbox.drained()
-    assert writer.batches == [[observed, other]]
-
-
-async def test_an_observed_event_waits_for_others_only_so_long(
-    writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mailbox_module, "MAX_WAIT_SECONDS", 0.01)
-    async with at_work(writer) as mailbox:
-        for _ in range(2):
-            mailbox.put(event(PaymentFailed))
-            await asyncio.wait_for(mailbox.drained(), 5)
-    assert [len(batch) for batch in writer.batches] == [1, 1]
 
 
 class Tired(Linger):

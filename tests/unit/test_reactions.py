@@ -164,15 +164,3 @@ def test_missing_or_invalid_hints_are_refused(reactions: Reactions) -> None:
     for wrong in (unhinted, foreign, answers):
         with pytest.raises(WrongHints, match=wrong.__name__):
             reactions.on(wrong)
-
-
-def test_observed_event_leads_to_no_other(reactions: Reactions) -> None:
-    @reactions.observe
-    def show(event: CouponUsed | PaymentFailed, things: Things) -> None: ...
-
-    assert reactions.observed == reactions.handles == {CouponUsed, PaymentFailed}
-
-    def answers(event: OrderCreated, things: Things) -> CouponUsed: ...  # type: ignore[empty-body]
-
-    with pytest.raises(WrongHints, match="an observed event leads to no other"):
-        reactions.observe(answers)

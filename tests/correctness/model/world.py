@@ -125,11 +125,7 @@ class World:
             Service(known[name], each, model.stream) for name, each in model.services.items()
         ]
         self._consumers = {
-            event: [  # what is observed alone would only multiply the states
-                i
-                for i, name in enumerate(self._names)
-                if event in known[name].handles - known[name].observed
-            ]
+            event: [i for i, name in enumerate(self._names) if event in known[name].handles]
             for registry in known.values()
             for event in registry.emits
         }
