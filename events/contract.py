@@ -18,8 +18,10 @@ import msgspec
 
 from saga.event import Contract, Event, Id, Part, Stream
 
-SAGA = Stream(name="SAGA", prefix="saga", key="orderId")
+SAGA = Stream(name="SAGA", prefix="saga", key="orderId", is_limited=True)
 CATALOG = Stream(name="CATALOG", prefix="catalog", key="productId", newest_only=True)
+USERS = Stream(name="USERS", prefix="user", key="userId")
+KEYS = Stream(name="KEYS", prefix="keys", key="keyId", newest_only=True)
 
 MAX_AMOUNT = 10**9
 """The largest quantity, and the largest amount in KRW, that a client may send for one item."""
@@ -330,6 +332,39 @@ class ProductChanged(Event, frozen=True, kw_only=True):
         return self.version
 
 
+# ---------------------------------------------------------------- users
+
+
+class UserRegistered(Event, frozen=True, kw_only=True):
+    """A customer has signed up. It carries the id alone: nothing personal is in this stream."""
+
+    stream: ClassVar[Stream] = USERS
+
+    user_id: Id
+
+    @property
+    def key(self) -> str:
+        return self.user_id
+
+
+class SigningKeyPublished(Event, frozen=True, kw_only=True):
+    """The public half of a key that signs access tokens: Ed25519, the `x` of a JSON Web Key.
+
+    No token of it is valid after `trusted_until`.
+    """
+
+    stream: ClassVar[Stream] = KEYS
+    final: ClassVar[bool] = True
+
+    key_id: Id
+    public_key: str
+    trusted_until: datetime
+
+    @property
+    def key(self) -> str:
+        return self.key_id
+
+
 CONTRACT = Contract(
     OrderCreated,
     CouponUsed,
@@ -349,5 +384,7 @@ CONTRACT = Contract(
     OrderFailed,
     OrderCancelled,
     ProductChanged,
+    UserRegistered,
+    SigningKeyPublished,
 )
 """Every event by its name, which is also the last token of its subject."""

@@ -6,5 +6,6 @@ PARTICIPANTS = {
     "coupon": 8184,
     "payment": 8183,
     "dataplatform": 8185,
+    "user": 8186,
 }
 """Each participant's package, and the port of its HTTP server where the environment names none."""

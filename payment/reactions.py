@@ -11,6 +11,7 @@ from events.contract import (
     PaymentRefunded,
     PaymentRefundFailed,
     StockDecremented,
+    UserRegistered,
 )
 from payment.adoption import adoptions
 from payment.commands import (
@@ -247,6 +248,13 @@ def _payment_refund_failed(payment: Payment) -> PaymentRefundFailed:
 
 
 # ---------------------------------------------------------------- wallets
+
+
+@reactions.on
+def open_first_wallet(event: UserRegistered, uow: PaymentUnitOfWork) -> None:
+    """A customer has signed up: open an empty wallet, unless there is one."""
+    if event.user_id not in uow.wallets:
+        uow.open_wallet(event.user_id)
 
 
 @reactions.command

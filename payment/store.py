@@ -33,7 +33,7 @@ def load(connection: Connection, messages: Sequence[object], now: datetime) -> P
     """The orders' payments, the top-ups, and the wallets of their customers."""
     payments = tables.payments.load(connection, "order_id", values_of(messages, "order_id"))
     top_ups = tables.top_ups.load(connection, "top_up_id", values_of(messages, "top_up_id"))
-    customers = values_of([*messages, *payments.loaded, *top_ups.loaded], "customer_id")
+    customers = values_of([*messages, *payments.loaded, *top_ups.loaded], "customer_id", "user_id")
     wallets = tables.wallets.load(connection, "customer_id", customers)
     return PaymentUnitOfWork(now, wallets, payments, top_ups, Ledger())
 

@@ -4,10 +4,12 @@
     ├── Refused                    a rule says no: the client's answer, not a fault
     │   ├── Invalid                400  the request can't be meant like this
     │   ├── Unauthorized           401  the operators' token is missing or wrong
+    │   ├── Forbidden              403  the caller may not do this
     │   ├── NotFound               404
     │   ├── Conflict               409  another request was first
     │   ├── UnsupportedMediaType   415  the body is not JSON
     │   ├── KeyReused              422  an Idempotency-Key came back with another request
+    │   ├── TooManyRequests        429  the caller has to wait
     │   ├── DependencyFailed       424  another participant refused
     │   └── ExternalSystemFailed   502  an external system declined, or gave no answer in time
     ├── RetryLater                 503  an outage or overload: the request itself is fine
@@ -60,6 +62,11 @@ class Unauthorized(Refused):
     code = "UNAUTHORIZED"
 
 
+class Forbidden(Refused):
+    status_code = 403
+    code = "FORBIDDEN"
+
+
 class NotFound(Refused):
     status_code = 404
     code = "NOT_FOUND"
@@ -78,6 +85,17 @@ class UnsupportedMediaType(Refused):
 class KeyReused(Refused):
     status_code = 422
     code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class TooManyRequests(Refused):
+    """`retry_after_seconds` becomes the Retry-After header."""
+
+    status_code = 429
+    code = "TOO_MANY_REQUESTS"
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after_seconds: int) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class DependencyFailed(Refused):

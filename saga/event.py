@@ -20,13 +20,15 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
 
     `prefix` is the first token of its subjects. `key` says what an event's key is, for documents
     and log lines: `tripId`. `newest_only`: it keeps the newest event of each subject alone, for
-    ever; otherwise it keeps every event for `max_age_seconds`.
+    ever; otherwise it keeps every event for `max_age_seconds`. `is_limited`: the setting for how
+    many bytes the events of all sagas may take applies to it.
     """
 
     name: str
     prefix: str
     key: str
     newest_only: bool = False
+    is_limited: bool = False
     max_age_seconds: int = 7 * 24 * 3600
 
     @property

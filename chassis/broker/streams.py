@@ -25,10 +25,10 @@ def stream_config(stream: Stream, replicas: int, max_bytes: int = 0) -> StreamCo
 def stream_settings(stream: Stream, replicas: int, max_bytes: int = 0) -> dict[str, Any]:
     """The fields of a stream's configuration that the settings decide; the rest is the operator's.
 
-    Times are in seconds. `max_bytes`: of a stream that keeps every event; 0: the operator's. A full
-    stream refuses new events. It must not remove old ones, which a consumer may not have read yet.
+    Times are in seconds. `max_bytes`: of a stream that is limited; 0: the operator's. A full stream
+    refuses new events. It must not remove old ones, which a consumer may not have read yet.
     """
-    is_limited = max_bytes and not stream.newest_only
+    is_limited = max_bytes and stream.is_limited
     limit = {"max_bytes": max_bytes, "discard": DiscardPolicy.NEW} if is_limited else {}
     return limit | {
         "subjects": [stream.subjects],

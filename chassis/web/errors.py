@@ -19,7 +19,7 @@ from litestar.types import Scope
 from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
 from chassis.web.languages import ENGLISH, Languages, Translation, of_chassis
-from saga.errors import Invalid, Outage, RetryLater, SagaError, Unauthorized
+from saga.errors import Invalid, Outage, RetryLater, SagaError, TooManyRequests, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ def _translated(translation: Translation, body: Error, values: Mapping[str, Any]
 
 def _translate(error: SagaError) -> _Answer:
     headers, values = {}, dict(error.values)
-    if isinstance(error, RetryLater):
+    if isinstance(error, RetryLater | TooManyRequests):
         headers["Retry-After"] = str(error.retry_after_seconds)
         values["retryAfterSeconds"] = error.retry_after_seconds
     if isinstance(error, Unauthorized):

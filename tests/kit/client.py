@@ -285,9 +285,8 @@ class Shop:
             async with self.nats() as client:
                 jetstream = client.jetstream()
                 before = (await jetstream.stream_info("SAGA")).state.last_seq
-                for service in services:
-                    info = await jetstream.consumer_info("SAGA", service)
-                    if info.num_pending or info.num_ack_pending:
+                for info in await jetstream.consumers_info("SAGA"):
+                    if info.name in services and (info.num_pending or info.num_ack_pending):
                         return False
                 for service in services:
                     if (await self.get(service, "/api/v1/ops/outbox"))["total"]:

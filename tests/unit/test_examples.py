@@ -9,7 +9,7 @@ API = (ROOT / "docs" / "api.md").read_text()
 
 
 def test_api_page_names_every_route_with_an_example() -> None:
-    rows = re.findall(r"^\| (`(?:GET|POST|PATCH|DELETE) .*?`) \| (.+) \|$", API, re.MULTILINE)
+    rows = re.findall(r"^\| (`(?:GET|POST|PUT|PATCH|DELETE) .*?`) \| (.+) \|$", API, re.MULTILINE)
     named = {
         re.sub(r"\{\w+\}", "{}", route)
         for routes, example in rows
@@ -25,7 +25,7 @@ def test_each_example_of_api_page_calls_the_route_in_its_row() -> None:
     for method, path, example in shown:
         given = re.search(r"-X ([A-Z]+)", example)
         method_sent = given[1] if given else ("POST" if " -d " in example else "GET")
-        address = re.search(r"\$[OPWCD](/[^ ?\"]+)", example)
+        address = re.search(r"\$[OPWCDU](/[^ ?\"]+)", example)
         assert address is not None, example
         pattern = re.sub(r"\{\w+\}", r"(\\$[A-Z]+|\\d+)", path)
         assert method_sent == method, example

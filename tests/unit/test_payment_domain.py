@@ -12,6 +12,7 @@ from events.contract import (
     PaymentRefunded,
     PaymentRefundFailed,
     StockDecremented,
+    UserRegistered,
 )
 from payment.domain import MAX_BALANCE, UNSETTLED, EntryKind, PaymentState, payment_id
 from payment.reactions import reactions
@@ -64,7 +65,8 @@ def test_every_event_in_every_state(state: str, name: str) -> None:
 
 
 def test_events_are_complete() -> None:
-    assert reactions.handles == {StockDecremented, OrderTimedOut, OrderCancelRequested}
+    of_orders = {StockDecremented, OrderTimedOut, OrderCancelRequested}
+    assert reactions.handles == of_orders | {UserRegistered}
     assert frozenset({PaymentState.INTENT, PaymentState.REFUNDING}) == UNSETTLED
 
 

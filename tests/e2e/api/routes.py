@@ -13,8 +13,11 @@ UNKNOWN_ID = "c5f2f0d4-8a43-4f0e-8f5b-0d2f4c1b9e77"
 Json = dict[str, Any]
 
 
-VALID_BODY_CODES = ("_NOT_FOUND", "CART_EMPTY", "NOT_IN_RECOVERY_MODE")
-"""Ends of the error codes that a valid body may get: an id is unknown, or bookings are closed."""
+VALID_BODY_CODES = (
+    *("_NOT_FOUND", "CART_EMPTY", "NOT_IN_RECOVERY_MODE"),
+    *("USER_EXISTS", "BAD_CREDENTIALS", "TOO_MANY_TRIES", "TOKEN_INVALID"),
+)
+"""Ends of the error codes that a valid body may get: an id or a person is unknown, say."""
 
 
 class Field(NamedTuple):
@@ -91,6 +94,10 @@ def _text(longest: int = 200, *, least: int = 1, **more: bool) -> Field:
     return Field("some text", (*_NO_STRING, *empty, "x" * (longest + 1)), **more)
 
 
+def _password() -> Field:
+    return Field("seven red umbrellas", (*_NO_STRING, "", "x" * 1025))
+
+
 def _one_of(*values: str, **more: bool) -> Field:
     return Field(
         values[0], (*_NO_STRING, "", "x", "null", values[0].lower(), f"{values[0]} "), **more
@@ -154,6 +161,11 @@ NEW_COUPON = {
     "validFrom": _time("2030-01-01T00:00:00Z"),
     "validUntil": _time("2031-01-01T00:00:00Z"),
 }
+CREDENTIALS = {
+    "email": Field("kim@shop.test", (*_NO_STRING, "", "x", "null", "a b@c", "x" * 300)),
+    "password": _password(),
+}
+NEW_USER = {**CREDENTIALS, "name": _text()}
 STOCK_BOOKING = {
     "productId": _uuid(),
     "delta": STOCK_CHANGE["delta"],
@@ -346,6 +358,19 @@ ROUTES = (
         query={"status": Query(_BAD_STATES), **_PAGING},
     ),
     Route("dataplatform", "GET", "/api/v1/deliveries/{}", unknown="DELIVERY_NOT_FOUND"),
+    Route("user", "POST", "/api/v1/users", body=NEW_USER),
+    Route("user", "GET", "/api/v1/users/{}", unknown="USER_NOT_FOUND"),
+    Route("user", "PATCH", "/api/v1/users/{}", body={"name": _text()}, unknown="USER_NOT_FOUND"),
+    Route(
+        "user",
+        "PUT",
+        "/api/v1/users/{}/password",
+        body={"current": _password(), "new": _password()},
+        unknown="USER_NOT_FOUND",
+    ),
+    Route("user", "POST", "/api/v1/auth/login", body=CREDENTIALS),
+    Route("user", "POST", "/api/v1/auth/refresh", body={"refreshToken": _text()}),
+    Route("user", "POST", "/api/v1/auth/logout", body={"refreshToken": _text()}),
     *(
         Route(service, method, path, unknown=unknown, query=query)
         for service in SERVICES

@@ -17,7 +17,7 @@ import msgspec
 
 from saga.event import Contract, Event, Id, Part, Stream
 
-TRIPS = Stream(name="TRIPS", prefix="trips", key="tripId")
+TRIPS = Stream(name="TRIPS", prefix="trips", key="tripId", is_limited=True)
 
 Counter = Annotated[int, msgspec.Meta(ge=1)]
 

@@ -1,0 +1,21 @@
+"""The user service's HTTP routes."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar.di import NamedDependency
+from litestar.params import PathParameter
+
+from chassis.service import Service
+from chassis.web.schemas import NO_NUL
+from user.unit_of_work import UserUnitOfWork
+
+UserService = NamedDependency[Service[UserUnitOfWork]]
+"""The service, as every route has it injected."""
+
+UserId = Annotated[UUID, PathParameter(name="userId")]
+
+Email = Annotated[str, msgspec.Meta(min_length=3, max_length=254, pattern=NO_NUL)]
+Password = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+"""What is too long for a password is refused as a weak one, not as a malformed request."""

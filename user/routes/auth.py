@@ -1,0 +1,161 @@
+"""HTTP routes of sessions: signing in, refreshing and signing out."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, Request, Response, post
+from litestar.datastructures import Cookie
+from litestar.params import JSONBody
+
+from chassis.service import Service
+from chassis.web.schemas import NO_NUL, Body, View, refusals
+from user import keys, store, tokens
+from user.commands import (
+    BeginSession,
+    EndSession,
+    Refreshed,
+    RefreshSession,
+    bad_credentials,
+    not_refreshed,
+)
+from user.domain import ACCESS_LIFE, User, normal_email
+from user.errors import (
+    BAD_CREDENTIALS,
+    TOKEN_INVALID,
+    TOKEN_JUST_ROTATED,
+    TOKEN_REUSED,
+    TOO_MANY_TRIES,
+)
+from user.passwords import Passwords
+from user.routes import Email, Password, UserService
+from user.settings import Settings
+from user.sign_ins import SignIns
+from user.unit_of_work import UserUnitOfWork
+
+COOKIE = "access_token"
+
+
+class Credentials(Body):
+    """Address and password."""
+
+    email: Email
+    password: Password
+
+
+class RefreshToken(Body):
+    """The newest refresh token of a session."""
+
+    refresh_token: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NO_NUL)]
+
+
+class Tokens(View):
+    """`accessToken` is sent with each request for `expiresIn` seconds, `refreshToken` once."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
+
+
+def _cookie(token: str, seconds: int) -> Cookie:
+    """For browsers: scripts can't read it, and other sites can't have it sent."""
+    return Cookie(COOKIE, value=token, max_age=seconds, path="/", httponly=True, samesite="strict")
+
+
+class AuthController(Controller):
+    path = "/auth"
+    tags = ("auth",)
+
+    @post(
+        "/login",
+        status_code=200,
+        summary="Sign in",
+        responses=refusals(BAD_CREDENTIALS, TOO_MANY_TRIES, body=True),
+    )
+    async def log_in(
+        self,
+        data: JSONBody[Credentials],
+        request: Request[Any, Any, Any],
+        service: UserService,
+    ) -> Response[Tokens]:
+        """Sets the cookie `access_token` too, for browsers.
+
+        An unknown address gets the same answer as a wrong password. After some wrong passwords the
+        account, and the client's address, have to wait longer and longer.
+        """
+        sign_ins = service.components.of_type(SignIns)
+        email = normal_email(data.email)
+        address = request.client.host if request.client else ""
+        sign_ins.check(email, address, service.clock())
+        async with service.reading() as connection:
+            user = await store.find_by_email(connection, email)
+        passwords = service.components.of_type(Passwords)
+        if (
+            not await passwords.matches(user.password_hash if user else None, data.password)
+            or not user
+        ):
+            sign_ins.failed(email, address, service.clock())
+            raise bad_credentials()
+        sign_ins.succeeded(email)
+        secret = tokens.new_secret()
+        command = BeginSession(
+            session_id=service.new_id(),
+            user_id=user.user_id,
+            password_hash=user.password_hash,
+            token_hash=tokens.hash_of(secret),
+        )
+        await service.ask(command)
+        return await _answer(service, user, command.session_id, secret)
+
+    @post(
+        "/refresh",
+        status_code=200,
+        summary="Replace a refresh token",
+        responses=refusals(TOKEN_INVALID, TOKEN_REUSED, TOKEN_JUST_ROTATED, body=True),
+    )
+    async def refresh(self, data: JSONBody[RefreshToken], service: UserService) -> Response[Tokens]:
+        """A token is used once. A second use ends the session, unless it comes within 10 s."""
+        session_id, presented = tokens.split(data.refresh_token)
+        secret = tokens.new_secret()
+        command = RefreshSession(
+            session_id=session_id,
+            presented_hash=presented,
+            token_hash=tokens.hash_of(secret),
+        )
+        refreshed: Refreshed = (await service.ask(command)).result
+        if refreshed.user is None:
+            raise not_refreshed(refreshed.presented)
+        return await _answer(service, refreshed.user, session_id, secret)
+
+    @post(
+        "/logout",
+        status_code=204,
+        summary="Sign out",
+        responses=refusals(TOKEN_INVALID, body=True),
+        response_cookies=[_cookie("", 0)],
+    )
+    async def log_out(self, data: JSONBody[RefreshToken], service: UserService) -> None:
+        """Ends the session. Idempotent: a token that is not valid any more is accepted too."""
+        session_id, presented = tokens.split(data.refresh_token)
+        await service.ask(EndSession(session_id=session_id, presented_hash=presented))
+
+
+async def _answer(
+    service: Service[UserUnitOfWork], user: User, session_id: str, secret: str
+) -> Response[Tokens]:
+    assert isinstance(service.settings, Settings)
+    now = service.clock()
+    async with service.reading() as connection:
+        key = await keys.signing_key(connection, now)
+    access = tokens.access_token(user, session_id, key, now, service.settings.auth_issuer)
+    seconds = int(ACCESS_LIFE.total_seconds())
+    view = Tokens(
+        access_token=access,
+        refresh_token=tokens.refresh_token(session_id, secret),
+        expires_in=seconds,
+    )
+    headers = {"Cache-Control": "no-store"}
+    return Response(view, headers=headers, cookies=[_cookie(access, seconds)])
+
+
+ROUTES = [AuthController]

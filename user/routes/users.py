@@ -1,0 +1,129 @@
+"""HTTP routes of accounts: signing up, the profile and the password."""
+
+from datetime import datetime
+
+from litestar import Controller, Response, get, patch, post, put
+from litestar.params import JSONBody
+
+from chassis.service import Service
+from chassis.web.schemas import Body, Text, View, created, refusals
+from user import store
+from user.commands import ChangePassword, RegisterUser, RenameUser, no_user, wrong_password
+from user.domain import Role, User, check_password, normal_email
+from user.errors import BAD_CREDENTIALS, USER_EXISTS, USER_NOT_FOUND, WEAK_PASSWORD
+from user.passwords import Passwords
+from user.routes import Email, Password, UserId, UserService
+from user.unit_of_work import UserUnitOfWork
+
+
+class NewUser(Body):
+    """`email` is compared without regard to case. `password`: 8 to 128 characters."""
+
+    email: Email
+    password: Password
+    name: Text
+
+
+class UserChanges(Body):
+    """The name that the user is called by."""
+
+    name: Text
+
+
+class NewPassword(Body):
+    """The password that is used now, and the one that replaces it."""
+
+    current: Password
+    new: Password
+
+
+class UserView(View):
+    """An account, without its password."""
+
+    user_id: str
+    email: str
+    name: str
+    roles: list[str]
+    created_at: datetime
+
+
+class UserController(Controller):
+    path = "/users"
+    tags = ("users",)
+
+    @post(summary="Sign up", responses=refusals(WEAK_PASSWORD, USER_EXISTS, body=True))
+    async def register_user(
+        self, data: JSONBody[NewUser], service: UserService
+    ) -> Response[UserView]:
+        """A wallet is opened for the user, with a balance of 0."""
+        email = normal_email(data.email)
+        check_password(data.password, email, data.name)
+        command = RegisterUser(
+            user_id=service.new_id(),
+            email=email,
+            name=data.name,
+            password_hash=await _passwords(service).hash(data.password),
+            roles=Role.CUSTOMER,
+        )
+        user: User = (await service.ask(command)).result
+        return created(_view(user), f"/users/{user.user_id}")
+
+    @get("/{userId:str}", summary="A user's profile", responses=refusals(USER_NOT_FOUND))
+    async def get_user(self, user_id: UserId, service: UserService) -> UserView:
+        """The account, without its password."""
+        return _view(await _find(service, str(user_id)))
+
+    @patch(
+        "/{userId:str}",
+        summary="Change a profile",
+        responses=refusals(USER_NOT_FOUND, body=True),
+    )
+    async def change_user(
+        self, user_id: UserId, data: JSONBody[UserChanges], service: UserService
+    ) -> UserView:
+        """The address is the account's name, and stays."""
+        done = await service.ask(RenameUser(user_id=str(user_id), name=data.name))
+        return _view(done.result)
+
+    @put(
+        "/{userId:str}/password",
+        status_code=204,
+        summary="Change the password",
+        responses=refusals(WEAK_PASSWORD, BAD_CREDENTIALS, USER_NOT_FOUND, body=True),
+    )
+    async def change_password(
+        self, user_id: UserId, data: JSONBody[NewPassword], service: UserService
+    ) -> None:
+        """All sessions of the user end."""
+        user = await _find(service, str(user_id))
+        passwords = _passwords(service)
+        check_password(data.new, user.email, user.name)
+        if not await passwords.matches(user.password_hash, data.current):
+            raise wrong_password()
+        command = ChangePassword(
+            user_id=user.user_id,
+            password_hash=user.password_hash,
+            new_hash=await passwords.hash(data.new),
+            kept_session_id=None,
+        )
+        await service.ask(command)
+
+
+async def _find(service: Service[UserUnitOfWork], user_id: str) -> User:
+    """Raises NotFound."""
+    async with service.reading() as connection:
+        user = await store.find_user(connection, user_id)
+    if user is None:
+        raise no_user(user_id)
+    return user
+
+
+def _passwords(service: Service[UserUnitOfWork]) -> Passwords:
+    return service.components.of_type(Passwords)
+
+
+def _view(user: User) -> UserView:
+    return UserView.of(user, roles=user.roles.split())
+
+
+ROUTES = [UserController]

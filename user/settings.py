@@ -1,0 +1,24 @@
+"""The user service's settings, beside those of every service."""
+
+from typing import Annotated
+
+from chassis.settings import Settings as ChassisSettings
+from chassis.settings import Text, Whole
+
+
+class Settings(ChassisSettings, frozen=True, kw_only=True):
+    """How access tokens are signed."""
+
+    auth_issuer: Annotated[
+        str, Text("AUTH_ISSUER", "shop", "The issuer, and the audience, of access tokens.")
+    ]
+    key_seconds: Annotated[
+        int,
+        Whole(
+            "AUTH_KEY_SECONDS",
+            30 * 24 * 3600,
+            1,
+            366 * 24 * 3600,
+            "How long a key signs access tokens before another one takes over.",
+        ),
+    ]
