@@ -7,6 +7,7 @@ variable, its default, its bounds and its purpose; `docs/configuration.md` is wr
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 from urllib.parse import quote
@@ -79,6 +80,21 @@ class Flag(Whole):
 
     def __init__(self, name: str, purpose: str) -> None:
         super().__init__(name, 0, 0, 1, purpose)
+
+
+class Switch(Variable):
+    """`on` or `off`. None where it is not set."""
+
+    bounds = "on or off."
+
+    def __init__(self, name: str, purpose: str, *, shown: str) -> None:
+        super().__init__(name, purpose, shown_default=shown)
+
+    def read(self, name: str, env: Mapping[str, str]) -> bool | None:
+        text = env.get(name)
+        if text not in (None, "", "on", "off"):
+            raise ConfigurationError(f"{name}={text}: use on or off")
+        return text == "on" if text else None
 
 
 class Address(Variable):
@@ -245,6 +261,31 @@ class Settings(BrokerSettings, frozen=True, kw_only=True):
         str | None,
         Variable("OPS_TOKEN", "Where set, operators' routes ask for it as a bearer token."),
     ]
+    auth: Annotated[
+        bool,
+        Switch(
+            "AUTH",
+            "on: requests are signed in, by access tokens. off: all who can reach the service are "
+            "trusted. An address that others can reach needs one of them.",
+            shown="off on loopback",
+        ),
+    ]
+    auth_issuer: Annotated[
+        str, Text("AUTH_ISSUER", "shop", "The `iss` of access tokens, and their `aud` too.")
+    ]
+    auth_audience: Annotated[
+        str | None,
+        Variable("AUTH_AUDIENCE", "The `aud` of access tokens.", shown_default="`AUTH_ISSUER`"),
+    ]
+    auth_jwks_url: Annotated[
+        str | None,
+        Address(
+            "AUTH_JWKS_URL",
+            "The key set of an OpenID Connect provider, in place of the user service's keys.",
+            "http",
+            "https",
+        ),
+    ]
     log_level: Annotated[
         str,
         LogLevel("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR. Logs are JSON lines."),
@@ -328,11 +369,29 @@ def load(
         for field, variable in variables(settings)
     }
     values["recovery_mode"] = bool(values["recovery_mode"])
+    values["auth"] = _auth(values["auth"], values["host"])
     values["instance"] = values["instance"] or f"{service}-{values['port']}"
     values["database_url"] = (
         values["database_url"] or f"sqlite+aiosqlite:///{quote(f'{state}/db/{service}.db')}"
     )
     return settings(service=service, **values)
+
+
+def _auth(wanted: bool | None, host: str) -> bool:
+    """Is sign-in asked for? Raises ConfigurationError where that has to be said, and is not."""
+    if wanted is None and not is_loopback(host):
+        raise ConfigurationError(
+            f"HOST={host} can be reached by others: set AUTH=on, or AUTH=off to trust them all"
+        )
+    return bool(wanted)
+
+
+def is_loopback(host: str) -> bool:
+    """Can this address be reached from its own machine alone?"""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def broker_settings(environment: Mapping[str, str] | None = None) -> BrokerSettings:

@@ -3,15 +3,12 @@
 from typing import Annotated
 
 from chassis.settings import Settings as ChassisSettings
-from chassis.settings import Text, Whole
+from chassis.settings import Whole
 
 
 class Settings(ChassisSettings, frozen=True, kw_only=True):
     """How access tokens are signed."""
 
-    auth_issuer: Annotated[
-        str, Text("AUTH_ISSUER", "shop", "The issuer, and the audience, of access tokens.")
-    ]
     key_seconds: Annotated[
         int,
         Whole(

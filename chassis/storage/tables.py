@@ -108,6 +108,14 @@ inbox = Table(
     Column("received_at", Time, nullable=False, index=True),
 )
 
+trusted_keys = Table(
+    "trusted_keys",
+    metadata,
+    Column("key_id", Uuid, primary_key=True),
+    Column("public_key", String(64), nullable=False),
+    Column("read_at", Time, nullable=False),
+)
+
 outbox = Table(
     "outbox",
     metadata,

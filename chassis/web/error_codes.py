@@ -39,6 +39,27 @@ UNAUTHORIZED = ErrorCode(
     "The route is for operators, and their token is missing or wrong.",
     "Send `Authorization: Bearer <OPS_TOKEN>`.",
 )
+UNAUTHENTICATED = ErrorCode(
+    "UNAUTHENTICATED",
+    401,
+    "The route is for signed-in users, and the request carries no access token.",
+    "Sign in, and send `Authorization: Bearer <access token>`.",
+)
+TOKEN_EXPIRED = ErrorCode(
+    "TOKEN_EXPIRED",
+    401,
+    "The access token has expired.",
+    "Refresh it: `POST /api/v1/auth/refresh`.",
+)
+TOKEN_INVALID = ErrorCode(
+    "TOKEN_INVALID",
+    401,
+    "The token is forged, malformed, or its session is over.",
+    "Sign in again.",
+)
+FORBIDDEN = ErrorCode(
+    "FORBIDDEN", 403, "The caller may not do this.", "Ask somebody whose role permits it."
+)
 NOT_FOUND = ErrorCode(
     "NOT_FOUND", 404, "There is no such route.", "Compare the path with the service's `/schema`."
 )

@@ -69,6 +69,10 @@ def publishes(registry: Reactions) -> list[str]:
         subjects += [f"$JS.API.STREAM.CREATE.{stream}", f"$JS.API.STREAM.INFO.{stream}"]
         subjects += [f"$JS.API.DIRECT.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}.>"]
         subjects += [f"$JS.API.STREAM.MSG.GET.{stream}"]
+    for stream in sorted(
+        {stream.name for stream in registry.follows} - {*_names(registry.streams)}
+    ):
+        subjects += [f"$JS.API.STREAM.INFO.{stream}", f"$JS.API.STREAM.MSG.GET.{stream}"]
     for stream in _names(registry.consumed_streams):
         subjects += [
             f"$JS.API.CONSUMER.CREATE.{stream}.{service}",

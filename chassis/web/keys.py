@@ -1,0 +1,163 @@
+"""The public keys whose access tokens are trusted: from a stream of the broker, or from a provider.
+
+A token is checked without a call, also while the service that signs is away, and the broker too:
+each key that was read is stored in the service's own database.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+from joserfc.jwk import ECKey, Key, KeySet, OKPKey
+from sqlalchemy import Connection, bindparam, select, text
+
+from chassis.components import Component
+from chassis.outbound import OutboundClient, Unavailable
+from chassis.service import Service
+from chassis.storage.tables import Time, trusted_keys
+from saga import envelope
+from saga.envelope import MalformedMessage
+from saga.errors import Outage, RetryLater
+from saga.event import Event
+from saga.unit_of_work import UnitOfWork
+
+log = logging.getLogger(__name__)
+
+REREAD_SECONDS = 1.0
+"""So often at most the keys are read again for an unknown one: forged tokens name such."""
+
+PROVIDER_REREAD_SECONDS = 10.0
+PROVIDER_TIMEOUT_SECONDS = 5.0
+
+
+class PublishedKey(Protocol):
+    """An event that publishes a key: the `x` of an Ed25519 JSON Web Key."""
+
+    key_id: str
+    public_key: str
+    trusted_until: datetime
+
+
+class PublishedKeys(Component[UnitOfWork]):
+    """The keys that events of one type publish, by key id. `event_type` is one of PublishedKey."""
+
+    def __init__(self, event_type: type[Event]) -> None:
+        self._event_type = event_type
+        self._subject = envelope.subject_of(event_type)
+        self._keys: dict[str, Key] = {}
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
+        self._service: Service[Any]
+
+    async def start(self, service: Service[Any]) -> None:
+        self._service = service
+        self._add(await service.database.run(_stored))
+        self._following = asyncio.create_task(self._follow())
+
+    async def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+
+    async def find(self, key_id: str) -> Key | None:
+        """The key of this id; the stream is asked where it is unknown. Raises RetryLater."""
+        if key_id not in self._keys:
+            await self._read(at_most_every_seconds=REREAD_SECONDS)
+        return self._keys.get(key_id)
+
+    async def _follow(self) -> None:
+        async with self._service.broker.notifications(self._subject) as published:
+            while True:
+                await published.wait()
+                published.clear()
+                with suppress(RetryLater, Outage):
+                    await self._read(at_most_every_seconds=0)
+
+    async def _read(self, *, at_most_every_seconds: float) -> None:
+        async with self._reading:
+            if time.monotonic() - self._read_at < at_most_every_seconds:
+                return
+            messages = await self._service.broker.history(self._subject)
+            self._read_at = time.monotonic()
+            contract = self._service.participant.reactions.contract
+            found: dict[str, str] = {}
+            for each in messages:
+                with suppress(MalformedMessage):
+                    event: Any = envelope.decode(
+                        contract, each.subject, each.body, each.headers
+                    ).event
+                    found[event.key_id] = event.public_key
+            new = {key_id: x for key_id, x in found.items() if key_id not in self._keys}
+            if new:
+                await self._service.database.run(partial(_store, new, self._service.clock()))
+                self._add(new)
+
+    def _add(self, keys: Mapping[str, str]) -> None:
+        for key_id, public in keys.items():
+            parts: dict[str, str | list[str]] = {"kty": "OKP", "crv": "Ed25519", "x": public}
+            self._keys[key_id] = OKPKey.import_key(parts)
+
+
+def _stored(connection: Connection) -> dict[str, str]:
+    rows = connection.execute(select(trusted_keys.c.key_id, trusted_keys.c.public_key))
+    return {row.key_id: row.public_key for row in rows}
+
+
+_add = text(
+    "INSERT INTO trusted_keys (key_id, public_key, read_at) VALUES (:key_id, :public_key, :read_at)"
+    " ON CONFLICT DO NOTHING"
+).bindparams(bindparam("read_at", type_=Time))
+
+
+def _store(keys: Mapping[str, str], now: datetime, connection: Connection) -> None:
+    """Another instance may store the same at the same time."""
+    rows = [
+        {"key_id": key_id, "public_key": public, "read_at": now} for key_id, public in keys.items()
+    ]
+    connection.execute(_add, rows)
+
+
+class ProviderKeys:
+    """The keys of an OpenID Connect provider: its JSON Web Key Set (RFC 7517)."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client = OutboundClient(
+            "the provider of keys",
+            timeout_seconds=PROVIDER_TIMEOUT_SECONDS,
+            failures_to_open=10,
+            recovery_seconds=PROVIDER_REREAD_SECONDS,
+        )
+        self._keys: dict[str, Key] = {}
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def find(self, key_id: str) -> Key | None:
+        """The key of this id; the provider is asked where it is unknown. Raises RetryLater."""
+        if key_id not in self._keys:
+            async with self._reading:
+                if time.monotonic() - self._read_at >= PROVIDER_REREAD_SECONDS:
+                    await self._read()
+        return self._keys.get(key_id)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _read(self) -> None:
+        try:
+            async with self._client.request("GET", self._url) as answer:
+                found = KeySet.import_key_set(msgspec.json.decode(await answer.read()))
+        except Unavailable as error:
+            raise RetryLater("the provider of keys does not answer; try again") from error
+        except (msgspec.DecodeError, ValueError) as error:
+            raise RetryLater("the provider of keys gave no key set; try again") from error
+        self._read_at = time.monotonic()
+        self._keys = {
+            str(key.kid): key for key in found.keys if isinstance(key, OKPKey | ECKey) and key.kid
+        }
