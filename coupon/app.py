@@ -8,6 +8,7 @@ from chassis.service import Service
 from chassis.web import app
 from chassis.web.document import Vocabulary
 from chassis.web.error_codes import codes_of
+from chassis.web.keys import PublishedKeys
 from coupon import errors, store, tables
 from coupon.commands import BookIssued
 from coupon.domain import UNSETTLED
@@ -15,6 +16,7 @@ from coupon.reactions import reactions
 from coupon.routes import coupons, recovery
 from coupon.settings import Settings
 from coupon.unit_of_work import CouponUnitOfWork
+from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from events.messages import FOLDER
@@ -32,7 +34,9 @@ participant: Participant[CouponUnitOfWork] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    service = Service(participant, settings, ports)
+    service = Service(
+        participant, settings, ports, components=(PublishedKeys(SigningKeyPublished),)
+    )
     return app.build(
         service,
         [*coupons.ROUTES, *recovery.ROUTES],

@@ -17,6 +17,7 @@ from coupon.domain import Coupon, HoldState, IssuedCoupon, deciding_time
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import (
     CONTRACT,
+    KEYS,
     CouponRejected,
     CouponRestored,
     CouponUsed,
@@ -29,7 +30,7 @@ from events.contract import (
 )
 from saga.reactions import Reactions
 
-reactions = Reactions("coupon", CONTRACT, adoptions)
+reactions = Reactions("coupon", CONTRACT, adoptions, follows={KEYS})
 
 
 @reactions.on

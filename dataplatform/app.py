@@ -10,6 +10,7 @@ from chassis.service import Service
 from chassis.web import app
 from chassis.web.document import Vocabulary
 from chassis.web.error_codes import codes_of
+from chassis.web.keys import PublishedKeys
 from dataplatform import errors, store, tables
 from dataplatform.domain import UNSETTLED
 from dataplatform.reactions import reactions
@@ -17,6 +18,7 @@ from dataplatform.routes import ROUTES
 from dataplatform.sender import Sender
 from dataplatform.settings import Settings
 from dataplatform.unit_of_work import DeliveryUnitOfWork
+from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from events.messages import FOLDER
@@ -37,7 +39,9 @@ participant: Participant[DeliveryUnitOfWork] = Participant(
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     sender = Sender(settings.data_platform_url, ports.clock)
     with_timer = replace(participant, timers=(Timer(sender.find_due, POLL_SECONDS),))
-    service = Service(with_timer, settings, ports, sender, components=(sender,))
+    service = Service(
+        with_timer, settings, ports, sender, components=(sender, PublishedKeys(SigningKeyPublished))
+    )
     return app.build(
         service,
         ROUTES,

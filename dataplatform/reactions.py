@@ -3,10 +3,10 @@
 from dataplatform.commands import DeliveryAccepted, DeliveryFailed, Send
 from dataplatform.domain import LEASE_SECONDS, MAX_PAUSE_SECONDS, DeliveryState
 from dataplatform.unit_of_work import DeliveryUnitOfWork
-from events.contract import CONTRACT, OrderCompleted
+from events.contract import CONTRACT, KEYS, OrderCompleted
 from saga.reactions import Reactions
 
-reactions = Reactions("dataplatform", CONTRACT)
+reactions = Reactions("dataplatform", CONTRACT, follows={KEYS})
 
 
 @reactions.on

@@ -9,8 +9,8 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 
 from chassis.service import Service
+from chassis.web.access import READERS
 from chassis.web.dependencies import Page, Paging, shown_as
-from chassis.web.operations import operators_only
 from chassis.web.schemas import View, refusals
 from dataplatform import store
 from dataplatform.commands import no_delivery
@@ -43,9 +43,12 @@ DeliveryPage = Annotated[Page[DeliveryView], shown_as("DeliveryPage")]
 class DeliveryController(Controller):
     path = "/deliveries"
     tags = ("deliveries",)
-    guards = (operators_only,)
 
-    @get(summary="Completed orders, sent and pending, newest first", responses=refusals(401))
+    @get(
+        summary="Completed orders, sent and pending, newest first",
+        guards=[READERS],
+        responses=refusals(),
+    )
     async def list_deliveries(
         self,
         service: DeliveryService,
@@ -62,7 +65,8 @@ class DeliveryController(Controller):
     @get(
         "/{orderId:str}",
         summary="One order's delivery",
-        responses=refusals(401, DELIVERY_NOT_FOUND),
+        guards=[READERS],
+        responses=refusals(DELIVERY_NOT_FOUND),
     )
     async def get_delivery(self, order_id: OrderId, service: DeliveryService) -> DeliveryView:
         """404 for an order that is not completed, or whose OrderCompleted is not handled yet."""

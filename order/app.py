@@ -9,6 +9,8 @@ from chassis.service import Service
 from chassis.web import app
 from chassis.web.document import Vocabulary
 from chassis.web.error_codes import codes_of
+from chassis.web.keys import PublishedKeys
+from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from events.messages import FOLDER
@@ -37,7 +39,12 @@ participant: Participant[OrderUnitOfWork] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    components = (HotProductAdmission(settings), OrderLoadShedding(settings), Listeners(settings))
+    components = (
+        HotProductAdmission(settings),
+        OrderLoadShedding(settings),
+        Listeners(settings),
+        PublishedKeys(SigningKeyPublished),
+    )
     return app.build(
         Service(participant, settings, ports, components=components),
         [*orders.ROUTES, *carts.ROUTES, *live.ROUTES, *hot_products.ROUTES],

@@ -4,6 +4,7 @@ import msgspec
 
 from events.contract import (
     CONTRACT,
+    KEYS,
     SAGA,
     CouponRejected,
     CouponRestored,
@@ -42,7 +43,7 @@ from order.pricing import PricedCart, get_product, price_cart, price_lines, tota
 from order.unit_of_work import OrderUnitOfWork
 from saga.reactions import Reactions, Result
 
-reactions = Reactions("order", CONTRACT, adoptions, follows={SAGA})
+reactions = Reactions("order", CONTRACT, adoptions, follows={SAGA, KEYS})
 
 
 @reactions.command

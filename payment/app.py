@@ -9,6 +9,8 @@ from chassis.service import Service
 from chassis.web import app
 from chassis.web.document import Vocabulary
 from chassis.web.error_codes import codes_of
+from chassis.web.keys import PublishedKeys
+from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from events.messages import FOLDER
@@ -40,7 +42,11 @@ participant: Participant[PaymentUnitOfWork] = Participant(
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     external_system = ports.external_system or gateway.connect(settings, ports.clock)
     service = Service(
-        participant, settings, ports, external_system, components=(OrphanedCaptureAlarm(),)
+        participant,
+        settings,
+        ports,
+        external_system,
+        components=(OrphanedCaptureAlarm(), PublishedKeys(SigningKeyPublished)),
     )
     return app.build(
         service,

@@ -2,6 +2,7 @@
 
 from events.contract import (
     CONTRACT,
+    KEYS,
     FailReason,
     OrderCancelRequested,
     OrderTimedOut,
@@ -42,7 +43,7 @@ from payment.unit_of_work import PaymentUnitOfWork
 from saga.envelope import id_of
 from saga.reactions import Reactions, Result
 
-reactions = Reactions("payment", CONTRACT, adoptions)
+reactions = Reactions("payment", CONTRACT, adoptions, follows={KEYS})
 
 
 # ---------------------------------------------------------------- payments

@@ -9,6 +9,8 @@ from chassis.service import Service
 from chassis.web import app
 from chassis.web.document import Vocabulary
 from chassis.web.error_codes import codes_of
+from chassis.web.keys import PublishedKeys
+from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from events.messages import FOLDER
@@ -38,7 +40,12 @@ participant: Participant[ProductUnitOfWork] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    components = (StockCache(settings.redis_url), StockPublisher(settings), Rankings())
+    components = (
+        StockCache(settings.redis_url),
+        StockPublisher(settings),
+        Rankings(),
+        PublishedKeys(SigningKeyPublished),
+    )
     return app.build(
         Service(participant, settings, ports, components=components),
         [

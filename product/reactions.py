@@ -4,6 +4,7 @@ import msgspec
 
 from events.contract import (
     CONTRACT,
+    KEYS,
     CouponUsed,
     FailReason,
     OnShortage,
@@ -36,7 +37,7 @@ from product.domain import INITIAL, Category, Entry, HoldState, Product
 from product.unit_of_work import ProductUnitOfWork
 from saga.reactions import OfOthers, Reactions, Result
 
-reactions = Reactions("product", CONTRACT, adoptions)
+reactions = Reactions("product", CONTRACT, adoptions, follows={KEYS})
 
 
 @reactions.on

@@ -3,7 +3,7 @@
     SagaError
     ├── Refused                    a rule says no: the client's answer, not a fault
     │   ├── Invalid                400  the request can't be meant like this
-    │   ├── Unauthorized           401  the operators' token is missing or wrong
+    │   ├── Unauthorized           401  the caller is not signed in, or the token is of no use
     │   ├── Forbidden              403  the caller may not do this
     │   ├── NotFound               404
     │   ├── Conflict               409  another request was first
@@ -59,7 +59,7 @@ class Invalid(Refused):
 
 class Unauthorized(Refused):
     status_code = 401
-    code = "UNAUTHORIZED"
+    code = "UNAUTHENTICATED"
 
 
 class Forbidden(Refused):

@@ -10,8 +10,11 @@ from chassis.service import Service
 from chassis.web import app
 from chassis.web.document import Vocabulary
 from chassis.web.error_codes import codes_of
+from chassis.web.keys import PublishedKeys
+from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
+from events.messages import FOLDER
 from user import errors, keys, store, tables
 from user.domain import UNSETTLED
 from user.passwords import Passwords
@@ -35,11 +38,17 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
     with_timer = replace(
         participant, timers=(Timer(keys.find_due(ports.new_id), keys.CHECK_SECONDS),)
     )
-    service = Service(with_timer, settings, ports, components=(Passwords(), SignIns()))
+    service = Service(
+        with_timer,
+        settings,
+        ports,
+        components=(Passwords(), SignIns(), PublishedKeys(SigningKeyPublished)),
+    )
     return app.build(
         service,
         [*users.ROUTES, *auth.ROUTES],
         title="user",
         description="Accounts: signing up, signing in, and the tokens that all services check.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        messages=[FOLDER],
     )

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from events.contract import CONTRACT, SigningKeyPublished, UserRegistered
+from events.contract import CONTRACT, KEYS, SigningKeyPublished, UserRegistered
 from saga.reactions import Reactions, Result
 from user.adoption import adoptions
 from user.commands import (
@@ -21,7 +21,7 @@ from user.commands import (
 from user.domain import KEY_LEAD, Presented, Session, SessionState, SigningKey, User, UserState
 from user.unit_of_work import UserUnitOfWork
 
-reactions = Reactions("user", CONTRACT, adoptions)
+reactions = Reactions("user", CONTRACT, adoptions, follows={KEYS})
 
 
 @reactions.command

@@ -37,6 +37,11 @@ class Caller(msgspec.Struct, frozen=True):
         """A shopkeeper may act for any customer."""
         return SHOPKEEPER in self.roles
 
+    @property
+    def operates(self) -> bool:
+        """An operator, or one who sees what operators see."""
+        return bool(self.roles & {READER, OPERATOR})
+
     def owns(self, customer_id: str | None) -> bool:
         """May the caller read and do what is this customer's? None: of all customers."""
         return self.acts_for_all or (customer_id is not None and customer_id == self.user_id)
@@ -47,15 +52,15 @@ class Caller(msgspec.Struct, frozen=True):
             raise Forbidden("this is another customer's")
 
     def own(self, customer_id: str | None) -> str | None:
-        """The customer whose rows a list shows: the caller's own, where none is named.
+        """The customer whose rows a list shows: the caller, where none is named. None: all.
 
-        Raises Forbidden for another customer's.
+        Raises Forbidden for another customer, and for a caller who is no user and sees not all.
         """
-        if customer_id is None and not self.acts_for_all:
-            return self.user_id
-        if customer_id is not None:
-            self.check(customer_id)
-        return customer_id
+        if self.acts_for_all:
+            return customer_id
+        wanted = customer_id or self.user_id or ""
+        self.check(wanted)
+        return wanted
 
 
 TRUSTED = Caller(None, frozenset({CUSTOMER, READER, SHOPKEEPER, OPERATOR}))
@@ -68,13 +73,21 @@ CurrentCaller = NamedDependency[Caller]
 
 
 class Access(msgspec.Struct, frozen=True):
-    """A guard: who may call a route. Without `roles`, whoever is signed in, or may be public."""
+    """A guard: who may call a route. Without `roles`: all who are signed in, or all."""
 
     name: str
     roles: frozenset[str] = frozenset()
     is_public: bool = False
 
-    def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    @property
+    def has_machines(self) -> bool:
+        """May a machine that has the operators' token call the route?"""
+        return OPERATOR in self.roles
+
+    async def __call__(
+        self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+    ) -> None:
+        """Asynchronous, because the framework runs a plain function in a thread."""
         self.check(connection.scope)
 
     def check(self, scope: Any) -> None:

@@ -7,12 +7,16 @@ from typing import Any
 
 from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
+from litestar.middleware import DefineMiddleware
 from litestar.types import ControllerRouterHandler, Middleware
 
 from chassis.service import Service
 from chassis.web import dead_letters, dependencies, health, openapi, operations, recovery
+from chassis.web.access import check_routes
+from chassis.web.authentication import Authentication, Keys, Tokens
 from chassis.web.document import Vocabulary
 from chassis.web.errors import allowed, to_response
+from chassis.web.keys import ProviderKeys, PublishedKeys
 from chassis.web.languages import CHASSIS, Languages
 from chassis.web.reading import StrictRequest, refuse_forgery, refuse_query
 from chassis.web.request_metrics import RequestMetrics
@@ -35,7 +39,11 @@ def build(
 
     `vocabulary`: the service's words for its OpenAPI document. `messages`: folders with its
     messages in other languages (`chassis.web.languages`).
+
+    Raises ConfigurationError where access tokens are asked for and nothing has their keys,
+    TypeError for a route that does not name who may call it.
     """
+    keys = _trusted_keys(service)
 
     @asynccontextmanager
     async def life(app: Litestar) -> AsyncIterator[None]:
@@ -48,9 +56,10 @@ def build(
             yield
         finally:
             await service.stop()
+            if isinstance(keys, ProviderKeys):
+                await keys.close()
 
-    middleware: list[Middleware] = [RequestMetrics]
-    return Litestar(
+    made = Litestar(
         [
             Router(
                 "/api/v1",
@@ -70,12 +79,33 @@ def build(
         lifespan=[life],
         logging_config=None,
         before_request=_before,
-        middleware=middleware,
+        middleware=[RequestMetrics, _authentication(service, keys)],
         request_class=StrictRequest,
         openapi_config=openapi.config(title, description, vocabulary or Vocabulary()),
         request_max_body_size=service.settings.max_body_bytes,
         state=State({"service": service, "languages": Languages(CHASSIS, *messages)}),
     )
+    check_routes(made)
+    return made
+
+
+def _trusted_keys(service: Service[Any]) -> Keys | None:
+    """The keys of access tokens; None where no sign-in is asked for."""
+    if not service.settings.auth:
+        return None
+    if service.settings.auth_jwks_url:
+        return ProviderKeys(service.settings.auth_jwks_url)
+    try:
+        return service.components.of_type(PublishedKeys)
+    except KeyError:
+        raise ConfigurationError("AUTH=on: set AUTH_JWKS_URL, which has the keys") from None
+
+
+def _authentication(service: Service[Any], keys: Keys | None) -> Middleware:
+    settings = service.settings
+    audience = settings.auth_audience or settings.auth_issuer
+    tokens = Tokens(settings.auth_issuer, audience, keys) if keys else None
+    return DefineMiddleware(Authentication, tokens=tokens, ops_token=settings.ops_token)
 
 
 # Both are asynchronous, for the framework would run a plain function in a thread, each time.

@@ -8,9 +8,9 @@ from litestar.params import JSONBody, PathParameter
 from chassis.processing import dead_letters
 from chassis.processing.dead_letters import DeadLetter
 from chassis.processing.preview import Preview
+from chassis.web.access import OPERATORS, READERS
 from chassis.web.dependencies import AnyService, Page, Paging, shown_as
 from chassis.web.error_codes import DEAD_LETTER_DONE, DEAD_LETTER_NOT_FOUND
-from chassis.web.operations import operators_only
 from chassis.web.schemas import Body, Text, answered, refusals
 
 LetterId = Annotated[int, PathParameter(name="letterId")]
@@ -26,9 +26,8 @@ class Dismissal(Body):
 class DeadLetterController(Controller):
     path = "/ops/dead-letters"
     tags = ("operations",)
-    guards = (operators_only,)
 
-    @get(summary="Dead letters, newest first", responses=refusals(401))
+    @get(summary="Dead letters, newest first", guards=[READERS], responses=refusals())
     async def list_dead_letters(self, service: AnyService, paging: Paging) -> DeadLetters:
         """Messages that this service could not handle, with the reason.
 
@@ -44,7 +43,8 @@ class DeadLetterController(Controller):
         "/{letterId:int}/redrive",
         status_code=200,
         summary="Redrive a dead letter",
-        responses=refusals(401, DEAD_LETTER_NOT_FOUND, DEAD_LETTER_DONE)
+        guards=[OPERATORS],
+        responses=refusals(DEAD_LETTER_NOT_FOUND, DEAD_LETTER_DONE)
         | {202: answered(DeadLetter, "The outcome is not known yet: look at the letter again")},
     )
     async def redrive_dead_letter(
@@ -62,7 +62,8 @@ class DeadLetterController(Controller):
         "/{letterId:int}/dismiss",
         status_code=200,
         summary="Give a dead letter up",
-        responses=refusals(401, DEAD_LETTER_NOT_FOUND, DEAD_LETTER_DONE, body=True),
+        guards=[OPERATORS],
+        responses=refusals(DEAD_LETTER_NOT_FOUND, DEAD_LETTER_DONE, body=True),
     )
     async def dismiss_dead_letter(
         self, service: AnyService, letter_id: LetterId, data: JSONBody[Dismissal]
@@ -73,7 +74,8 @@ class DeadLetterController(Controller):
     @get(
         "/{letterId:int}/preview",
         summary="What a redrive would do now",
-        responses=refusals(401, DEAD_LETTER_NOT_FOUND),
+        guards=[READERS],
+        responses=refusals(DEAD_LETTER_NOT_FOUND),
     )
     async def preview_dead_letter(self, service: AnyService, letter_id: LetterId) -> Preview:
         """The reaction runs on today's rows, and nothing of it is kept."""

@@ -1,12 +1,14 @@
-"""What routes have injected: the service, and the page that a list route is asked for."""
+"""What routes have injected: the service, the caller, and the page that a list is asked for."""
 
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from litestar.di import NamedDependency, Provide
 from litestar.params import BodyKwarg, QueryParameter
+from litestar.types import Scope
 
 from chassis.service import Service
+from chassis.web.access import Caller, caller_of
 from chassis.web.schemas import View
 
 T = TypeVar("T")
@@ -53,8 +55,13 @@ def provide(service: Service[Any]) -> dict[str, Provide]:
     """Every route has the service; that is cached, for a second value would cost a task group."""
     return {
         "service": Provide(lambda: service, sync_to_thread=False, use_cache=True),
+        "caller": Provide(_caller, sync_to_thread=False),
         "paging": Provide(_paging, sync_to_thread=False),
     }
+
+
+def _caller(scope: Scope) -> Caller:
+    return caller_of(scope)
 
 
 def _paging(

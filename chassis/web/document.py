@@ -1,6 +1,6 @@
 """What the framework leaves out of an OpenAPI document, added to it as plain JSON.
 
-Descriptions of schemas and fields, error codes, headers of responses, the operators' token, and an
+Descriptions of schemas and fields, error codes, headers of responses, who may call a route, and an
 example of every body.
 """
 
@@ -13,6 +13,7 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 
 from chassis.web import error_codes, response_headers
+from chassis.web.access import Access
 from chassis.web.dependencies import Page
 from chassis.web.error_codes import ErrorCode, codes_of
 from chassis.web.examples import Examples
@@ -23,11 +24,24 @@ Json: TypeAlias = dict[str, Any]
 Handlers: TypeAlias = dict[str, HTTPRouteHandler]
 """The routes' handlers by operation id."""
 
-_TOKEN = {
-    "type": "http",
-    "scheme": "bearer",
-    "description": "The operators' token. A service without an OPS_TOKEN does not ask for it.",
+_SCHEMES = {
+    "accessToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token. With `AUTH=off` none is asked for.",
+    },
+    "operators": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Their token. None is asked for with `AUTH=off` and no `OPS_TOKEN`.",
+    },
 }
+_UNAUTHENTICATED = (
+    error_codes.UNAUTHENTICATED,
+    error_codes.TOKEN_EXPIRED,
+    error_codes.TOKEN_INVALID,
+)
 _CODES = "Stable, for programs. docs/errors.md has when a client gets each, and what to do then."
 
 
@@ -51,13 +65,12 @@ def complete(document: Json, handlers: Handlers, vocabulary: Vocabulary) -> Json
     codes = [*codes_of(error_codes), *vocabulary.errors]
     _describe_schemas(schemas, _kinds(handlers.values()), words)
     _list_codes(schemas, codes)
-    document["components"]["securitySchemes"] = {"operators": _TOKEN}
+    document["components"]["securitySchemes"] = _SCHEMES
     examples = Examples(schemas, EXAMPLES | dict(vocabulary.examples))
     for methods in document["paths"].values():
         for operation in methods.values():
             handler = handlers[operation["operationId"]]
-            if handler.resolve_guards():
-                operation["security"] = [{"operators": []}]
+            _say_who_may_call(operation, handler)
             for parameter in operation.get("parameters", ()):
                 parameter.setdefault("description", words.get(parameter["name"], ""))
                 parameter["schema"] = _without_null(parameter["schema"])
@@ -79,6 +92,35 @@ def _describe_schemas(
         for field, described in schema.get("properties", {}).items():
             word = words.get(f"{name}.{field}") or words.get(field, "")
             described.setdefault("description", word)
+
+
+def _say_who_may_call(operation: Json, handler: HTTPRouteHandler) -> None:
+    """The security of a route that is not public, and the errors that follow from it."""
+    guards = [each for each in handler.resolve_guards() if isinstance(each, Access)]
+    for access in guards:
+        if not access.is_public:
+            schemes = ["accessToken", *(["operators"] if access.has_machines else [])]
+            operation["security"] = [{scheme: []} for scheme in schemes]
+            responses = operation["responses"]
+            _add_refusals(responses, "401", _UNAUTHENTICATED)
+            _add_refusals(responses, "403", (error_codes.FORBIDDEN,))
+            responses["403"]["description"] += f" This is for {access.name}."
+            operation["responses"] = dict(sorted(responses.items()))
+
+
+def _add_refusals(responses: Json, status: str, codes: Sequence[ErrorCode]) -> None:
+    """To those that the route itself answers with this status."""
+    meaning = " ".join(f"`{each.code}`: {each.when}" for each in codes)
+    shown = {
+        each.code: {"summary": each.when, "value": {"error": each.code, "message": each.when}}
+        for each in codes
+    }
+    if status in responses:
+        responses[status]["description"] += f" {meaning}"
+        responses[status]["content"]["application/json"]["examples"] |= shown
+    else:
+        media = {"schema": {"$ref": "#/components/schemas/Error"}, "examples": shown}
+        responses[status] = {"description": meaning, "content": {"application/json": media}}
 
 
 def _list_codes(schemas: Json, codes: Iterable[ErrorCode]) -> None:

@@ -33,17 +33,11 @@ INVALID_REQUEST = ErrorCode(
     "The HTTP request itself can't be read.",
     "Correct the request; the message names the reason.",
 )
-UNAUTHORIZED = ErrorCode(
-    "UNAUTHORIZED",
-    401,
-    "The route is for operators, and their token is missing or wrong.",
-    "Send `Authorization: Bearer <OPS_TOKEN>`.",
-)
 UNAUTHENTICATED = ErrorCode(
     "UNAUTHENTICATED",
     401,
-    "The route is for signed-in users, and the request carries no access token.",
-    "Sign in, and send `Authorization: Bearer <access token>`.",
+    "The route is not public, and the request carries no token, or a wrong operators' token.",
+    "Send `Authorization: Bearer <access token>`, or the OPS_TOKEN for an operators' route.",
 )
 TOKEN_EXPIRED = ErrorCode(
     "TOKEN_EXPIRED",
@@ -58,7 +52,7 @@ TOKEN_INVALID = ErrorCode(
     "Sign in again.",
 )
 FORBIDDEN = ErrorCode(
-    "FORBIDDEN", 403, "The caller may not do this.", "Ask somebody whose role permits it."
+    "FORBIDDEN", 403, "The caller may not do this.", "Ask a person whose role permits it."
 )
 NOT_FOUND = ErrorCode(
     "NOT_FOUND", 404, "There is no such route.", "Compare the path with the service's `/schema`."

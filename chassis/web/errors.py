@@ -37,7 +37,7 @@ OUTAGE = RetryLater("something that is needed here does not answer; send this ag
 
 _CODES = {
     400: "VALIDATION_ERROR",
-    401: "UNAUTHORIZED",
+    401: "UNAUTHENTICATED",
     404: "NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
     413: "BODY_TOO_LARGE",

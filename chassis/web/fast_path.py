@@ -25,12 +25,13 @@ from litestar.types import (
     Send,
 )
 
+from chassis.web.access import access_of, caller_of
 from chassis.web.errors import to_response
 from chassis.web.reading import StrictRequest
 
 FAST_PATH = {"fast_path": True}
-"""The `opt` of a route that takes a JSON body, optional headers and the service, and answers with a
-`Response` of a struct."""
+"""The `opt` of a route that takes a JSON body, optional headers, the service and the caller, and
+answers with a `Response` of a struct."""
 
 MAX_HEADER_LENGTH = 255
 """A longer value takes the framework's way: no route that limits a header admits one."""
@@ -83,19 +84,21 @@ class _Route:
         self._app = app
         self._path = path
         self._call_function: Any = handler.fn
+        self._access = access_of(handler)
         self._status = handler.status_code
         self._max_body_bytes = handler.resolve_request_max_body_size() or 0
         self._headers: dict[bytes, str | None] = {_TYPE: None, _ENCODING: None}
         parameters = handler.parsed_fn_signature.parameters
         if "data" not in parameters:
             raise TypeError(f"{handler}: the fast path is for routes that take a body")
+        self._takes_caller = "caller" in parameters
         for name, field in parameters.items():
             declared = field.kwarg_definition
             if name == "data":
                 self._decode = msgspec.json.Decoder(field.annotation).decode
             elif isinstance(declared, HeaderParameter) and field.annotation == str | None:
                 self._headers[(declared.name or name).lower().encode()] = name
-            elif name != "service":
+            elif name not in ("service", "caller"):
                 raise TypeError(f"{handler}: the fast path can't read {name}")
         self._entry: ASGIApp = self._call
         for middleware in handler.resolve_middleware():
@@ -103,7 +106,7 @@ class _Route:
             self._entry = wrap(self._entry)
 
     def read(self, scope: Scope, message: ReceiveMessage) -> dict[str, Any] | None:
-        """The function's arguments, without the service; None for a request that is unusual."""
+        """The function's arguments from the request; None for one that is unusual."""
         if message["type"] != "http.request" or message.get("more_body") or scope["query_string"]:
             return None
         headers = [(name, value) for name, value in scope["headers"] if name in self._headers]
@@ -134,10 +137,12 @@ class _Route:
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         found: Any = scope
+        values = found[_VALUES]
         try:
-            response = await self._call_function(
-                service=self._app.state["service"], **found[_VALUES]
-            )
+            self._access.check(scope)
+            if self._takes_caller:
+                values["caller"] = caller_of(scope)
+            response = await self._call_function(service=self._app.state["service"], **values)
         except Exception as error:  # noqa: BLE001 - the same translation as the framework's
             request = StrictRequest(scope, receive, send)
             refusal = to_response(request, error).to_asgi_response(None, request)

@@ -58,6 +58,8 @@ class PublishedKeys(Component[UnitOfWork]):
 
     async def start(self, service: Service[Any]) -> None:
         self._service = service
+        if not service.settings.auth or service.settings.auth_jwks_url:
+            return
         self._add(await service.database.run(_stored))
         self._following = asyncio.create_task(self._follow())
 

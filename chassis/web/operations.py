@@ -1,7 +1,6 @@
 """The operators' routes of every service: unsettled sagas, and the events in the outbox."""
 
 import asyncio
-import hmac
 from datetime import datetime, timedelta
 from types import GenericAlias
 from typing import Annotated, Any
@@ -9,8 +8,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 from litestar.types import ControllerRouterHandler
 from sqlalchemy import Column, select
@@ -19,9 +17,10 @@ from chassis.outbox.relay import backlog
 from chassis.participant import Participant
 from chassis.service import Service
 from chassis.storage.tables import in_states, outbox
+from chassis.web.access import OPERATORS, READERS
 from chassis.web.dependencies import AnyService
 from chassis.web.schemas import View, refusals
-from saga.errors import Conflict, Unauthorized
+from saga.errors import Conflict
 
 MAX_ROWS = 1000
 
@@ -64,15 +63,6 @@ class Outbox(View):
     oldest_at: datetime | None
 
 
-def operators_only(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """A guard: where OPS_TOKEN is set, a request must carry it. Raises Unauthorized."""
-    service: Service[Any] = connection.app.state.service
-    token = service.settings.ops_token
-    sent = connection.headers.get("Authorization", "")
-    if token is not None and not hmac.compare_digest(sent.encode(), f"Bearer {token}".encode()):
-        raise Unauthorized("send the operators' token: Authorization: Bearer <OPS_TOKEN>")
-
-
 def check_recovery_mode(service: Service[Any]) -> None:
     """For routes that book what a restored database lacks. Raises Conflict outside of it."""
     if not service.settings.recovery_mode:
@@ -82,12 +72,12 @@ def check_recovery_mode(service: Service[Any]) -> None:
 class Operations(Controller):
     path = "/ops"
     tags = ("operations",)
-    guards = (operators_only,)
 
     @get(
         "/outbox",
         summary="Unpublished events, the oldest first",
-        responses=refusals(401),
+        guards=[READERS],
+        responses=refusals(),
     )
     async def list_unpublished_events(self, service: AnyService) -> Outbox:
         """At most 1,000. While the broker answers, an event is here for milliseconds."""
@@ -107,7 +97,8 @@ class Operations(Controller):
     @get(
         "/events/{key:str}",
         summary="The events that the service has emitted about a key",
-        responses=refusals(401),
+        guards=[READERS],
+        responses=refusals(),
     )
     async def list_emitted_events(self, service: AnyService, key: Key) -> EmittedEvents:
         """In their order, for as long as the outbox keeps them. It needs no broker."""
@@ -132,7 +123,8 @@ class Operations(Controller):
         "/seed",
         status_code=204,
         summary="Store the first data; idempotent",
-        responses=refusals(401),
+        guards=[OPERATORS],
+        responses=refusals(),
     )
     async def seed_first_data(self, service: AnyService) -> None:
         """What a new stack starts with, in this service. What is there stays as it is."""
@@ -175,8 +167,8 @@ def _owed(saga_key: Column[str]) -> HTTPRouteHandler:
     route = get(
         "/ops/owed",
         summary="Unsettled sagas, the oldest first",
-        responses=refusals(401),
-        guards=[operators_only],
+        responses=refusals(),
+        guards=[READERS],
         tags=["operations"],
     )
     return route(list_unsettled_sagas)

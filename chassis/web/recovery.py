@@ -9,8 +9,8 @@ from chassis.outbox.relay import backlog
 from chassis.recovery import findings
 from chassis.recovery.findings import Finding
 from chassis.storage.tables import recovery_findings
+from chassis.web.access import READERS
 from chassis.web.dependencies import AnyService
-from chassis.web.operations import operators_only
 from chassis.web.schemas import View, refusals
 from saga.errors import BrokerAway
 
@@ -36,9 +36,12 @@ class RecoveryReport(View):
 class RecoveryController(Controller):
     path = "/ops/recovery"
     tags = ("operations",)
-    guards = (operators_only,)
 
-    @get(summary="What recovery mode found, adopted and still misses", responses=refusals(401))
+    @get(
+        summary="What recovery mode found, adopted and still misses",
+        guards=[READERS],
+        responses=refusals(),
+    )
     async def get_recovery(self, service: AnyService) -> RecoveryReport:
         """The running recovery, or the last one."""
         async with service.reading() as connection:

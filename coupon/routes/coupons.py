@@ -9,7 +9,9 @@ from litestar import Controller, Response, delete, get, patch, post
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from chassis.service import Service
+from chassis.web.access import SHOPKEEPERS, SIGNED_IN, Caller, CurrentCaller
 from chassis.web.dependencies import Page, Paging, shown_as
+from chassis.web.errors import invalid
 from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.schemas import Body, Instant, OptionalKey, Text, View, created, refusals, utc
 from coupon import store
@@ -125,7 +127,7 @@ class CouponController(Controller):
     path = "/coupons"
     tags = ("coupons",)
 
-    @post(summary="Define a coupon", responses=refusals(422, body=True))
+    @post(summary="Define a coupon", guards=[SHOPKEEPERS], responses=refusals(422, body=True))
     async def define_coupon(
         self,
         data: JSONBody[NewCoupon],
@@ -138,7 +140,7 @@ class CouponController(Controller):
         path = f"/coupons/{done.result.coupon_id}"
         return created(_view_coupon(done.result), path, headers=replay_headers(done))
 
-    @get(summary="All definitions, newest first", responses=refusals())
+    @get(summary="All definitions, newest first", guards=[SHOPKEEPERS], responses=refusals())
     async def list_coupons(self, service: CouponService, paging: Paging) -> CouponPage:
         """Also those that are stopped or expired."""
         async with service.reading() as connection:
@@ -150,6 +152,7 @@ class CouponController(Controller):
     @patch(
         "/{couponId:str}",
         summary="Change or stop a coupon",
+        guards=[SHOPKEEPERS],
         responses=refusals(COUPON_NOT_FOUND, body=True),
     )
     async def change_coupon(
@@ -165,7 +168,12 @@ class CouponController(Controller):
         )
         return _view_coupon((await service.ask(command)).result)
 
-    @get("/{couponId:str}", summary="One coupon's definition", responses=refusals(COUPON_NOT_FOUND))
+    @get(
+        "/{couponId:str}",
+        summary="One coupon's definition",
+        guards=[SIGNED_IN],
+        responses=refusals(COUPON_NOT_FOUND),
+    )
     async def get_coupon(self, coupon_id: CouponId, service: CouponService) -> CouponView:
         """The definition, and how many are issued."""
         async with service.reading() as connection:
@@ -177,6 +185,7 @@ class CouponController(Controller):
     @post(
         "/{couponId:str}/issue",
         summary="Give a customer one, first come, first served",
+        guards=[SIGNED_IN],
         responses=refusals(
             COUPON_NOT_FOUND,
             COUPON_ALREADY_ISSUED,
@@ -187,9 +196,14 @@ class CouponController(Controller):
         ),
     )
     async def issue_coupon(
-        self, coupon_id: CouponId, data: JSONBody[ForCustomer], service: CouponService
+        self,
+        coupon_id: CouponId,
+        data: JSONBody[ForCustomer],
+        service: CouponService,
+        caller: CurrentCaller,
     ) -> Response[IssuedView]:
         """One to each customer, first come, first served, and never more than `quantity`."""
+        caller.check(str(data.customer_id))
         command = IssueCoupon(
             issued_coupon_id=service.new_id(),
             coupon_id=str(coupon_id),
@@ -204,17 +218,24 @@ class IssuedCouponController(Controller):
     path = "/issued-coupons"
     tags = ("coupons",)
 
-    @get(summary="A customer's coupons, newest first", responses=refusals())
+    @get(summary="A customer's coupons, newest first", guards=[SIGNED_IN], responses=refusals())
     async def list_issued_coupons(
         self,
         service: CouponService,
+        caller: CurrentCaller,
         paging: Paging,
-        customer_id: Annotated[UUID, QueryParameter(name="customerId")],
+        customer_id: Annotated[UUID | None, QueryParameter(name="customerId")] = None,
     ) -> IssuedPage:
-        """Also those that are used or expired."""
+        """Also those that are used or expired.
+
+        `customerId` is required, unless a customer is signed in, who sees their own.
+        """
+        customer = caller.own(str(customer_id) if customer_id else None)
+        if customer is None:
+            raise invalid("customerId", "is missing; this route needs it", "query")
         async with service.reading() as connection:
             found, total = await store.list_issued(
-                connection, str(customer_id), offset=paging.offset, size=paging.size
+                connection, customer, offset=paging.offset, size=paging.size
             )
         items = [view_issued(each, service.clock()) for each in found]
         return paging.of(items, total)
@@ -222,17 +243,20 @@ class IssuedCouponController(Controller):
     @get(
         "/{issuedCouponId:str}",
         summary="One customer's coupon",
+        guards=[SIGNED_IN],
         responses=refusals(COUPON_NOT_FOUND),
     )
     async def get_issued_coupon(
-        self, issued_coupon_id: IssuedCouponId, service: CouponService
+        self, issued_coupon_id: IssuedCouponId, service: CouponService, caller: CurrentCaller
     ) -> IssuedView:
         """Also one that is used or expired."""
-        return view_issued(await _find_issued(service, issued_coupon_id), service.clock())
+        coupon = await _find_issued(service, caller, issued_coupon_id)
+        return view_issued(coupon, service.clock())
 
     @delete(
         "/{issuedCouponId:str}",
         summary="Revoke a customer's coupon",
+        guards=[SHOPKEEPERS],
         responses=refusals(COUPON_NOT_FOUND, COUPON_ALREADY_USED),
     )
     async def revoke_issued_coupon(
@@ -245,13 +269,19 @@ class IssuedCouponController(Controller):
         "/{issuedCouponId:str}/validate",
         status_code=200,
         summary="Check if it can be used for an order",
+        guards=[SIGNED_IN],
         responses=refusals(COUPON_NOT_FOUND, body=True),
     )
     async def validate_issued_coupon(
-        self, issued_coupon_id: IssuedCouponId, data: JSONBody[Trial], service: CouponService
+        self,
+        issued_coupon_id: IssuedCouponId,
+        data: JSONBody[Trial],
+        service: CouponService,
+        caller: CurrentCaller,
     ) -> Validity:
         """Holds nothing: another order may use the coupon before this one is placed."""
-        coupon = await _find_issued(service, issued_coupon_id)
+        caller.check(str(data.customer_id))
+        coupon = await _find_issued(service, caller, issued_coupon_id)
         reason = coupon.objection(str(data.customer_id), data.order_amount, service.clock())
         discount = 0 if reason else coupon.discount(data.order_amount)
         return Validity(
@@ -262,10 +292,13 @@ class IssuedCouponController(Controller):
         )
 
 
-async def _find_issued(service: Service[CouponUnitOfWork], issued_coupon_id: UUID) -> IssuedCoupon:
+async def _find_issued(
+    service: Service[CouponUnitOfWork], caller: Caller, issued_coupon_id: UUID
+) -> IssuedCoupon:
+    """Raises NotFound also for another customer's coupon."""
     async with service.reading() as connection:
         coupon = await store.find_issued(connection, str(issued_coupon_id))
-    if coupon is None:
+    if coupon is None or not caller.owns(coupon.customer_id):
         raise no_issued_coupon(str(issued_coupon_id))
     return coupon
 

@@ -5,8 +5,9 @@ from uuid import UUID
 from litestar import Controller, post
 from litestar.params import JSONBody
 
+from chassis.web.access import OPERATORS
 from chassis.web.error_codes import NOT_IN_RECOVERY_MODE
-from chassis.web.operations import check_recovery_mode, operators_only
+from chassis.web.operations import check_recovery_mode
 from chassis.web.schemas import Body, refusals
 from coupon.commands import BookIssued
 from coupon.errors import COUPON_ALREADY_ISSUED, COUPON_NOT_FOUND
@@ -26,13 +27,13 @@ class IssuedBooking(Body):
 class BookingController(Controller):
     path = "/ops/recovery/bookings"
     tags = ("operations",)
-    guards = (operators_only,)
 
     @post(
         status_code=200,
         summary="Book an issued coupon that the restored database lacks",
+        guards=[OPERATORS],
         responses=refusals(
-            401, COUPON_NOT_FOUND, COUPON_ALREADY_ISSUED, NOT_IN_RECOVERY_MODE, body=True
+            COUPON_NOT_FOUND, COUPON_ALREADY_ISSUED, NOT_IN_RECOVERY_MODE, body=True
         ),
     )
     async def book_lost_coupon(

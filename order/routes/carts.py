@@ -8,6 +8,7 @@ from litestar.params import JSONBody, PathParameter
 
 from chassis.processing.messages import IdempotencyKey
 from chassis.service import Service
+from chassis.web.access import SIGNED_IN, CurrentCaller
 from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.response_headers import LOCATION
 from chassis.web.schemas import Body, OptionalKey, TraceContext, View, answered, refusals
@@ -70,9 +71,12 @@ class CartController(Controller):
     path = "/carts/{customerId:str}"
     tags = ("carts",)
 
-    @get(summary="A customer's cart", responses=refusals())
-    async def get_cart(self, customer_id: CustomerId, service: OrderService) -> CartView:
+    @get(summary="A customer's cart", guards=[SIGNED_IN], responses=refusals())
+    async def get_cart(
+        self, customer_id: CustomerId, service: OrderService, caller: CurrentCaller
+    ) -> CartView:
         """Empty for a customer who has put nothing into it."""
+        caller.check(str(customer_id))
         async with service.reading() as connection:
             return CartView.of(await store.find_priced_cart(connection, str(customer_id)))
 
@@ -80,6 +84,7 @@ class CartController(Controller):
         "/items",
         status_code=200,
         summary="Put a product into the cart",
+        guards=[SIGNED_IN],
         responses=refusals(CART_FULL, PRODUCT_DISCONTINUED, PRODUCT_NOT_FOUND, 422, body=True),
     )
     async def add_to_cart(
@@ -87,12 +92,14 @@ class CartController(Controller):
         customer_id: CustomerId,
         data: JSONBody[NewCartItem],
         service: OrderService,
+        caller: CurrentCaller,
         idempotency_key: OptionalKey = None,
     ) -> Response[CartView]:
         """More of the same product adds up, to 10^9 at most; a cart holds up to 100 products.
 
         With an Idempotency-Key, the same request again gives the first answer and adds nothing.
         """
+        caller.check(str(customer_id))
         command = AddToCart(
             customer_id=str(customer_id), product_id=str(data.product_id), quantity=data.quantity
         )
@@ -103,6 +110,7 @@ class CartController(Controller):
     @patch(
         "/items/{productId:str}",
         summary="Change the quantity of a product in the cart",
+        guards=[SIGNED_IN],
         responses=refusals(CART_ITEM_NOT_FOUND, body=True),
     )
     async def change_cart_item(
@@ -111,8 +119,10 @@ class CartController(Controller):
         product_id: ProductId,
         data: JSONBody[CartItemChange],
         service: OrderService,
+        caller: CurrentCaller,
     ) -> CartView:
         """The cart then has this many units of the product, which must be in it."""
+        caller.check(str(customer_id))
         command = ChangeCartItem(
             customer_id=str(customer_id), product_id=str(product_id), quantity=data.quantity
         )
@@ -121,23 +131,33 @@ class CartController(Controller):
     @delete(
         "/items/{productId:str}",
         summary="Take a product out of the cart, if it is in it",
+        guards=[SIGNED_IN],
         responses=refusals(),
     )
     async def remove_from_cart(
-        self, customer_id: CustomerId, product_id: ProductId, service: OrderService
+        self,
+        customer_id: CustomerId,
+        product_id: ProductId,
+        service: OrderService,
+        caller: CurrentCaller,
     ) -> None:
         """204 also for a product that is not in the cart."""
+        caller.check(str(customer_id))
         await service.ask(TakeFromCart(customer_id=str(customer_id), product_id=str(product_id)))
 
-    @delete(summary="Empty the cart", responses=refusals())
-    async def empty_cart(self, customer_id: CustomerId, service: OrderService) -> None:
+    @delete(summary="Empty the cart", guards=[SIGNED_IN], responses=refusals())
+    async def empty_cart(
+        self, customer_id: CustomerId, service: OrderService, caller: CurrentCaller
+    ) -> None:
         """204 also for a cart that is empty."""
+        caller.check(str(customer_id))
         await service.ask(TakeFromCart(customer_id=str(customer_id)))
 
     @post(
         "/checkout",
         status_code=202,
         summary="Order what is in the cart",
+        guards=[SIGNED_IN],
         middleware=[ShedLoad],
         responses=refusals(
             CART_EMPTY,
@@ -159,6 +179,7 @@ class CartController(Controller):
         customer_id: CustomerId,
         data: JSONBody[OrderOptions],
         service: OrderService,
+        caller: CurrentCaller,
         idempotency_key: OptionalKey = None,
         prefer: Prefer = None,
         trace: TraceContext = None,
@@ -172,6 +193,7 @@ class CartController(Controller):
         by then.
         """
         customer = str(customer_id)
+        caller.check(customer)
         key = key_of(f"checkout/{customer}", idempotency_key, data)
         lines = await _find_lines(service, customer, key)
         command = command_of(service.new_id(), customer, lines, data, from_cart=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 from litestar import Controller, delete, post
 from litestar.params import PathParameter
 
-from chassis.web.operations import operators_only
+from chassis.web.access import OPERATORS
 from chassis.web.schemas import View, refusals
 from order.commands import SetHotProduct
 from order.errors import PRODUCT_NOT_FOUND
@@ -36,13 +36,13 @@ class HotProductView(View):
 class HotProductController(Controller):
     path = "/admin/products"
     tags = ("operations",)
-    guards = (operators_only,)
 
     @post(
         "/{productId:str}/hot",
         status_code=200,
         summary="Enable hot-product admission",
-        responses=refusals(401, PRODUCT_NOT_FOUND),
+        guards=[OPERATORS],
+        responses=refusals(PRODUCT_NOT_FOUND),
     )
     async def enable_hot_product(
         self, product_id: ProductId, service: OrderService
@@ -59,7 +59,8 @@ class HotProductController(Controller):
     @delete(
         "/{productId:str}/hot",
         summary="Disable hot-product admission",
-        responses=refusals(401, PRODUCT_NOT_FOUND),
+        guards=[OPERATORS],
+        responses=refusals(PRODUCT_NOT_FOUND),
     )
     async def disable_hot_product(self, product_id: ProductId, service: OrderService) -> None:
         """Orders of the product are then admitted as all others are. Idempotent."""

@@ -12,12 +12,13 @@ from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter
 from litestar.response import Stream
 
+from chassis.web.access import SIGNED_IN, CurrentCaller
 from chassis.web.schemas import refusals
 from order.errors import ORDER_NOT_FOUND
 from order.live import Listener, Listeners
 from order.routes import OrderService
 from order.routes.orders import OrderId
-from order.routes.placing import find_order
+from order.routes.placing import find_own
 from order.steps import Step
 from saga.event import ID_PATTERN
 
@@ -37,6 +38,7 @@ class LiveController(Controller):
     @get(
         "/{orderId:str}/events",
         summary="An order's events, live",
+        guards=[SIGNED_IN],
         media_type=EVENT_STREAM,
         response_headers=[
             ResponseHeader(name=name, description=f"`{value}`", documentation_only=True)
@@ -57,6 +59,7 @@ class LiveController(Controller):
         self,
         order_id: OrderId,
         service: OrderService,
+        caller: CurrentCaller,
         last_event_id: Annotated[
             str | None,
             HeaderParameter(
@@ -77,7 +80,7 @@ class LiveController(Controller):
         While the broker is away the stream stays open, and sends everything later. 503 when an
         instance has MOST_LISTENERS listeners already: EventSource gives up then.
         """
-        order = await find_order(service, str(order_id))
+        order = await find_own(service, caller, str(order_id))
         listener = Listener(service, order, last_event_id)
         listeners = service.components.of_type(Listeners)
         listeners.add(listener)

@@ -10,6 +10,7 @@ from litestar import Controller, Response, get, post
 from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 
 from chassis.service import Service
+from chassis.web.access import SIGNED_IN, CurrentCaller
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.fast_path import FAST_PATH
 from chassis.web.idempotency import key_of
@@ -44,6 +45,7 @@ from order.routes.placing import (
     accept,
     command_of,
     find_order,
+    find_own,
     order_view,
     wait_until,
 )
@@ -91,6 +93,7 @@ class OrderController(Controller):
     @post(
         status_code=202,
         summary="Place an order",
+        guards=[SIGNED_IN],
         middleware=[ShedLoad],
         opt=FAST_PATH,
         responses=refusals(
@@ -111,6 +114,7 @@ class OrderController(Controller):
         self,
         data: JSONBody[NewOrder],
         service: OrderService,
+        caller: CurrentCaller,
         idempotency_key: OptionalKey = None,
         prefer: Prefer = None,
         trace: TraceContext = None,
@@ -120,6 +124,7 @@ class OrderController(Controller):
         With `Prefer: wait=N` (up to 30 s): 200 with the whole order when it has ended. With an
         Idempotency-Key, the same request gets the first answer again and places no second order.
         """
+        caller.check(str(data.customer_id))
         lines = (
             WantedLine(product_id=str(item.product_id), quantity=item.quantity, price=item.price)
             for item in data.items
@@ -128,24 +133,36 @@ class OrderController(Controller):
         key = key_of(f"orders/{data.customer_id}", idempotency_key, data)
         return await accept(service, command, key, trace, prefer)
 
-    @get("/{orderId:str}", summary="One order", responses=refusals(ORDER_NOT_FOUND))
-    async def get_order(self, order_id: OrderId, service: OrderService) -> OrderView:
+    @get(
+        "/{orderId:str}",
+        summary="One order",
+        guards=[SIGNED_IN],
+        responses=refusals(ORDER_NOT_FOUND),
+    )
+    async def get_order(
+        self, order_id: OrderId, service: OrderService, caller: CurrentCaller
+    ) -> OrderView:
         """The order as it is now. Its `status` never goes backwards."""
-        return await order_view(service, await find_order(service, str(order_id)))
+        return await order_view(service, await find_own(service, caller, str(order_id)))
 
-    @get(summary="Orders, newest first", responses=refusals())
+    @get(summary="Orders, newest first", guards=[SIGNED_IN], responses=refusals())
     async def list_orders(
         self,
         service: OrderService,
+        caller: CurrentCaller,
         paging: Paging,
         customer_id: Annotated[UUID | None, QueryParameter(name="customerId")] = None,
         status: FromQuery[OrderStatus | None] = None,
     ) -> OrderPage:
-        """A customer's orders, or those of all customers; of one status, or of all."""
+        """A customer's orders; of one status, or of all.
+
+        Without `customerId` the caller's own; those of all customers for a shopkeeper.
+        """
+        customer = caller.own(str(customer_id) if customer_id else None)
         async with service.reading() as connection:
             found, total = await store.list_orders(
                 connection,
-                customer_id=str(customer_id) if customer_id else None,
+                customer_id=customer,
                 states=STATES[status] if status else None,
                 offset=paging.offset,
                 size=paging.size,
@@ -157,16 +174,20 @@ class OrderController(Controller):
         "/{orderId:str}/cancel",
         status_code=200,
         summary="Cancel a COMPLETED order",
+        guards=[SIGNED_IN],
         responses=refusals(INVALID_STATE, ORDER_NOT_FOUND, 424)
         | {202: answered(OrderView, "The cancel is in flight")},
     )
-    async def cancel_order(self, order_id: OrderId, service: OrderService) -> Response[OrderView]:
+    async def cancel_order(
+        self, order_id: OrderId, service: OrderService, caller: CurrentCaller
+    ) -> Response[OrderView]:
         """Refunds the payment and gives back stock and coupon. Waits up to 5 s for that.
 
         200 with the order CANCELLED, or 202 while the cancel is in flight: then read the order's
         `cancellation`. 424 when the refund was refused: the order stays COMPLETED. Concurrent calls
         cancel the order once.
         """
+        await find_own(service, caller, str(order_id))
         requested: Order = (await service.ask(CancelOrder(order_id=str(order_id)))).result
         order = await _wait_until_cancel_ended(service, requested)
         if order is None:
@@ -181,11 +202,17 @@ class OrderController(Controller):
     @get(
         "/{orderId:str}/trace",
         summary="An order's events, in order",
+        guards=[SIGNED_IN],
         responses=refusals(ORDER_NOT_FOUND),
     )
-    async def get_order_trace(self, order_id: OrderId, service: OrderService) -> Trace:
-        """From the event stream, which keeps them for a week."""
-        await find_order(service, str(order_id))
+    async def get_order_trace(
+        self, order_id: OrderId, service: OrderService, caller: CurrentCaller
+    ) -> Trace:
+        """From the event stream, which keeps them for a week. Operators may read it too."""
+        if caller.operates:
+            await find_order(service, str(order_id))
+        else:
+            await find_own(service, caller, str(order_id))
         messages = await service.broker.history(f"saga.{order_id}.*")
         times = Counter[str]()
         steps: dict[str, Step] = {}

@@ -13,6 +13,7 @@ from litestar.params import HeaderParameter
 
 from chassis.processing.messages import Done, IdempotencyKey
 from chassis.service import Service
+from chassis.web.access import Caller
 from chassis.web.idempotency import replay_headers
 from chassis.web.schemas import Body, Text, View
 from events.contract import (
@@ -208,6 +209,14 @@ async def find_order(service: Service[OrderUnitOfWork], order_id: str) -> Order:
     async with service.reading() as connection:
         order = await store.find_order(connection, order_id)
     if order is None:
+        raise no_order(order_id)
+    return order
+
+
+async def find_own(service: Service[OrderUnitOfWork], caller: Caller, order_id: str) -> Order:
+    """Raises NotFound also for another customer's order."""
+    order = await find_order(service, order_id)
+    if not caller.owns(order.customer_id):
         raise no_order(order_id)
     return order
 

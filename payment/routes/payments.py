@@ -8,6 +8,7 @@ from uuid import UUID
 from litestar import Controller, get
 from litestar.params import PathParameter, QueryParameter
 
+from chassis.web.access import SIGNED_IN, CurrentCaller
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.schemas import View, refusals
 from events.contract import FailReason, PaymentMethod
@@ -67,36 +68,50 @@ class PaymentController(Controller):
     path = "/payments"
     tags = ("payments",)
 
-    @get(summary="The payments of an order or a customer, newest first", responses=refusals())
+    @get(
+        summary="The payments of an order or a customer, newest first",
+        guards=[SIGNED_IN],
+        responses=refusals(),
+    )
     async def list_payments(
         self,
         service: PaymentService,
+        caller: CurrentCaller,
         paging: Paging,
         order_id: Annotated[UUID | None, QueryParameter(name="orderId")] = None,
         customer_id: Annotated[UUID | None, QueryParameter(name="customerId")] = None,
     ) -> PaymentPage:
-        """At least one of `orderId` and `customerId` is required.
+        """Failed and refunded ones, too: each stays as history.
 
-        Failed and refunded ones, too: each stays as history.
+        At least one of `orderId` and `customerId` is required, unless a customer is signed in, who
+        sees their own alone.
         """
-        if order_id is None and customer_id is None:
+        customer = caller.own(str(customer_id) if customer_id else None)
+        if order_id is None and customer is None:
             raise Invalid("send orderId or customerId")
         async with service.reading() as connection:
             found, total = await store.page_of_payments(
                 connection,
                 order_id=str(order_id) if order_id else None,
-                customer_id=str(customer_id) if customer_id else None,
+                customer_id=customer,
                 offset=paging.offset,
                 size=paging.size,
             )
         return paging.of([_view(each) for each in found], total)
 
-    @get("/{paymentId:str}", summary="One payment", responses=refusals(PAYMENT_NOT_FOUND))
-    async def get_payment(self, payment_id: PaymentId, service: PaymentService) -> PaymentView:
+    @get(
+        "/{paymentId:str}",
+        summary="One payment",
+        guards=[SIGNED_IN],
+        responses=refusals(PAYMENT_NOT_FOUND),
+    )
+    async def get_payment(
+        self, payment_id: PaymentId, service: PaymentService, caller: CurrentCaller
+    ) -> PaymentView:
         """A payment keeps its id when it fails or is refunded."""
         async with service.reading() as connection:
             payment = await store.find_payment(connection, str(payment_id))
-        if payment is None:
+        if payment is None or not caller.owns(payment.customer_id):
             raise NotFound(
                 f"there is no payment {payment_id}",
                 code="PAYMENT_NOT_FOUND",

@@ -5,9 +5,10 @@ from uuid import UUID
 from litestar import Controller, Response, post
 from litestar.params import JSONBody
 
+from chassis.web.access import OPERATORS
 from chassis.web.error_codes import NOT_IN_RECOVERY_MODE
 from chassis.web.idempotency import key_of, replay_headers
-from chassis.web.operations import check_recovery_mode, operators_only
+from chassis.web.operations import check_recovery_mode
 from chassis.web.response_headers import REPLAYED
 from chassis.web.schemas import Body, RequiredKey, refusals
 from events.contract import RequestAmount
@@ -28,12 +29,12 @@ class ChargeBooking(Body):
 class BookingController(Controller):
     path = "/ops/recovery/bookings"
     tags = ("operations",)
-    guards = (operators_only,)
 
     @post(
         status_code=200,
         summary="Book a charge of a wallet that the restored database lacks",
-        responses=refusals(401, BALANCE_OUT_OF_RANGE, NOT_IN_RECOVERY_MODE, 422, body=True),
+        guards=[OPERATORS],
+        responses=refusals(BALANCE_OUT_OF_RANGE, NOT_IN_RECOVERY_MODE, 422, body=True),
         response_headers=[REPLAYED],
     )
     async def book_lost_charge(

@@ -10,6 +10,7 @@ from litestar import Controller, Response, get, post
 from litestar.params import JSONBody, PathParameter
 
 from chassis.service import Service
+from chassis.web.access import SIGNED_IN, Caller, CurrentCaller
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.schemas import Body, OptionalKey, View, answered, created, refusals
@@ -76,27 +77,37 @@ class WalletController(Controller):
 
     @post(
         summary="Open a wallet",
+        guards=[SIGNED_IN],
         responses=refusals(body=True)
         | {200: answered(WalletView, "The customer had a wallet; it is unchanged")},
     )
     async def open_wallet(
-        self, data: JSONBody[NewWallet], service: PaymentService
+        self, data: JSONBody[NewWallet], service: PaymentService, caller: CurrentCaller
     ) -> Response[WalletView]:
         """201 for a new wallet; 200 with the existing one, unchanged."""
+        caller.check(str(data.customer_id))
         command = OpenWallet(customer_id=str(data.customer_id))
         opened: OpenedWallet = (await service.ask(command)).result
         view = WalletView.of(opened.wallet)
         return created(view, f"/wallets/{data.customer_id}", is_new=opened.new)
 
-    @get("/{customerId:str}", summary="A customer's balance", responses=refusals(WALLET_NOT_FOUND))
-    async def get_wallet(self, customer_id: CustomerId, service: PaymentService) -> WalletView:
+    @get(
+        "/{customerId:str}",
+        summary="A customer's balance",
+        guards=[SIGNED_IN],
+        responses=refusals(WALLET_NOT_FOUND),
+    )
+    async def get_wallet(
+        self, customer_id: CustomerId, service: PaymentService, caller: CurrentCaller
+    ) -> WalletView:
         """The balance after all orders that are paid or refunded by now."""
-        return WalletView.of(await _find(service, customer_id))
+        return WalletView.of(await _find(service, caller, customer_id))
 
     @post(
         "/{customerId:str}/charge",
         status_code=200,
         summary="Bring money in",
+        guards=[SIGNED_IN],
         responses=refusals(
             WALLET_NOT_FOUND, BALANCE_OUT_OF_RANGE, 422, PAYMENT_GATEWAY_FAILED, body=True
         ),
@@ -106,6 +117,7 @@ class WalletController(Controller):
         customer_id: CustomerId,
         data: JSONBody[Charge],
         service: PaymentService,
+        caller: CurrentCaller,
         idempotency_key: OptionalKey = None,
     ) -> Response[WalletView]:
         """Where a payment gateway is connected, it is charged first.
@@ -115,6 +127,7 @@ class WalletController(Controller):
         reason, and the balance is unchanged. With an Idempotency-Key, the same request again gives
         the first answer; a failed charge needs a new key.
         """
+        _check(caller, customer_id)
         key = key_of(f"charge/{customer_id}", idempotency_key, data)
         if not has_gateway(service.settings):
             charge = ChargeWallet(customer_id=str(customer_id), amount=data.amount)
@@ -136,16 +149,18 @@ class WalletController(Controller):
     @get(
         "/{customerId:str}/transactions",
         summary="A wallet's ledger, newest first",
+        guards=[SIGNED_IN],
         responses=refusals(WALLET_NOT_FOUND),
     )
     async def list_wallet_transactions(
         self,
         customer_id: CustomerId,
         service: PaymentService,
+        caller: CurrentCaller,
         paging: Paging,
     ) -> EntryPage:
         """A row for each amount that came in or went out."""
-        await _find(service, customer_id)
+        await _find(service, caller, customer_id)
         async with service.reading() as connection:
             found, total = await store.entries(
                 connection, str(customer_id), offset=paging.offset, size=paging.size
@@ -154,7 +169,14 @@ class WalletController(Controller):
         return paging.of(items, total)
 
 
-async def _find(service: Service[PaymentUnitOfWork], customer_id: UUID) -> Wallet:
+def _check(caller: Caller, customer_id: UUID) -> None:
+    """Raises NotFound for another customer's wallet, whether there is one or not."""
+    if not caller.owns(str(customer_id)):
+        raise no_wallet(str(customer_id))
+
+
+async def _find(service: Service[PaymentUnitOfWork], caller: Caller, customer_id: UUID) -> Wallet:
+    _check(caller, customer_id)
     async with service.reading() as connection:
         wallet = await store.find_wallet(connection, str(customer_id))
     if wallet is None:

@@ -6,6 +6,7 @@ from uuid import UUID
 from litestar import Controller, Response, get, patch, post
 from litestar.params import JSONBody, PathParameter
 
+from chassis.web.access import PUBLIC, SHOPKEEPERS
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.schemas import Body, OptionalKey, Text, View, created, refusals
@@ -37,7 +38,11 @@ class CategoryController(Controller):
     path = "/categories"
     tags = ("products",)
 
-    @post(summary="Add a category", responses=refusals(CATEGORY_EXISTS, 422, body=True))
+    @post(
+        summary="Add a category",
+        guards=[SHOPKEEPERS],
+        responses=refusals(CATEGORY_EXISTS, 422, body=True),
+    )
     async def create_category(
         self,
         data: JSONBody[NamedCategory],
@@ -51,7 +56,7 @@ class CategoryController(Controller):
         path = f"/categories/{view.category_id}"
         return created(view, path, headers=replay_headers(done))
 
-    @get(summary="All categories, by name", responses=refusals())
+    @get(summary="All categories, by name", guards=[PUBLIC], responses=refusals())
     async def list_categories(self, service: ProductService, paging: Paging) -> CategoryPage:
         """A product names one of them, or none."""
         async with service.reading() as connection:
@@ -63,6 +68,7 @@ class CategoryController(Controller):
     @patch(
         "/{categoryId:str}",
         summary="Rename a category",
+        guards=[SHOPKEEPERS],
         responses=refusals(CATEGORY_NOT_FOUND, CATEGORY_EXISTS, body=True),
     )
     async def rename_category(

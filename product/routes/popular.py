@@ -6,6 +6,7 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.params import QueryParameter
 
+from chassis.web.access import PUBLIC
 from chassis.web.schemas import View, refusals
 from product.ranking import MAX_PRODUCTS, Ranking, Rankings, best_sold
 from product.routes import ProductService
@@ -37,7 +38,12 @@ class PopularController(Controller):
     path = "/products"
     tags = ("products",)
 
-    @get("/popular", summary="The best sold products, best first", responses=refusals())
+    @get(
+        "/popular",
+        summary="The best sold products, best first",
+        guards=[PUBLIC],
+        responses=refusals(),
+    )
     async def list_popular_products(
         self, service: ProductService, days: Days = 3, limit: Limit = 5
     ) -> PopularProducts:

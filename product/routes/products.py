@@ -11,6 +11,7 @@ from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter,
 from chassis.components import Component
 from chassis.redis.read_cache import ReadCache
 from chassis.service import Service
+from chassis.web.access import PUBLIC, SHOPKEEPERS
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.errors import invalid
 from chassis.web.idempotency import checked_key, key_of, replay_headers
@@ -129,6 +130,7 @@ class ProductController(Controller):
 
     @post(
         summary="Add a product to the catalogue",
+        guards=[SHOPKEEPERS],
         responses=refusals(CATEGORY_UNKNOWN, 422, body=True),
     )
     async def create_product(
@@ -150,7 +152,7 @@ class ProductController(Controller):
         path = f"/products/{done.result.product_id}"
         return created(_product(done.result), path, headers=replay_headers(done))
 
-    @get(summary="Search the products, oldest first", responses=refusals())
+    @get(summary="Search the products, oldest first", guards=[PUBLIC], responses=refusals())
     async def search_products(
         self,
         service: ProductService,
@@ -171,7 +173,12 @@ class ProductController(Controller):
             )
         return paging.of([_product(each) for each in found], total)
 
-    @get("/{productId:str}", summary="One product", responses=refusals(PRODUCT_NOT_FOUND))
+    @get(
+        "/{productId:str}",
+        summary="One product",
+        guards=[PUBLIC],
+        responses=refusals(PRODUCT_NOT_FOUND),
+    )
     async def get_product(self, product_id: ProductId, service: ProductService) -> ProductView:
         """Discontinued products can be read, too."""
         return _product(await find(service, product_id))
@@ -179,6 +186,7 @@ class ProductController(Controller):
     @patch(
         "/{productId:str}",
         summary="Change a product",
+        guards=[SHOPKEEPERS],
         responses=refusals(CATEGORY_UNKNOWN, PRODUCT_NOT_FOUND, body=True),
     )
     async def change_product(
@@ -198,6 +206,7 @@ class ProductController(Controller):
     @delete(
         "/{productId:str}",
         summary="Discontinue a product; its history stays",
+        guards=[SHOPKEEPERS],
         responses=refusals(PRODUCT_NOT_FOUND),
     )
     async def discontinue_product(self, product_id: ProductId, service: ProductService) -> None:
@@ -209,6 +218,7 @@ class ProductController(Controller):
     @patch(
         "/{productId:str}/stock",
         summary="Bring stock in or take it out",
+        guards=[SHOPKEEPERS],
         responses=refusals(INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND, 422, body=True),
     )
     async def book_stock(
@@ -235,6 +245,7 @@ class ProductController(Controller):
     @get(
         "/{productId:str}/stock",
         summary="The units that can be bought now",
+        guards=[PUBLIC],
         responses=refusals(PRODUCT_NOT_FOUND),
         response_headers=[_SOURCE],
     )

@@ -5,10 +5,11 @@ from uuid import UUID
 from litestar import Controller, post
 from litestar.params import JSONBody
 
+from chassis.web.access import OPERATORS
 from chassis.web.error_codes import NOT_IN_RECOVERY_MODE
 from chassis.web.errors import invalid
 from chassis.web.idempotency import checked_key
-from chassis.web.operations import check_recovery_mode, operators_only
+from chassis.web.operations import check_recovery_mode
 from chassis.web.schemas import Body, RequiredKey, Text, refusals
 from product.commands import BookStock
 from product.errors import INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND
@@ -28,11 +29,11 @@ class StockBooking(Body):
 class BookingController(Controller):
     path = "/ops/recovery/bookings"
     tags = ("operations",)
-    guards = (operators_only,)
 
     @post(
         status_code=200,
         summary="Book stock that the restored database lacks",
+        guards=[OPERATORS],
         responses=refusals(
             401, INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND, NOT_IN_RECOVERY_MODE, 422, body=True
         ),

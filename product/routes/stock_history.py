@@ -10,6 +10,7 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.params import QueryParameter
 
+from chassis.web.access import PUBLIC, SHOPKEEPERS
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.errors import invalid
 from chassis.web.schemas import View, instant, refusals
@@ -54,6 +55,7 @@ class HistoryController(Controller):
     @get(
         "/{productId:str}/stock/history",
         summary="The stock ledger, oldest first",
+        guards=[SHOPKEEPERS],
         responses=refusals(PRODUCT_NOT_FOUND),
     )
     async def list_product_stock_history(
@@ -84,6 +86,7 @@ class HistoryController(Controller):
     @get(
         "/{productId:str}/prices",
         summary="A product's prices, oldest first",
+        guards=[PUBLIC],
         responses=refusals(PRODUCT_NOT_FOUND),
     )
     async def list_product_prices(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from litestar import Controller, get
 
+from chassis.web.access import SHOPKEEPERS
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.schemas import View, refusals
 from product import store
@@ -32,6 +33,7 @@ class QueueController(Controller):
     @get(
         "/{productId:str}/queue",
         summary="The orders that wait for this product's stock, first to last",
+        guards=[SHOPKEEPERS],
         responses=refusals(PRODUCT_NOT_FOUND),
     )
     async def list_product_queue(

@@ -88,7 +88,7 @@ def publishes(registry: Reactions) -> list[str]:
 def subscribes(registry: Reactions) -> list[str]:
     """Its replies, and the events that it emits, handles or follows, as they pass."""
     passing = [subject_of(event) for event in _ordered(registry.emits | registry.handles)]
-    followed = [stream.subjects for stream in registry.follows]
+    followed = sorted(stream.subjects for stream in registry.follows)
     return [f"{inbox_prefix(registry.service)}.>", *passing, *followed]
 
 

@@ -278,16 +278,19 @@ def test_booking_routes_require_an_idempotency_key() -> None:
 
 
 @SERVICE
-def test_operators_routes_have_the_security_scheme_and_401(service: str) -> None:
+def test_a_route_that_is_not_public_has_security_401_and_403(service: str) -> None:
     document = document_of(service)
-    assert document["components"]["securitySchemes"]["operators"]["scheme"] == "bearer"
+    assert document["components"]["securitySchemes"].keys() == {"accessToken", "operators"}
     guarded = 0
     for operation in operations(document):
+        security = [name for each in operation.described.get("security", ()) for name in each]
         is_operators = re.search(r"/api/v1/(ops|admin|deliveries)\b", operation.path) is not None
-        assert ("security" in operation.described) == is_operators, operation.name
-        signs_in = "auth" in operation.path or "password" in operation.path
-        assert ("401" in operation.responses) == (is_operators or signs_in), operation.name
-        guarded += is_operators
+        assert ("operators" in security) == is_operators, operation.name
+        assert ("accessToken" in security) == bool(security), operation.name
+        signs_in = "/auth/" in operation.path
+        assert ("401" in operation.responses) == (bool(security) or signs_in), operation.name
+        assert ("403" in operation.responses) == bool(security), operation.name
+        guarded += bool(security)
     assert guarded >= 5
 
 

@@ -36,7 +36,7 @@ Client = AsyncTestClient[Litestar]
 OVERLOAD = RetryLater("more comes than can be done", retry_after_seconds=7)
 ERRORS: dict[str, tuple[SagaError, int, str]] = {
     "invalid": (Invalid("send a name"), 400, "VALIDATION_ERROR"),
-    "unauthorized": (Unauthorized("send a token"), 401, "UNAUTHORIZED"),
+    "unauthorized": (Unauthorized("send a token"), 401, "UNAUTHENTICATED"),
     "missing": (NotFound("there is no cake", code="CAKE_NOT_FOUND"), 404, "CAKE_NOT_FOUND"),
     "conflict": (Conflict("another was first"), 409, "CONFLICT"),
     "media-type": (UnsupportedMediaType("send JSON"), 415, "UNSUPPORTED_MEDIA_TYPE"),

@@ -8,6 +8,7 @@ from litestar.datastructures import Cookie
 from litestar.params import JSONBody
 
 from chassis.service import Service
+from chassis.web.access import PUBLIC
 from chassis.web.schemas import NO_NUL, Body, View, refusals
 from user import keys, store, tokens
 from user.commands import (
@@ -70,6 +71,7 @@ class AuthController(Controller):
         "/login",
         status_code=200,
         summary="Sign in",
+        guards=[PUBLIC],
         responses=refusals(BAD_CREDENTIALS, TOO_MANY_TRIES, body=True),
     )
     async def log_in(
@@ -111,6 +113,7 @@ class AuthController(Controller):
         "/refresh",
         status_code=200,
         summary="Replace a refresh token",
+        guards=[PUBLIC],
         responses=refusals(TOKEN_INVALID, TOKEN_REUSED, TOKEN_JUST_ROTATED, body=True),
     )
     async def refresh(self, data: JSONBody[RefreshToken], service: UserService) -> Response[Tokens]:
@@ -131,6 +134,7 @@ class AuthController(Controller):
         "/logout",
         status_code=204,
         summary="Sign out",
+        guards=[PUBLIC],
         responses=refusals(TOKEN_INVALID, body=True),
         response_cookies=[_cookie("", 0)],
     )

@@ -6,6 +6,7 @@ from litestar import Controller, Response, get, patch, post, put
 from litestar.params import JSONBody
 
 from chassis.service import Service
+from chassis.web.access import PUBLIC, SIGNED_IN, Caller, CurrentCaller
 from chassis.web.schemas import Body, Text, View, created, refusals
 from user import store
 from user.commands import ChangePassword, RegisterUser, RenameUser, no_user, wrong_password
@@ -51,7 +52,11 @@ class UserController(Controller):
     path = "/users"
     tags = ("users",)
 
-    @post(summary="Sign up", responses=refusals(WEAK_PASSWORD, USER_EXISTS, body=True))
+    @post(
+        summary="Sign up",
+        guards=[PUBLIC],
+        responses=refusals(WEAK_PASSWORD, USER_EXISTS, body=True),
+    )
     async def register_user(
         self, data: JSONBody[NewUser], service: UserService
     ) -> Response[UserView]:
@@ -68,20 +73,33 @@ class UserController(Controller):
         user: User = (await service.ask(command)).result
         return created(_view(user), f"/users/{user.user_id}")
 
-    @get("/{userId:str}", summary="A user's profile", responses=refusals(USER_NOT_FOUND))
-    async def get_user(self, user_id: UserId, service: UserService) -> UserView:
+    @get(
+        "/{userId:str}",
+        summary="A user's profile",
+        guards=[SIGNED_IN],
+        responses=refusals(USER_NOT_FOUND),
+    )
+    async def get_user(
+        self, user_id: UserId, service: UserService, caller: CurrentCaller
+    ) -> UserView:
         """The account, without its password."""
-        return _view(await _find(service, str(user_id)))
+        return _view(await _find(service, caller, str(user_id)))
 
     @patch(
         "/{userId:str}",
         summary="Change a profile",
+        guards=[SIGNED_IN],
         responses=refusals(USER_NOT_FOUND, body=True),
     )
     async def change_user(
-        self, user_id: UserId, data: JSONBody[UserChanges], service: UserService
+        self,
+        user_id: UserId,
+        data: JSONBody[UserChanges],
+        service: UserService,
+        caller: CurrentCaller,
     ) -> UserView:
         """The address is the account's name, and stays."""
+        _check(caller, str(user_id))
         done = await service.ask(RenameUser(user_id=str(user_id), name=data.name))
         return _view(done.result)
 
@@ -89,13 +107,18 @@ class UserController(Controller):
         "/{userId:str}/password",
         status_code=204,
         summary="Change the password",
+        guards=[SIGNED_IN],
         responses=refusals(WEAK_PASSWORD, BAD_CREDENTIALS, USER_NOT_FOUND, body=True),
     )
     async def change_password(
-        self, user_id: UserId, data: JSONBody[NewPassword], service: UserService
+        self,
+        user_id: UserId,
+        data: JSONBody[NewPassword],
+        service: UserService,
+        caller: CurrentCaller,
     ) -> None:
         """All sessions of the user end."""
-        user = await _find(service, str(user_id))
+        user = await _find(service, caller, str(user_id))
         passwords = _passwords(service)
         check_password(data.new, user.email, user.name)
         if not await passwords.matches(user.password_hash, data.current):
@@ -109,8 +132,15 @@ class UserController(Controller):
         await service.ask(command)
 
 
-async def _find(service: Service[UserUnitOfWork], user_id: str) -> User:
-    """Raises NotFound."""
+def _check(caller: Caller, user_id: str) -> None:
+    """Raises NotFound for another user, whether there is one or not."""
+    if not caller.owns(user_id):
+        raise no_user(user_id)
+
+
+async def _find(service: Service[UserUnitOfWork], caller: Caller, user_id: str) -> User:
+    """Raises NotFound also for another user."""
+    _check(caller, user_id)
     async with service.reading() as connection:
         user = await store.find_user(connection, user_id)
     if user is None:

@@ -8,6 +8,8 @@ from chassis.service import Service
 from chassis.web import app
 from chassis.web.document import Vocabulary
 from chassis.web.error_codes import codes_of
+from chassis.web.keys import PublishedKeys
+from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from newservice import errors, store, tables
@@ -28,7 +30,9 @@ participant: Participant[NewserviceUnitOfWork] = Participant(
 
 
 def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
-    service = Service(participant, settings, ports)
+    service = Service(
+        participant, settings, ports, components=(PublishedKeys(SigningKeyPublished),)
+    )
     return app.build(
         service,
         ROUTES,

@@ -5,12 +5,12 @@ or with `@reactions.compensation` where it undoes something. A reaction that emi
 in its return type. `make choreography` checks the flow and draws it.
 """
 
-from events.contract import CONTRACT, OrderCompleted
+from events.contract import CONTRACT, KEYS, OrderCompleted
 from newservice.domain import CountState
 from newservice.unit_of_work import NewserviceUnitOfWork
 from saga.reactions import Reactions
 
-reactions = Reactions("newservice", CONTRACT)
+reactions = Reactions("newservice", CONTRACT, follows={KEYS})
 
 
 @reactions.on

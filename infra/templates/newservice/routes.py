@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
 from chassis.service import Service
+from chassis.web.access import SIGNED_IN, CurrentCaller
 from chassis.web.schemas import View, refusals
 from newservice import store
 from newservice.unit_of_work import NewserviceUnitOfWork
@@ -27,11 +28,17 @@ class NewserviceController(Controller):
     path = "/newservice"
     tags = ("newservice",)
 
-    @get("/{customerId:str}", summary="A customer's completed orders", responses=refusals())
+    @get(
+        "/{customerId:str}",
+        summary="A customer's completed orders",
+        guards=[SIGNED_IN],
+        responses=refusals(),
+    )
     async def get_customer(
-        self, customer_id: CustomerId, service: NewserviceService
+        self, customer_id: CustomerId, service: NewserviceService, caller: CurrentCaller
     ) -> CustomerView:
         """0 for a customer without completed orders."""
+        caller.check(str(customer_id))
         async with service.reading() as connection:
             orders = await store.orders_of(connection, str(customer_id))
         return CustomerView(customer_id=str(customer_id), orders=orders)

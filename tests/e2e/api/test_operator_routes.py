@@ -55,7 +55,7 @@ async def test_operator_route_without_token_answers_401(
     async with nothing_stored(shop):
         for headers in attempts:
             answer = await guarded.send(route.service, route.method, route.address, headers=headers)
-            refused(answer, 401, "UNAUTHORIZED")
+            refused(answer, 401, "UNAUTHENTICATED")
             assert TOKEN not in str(answer.body)
 
 

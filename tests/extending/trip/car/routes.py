@@ -13,6 +13,7 @@ from car.commands import AddStation, PickUpCar
 from car.domain import RentalState
 from car.unit_of_work import CarUnitOfWork
 from chassis.service import Service
+from chassis.web.access import PUBLIC, SIGNED_IN
 from chassis.web.schemas import Body, View, created, refusals
 from saga.errors import NotFound
 
@@ -41,13 +42,13 @@ class StationController(Controller):
     path = "/stations"
     tags = ("stations",)
 
-    @post(summary="Add a rental station", responses=refusals(body=True))
+    @post(summary="Add a rental station", guards=[SIGNED_IN], responses=refusals(body=True))
     async def add(self, data: JSONBody[NewStation], service: CarService) -> Response[StationView]:
         command = AddStation(station_id=service.new_id(), cars=data.cars)
         station = (await service.ask(command)).result
         return created(StationView.of(station), f"/stations/{station.station_id}")
 
-    @get("/{stationId:str}", summary="One rental station", responses=refusals(404))
+    @get("/{stationId:str}", summary="One rental station", guards=[PUBLIC], responses=refusals(404))
     async def read(self, station_id: StationId, service: CarService) -> StationView:
         async with service.reading() as connection:
             station = await store.find_station(connection, str(station_id))
@@ -64,6 +65,7 @@ class RentalController(Controller):
         "/{tripId:str}/pick-up",
         status_code=200,
         summary="Hand a trip's car over; the trip can't be cancelled any more",
+        guards=[SIGNED_IN],
         responses=refusals(404, 409),
     )
     async def pick_up(self, trip_id: TripId, service: CarService) -> RentalView:

@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter
 
 from chassis.service import Service
+from chassis.web.access import PUBLIC, SIGNED_IN
 from chassis.web.idempotency import key_of
 from chassis.web.schemas import Body, OptionalKey, View, created, refusals
 from flight import store
@@ -54,13 +55,13 @@ class FlightController(Controller):
     path = "/flights"
     tags = ("flights",)
 
-    @post(summary="Add a flight", responses=refusals(body=True))
+    @post(summary="Add a flight", guards=[SIGNED_IN], responses=refusals(body=True))
     async def add(self, data: JSONBody[NewFlight], service: FlightService) -> Response[FlightView]:
         command = AddFlight(flight_id=service.new_id(), seats=data.seats)
         flight = (await service.ask(command)).result
         return created(FlightView.of(flight), f"/flights/{flight.flight_id}")
 
-    @get("/{flightId:str}", summary="One flight", responses=refusals(404))
+    @get("/{flightId:str}", summary="One flight", guards=[PUBLIC], responses=refusals(404))
     async def read(self, flight_id: FlightId, service: FlightService) -> FlightView:
         async with service.reading() as connection:
             flight = await store.find_flight(connection, str(flight_id))
@@ -73,7 +74,12 @@ class TripController(Controller):
     path = "/trips"
     tags = ("trips",)
 
-    @post(status_code=202, summary="Book a trip", responses=refusals(404, 409, 422, body=True))
+    @post(
+        status_code=202,
+        summary="Book a trip",
+        guards=[SIGNED_IN],
+        responses=refusals(404, 409, 422, body=True),
+    )
     async def book(
         self,
         data: JSONBody[NewTrip],
@@ -90,7 +96,7 @@ class TripController(Controller):
         done = await service.ask(command, key_of("trips", idempotency_key, data))
         return TripView.of(done.result)
 
-    @get("/{tripId:str}", summary="One trip", responses=refusals(404))
+    @get("/{tripId:str}", summary="One trip", guards=[PUBLIC], responses=refusals(404))
     async def read(self, trip_id: TripId, service: FlightService) -> TripView:
         async with service.reading() as connection:
             trip = await store.find_trip(connection, str(trip_id))
@@ -102,6 +108,7 @@ class TripController(Controller):
         "/{tripId:str}/cancel",
         status_code=202,
         summary="Cancel a booked trip",
+        guards=[SIGNED_IN],
         responses=refusals(404, 409),
     )
     async def cancel(self, trip_id: TripId, service: FlightService) -> TripView:

@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter
 
 from chassis.service import Service
+from chassis.web.access import PUBLIC, SIGNED_IN
 from chassis.web.schemas import Body, View, created, refusals
 from hotel import store
 from hotel.commands import AddHotel
@@ -33,13 +34,13 @@ class HotelController(Controller):
     path = "/hotels"
     tags = ("hotels",)
 
-    @post(summary="Add a hotel", responses=refusals(body=True))
+    @post(summary="Add a hotel", guards=[SIGNED_IN], responses=refusals(body=True))
     async def add(self, data: JSONBody[NewHotel], service: HotelService) -> Response[HotelView]:
         command = AddHotel(hotel_id=service.new_id(), rooms=data.rooms)
         hotel = (await service.ask(command)).result
         return created(HotelView.of(hotel), f"/hotels/{hotel.hotel_id}")
 
-    @get("/{hotelId:str}", summary="One hotel", responses=refusals(404))
+    @get("/{hotelId:str}", summary="One hotel", guards=[PUBLIC], responses=refusals(404))
     async def read(self, hotel_id: HotelId, service: HotelService) -> HotelView:
         async with service.reading() as connection:
             hotel = await store.find_hotel(connection, str(hotel_id))
