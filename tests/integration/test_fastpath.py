@@ -14,17 +14,36 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import HeaderParameter, JSONBody, QueryParameter
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from chassis.web.access import (
+    NOT_SIGNED_IN,
+    PUBLIC,
+    SCOPE,
+    SHOPKEEPERS,
+    TRUSTED,
+    Caller,
+    CurrentCaller,
+    caller_of,
+)
 from chassis.web.errors import to_response
 from chassis.web.fast_path import FAST_PATH, FastPath
 from chassis.web.reading import StrictRequest, refuse_query
 from chassis.web.schemas import Body, OptionalKey, View
 from order.app import create_app
-from saga.errors import NotFound, RetryLater
+from saga.errors import NotFound, RetryLater, SagaError, Unauthorized
 from tests.kit.client import ROOT
 from tests.kit.settings import settings_of
 
 MAX_BODY_BYTES = 10_000
-SERVICE = {"service": Provide(lambda: "Ann", sync_to_thread=False, use_cache=True)}
+
+
+def _caller(scope: Scope) -> Caller:
+    return caller_of(scope)
+
+
+INJECTED = {
+    "service": Provide(lambda: "Ann", sync_to_thread=False, use_cache=True),
+    "caller": Provide(_caller, sync_to_thread=False),
+}
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -40,11 +59,13 @@ class Granted(View):
     key: str | None
     note: str | None
     by: str
+    user: str | None
 
 
 async def _grant(
     data: JSONBody[Wish],
     service: NamedDependency[str],
+    caller: CurrentCaller,
     idempotency_key: OptionalKey = None,
     note: Annotated[str | None, HeaderParameter(name="X-Note")] = None,
 ) -> Response[Granted]:
@@ -54,7 +75,7 @@ async def _grant(
         raise RetryLater("not now")
     if data.item_name == "a crash":
         raise ZeroDivisionError
-    granted = Granted(data.item_name, data.units, idempotency_key, note, service)
+    granted = Granted(data.item_name, data.units, idempotency_key, note, service, caller.user_id)
     if data.item_name == "the usual":
         return Response(granted)
     return Response(granted, status_code=202, headers={"Location": f"/wishes/{data.units}"})
@@ -67,7 +88,8 @@ class TwoRoutes:
     each passed, with the route's path.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, caller: Caller | SagaError = TRUSTED) -> None:
+        self._caller = caller
         self.asked_framework = 0
         self.passed: list[tuple[str, str]] = []
 
@@ -81,13 +103,14 @@ class TwoRoutes:
         def outer(app: ASGIApp) -> ASGIApp:
             return self._recording("outer", app)
 
+        route: Any = {"status_code": 202, "guards": [SHOPKEEPERS], "middleware": [inner]}
         app = Litestar(
             [
-                post("/fast", status_code=202, middleware=[inner], opt=FAST_PATH)(_grant),
-                post("/plain", status_code=202, middleware=[inner])(_grant),
+                post("/fast", opt=FAST_PATH, **route)(_grant),
+                post("/plain", **route)(_grant),
             ],
             middleware=[outer],
-            dependencies=SERVICE,
+            dependencies=INJECTED,
             exception_handlers={Exception: to_response},
             before_request=before,
             request_class=StrictRequest,
@@ -102,6 +125,8 @@ class TwoRoutes:
         async def recording(scope: Scope, receive: Receive, send: Send) -> None:
             service = scope["litestar_app"].state["service"]
             self.passed.append((where, f"{scope['path_template']} of {service}"))
+            found: Any = scope
+            found[SCOPE] = self._caller
             await app(scope, receive, send)
 
         return recording
@@ -207,6 +232,24 @@ async def test_fast_path_answers_as_the_framework_does(what: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("caller", "status"),
+    [
+        (NOT_SIGNED_IN, 401),
+        (Unauthorized("it is forged", code="TOKEN_INVALID"), 401),
+        (Caller("Kim", frozenset({"customer"})), 403),
+        (Caller("Lee", frozenset({"shopkeeper"})), 202),
+    ],
+)
+async def test_both_ways_ask_who_calls(caller: Caller | SagaError, status: int) -> None:
+    app = TwoRoutes(caller)
+    asked = [await app.ask(path, [WISH], JSON) for path in ("/fast", "/plain")]
+    assert asked[0] == asked[1]
+    assert asked[0][0] == status
+    assert (b'"user":"Lee"' in asked[0][2]) == (status == 202)
+    assert app.asked_framework == (status == 202)
+
+
 async def test_query_takes_the_frameworks_way() -> None:
     app = TwoRoutes()
     asked = [await app.ask(path, [WISH], JSON, b"x=null") for path in ("/fast", "/plain")]
@@ -232,26 +275,26 @@ async def test_other_spelling_of_the_path_takes_the_frameworks_way() -> None:
 
 
 def test_route_with_a_query_parameter_can_not_be_marked() -> None:
-    @post("/more", opt=FAST_PATH)
+    @post("/more", opt=FAST_PATH, guards=[PUBLIC])
     async def more(
         data: JSONBody[Wish],
         service: NamedDependency[str],
         page: Annotated[int | None, QueryParameter()] = None,
     ) -> Response[Granted]:
-        return Response(Granted(data.item_name, page or 0, None, None, service))
+        return Response(Granted(data.item_name, page or 0, None, None, service, None))
 
-    app = Litestar([more], dependencies=SERVICE, openapi_config=None)
+    app = Litestar([more], dependencies=INJECTED, openapi_config=None)
     with pytest.raises(TypeError, match="can't read page"):
         FastPath(app)
 
 
 def test_route_without_a_body_can_not_be_marked() -> None:
-    @put("/nothing", opt=FAST_PATH)
+    @put("/nothing", opt=FAST_PATH, guards=[PUBLIC])
     async def nothing(service: NamedDependency[str]) -> Response[None]:
         return Response(None, headers={"By": service})
 
     with pytest.raises(TypeError, match="routes that take a body"):
-        FastPath(Litestar([nothing], dependencies=SERVICE, openapi_config=None))
+        FastPath(Litestar([nothing], dependencies=INJECTED, openapi_config=None))
 
 
 async def test_placing_an_order_is_the_only_marked_route(tmp_path: Path) -> None:

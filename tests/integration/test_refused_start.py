@@ -30,7 +30,8 @@ def started(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
         ("LOG_LEVEL=LOUD", "LOG_LEVEL=LOUD: use DEBUG, INFO, WARNING or ERROR"),
         ("COUPON_DATABASE_URL=postgresql://a@h:x/y", "the database's URL is malformed: "),
         ("COUPON_DATABASE_URL=sqlite+aiosqlite:////proc/no/x.db", "the database can't be used: "),
-        ("HOST=203.0.113.9", "HOST=203.0.113.9: use an address of this machine ("),
+        ("HOST=203.0.113.9", "HOST=203.0.113.9 can be reached by others: set AUTH=on, or AUTH=off"),
+        ("AUTH=yes", "AUTH=yes: use on or off"),
     ],
 )
 def test_wrong_setting_ends_the_process_with_one_line(
