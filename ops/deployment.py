@@ -4,6 +4,7 @@
     {SERVICE}_DATABASE_URL   its database (audit): sqlite+aiosqlite:///... or postgresql://...
     NATS_URL                 the broker, with a user who may read all streams
     OPS_TOKEN                the operators' token, where the services ask for one
+    SHOPKEEPER_PASSWORD      of shopkeeper@shop.test (load), where requests are signed in
     GATEWAY_URL              the payment gateway, if it gives a statement for the audit
     PLATFORM_URL             the data platform, likewise
 
@@ -19,7 +20,7 @@ import msgspec
 from nats.aio.client import Client
 
 from chassis.settings import broker_settings
-from infra.stack import broker, config
+from infra.stack import broker, config, passwords
 from infra.stack.config import SERVICES, Stack, StackError
 
 
@@ -58,8 +59,19 @@ class Deployment(msgspec.Struct, frozen=True):
     @property
     def headers(self) -> dict[str, str]:
         """What a request to an operators' route has to carry."""
-        token = self.environment.get("OPS_TOKEN")
+        if self.stack:
+            token = passwords.ops_token(self.stack, self.environment)
+        else:
+            token = self.environment.get("OPS_TOKEN")
         return {"Authorization": f"Bearer {token}"} if token else {}
+
+    @property
+    def shopkeepers_password(self) -> str | None:
+        """Of shopkeeper@shop.test, for commands that act for customers. None: no sign-in."""
+        name = passwords.persons_variable("shopkeeper")
+        if self.stack is None:
+            return self.environment.get(name)
+        return passwords.of_sign_in(self.stack.state_dir)[name] if self.stack.auth else None
 
     def require(self, names: Iterable[str]) -> None:
         """Raise StackError that names all of these variables that are not set."""

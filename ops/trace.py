@@ -148,7 +148,7 @@ def _tool_environment(stack: Stack) -> dict[str, str]:
 def _from_order_service(shop: Deployment, order: str) -> list[TracedEvent]:
     url = f"{shop.url('order')}/api/v1/orders/{order}/trace"
     try:
-        answer = httpx.get(url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+        answer = httpx.get(url, headers=shop.headers, timeout=_TIMEOUT_SECONDS, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _StreamAway("The order service does not answer") from error
     if answer.status_code == 404:

@@ -32,6 +32,8 @@ KEY_LEAD = timedelta(minutes=1)
 
 
 class Role(StrEnum):
+    """What a user may do; the services check it by these words."""
+
     CUSTOMER = "customer"
     READER = "reader"
     SHOPKEEPER = "shopkeeper"

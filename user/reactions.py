@@ -27,7 +27,7 @@ reactions = Reactions("user", CONTRACT, adoptions, follows={KEYS})
 @reactions.command
 def register(command: RegisterUser, uow: UserUnitOfWork) -> Result[User, UserRegistered]:
     """Sign a user up, once for each address."""
-    if command.email in uow.by_email:
+    if command.email in uow.by_email or command.user_id in uow.users:
         raise user_exists()
     user = User(
         user_id=command.user_id,

@@ -1,5 +1,6 @@
 """Addresses of the running stack: printed for people by `make up`, for scripts by `make env`."""
 
+import os
 import socket
 
 from infra.stack import passwords
@@ -21,6 +22,9 @@ def values(stack: Stack) -> dict[str, str]:
     found["PLATFORM_URL"] = (
         stack.url("platform") if stack.simulates_platform else stack.platform_url
     )
+    if stack.auth:
+        token = passwords.ops_token(stack, os.environ) or ""
+        found |= passwords.of_sign_in(stack.state_dir) | {passwords.OPS_TOKEN: token}
     found["STATE_DIR"] = str(stack.state_dir)
     return found
 

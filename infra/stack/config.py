@@ -87,6 +87,11 @@ class Stack(msgspec.Struct, frozen=True, rename="camel"):
     settings: dict[str, str] = {}
     """The other environment variables that were set when it was started, by their names."""
 
+    @property
+    def auth(self) -> bool:
+        """Do requests have to be signed in?"""
+        return self.settings.get("AUTH") == "on"
+
     def port(self, part: str) -> int:
         """Raises StackError for a service that was added since the stack was started."""
         if part not in self.ports:

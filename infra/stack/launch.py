@@ -73,6 +73,8 @@ def _service_environment(
         "DRAIN_SECONDS": inherited.get("DRAIN_SECONDS") or "0",  # no balancer is in front of it
         database: url,
     }
+    if stack.auth:
+        values |= {"AUTH": "on", "OPS_TOKEN": passwords.ops_token(stack, inherited) or ""}
     if config.recovery_marker(stack, service).exists():
         values["QUARANTINE"] = "1"
     if service == "payment":

@@ -40,7 +40,7 @@ def test_paths_may_hold_any_character_and_host_be_any_address(tmp_path: Path) ->
     """A copy of the project, its state and the address are all unusual at once."""
     project = tmp_path / NASTY
     copy_project(project)
-    environment = stack_environment(tmp_path / "state" / NASTY, HOST="::")
+    environment = stack_environment(tmp_path / "state" / NASTY, HOST="::", AUTH="off")
     run = ("audit", "--quiet-seconds", "0")
     try:
         run_stack(environment, "up", root=project)
@@ -92,8 +92,9 @@ def test_user_without_a_name_and_a_home_folder_can_start_it(tmp_path: Path) -> N
     ("setting", "line"),
     [
         ("LOG_LEVEL=LOUD", "order: LOG_LEVEL=LOUD: use DEBUG, INFO, WARNING or ERROR"),
-        ("HOST=nowhere.invalid", "HOST=nowhere.invalid: use an address of this machine ("),
-        ("HOST=203.0.113.9", "HOST=203.0.113.9: use an address of this machine ("),
+        ("AUTH=off HOST=nowhere.invalid", "HOST=nowhere.invalid: use an address of this machine ("),
+        ("HOST=0.0.0.0", "order: HOST=0.0.0.0 can be reached by others: set AUTH=on, or AUTH=off"),
+        ("AUTH=off HOST=203.0.113.9", "HOST=203.0.113.9: use an address of this machine ("),
         ("NATS_SYNC_INTERVAL=often", "NATS_SYNC_INTERVAL=often: use a time such as"),
         ("STATE_DIR=/tmp/a\nb", "STATE_DIR may have no control character"),
     ],
@@ -101,8 +102,8 @@ def test_user_without_a_name_and_a_home_folder_can_start_it(tmp_path: Path) -> N
 def test_wrong_setting_is_named_in_one_line_before_anything_starts(
     tmp_path: Path, setting: str, line: str
 ) -> None:
-    name, _, value = setting.partition("=")
-    up = command(stack_environment(tmp_path) | {name: value}, "up")
+    settings = dict(each.split("=", 1) for each in setting.split(" "))
+    up = command(stack_environment(tmp_path) | settings, "up")
     assert (up.returncode, up.stdout, len(up.stderr.splitlines())) == (1, "", 1)
     assert up.stderr.startswith(line)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -24,6 +25,7 @@ RICH = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
 SECOND = "123e4567-e89b-12d3-a456-426614174000"
 
 Json = dict[str, Any]
+_OPERATORS = re.compile("/api/v1/(ops|admin|deliveries)")
 
 # With the names of tests.kit.stack, so that a test imports everything about the shop from here.
 __all__ = [
@@ -71,6 +73,13 @@ class Shop:
     def __init__(self, environment: Mapping[str, str], http: aiohttp.ClientSession) -> None:
         self.environment = environment
         self.http = http
+        self.access_token: str | None = None
+
+    async def sign_in(self, email: str, password: str) -> None:
+        """Calls are then this user's, those of operators' routes excepted."""
+        body = {"email": email, "password": password}
+        found = await self.send("user", "POST", "/api/v1/auth/login", body)
+        self.access_token = found["accessToken"]
 
     async def call(
         self, service: str, method: str, path: str, json: Any = None, **headers: str
@@ -78,6 +87,8 @@ class Shop:
         """One request, whatever its status. Header names are given as `idempotency_key="..."`."""
         url = f"{self.environment[f'{service.upper()}_URL']}{path}"
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.access_token and not _OPERATORS.match(path):
+            sent.setdefault("authorization", f"Bearer {self.access_token}")
         async with self.http.request(method, url, json=json, headers=sent) as response:
             text = await response.text()
             is_json = response.content_type == "application/json" and text
@@ -336,11 +347,17 @@ async def connect_to_broker(url: str) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def open_shop(environment: Mapping[str, str]) -> AsyncIterator[Shop]:
-    """The client of a running stack; an operator where the environment has the token."""
+    """The client of a running stack; an operator where the environment has the token.
+
+    With AUTH=on it is the shopkeeper, who may act for all customers.
+    """
     # A service that is told to stop closes idle connections.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
     timeout = aiohttp.ClientTimeout(total=60)
     token = environment.get("OPS_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as http:
-        yield Shop(environment, http)
+        shop = Shop(environment, http)
+        if environment.get("AUTH") == "on":
+            await shop.sign_in("shopkeeper@shop.test", environment["SHOPKEEPER_PASSWORD"])
+        yield shop

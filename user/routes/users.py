@@ -1,12 +1,16 @@
 """HTTP routes of accounts: signing up, the profile and the password."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
+from uuid import UUID
 
+import msgspec
 from litestar import Controller, Response, get, patch, post, put
 from litestar.params import JSONBody
 
 from chassis.service import Service
-from chassis.web.access import PUBLIC, SIGNED_IN, Caller, CurrentCaller
+from chassis.web.access import OPERATORS, PUBLIC, SIGNED_IN, Caller, CurrentCaller
 from chassis.web.schemas import Body, Text, View, created, refusals
 from user import store
 from user.commands import ChangePassword, RegisterUser, RenameUser, no_user, wrong_password
@@ -23,6 +27,13 @@ class NewUser(Body):
     email: Email
     password: Password
     name: Text
+
+
+class NewAccount(NewUser):
+    """An account with these roles. `userId`: the customer's, where there is one already."""
+
+    roles: Annotated[list[Role], msgspec.Meta(min_length=1, max_length=len(Role))]
+    user_id: UUID | None = None
 
 
 class UserChanges(Body):
@@ -48,6 +59,23 @@ class UserView(View):
     created_at: datetime
 
 
+class AccountController(Controller):
+    path = "/admin/users"
+    tags = ("operations",)
+
+    @post(
+        summary="Add an account with roles",
+        guards=[OPERATORS],
+        responses=refusals(WEAK_PASSWORD, USER_EXISTS, body=True),
+    )
+    async def add_account(
+        self, data: JSONBody[NewAccount], service: UserService
+    ) -> Response[UserView]:
+        """As signing up does it, for people who work for the shop too."""
+        user_id = str(data.user_id) if data.user_id else service.new_id()
+        return await _register(service, data, user_id, sorted(set(data.roles)))
+
+
 class UserController(Controller):
     path = "/users"
     tags = ("users",)
@@ -61,17 +89,7 @@ class UserController(Controller):
         self, data: JSONBody[NewUser], service: UserService
     ) -> Response[UserView]:
         """A wallet is opened for the user, with a balance of 0."""
-        email = normal_email(data.email)
-        check_password(data.password, email, data.name)
-        command = RegisterUser(
-            user_id=service.new_id(),
-            email=email,
-            name=data.name,
-            password_hash=await _passwords(service).hash(data.password),
-            roles=Role.CUSTOMER,
-        )
-        user: User = (await service.ask(command)).result
-        return created(_view(user), f"/users/{user.user_id}")
+        return await _register(service, data, service.new_id(), [Role.CUSTOMER])
 
     @get(
         "/{userId:str}",
@@ -132,6 +150,22 @@ class UserController(Controller):
         await service.ask(command)
 
 
+async def _register(
+    service: Service[UserUnitOfWork], data: NewUser, user_id: str, roles: Sequence[Role]
+) -> Response[UserView]:
+    email = normal_email(data.email)
+    check_password(data.password, email, data.name)
+    command = RegisterUser(
+        user_id=user_id,
+        email=email,
+        name=data.name,
+        password_hash=await _passwords(service).hash(data.password),
+        roles=" ".join(roles),
+    )
+    user: User = (await service.ask(command)).result
+    return created(_view(user), f"/users/{user.user_id}")
+
+
 def _check(caller: Caller, user_id: str) -> None:
     """Raises NotFound for another user, whether there is one or not."""
     if not caller.owns(user_id):
@@ -156,4 +190,4 @@ def _view(user: User) -> UserView:
     return UserView.of(user, roles=user.roles.split())
 
 
-ROUTES = [UserController]
+ROUTES = [UserController, AccountController]

@@ -359,6 +359,16 @@ ROUTES = (
     ),
     Route("dataplatform", "GET", "/api/v1/deliveries/{}", unknown="DELIVERY_NOT_FOUND"),
     Route("user", "POST", "/api/v1/users", body=NEW_USER),
+    Route(
+        "user",
+        "POST",
+        "/api/v1/admin/users",
+        body={
+            **NEW_USER,
+            "roles": Field(["customer"], (*_NO_NUMBER, [], ["boss"], "customer")),
+            "userId": _uuid(**_OPTIONAL),
+        },
+    ),
     Route("user", "GET", "/api/v1/users/{}", unknown="USER_NOT_FOUND"),
     Route("user", "PATCH", "/api/v1/users/{}", body={"name": _text()}, unknown="USER_NOT_FOUND"),
     Route(
