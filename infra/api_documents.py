@@ -1,14 +1,20 @@
-"""Each service's OpenAPI document, and the page of the error codes of all of them."""
+"""Each service's OpenAPI document, and the pages of their error codes and of who may call what."""
 
 import asyncio
 import json
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from importlib import import_module
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from litestar import Litestar
 
 from chassis.settings import load
 from chassis.web import error_codes
+from chassis.web.access import SIGNED_IN, Access, access_of, handlers
 from chassis.web.error_codes import ErrorCode, codes_of
 from events.participants import PARTICIPANTS
 
@@ -27,6 +33,18 @@ people, and may change. An order that was accepted and then fails is no error: i
 |---|---|---|---|---|
 """
 
+_ACCESS = """\
+# Who may call what
+
+Written by `make documents` from the guards beside the routes' handlers; don't edit it.
+
+This holds with `AUTH=on`. With `AUTH=off` all callers are trusted, and `OPS_TOKEN`, where it is
+set, is required where operators are named. What is another customer's is answered as if it was not
+there (404), or with 403 where the request itself names the customer. A shopkeeper may act for any
+customer. Operators and readers may read the trace of any order. A machine that sends `OPS_TOKEN` is
+an operator.
+"""
+
 
 def openapi() -> dict[str, str]:
     """The files, with what they should hold."""
@@ -37,15 +55,66 @@ def openapi() -> dict[str, str]:
 
 
 async def _document(service: str) -> str:
-    """Of an application that is built and not started."""
+    async with _built(service) as app:
+        document = app.openapi_schema.to_schema()
+    return json.dumps(document, indent=1, ensure_ascii=False)
+
+
+@asynccontextmanager
+async def _built(service: str) -> AsyncIterator[Litestar]:
+    """The service's application, which is built and not started."""
     with TemporaryDirectory() as folder:
         nowhere = {"STATE_DIR": folder, "DATA_PLATFORM_URL": "http://127.0.0.1:1"}
         kind = import_module(f"{service}.settings").Settings
         settings = load(kind, service, PARTICIPANTS[service], nowhere)
-        app = import_module(f"{service}.app").create_app(settings)
-        document = app.openapi_schema.to_schema()
+        app: Litestar = import_module(f"{service}.app").create_app(settings)
+        yield app
         await app.state["service"].database.close()
-    return json.dumps(document, indent=1, ensure_ascii=False)
+
+
+class RouteAccess(NamedTuple):
+    """Who may call a route. `is_own`: of signed-in users the one alone whose data it is about."""
+
+    method: str
+    path: str
+    access: Access
+    is_own: bool
+
+    @property
+    def callers(self) -> str:
+        if self.access != SIGNED_IN:
+            return self.access.name
+        return "the user whose it is, and shopkeepers" if self.is_own else self.access.name
+
+
+def accesses(service: str) -> list[RouteAccess]:
+    """Each route of a service below /api, in the order of their paths."""
+    return sorted(asyncio.run(_accesses(service)), key=lambda each: (each.path, each.method))
+
+
+async def _accesses(service: str) -> list[RouteAccess]:
+    async with _built(service) as app:
+        return [
+            RouteAccess(
+                method=method,
+                path=re.sub(r":\w+}", "}", path),
+                access=access_of(handler),
+                is_own="caller" in handler.parsed_fn_signature.parameters,
+            )
+            for path, handler in handlers(app)
+            for method in handler.http_methods
+        ]
+
+
+def access() -> str:
+    """The page of who may call which route."""
+    return _ACCESS + "".join(
+        f"\n## {service}\n\n| route | who |\n|---|---|\n"
+        + "".join(
+            f"| `{each.method} {each.path}` | {each.callers} |\n" for each in accesses(service)
+        )
+        for service in PARTICIPANTS
+    )
 
 
 def errors() -> str:

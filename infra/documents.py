@@ -1,4 +1,4 @@
-"""Documents that are written from the code: settings, tables, error codes and OpenAPI.
+"""Documents that are written from the code: settings, tables, routes and their error codes.
 
 python -m infra.documents            write them: docs/configuration.md, docs/openapi and others
 python -m infra.documents --check    write nothing; fail where one of them is stale
@@ -76,6 +76,7 @@ are no foreign keys, so that batches insert in any order.
 def documents() -> dict[str, str]:
     """The files, with what they should hold."""
     return {
+        "docs/access.md": api_documents.access(),
         "docs/configuration.md": _CONFIGURATION + "\n".join(_configuration()) + "\n",
         "docs/databases.md": _DATABASES + "\n".join(_databases()) + "\n",
         "docs/errors.md": api_documents.errors(),

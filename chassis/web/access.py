@@ -133,14 +133,14 @@ def access_of(handler: HTTPRouteHandler) -> Access:
 
 def check_routes(app: Litestar) -> None:
     """Raises TypeError for a route below /api that does not name who may call it."""
-    for handler in handlers(app):
+    for _, handler in handlers(app):
         access_of(handler)
 
 
-def handlers(app: Litestar) -> Iterable[HTTPRouteHandler]:
-    """The handlers of all routes below /api."""
+def handlers(app: Litestar) -> Iterable[tuple[str, HTTPRouteHandler]]:
+    """All routes below /api: the path and its handlers."""
     for route in app.routes:
         if isinstance(route, HTTPRoute) and route.path.startswith("/api/"):
             for handler, _ in route.route_handler_map.values():
                 if "OPTIONS" not in handler.http_methods:
-                    yield handler
+                    yield route.path, handler

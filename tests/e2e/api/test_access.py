@@ -1,0 +1,341 @@
+"""Who may call what, with AUTH=on: each route of the table by each kind of caller."""
+
+import asyncio
+import json
+import re
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import msgspec
+import pytest
+import pytest_asyncio
+from joserfc import jwt
+from joserfc.jwk import OKPKey
+
+from chassis.web.access import OPERATORS, PUBLIC, READERS, SHOPKEEPERS, SIGNED_IN
+from infra.api_documents import RouteAccess, accesses
+from tests.e2e.api.raw_http import Wire
+from tests.e2e.api.routes import ROUTES, UNKNOWN_ID, Route, valid
+from tests.kit.client import (
+    COFFEE,
+    RICH,
+    SERVICES,
+    Json,
+    Response,
+    Shop,
+    open_shop,
+    order,
+    running_stack,
+    wait_until,
+)
+
+KEY_SECONDS = 5
+OF_API = [route for route in ROUTES if route.path.startswith("/api/")]
+ACCESSES: dict[str, RouteAccess] = {
+    f"{service} {each.method} {re.sub(r'{[^}]+}', '{}', each.path)}": each
+    for service in SERVICES
+    for each in accesses(service)
+}
+ALLOWED = {
+    "customer": {PUBLIC, SIGNED_IN},
+    "other": {PUBLIC, SIGNED_IN},
+    "reader": {PUBLIC, SIGNED_IN, READERS},
+    "shopkeeper": {PUBLIC, SIGNED_IN, SHOPKEEPERS},
+    "operator": {PUBLIC, SIGNED_IN, READERS, OPERATORS},
+    "machine": {PUBLIC, SIGNED_IN, READERS, OPERATORS},
+}
+"""What the guards let each caller call."""
+
+REFUSED = {
+    "nobody": "UNAUTHENTICATED",
+    "expired": "TOKEN_EXPIRED",
+    "forged": "TOKEN_INVALID",
+    "foreign": "TOKEN_INVALID",
+    "changed": "TOKEN_INVALID",
+    "garbage": "TOKEN_INVALID",
+}
+"""The error code of each caller whose token is of no use."""
+
+ACTS_FOR_CUSTOMER = ("customer", "shopkeeper")
+MAY_TRACE = ("reader", "operator", "machine")
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """The stack, a token of each caller, and what is the first customer's, by kind of path."""
+
+    wire: Wire
+    tokens: dict[str, str]
+    things: dict[str, str]
+
+    async def call(self, caller: str, route: Route, *, own: bool = True) -> Response:
+        """`own`: about what is the first customer's; else about ids that nothing has."""
+        ids = self.things if own else dict.fromkeys(self.things, UNKNOWN_ID)
+        customer = self.things["wallets"]
+        body = valid(route.body) if route.body else None
+        if body and "customerId" in body:
+            body["customerId"] = customer
+        query = f"?customerId={customer}" if "customerId" in route.query else ""
+        headers = {"idempotency_key": str(uuid4())} if route.key else {}
+        if token := self.tokens.get(caller):
+            headers["authorization"] = f"Bearer {token}"
+        path = address(route, ids) + query
+        return await self.wire.send_json(route.service, route.method, path, body, **headers)
+
+
+def address(route: Route, ids: Mapping[str, str]) -> str:
+    """The path with the id of the thing that it names. Raises KeyError for an unknown kind."""
+    kind = route.path.split("/")[3]
+    if "{}" not in route.path or ACCESSES[route.name].access != SIGNED_IN:
+        return route.address
+    return route.path.replace("{}", ids[kind], 1).replace("{}", COFFEE)
+
+
+@pytest.fixture(scope="module")
+def signed_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    folder = tmp_path_factory.mktemp("signed")
+    with running_stack(folder, AUTH="on", AUTH_KEY_SECONDS=str(KEY_SECONDS)) as environment:
+        yield environment
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def made(signed_stack: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The tokens, and what is the first customer's."""
+    async with open_shop(signed_stack) as shop:
+        return await make_tokens(shop), await make_things(shop)
+
+
+@pytest.fixture
+async def signed(
+    signed_stack: Mapping[str, str], made: tuple[dict[str, str], dict[str, str]]
+) -> AsyncIterator[Signed]:
+    async with open_shop(signed_stack) as shop, aiohttp.ClientSession() as http:
+        await shop.wait_until_ready()
+        yield Signed(Wire(shop, http), *made)
+
+
+async def make_tokens(shop: Shop) -> dict[str, str]:
+    environment = shop.environment
+    body = {"email": "reader@shop.test", "password": "nine tall towers", "name": "Reader"}
+    await shop.send("user", "POST", "/api/v1/admin/users", body | {"roles": ["reader"]})
+    await shop.send("user", "POST", "/api/v1/users", body | {"email": "other@shop.test"})
+    passwords = {
+        "reader": body["password"],
+        "other": body["password"],
+        **{name: environment[f"{name.upper()}_PASSWORD"] for name in ("customer", "operator")},
+        "shopkeeper": environment["SHOPKEEPER_PASSWORD"],
+    }
+    found = {name: await log_in(shop, name, word) for name, word in passwords.items()}
+    forger = OKPKey.generate_key("Ed25519")
+    return found | {
+        "machine": environment["OPS_TOKEN"],
+        "expired": sign(environment, exp=int(time.time()) - 60),
+        "foreign": sign(environment, iss="another-shop"),
+        "forged": sign(environment, lambda _: forger),
+        "changed": found["customer"][:-4] + "AAAA",
+        "garbage": "garbage",
+    }
+
+
+async def log_in(shop: Shop, name: str, password: str) -> str:
+    body = {"email": f"{name}@shop.test", "password": password}
+    return str((await shop.send("user", "POST", "/api/v1/auth/login", body))["accessToken"])
+
+
+async def make_things(shop: Shop) -> dict[str, str]:
+    """By the first segment of their paths."""
+    coupon = await shop.create_coupon(RICH)
+    path = f"/api/v1/issued-coupons/{coupon}"
+    bought = await shop.buy(order(RICH, (COFFEE, 1)))
+    await shop.wait_for_events(bought["orderId"], "OrderCompleted")
+    [payment] = await shop.payments(bought["orderId"])
+    return {
+        "orders": bought["orderId"],
+        "payments": payment["paymentId"],
+        "issued-coupons": coupon,
+        "coupons": (await shop.get("coupon", path))["couponId"],
+        **dict.fromkeys(("carts", "wallets", "users"), RICH),
+    }
+
+
+def keys_of(environment: Mapping[str, str]) -> list[tuple[str, OKPKey]]:
+    """The signing keys of the user service, the oldest first."""
+    file = Path(environment["STATE_DIR"], "db", "user.db")
+    query = "SELECT key_id, private_key, public_key FROM signing_keys ORDER BY created_at"
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        rows = database.execute(query).fetchall()
+    return [
+        (kid, OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "d": d, "x": x}))
+        for kid, d, x in rows
+    ]
+
+
+def sign(
+    environment: Mapping[str, str],
+    key: Callable[[OKPKey], OKPKey] = lambda real: real,
+    number: int = 0,
+    **claims: Any,
+) -> str:
+    """A token of the first customer, as the user service signs it but for these claims."""
+    kid, real = keys_of(environment)[number]
+    valid_ones = {"iss": "shop", "aud": "shop", "sub": RICH, "roles": ["customer"]}
+    body = valid_ones | {"exp": int(time.time()) + 600} | claims
+    return jwt.encode({"alg": "Ed25519", "kid": kid}, body, key(real), algorithms=["Ed25519"])
+
+
+# ---------------------------------------------------------------- the matrix
+
+
+def test_each_route_of_the_table_names_who_may_call_it() -> None:
+    assert {route.name for route in OF_API} == ACCESSES.keys()
+
+
+def test_routes_that_ask_for_no_token_are_these() -> None:
+    public = {name for name, each in ACCESSES.items() if each.access == PUBLIC}
+    assert public == {
+        *(f"product GET /api/v1/{path}" for path in ("categories", "products", "products/popular")),
+        "product GET /api/v1/products/{}",
+        "product GET /api/v1/products/{}/prices",
+        "product GET /api/v1/products/{}/stock",
+        "user POST /api/v1/users",
+        *(f"user POST /api/v1/auth/{path}" for path in ("login", "refresh", "logout")),
+    }
+
+
+def test_a_route_for_signed_in_users_asks_whose_it_is() -> None:
+    not_asking = {
+        name for name, each in ACCESSES.items() if each.access == SIGNED_IN and not each.is_own
+    }
+    assert not_asking == {"coupon GET /api/v1/coupons/{}"}
+
+
+@pytest.mark.parametrize("caller", REFUSED)
+async def test_without_a_valid_token_public_routes_alone_answer(
+    signed: Signed, caller: str
+) -> None:
+    wrong = {}
+    for route in OF_API:
+        answer = await signed.call(caller, route)
+        code = error_of(answer)
+        is_public = ACCESSES[route.name].access == PUBLIC
+        is_refused = answer.status == 401 and code == REFUSED[caller]
+        if is_public == is_refused and "/auth/" not in route.path:
+            wrong[route.name] = (answer.status, code)
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("caller", ["other", "reader", "operator", "machine"])
+async def test_what_is_a_customers_is_not_shown_to_another_user(
+    signed: Signed, caller: str
+) -> None:
+    wrong = {}
+    for route in OF_API:
+        found = ACCESSES[route.name]
+        if not (found.access == SIGNED_IN and found.is_own):
+            continue
+        answer = await signed.call(caller, route)
+        if caller in MAY_TRACE and route.path.endswith("/trace"):
+            assert answer.status == 200, answer
+        elif answer.status == 404:
+            unknown = await signed.call(caller, route, own=False)
+            if without_ids(answer.body) != without_ids(unknown.body):
+                wrong[route.name] = (answer.body, unknown.body)
+        elif (answer.status, error_of(answer)) != (403, "FORBIDDEN"):
+            wrong[route.name] = (answer.status, answer.body)
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("caller", ALLOWED)
+async def test_guards_let_the_named_roles_through_alone(signed: Signed, caller: str) -> None:
+    wrong = {}
+    for route in OF_API:
+        found = ACCESSES[route.name]
+        answer = await signed.call(caller, route)
+        is_refused = answer.status in (401, 403) and error_of(answer) != "BAD_CREDENTIALS"
+        is_asked = found.access == SIGNED_IN and found.is_own  # see the test above
+        if is_asked and caller not in ACTS_FOR_CUSTOMER:
+            continue
+        if is_refused == (found.access in ALLOWED[caller]) and "/auth/" not in route.path:
+            wrong[route.name] = (answer.status, answer.body)
+        if is_asked and route.method == "GET" and answer.status not in (200, 204):
+            wrong[route.name] = (answer.status, answer.body)
+    assert wrong == {}
+
+
+def error_of(answer: Response) -> str | None:
+    return answer.body.get("error") if isinstance(answer.body, dict) else None
+
+
+def without_ids(body: Any) -> str:
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", json.dumps(body))
+
+
+# ---------------------------------------------------------------- lists and cookies
+
+
+async def test_lists_show_the_callers_own(signed: Signed) -> None:
+    shop = signed.wire.shop
+    lists = {"order": "orders", "payment": "payments", "coupon": "issued-coupons"}
+
+    async def total(caller: str, service: str) -> int:
+        headers = {"authorization": f"Bearer {signed.tokens[caller]}"}
+        return int((await shop.get(service, f"/api/v1/{lists[service]}", **headers))["total"])
+
+    assert {each: await total("other", each) for each in lists} == dict.fromkeys(lists, 0)
+    assert all([await total("customer", each) for each in lists])
+    guest = await shop.create_wallet(1000)
+    await shop.buy(order(guest, (COFFEE, 1)))
+    assert await total("shopkeeper", "order") > await total("customer", "order")
+
+
+async def test_cookie_signs_get_requests_in_and_no_others(signed: Signed) -> None:
+    cookie = {"cookie": f"access_token={signed.tokens['customer']}"}
+    read = await signed.wire.send("payment", "GET", f"/api/v1/wallets/{RICH}", headers=cookie)
+    assert read.status == 200
+    path = f"/api/v1/wallets/{RICH}/charge"
+    sent = await signed.wire.send("payment", "POST", path, b'{"amount": 1}', cookie)
+    assert (sent.status, error_of(sent)) == (401, "UNAUTHENTICATED")
+
+
+# ---------------------------------------------------------------- without the user service
+
+
+async def test_signed_in_customers_order_follow_and_cancel_while_user_is_stopped(
+    signed: Signed,
+) -> None:
+    shop = signed.wire.shop
+    shop.access_token = signed.tokens["customer"]
+    shop.command("stop", "user")
+    try:
+        bought = await shop.buy(order(RICH, (COFFEE, 1)))
+        assert bought["status"] == "COMPLETED"
+        path = f"/api/v1/orders/{bought['orderId']}"
+        followed = await shop.call("order", "GET", f"{path}/events")
+        assert "event: OrderCompleted" in followed.body
+        assert (await shop.cancel(bought["orderId"])).body["status"] == "CANCELLED"
+        shop.command("kill", "order")  # another instance has the keys without user, too
+        await shop.wait_until_ready("order")
+        assert (await shop.get("order", path))["status"] == "CANCELLED"
+    finally:
+        shop.command("start", "user")
+
+
+async def test_each_service_trusts_a_new_key_before_it_signs(signed: Signed) -> None:
+    environment = signed.wire.shop.environment
+    routes: Json = {"order": "orders", "payment": f"wallets/{RICH}", "coupon": "issued-coupons"}
+    routes |= {"user": f"users/{RICH}"}
+
+    async def there_are_two() -> bool:
+        return await asyncio.to_thread(lambda: len(keys_of(environment)) >= 2)
+
+    await wait_until(there_are_two, "another key is published", timeout_seconds=3 * KEY_SECONDS)
+    for number in (0, -1):
+        header = {"authorization": f"Bearer {sign(environment, number=number)}"}
+        for service, path in routes.items():
+            answer = await signed.wire.send(service, "GET", f"/api/v1/{path}", headers=header)
+            assert answer.status == 200, (service, number, answer)

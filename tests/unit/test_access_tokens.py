@@ -1,0 +1,171 @@
+"""Access tokens: who a valid one names, and why any other is refused."""
+
+import base64
+import hmac
+import json
+import time
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, Key, OKPKey
+
+from chassis.web.access import Caller
+from chassis.web.authentication import CLOCK_SKEW_SECONDS, Tokens
+from saga.errors import RetryLater, Unauthorized
+
+KEY = OKPKey.generate_key("Ed25519")
+OTHER = OKPKey.generate_key("Ed25519")
+P256 = ECKey.generate_key("P-256")
+
+
+class Known:
+    """The keys that are trusted, and how often one was looked up."""
+
+    def __init__(self) -> None:
+        self.lookups = 0
+        self.is_away = False
+
+    async def find(self, key_id: str) -> Key | None:
+        self.lookups += 1
+        if self.is_away:
+            raise RetryLater("the keys can't be read")
+        keys: dict[str, Key] = {"k1": KEY, "p256": P256}
+        return keys.get(key_id)
+
+
+@pytest.fixture
+def known() -> Known:
+    return Known()
+
+
+@pytest.fixture
+def tokens(known: Known) -> Tokens:
+    return Tokens("shop", "shop-api", known)
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    """Of a valid token; a change of None leaves the claim out."""
+    valid = {"iss": "shop", "aud": "shop-api", "sub": "kim", "roles": ["customer"]}
+    found = valid | {"exp": int(time.time()) + 600} | changes
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def signed(key: Key = KEY, alg: str = "Ed25519", kid: str | None = "k1", **changes: Any) -> str:
+    header = {"alg": alg} | ({"kid": kid} if kid else {})
+    return jwt.encode(header, claims(**changes), key, algorithms=[alg])
+
+
+def without_signature(alg: str) -> str:
+    parts = ({"alg": alg, "kid": "k1"}, claims())
+    return ".".join(encoded(json.dumps(part).encode()) for part in parts)
+
+
+def with_public_key_as_secret(secret: bytes) -> str:
+    """An HMAC whose secret is what all can read."""
+    token = without_signature("HS256")
+    return f"{token}.{encoded(hmac.digest(secret, token.encode(), 'sha256'))}"
+
+
+def encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).decode().rstrip("=")
+
+
+def with_other_payload() -> str:
+    """The signature of one token below the claims of another."""
+    head, _, signature = signed().split(".")
+    return ".".join((head, signed(sub="lee").split(".")[1], signature))
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        signed(),
+        signed(P256, "ES256", "p256"),
+        signed(aud=["other", "shop-api"]),
+        signed(exp=int(time.time()) - CLOCK_SKEW_SECONDS + 10),
+        signed(nbf=int(time.time()) + CLOCK_SKEW_SECONDS - 10),
+        signed(roles=["customer", "a-role-of-the-provider"]),
+    ],
+)
+async def test_valid_token_names_its_user_and_the_known_roles(tokens: Tokens, token: str) -> None:
+    assert await tokens.caller(token) == Caller("kim", frozenset({"customer"}))
+
+
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+async def test_older_name_of_the_algorithm_is_known(tokens: Tokens) -> None:
+    assert (await tokens.caller(signed(alg="EdDSA"))).user_id == "kim"
+
+
+async def test_token_without_roles_has_none(tokens: Tokens) -> None:
+    assert await tokens.caller(signed(roles=None)) == Caller("kim", frozenset())
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        without_signature("none") + ".",
+        without_signature("None") + ".",
+        without_signature("Ed25519") + ".",
+        with_public_key_as_secret(KEY.as_pem(private=False)),
+        with_public_key_as_secret(str(KEY.as_dict(private=False)["x"]).encode()),
+        with_other_payload(),
+        signed(OTHER),
+        signed(kid=None),
+        signed(kid="unknown"),
+        signed(P256, "ES256", "k1"),
+        signed(KEY, kid="p256"),
+        signed(iss="another-shop"),
+        signed(iss=None),
+        signed(aud="another-api"),
+        signed(aud=[]),
+        signed(aud=None),
+        signed(sub=None),
+        signed(sub=7),
+        signed(exp=None),
+        signed(exp="soon"),
+        signed(roles="customer"),
+        signed(nbf=int(time.time()) + CLOCK_SKEW_SECONDS + 60),
+        signed() + "x",
+        signed()[:-9],
+        "a.b.c",
+        "a.b",
+        "x",
+        "é.é.é",
+        "e30.e30.e30",
+        "." * 5000,
+        signed(name="x" * 5000),
+    ],
+)
+async def test_any_other_token_is_invalid(tokens: Tokens, token: str) -> None:
+    with pytest.raises(Unauthorized) as refused:
+        await tokens.caller(token)
+    assert refused.value.code == "TOKEN_INVALID"
+
+
+async def test_token_expires_also_while_it_is_remembered(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = signed()
+    await tokens.caller(token)
+    later = time.time() + 600 + CLOCK_SKEW_SECONDS + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(Unauthorized) as refused:
+        await tokens.caller(token)
+    assert refused.value.code == "TOKEN_EXPIRED"
+
+
+async def test_expired_token_of_another_key_is_invalid(tokens: Tokens) -> None:
+    with pytest.raises(Unauthorized) as refused:
+        await tokens.caller(signed(OTHER, exp=1))
+    assert refused.value.code == "TOKEN_INVALID"
+
+
+async def test_valid_token_is_checked_once(tokens: Tokens, known: Known) -> None:
+    token = signed()
+    await tokens.caller(token)
+    known.is_away = True
+    await tokens.caller(token)
+    assert known.lookups == 1
+    with pytest.raises(RetryLater):
+        await tokens.caller(signed(sub="lee"))
