@@ -127,8 +127,7 @@ def _rows() -> Iterator[str]:
     for each in codes_of(error_codes):
         owners[each].append("all")
     for service in PARTICIPANTS:
-        own = getattr(import_module(f"{service}.app"), "errors", None)  # a new service has none
-        for each in codes_of(own) if own else ():
+        for each in codes_of(import_module(f"{service}.app").errors):
             owners[each].append(service)
     for each in sorted(owners):
         names = ", ".join(owners[each])

@@ -53,7 +53,7 @@ ALLOWED = {
 """What the guards let each caller call."""
 
 REFUSED = {
-    "nobody": "UNAUTHENTICATED",
+    "anonymous": "UNAUTHENTICATED",
     "expired": "TOKEN_EXPIRED",
     "forged": "TOKEN_INVALID",
     "foreign": "TOKEN_INVALID",
