@@ -271,7 +271,7 @@ class Settings(BrokerSettings, frozen=True, kw_only=True):
         ),
     ]
     auth_issuer: Annotated[
-        str, Text("AUTH_ISSUER", "shop", "The `iss` of access tokens, and their `aud` too.")
+        str, Text("AUTH_ISSUER", "saga", "The `iss` of access tokens, and their `aud` too.")
     ]
     auth_audience: Annotated[
         str | None,

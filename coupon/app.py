@@ -20,6 +20,7 @@ from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from events.messages import FOLDER
+from events.roles import AGENTS
 
 participant: Participant[CouponUnitOfWork] = Participant(
     reactions=reactions,
@@ -43,5 +44,6 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         title="coupon",
         description="Coupons: defining, issuing and validating them. Orders use them.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        agents=AGENTS,
         messages=[FOLDER],
     )

@@ -22,6 +22,7 @@ from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from events.messages import FOLDER
+from events.roles import AGENTS
 
 POLL_SECONDS = 0.25
 """How often the sender looks for due deliveries."""
@@ -48,5 +49,6 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         title="dataplatform",
         description="Completed orders and their delivery to the data platform.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        agents=AGENTS,
         messages=[FOLDER],
     )

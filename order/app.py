@@ -14,6 +14,7 @@ from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from events.messages import FOLDER
+from events.roles import AGENTS
 
 # store, tables
 from order import errors, store, tables
@@ -51,5 +52,6 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         title="order",
         description="Orders: placing, following, listing and cancelling them; and carts.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        agents=AGENTS,
         messages=[FOLDER],
     )

@@ -14,6 +14,7 @@ from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from events.messages import FOLDER
+from events.roles import AGENTS
 
 # gateway, store, tables
 from payment import errors, gateway, store, tables
@@ -54,5 +55,6 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         title="payment",
         description="Wallets, and the payments that orders make from them or by card.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        agents=AGENTS,
         messages=[FOLDER],
     )

@@ -14,6 +14,7 @@ from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from events.messages import FOLDER
+from events.roles import AGENTS
 from product import errors, store, tables
 from product.commands import SEED, BookStock
 from product.domain import UNSETTLED
@@ -59,5 +60,6 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         title="product",
         description="Products and prices, their stock, and its ledger.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        agents=AGENTS,
         messages=[FOLDER],
     )

@@ -15,6 +15,7 @@ from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
 from events.messages import FOLDER
+from events.roles import AGENTS
 from user import errors, keys, store, tables
 from user.domain import UNSETTLED
 from user.passwords import Passwords
@@ -50,5 +51,6 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         title="user",
         description="Accounts: signing up, signing in, and the tokens that all services check.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        agents=AGENTS,
         messages=[FOLDER],
     )

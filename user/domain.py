@@ -31,15 +31,6 @@ KEY_LEAD = timedelta(minutes=1)
 """A new key signs so long after it was published: by then every service has it."""
 
 
-class Role(StrEnum):
-    """What a user may do; the services check it by these words."""
-
-    CUSTOMER = "customer"
-    READER = "reader"
-    SHOPKEEPER = "shopkeeper"
-    OPERATOR = "operator"
-
-
 class UserState(StrEnum):
     ACTIVE = "ACTIVE"
 

@@ -2,10 +2,10 @@
 
 Each route names it beside its handler:
 
-    @get("/{orderId:str}", guards=[SIGNED_IN])
+    @get("/{tripId:str}", guards=[SIGNED_IN])
 
-A service whose route does not is not built. Whose order, wallet or coupon it is follows from the
-data: the handler asks `caller.owns(customer_id)`.
+A service whose route does not is not built. Whose data it is about the handler
+asks: `caller.owns(user_id)`.
 """
 
 from collections.abc import Iterable
@@ -20,51 +20,55 @@ from litestar.routes import HTTPRoute
 
 from saga.errors import Forbidden, SagaError, Unauthorized
 
-CUSTOMER, READER, SHOPKEEPER, OPERATOR = "customer", "reader", "shopkeeper", "operator"
+READER, OPERATOR = "reader", "operator"
+"""Roles of the operators' routes. A reader sees what operators see, and changes nothing."""
 
 SCOPE = "chassis.caller"
 """Where the authentication puts the caller into the ASGI scope, or the error of its token."""
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who sent a request. `user_id` is None for a machine, and where all are trusted."""
+    """Who sent a request. `user_id` is None for a machine, and where all are trusted.
+
+    `acts_for_all`: may act for any user. `is_trusted`: no sign-in is asked for.
+    """
 
     user_id: str | None
     roles: frozenset[str]
-
-    @property
-    def acts_for_all(self) -> bool:
-        """A shopkeeper may act for any customer."""
-        return SHOPKEEPER in self.roles
+    acts_for_all: bool = False
+    is_trusted: bool = False
 
     @property
     def operates(self) -> bool:
         """An operator, or one who sees what operators see."""
         return bool(self.roles & {READER, OPERATOR})
 
-    def owns(self, customer_id: str | None) -> bool:
-        """May the caller read and do what is this customer's? None: of all customers."""
-        return self.acts_for_all or (customer_id is not None and customer_id == self.user_id)
+    def owns(self, user_id: str | None) -> bool:
+        """May the caller read and do what is this user's? None: of all users."""
+        return self.acts_for_all or (user_id is not None and user_id == self.user_id)
 
-    def check(self, customer_id: str) -> None:
-        """Raises Forbidden for a customer other than the caller, unless a shopkeeper acts."""
-        if not self.owns(customer_id):
-            raise Forbidden("this is another customer's")
+    def check(self, user_id: str) -> None:
+        """Raises Forbidden for a user other than the caller, unless the caller acts for all."""
+        if not self.owns(user_id):
+            raise Forbidden("this is another user's")
 
-    def own(self, customer_id: str | None) -> str | None:
-        """The customer whose rows a list shows: the caller, where none is named. None: all.
+    def own(self, user_id: str | None) -> str | None:
+        """The user whose rows a list shows: the caller, where none is named. None: all.
 
-        Raises Forbidden for another customer, and for a caller who is no user and sees not all.
+        Raises Forbidden for another user, and for a caller who is no user and sees not all.
         """
         if self.acts_for_all:
-            return customer_id
-        wanted = customer_id or self.user_id or ""
+            return user_id
+        wanted = user_id or self.user_id or ""
         self.check(wanted)
         return wanted
 
 
-TRUSTED = Caller(None, frozenset({CUSTOMER, READER, SHOPKEEPER, OPERATOR}))
+TRUSTED = Caller(None, frozenset({READER, OPERATOR}), acts_for_all=True, is_trusted=True)
 """The caller where no sign-in is asked for."""
+
+TRUSTED_CLIENT = Caller(None, frozenset(), acts_for_all=True, is_trusted=True)
+"""The same, of a request without the operators' token, where there is one."""
 
 NOT_SIGNED_IN = Caller(None, frozenset())
 
@@ -98,18 +102,17 @@ class Access(msgspec.Struct, frozen=True):
         if self.is_public:
             return
         caller = caller_of(scope)
-        if caller.roles and (not self.roles or self.roles & caller.roles):
+        if caller.is_trusted and not self.roles & {READER, OPERATOR}:
             return
-        if caller.user_id is None and self.roles:
+        is_known = caller.user_id is not None or bool(caller.roles)
+        if not is_known:
             raise Unauthorized(f"this is for {self.name}: send Authorization: Bearer <token>")
-        if caller.user_id is None:
-            raise Unauthorized("sign in, and send Authorization: Bearer <access token>")
-        raise Forbidden(f"this is for {self.name} only")
+        if self.roles and not self.roles & caller.roles:
+            raise Forbidden(f"this is for {self.name} only")
 
 
 PUBLIC = Access("all", is_public=True)
 SIGNED_IN = Access("signed-in users")
-SHOPKEEPERS = Access("shopkeepers", frozenset({SHOPKEEPER}))
 OPERATORS = Access("operators", frozenset({OPERATOR}))
 READERS = Access("operators and readers", frozenset({READER, OPERATOR}))
 

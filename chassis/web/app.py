@@ -1,6 +1,6 @@
 """The web application of a service: its own routes, the operators', health, metrics and OpenAPI."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,13 @@ def build(
     description: str,
     vocabulary: Vocabulary | None = None,
     messages: Sequence[Path] = (),
+    agents: Collection[str] = (),
 ) -> Litestar:
     """The service's web application; it starts and stops the service with itself.
 
     `vocabulary`: the service's words for its OpenAPI document. `messages`: folders with its
-    messages in other languages (`chassis.web.languages`).
+    messages in other languages (`chassis.web.languages`). `agents`: the roles whose holders may act
+    for any user.
 
     Raises ConfigurationError where access tokens are asked for and nothing has their keys,
     TypeError for a route that does not name who may call it.
@@ -79,7 +81,7 @@ def build(
         lifespan=[life],
         logging_config=None,
         before_request=_before,
-        middleware=[RequestMetrics, _authentication(service, keys)],
+        middleware=[RequestMetrics, _authentication(service, keys, agents)],
         request_class=StrictRequest,
         openapi_config=openapi.config(title, description, vocabulary or Vocabulary()),
         request_max_body_size=service.settings.max_body_bytes,
@@ -101,10 +103,12 @@ def _trusted_keys(service: Service[Any]) -> Keys | None:
         raise ConfigurationError("AUTH=on: set AUTH_JWKS_URL, which has the keys") from None
 
 
-def _authentication(service: Service[Any], keys: Keys | None) -> Middleware:
+def _authentication(
+    service: Service[Any], keys: Keys | None, agents: Collection[str]
+) -> Middleware:
     settings = service.settings
     audience = settings.auth_audience or settings.auth_issuer
-    tokens = Tokens(settings.auth_issuer, audience, keys) if keys else None
+    tokens = Tokens(settings.auth_issuer, audience, keys, agents) if keys else None
     return DefineMiddleware(Authentication, tokens=tokens, ops_token=settings.ops_token)
 
 

@@ -7,6 +7,7 @@ for one: the keys are there already (`chassis/web/keys.py`).
 import hmac
 import time
 from collections import OrderedDict
+from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Protocol
 
@@ -18,13 +19,12 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from chassis.web.access import (
-    CUSTOMER,
     NOT_SIGNED_IN,
     OPERATOR,
     READER,
     SCOPE,
-    SHOPKEEPER,
     TRUSTED,
+    TRUSTED_CLIENT,
     Caller,
 )
 from saga.errors import RetryLater, SagaError, Unauthorized
@@ -36,9 +36,7 @@ CLOCK_SKEW_SECONDS = 30
 MAX_REMEMBERED = 20_000
 MAX_TOKEN_LENGTH = 4096
 COOKIE = "access_token"
-_KNOWN_ROLES = frozenset({"customer", "reader", "shopkeeper", "operator"})
 _MACHINE = Caller(None, frozenset({READER, OPERATOR}))
-_CLIENT = Caller(None, frozenset({CUSTOMER, SHOPKEEPER}))
 
 
 class Claims(msgspec.Struct):
@@ -60,10 +58,16 @@ class Keys(Protocol):
 
 
 class Tokens:
-    """Checks access tokens. Those that are valid are remembered until they expire."""
+    """Checks access tokens. Those that are valid are remembered until they expire.
 
-    def __init__(self, issuer: str, audience: str, keys: Keys) -> None:
+    `agents`: the roles whose holders may act for any user.
+    """
+
+    def __init__(
+        self, issuer: str, audience: str, keys: Keys, agents: Collection[str] = ()
+    ) -> None:
         self._issuer, self._audience, self._keys = issuer, audience, keys
+        self._agents = frozenset(agents)
         self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
     async def caller(self, token: str) -> Caller:
@@ -80,7 +84,9 @@ class Tokens:
         is_early = claims.nbf > time.time() + CLOCK_SKEW_SECONDS
         if claims.iss != self._issuer or self._audience not in audiences or is_early:
             raise _invalid("it is for another audience, of another issuer, or not valid yet")
-        found = Caller(claims.sub, _KNOWN_ROLES.intersection(claims.roles)), claims.exp
+        roles = frozenset(claims.roles)
+        caller = Caller(claims.sub, roles, acts_for_all=bool(roles & self._agents))
+        found = caller, claims.exp
         self._known[token] = found
         if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
@@ -129,7 +135,7 @@ class Authentication:
         if self._is_operators(sent):
             return _MACHINE if self._tokens else TRUSTED
         if self._tokens is None:
-            return _CLIENT
+            return TRUSTED_CLIENT
         if sent is None and scope.get("method") in ("GET", "HEAD"):
             sent = _cookie(scope)
         try:

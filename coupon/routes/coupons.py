@@ -9,7 +9,7 @@ from litestar import Controller, Response, delete, get, patch, post
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from chassis.service import Service
-from chassis.web.access import SHOPKEEPERS, SIGNED_IN, Caller, CurrentCaller
+from chassis.web.access import SIGNED_IN, Caller, CurrentCaller
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.errors import invalid
 from chassis.web.idempotency import key_of, replay_headers
@@ -32,7 +32,7 @@ from coupon.errors import (
     COUPON_NOT_FOUND,
     COUPON_STOPPED,
 )
-from coupon.routes import CouponService
+from coupon.routes import SHOPKEEPERS, CouponService
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import MAX_AMOUNT, RequestAmount, RequestTotal
 

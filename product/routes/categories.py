@@ -6,14 +6,14 @@ from uuid import UUID
 from litestar import Controller, Response, get, patch, post
 from litestar.params import JSONBody, PathParameter
 
-from chassis.web.access import PUBLIC, SHOPKEEPERS
+from chassis.web.access import PUBLIC
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.schemas import Body, OptionalKey, Text, View, created, refusals
 from product import store
 from product.commands import CreateCategory, RenameCategory
 from product.errors import CATEGORY_EXISTS, CATEGORY_NOT_FOUND
-from product.routes import ProductService
+from product.routes import SHOPKEEPERS, ProductService
 
 CategoryId = Annotated[UUID, PathParameter(name="categoryId")]
 

@@ -11,7 +11,7 @@ from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter,
 from chassis.components import Component
 from chassis.redis.read_cache import ReadCache
 from chassis.service import Service
-from chassis.web.access import PUBLIC, SHOPKEEPERS
+from chassis.web.access import PUBLIC
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.errors import invalid
 from chassis.web.idempotency import checked_key, key_of, replay_headers
@@ -32,7 +32,7 @@ from product import store
 from product.commands import BookStock, ChangeProduct, CreateProduct, no_product
 from product.domain import Entry, Product
 from product.errors import CATEGORY_UNKNOWN, INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND
-from product.routes import ProductService
+from product.routes import SHOPKEEPERS, ProductService
 from product.unit_of_work import ProductUnitOfWork
 
 ProductId = Annotated[UUID, PathParameter(name="productId")]

@@ -10,13 +10,13 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.params import QueryParameter
 
-from chassis.web.access import PUBLIC, SHOPKEEPERS
+from chassis.web.access import PUBLIC
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.errors import invalid
 from chassis.web.schemas import View, instant, refusals
 from product import store
 from product.errors import PRODUCT_NOT_FOUND
-from product.routes import ProductService
+from product.routes import SHOPKEEPERS, ProductService
 from product.routes.products import ProductId, find
 
 From = Annotated[str | None, QueryParameter(name="from", description="RFC 3339, included")]

@@ -5,12 +5,11 @@ from typing import Annotated
 
 from litestar import Controller, get
 
-from chassis.web.access import SHOPKEEPERS
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.schemas import View, refusals
 from product import store
 from product.errors import PRODUCT_NOT_FOUND
-from product.routes import ProductService
+from product.routes import SHOPKEEPERS, ProductService
 from product.routes.products import ProductId, find
 
 

@@ -18,7 +18,6 @@ from chassis.web.access import (
     NOT_SIGNED_IN,
     PUBLIC,
     SCOPE,
-    SHOPKEEPERS,
     TRUSTED,
     Caller,
     CurrentCaller,
@@ -29,6 +28,7 @@ from chassis.web.fast_path import FAST_PATH, FastPath
 from chassis.web.reading import StrictRequest, refuse_query
 from chassis.web.schemas import Body, OptionalKey, View
 from order.app import create_app
+from product.routes import SHOPKEEPERS
 from saga.errors import NotFound, RetryLater, SagaError, Unauthorized
 from tests.kit.client import ROOT
 from tests.kit.settings import settings_of

@@ -349,7 +349,7 @@ async def connect_to_broker(url: str) -> AsyncIterator[Client]:
 async def open_shop(environment: Mapping[str, str]) -> AsyncIterator[Shop]:
     """The client of a running stack; an operator where the environment has the token.
 
-    With AUTH=on it is the shopkeeper, who may act for all customers.
+    Where it has the shopkeeper's password, the shopkeeper, who may act for all customers.
     """
     # A service that is told to stop closes idle connections.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
@@ -358,6 +358,6 @@ async def open_shop(environment: Mapping[str, str]) -> AsyncIterator[Shop]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as http:
         shop = Shop(environment, http)
-        if environment.get("AUTH") == "on":
-            await shop.sign_in("shopkeeper@shop.test", environment["SHOPKEEPER_PASSWORD"])
+        if password := environment.get("SHOPKEEPER_PASSWORD"):
+            await shop.sign_in("shopkeeper@shop.test", password)
         yield shop

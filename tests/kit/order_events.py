@@ -69,6 +69,8 @@ async def follow_order(
     """Follow an order on a connection of its own, which is closed at the end."""
     url = f"{shop.environment['ORDER_URL']}/api/v1/orders/{order_id}/events"
     headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+    if shop.access_token:
+        headers["Authorization"] = f"Bearer {shop.access_token}"
     timeout = aiohttp.ClientTimeout(total=None, sock_read=60)
     async with (
         aiohttp.ClientSession(timeout=timeout) as http,

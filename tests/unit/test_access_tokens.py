@@ -85,16 +85,21 @@ def with_other_payload() -> str:
         signed(aud=["other", "shop-api"]),
         signed(exp=int(time.time()) - CLOCK_SKEW_SECONDS + 10),
         signed(nbf=int(time.time()) + CLOCK_SKEW_SECONDS - 10),
-        signed(roles=["customer", "a-role-of-the-provider"]),
     ],
 )
-async def test_valid_token_names_its_user_and_the_known_roles(tokens: Tokens, token: str) -> None:
+async def test_valid_token_names_its_user_and_their_roles(tokens: Tokens, token: str) -> None:
     assert await tokens.caller(token) == Caller("kim", frozenset({"customer"}))
 
 
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 async def test_older_name_of_the_algorithm_is_known(tokens: Tokens) -> None:
     assert (await tokens.caller(signed(alg="EdDSA"))).user_id == "kim"
+
+
+async def test_agent_acts_for_all(known: Known) -> None:
+    tokens = Tokens("shop", "shop-api", known, agents=("shopkeeper",))
+    assert (await tokens.caller(signed(roles=["shopkeeper", "other"]))).owns("lee")
+    assert not (await tokens.caller(signed(roles=["operator"]))).owns("lee")
 
 
 async def test_token_without_roles_has_none(tokens: Tokens) -> None:

@@ -12,9 +12,10 @@ from litestar.params import JSONBody
 from chassis.service import Service
 from chassis.web.access import OPERATORS, PUBLIC, SIGNED_IN, Caller, CurrentCaller
 from chassis.web.schemas import Body, Text, View, created, refusals
+from events.roles import Role
 from user import store
 from user.commands import ChangePassword, RegisterUser, RenameUser, no_user, wrong_password
-from user.domain import Role, User, check_password, normal_email
+from user.domain import User, check_password, normal_email
 from user.errors import BAD_CREDENTIALS, USER_EXISTS, USER_NOT_FOUND, WEAK_PASSWORD
 from user.passwords import Passwords
 from user.routes import Email, Password, UserId, UserService

@@ -12,6 +12,7 @@ from chassis.web.keys import PublishedKeys
 from events.contract import SigningKeyPublished
 from events.descriptions import DESCRIPTIONS
 from events.examples import EXAMPLES
+from events.roles import AGENTS
 from newservice import errors, store, tables
 from newservice.domain import UNSETTLED
 from newservice.reactions import reactions
@@ -39,4 +40,5 @@ def create_app(settings: Settings, ports: Ports = REAL) -> Litestar:
         title="newservice",
         description="Completed orders, counted for each customer.",
         vocabulary=Vocabulary(EXAMPLES, DESCRIPTIONS, codes_of(errors)),
+        agents=AGENTS,
     )

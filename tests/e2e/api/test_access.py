@@ -18,8 +18,9 @@ import pytest_asyncio
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 
-from chassis.web.access import OPERATORS, PUBLIC, READERS, SHOPKEEPERS, SIGNED_IN
+from chassis.web.access import OPERATORS, PUBLIC, READERS, SIGNED_IN
 from infra.api_documents import RouteAccess, accesses
+from product.routes import SHOPKEEPERS
 from tests.e2e.api.raw_http import Wire
 from tests.e2e.api.routes import ROUTES, UNKNOWN_ID, Route, valid
 from tests.kit.client import (
@@ -183,7 +184,7 @@ def sign(
 ) -> str:
     """A token of the first customer, as the user service signs it but for these claims."""
     kid, real = keys_of(environment)[number]
-    valid_ones = {"iss": "shop", "aud": "shop", "sub": RICH, "roles": ["customer"]}
+    valid_ones = {"iss": "saga", "aud": "saga", "sub": RICH, "roles": ["customer"]}
     body = valid_ones | {"exp": int(time.time()) + 600} | claims
     return jwt.encode({"alg": "Ed25519", "kid": kid}, body, key(real), algorithms=["Ed25519"])
 

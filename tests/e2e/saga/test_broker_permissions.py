@@ -143,9 +143,10 @@ async def test_service_cannot_change_its_stream_by_creating_it(
     """It may create a stream that does not exist."""
     shop = forged_shop
     before = await configuration(shop)
-    other: Json = {"name": "SAGA", "subjects": ["saga.*.*"], "max_msgs": 1, "deny_delete": True}
+    name, prefix = ("USERS", "user") if service == "user" else ("SAGA", "saga")
+    other: Json = {"name": name, "subjects": [f"{prefix}.*.*"], "max_msgs": 1, "deny_delete": True}
     async with connected_as(shop, service) as client:
-        answer = await client.request("$JS.API.STREAM.CREATE.SAGA", json.dumps(other).encode())
+        answer = await client.request(f"$JS.API.STREAM.CREATE.{name}", json.dumps(other).encode())
     assert json.loads(answer.data)["error"]["code"] == 400
     assert await configuration(shop) == before
 
@@ -192,7 +193,7 @@ async def test_observer_can_read_streams_and_consumers(shop: Shop) -> None:
     ended = await shop.buy(order(customer, (product, 1)))
     async with connected_as(shop, "observer") as client:
         jetstream = client.jetstream()
-        assert (await jetstream.account_info()).streams == 2
+        assert (await jetstream.account_info()).streams == 4
         assert {each.config.name for each in await jetstream.streams_info()} == {"SAGA", "CATALOG"}
         assert await jetstream.find_stream_name_by_subject("saga.*.*") == "SAGA"
         assert (await jetstream.stream_info("SAGA")).state.messages > 0
