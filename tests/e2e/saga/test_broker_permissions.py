@@ -194,10 +194,14 @@ async def test_observer_can_read_streams_and_consumers(shop: Shop) -> None:
     async with connected_as(shop, "observer") as client:
         jetstream = client.jetstream()
         assert (await jetstream.account_info()).streams == 4
-        assert {each.config.name for each in await jetstream.streams_info()} == {"SAGA", "CATALOG"}
+        assert {each.config.name for each in await jetstream.streams_info()} == {
+            *("SAGA", "CATALOG", "USERS", "KEYS")
+        }
         assert await jetstream.find_stream_name_by_subject("saga.*.*") == "SAGA"
         assert (await jetstream.stream_info("SAGA")).state.messages > 0
-        assert {each.name for each in await jetstream.consumers_info("SAGA")} == set(SERVICES)
+        assert {each.name for each in await jetstream.consumers_info("SAGA")} == {*SERVICES} - {
+            "user"
+        }
         assert (await jetstream.consumer_info("CATALOG", "order")).name == "order"
         subject = f"saga.{ended['orderId']}.OrderCreated"
         first = await jetstream.get_msg("SAGA", seq=1, subject=subject, direct=True, next=True)
