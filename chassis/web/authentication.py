@@ -1,6 +1,7 @@
 """Authentication: the caller of a request, by its access token or the operators' token.
 
-Access tokens are JWTs (RFC 7519, profile RFC 9068) signed with Ed25519 or ES256. No call is made
+Access tokens are JWTs (RFC 7519, profile RFC 9068) signed with Ed25519, or by a provider with ES256
+or RS256. No call is made
 for one: the keys are there already (`chassis/web/keys.py`).
 """
 
@@ -29,7 +30,7 @@ from chassis.web.access import (
 )
 from saga.errors import RetryLater, SagaError, Unauthorized
 
-ALGORITHMS = ["Ed25519", "EdDSA", "ES256"]
+ALGORITHMS = ["Ed25519", "EdDSA", "ES256", "RS256"]
 """Asymmetric alone: a public key can't be taken for a shared secret."""
 
 CLOCK_SKEW_SECONDS = 30

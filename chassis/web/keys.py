@@ -7,14 +7,15 @@ each key that was read is stored in the service's own database.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
 import msgspec
-from joserfc.jwk import ECKey, Key, KeySet, OKPKey
+from joserfc.errors import JoseError
+from joserfc.jwk import JWKRegistry, Key, OKPKey
 from sqlalchemy import Connection, bindparam, select, text
 
 from chassis.components import Component
@@ -154,12 +155,27 @@ class ProviderKeys:
     async def _read(self) -> None:
         try:
             async with self._client.request("GET", self._url) as answer:
-                found = KeySet.import_key_set(msgspec.json.decode(await answer.read()))
+                content = await answer.read()
+            found = msgspec.json.decode(content, type=_KeySet) if answer.ok else None
         except Unavailable as error:
             raise RetryLater("the provider of keys does not answer; try again") from error
-        except (msgspec.DecodeError, ValueError) as error:
+        except msgspec.DecodeError as error:
             raise RetryLater("the provider of keys gave no key set; try again") from error
+        if found is None:
+            raise RetryLater("the provider of keys answered with an error; try again")
         self._read_at = time.monotonic()
-        self._keys = {
-            str(key.kid): key for key in found.keys if isinstance(key, OKPKey | ECKey) and key.kid
-        }
+        self._keys = {key_id: key for each in found.keys for key_id, key in _usable(each)}
+
+
+class _KeySet(msgspec.Struct):
+    keys: list[dict[str, Any]]
+
+
+def _usable(described: dict[str, Any]) -> Iterator[tuple[str, Key]]:
+    """A public key with an id. A provider may have keys of kinds that are not known here."""
+    key_id = described.get("kid")
+    if described.get("kty") in ("OKP", "EC", "RSA") and isinstance(key_id, str):
+        try:
+            yield key_id, JWKRegistry.import_key(described)
+        except (JoseError, ValueError, KeyError) as error:
+            log.warning("a key can't be used", extra={"keyId": key_id, "error": repr(error)})

@@ -21,7 +21,7 @@ from events.contract import CONTRACT
 from infra.stack import passwords
 from infra.stack.config import Stack, StackError
 
-STREAMS = ("SAGA", "CATALOG")
+STREAMS = tuple(stream.name for stream in CONTRACT.streams.values())
 TIMEOUT_SECONDS = 3
 
 BYTES_AN_ORDER = 3_700
@@ -144,7 +144,7 @@ async def stream_uses(client: Client) -> list[StreamUse]:
 
 
 async def consumers(client: Client) -> list[ConsumerInfo]:
-    """The consumers of both streams; none of a stream that does not exist."""
+    """The consumers of all streams; none of a stream that does not exist."""
     found: list[ConsumerInfo] = []
     for stream in STREAMS:
         try:

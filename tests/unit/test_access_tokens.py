@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey, Key, OKPKey
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from chassis.web.access import Caller
 from chassis.web.authentication import CLOCK_SKEW_SECONDS, Tokens
@@ -17,6 +17,7 @@ from saga.errors import RetryLater, Unauthorized
 KEY = OKPKey.generate_key("Ed25519")
 OTHER = OKPKey.generate_key("Ed25519")
 P256 = ECKey.generate_key("P-256")
+RSA = RSAKey.generate_key(2048)
 
 
 class Known:
@@ -30,7 +31,7 @@ class Known:
         self.lookups += 1
         if self.is_away:
             raise RetryLater("the keys can't be read")
-        keys: dict[str, Key] = {"k1": KEY, "p256": P256}
+        keys: dict[str, Key] = {"k1": KEY, "p256": P256, "rsa": RSA}
         return keys.get(key_id)
 
 
@@ -56,14 +57,14 @@ def signed(key: Key = KEY, alg: str = "Ed25519", kid: str | None = "k1", **chang
     return jwt.encode(header, claims(**changes), key, algorithms=[alg])
 
 
-def without_signature(alg: str) -> str:
-    parts = ({"alg": alg, "kid": "k1"}, claims())
+def without_signature(alg: str, kid: str = "k1") -> str:
+    parts = ({"alg": alg, "kid": kid}, claims())
     return ".".join(encoded(json.dumps(part).encode()) for part in parts)
 
 
-def with_public_key_as_secret(secret: bytes) -> str:
+def with_public_key_as_secret(secret: bytes, kid: str = "k1") -> str:
     """An HMAC whose secret is what all can read."""
-    token = without_signature("HS256")
+    token = without_signature("HS256", kid)
     return f"{token}.{encoded(hmac.digest(secret, token.encode(), 'sha256'))}"
 
 
@@ -82,6 +83,7 @@ def with_other_payload() -> str:
     [
         signed(),
         signed(P256, "ES256", "p256"),
+        signed(RSA, "RS256", "rsa"),
         signed(aud=["other", "shop-api"]),
         signed(exp=int(time.time()) - CLOCK_SKEW_SECONDS + 10),
         signed(nbf=int(time.time()) + CLOCK_SKEW_SECONDS - 10),
@@ -120,6 +122,8 @@ async def test_token_without_roles_has_none(tokens: Tokens) -> None:
         signed(kid="unknown"),
         signed(P256, "ES256", "k1"),
         signed(KEY, kid="p256"),
+        signed(RSA, "RS512", "rsa"),
+        with_public_key_as_secret(RSA.as_pem(private=False), "rsa"),
         signed(iss="another-shop"),
         signed(iss=None),
         signed(aud="another-api"),
