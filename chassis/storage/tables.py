@@ -113,7 +113,7 @@ trusted_keys = Table(
     metadata,
     Column("key_id", Uuid, primary_key=True),
     Column("public_key", String(64), nullable=False),
-    Column("read_at", Time, nullable=False),
+    Column("trusted_until", Time, nullable=False),
 )
 
 outbox = Table(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from joserfc.errors import JoseError
@@ -45,13 +45,18 @@ class PublishedKey(Protocol):
     trusted_until: datetime
 
 
+class _Published(NamedTuple):
+    public_key: str
+    trusted_until: datetime
+
+
 class PublishedKeys(Component[UnitOfWork]):
     """The keys that events of one type publish, by key id. `event_type` is one of PublishedKey."""
 
     def __init__(self, event_type: type[Event]) -> None:
         self._event_type = event_type
         self._subject = envelope.subject_of(event_type)
-        self._keys: dict[str, Key] = {}
+        self._keys: dict[str, tuple[Key, datetime]] = {}
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
@@ -69,10 +74,14 @@ class PublishedKeys(Component[UnitOfWork]):
             self._following.cancel()
 
     async def find(self, key_id: str) -> Key | None:
-        """The key of this id; the stream is asked where it is unknown. Raises RetryLater."""
+        """The key of this id, while it is trusted; the stream is asked where it is unknown.
+
+        Raises RetryLater.
+        """
         if key_id not in self._keys:
             await self._read(at_most_every_seconds=REREAD_SECONDS)
-        return self._keys.get(key_id)
+        key, trusted_until = self._keys.get(key_id, (None, None))
+        return key if trusted_until and self._service.clock() < trusted_until else None
 
     async def _follow(self) -> None:
         async with self._service.broker.notifications(self._subject) as published:
@@ -89,40 +98,38 @@ class PublishedKeys(Component[UnitOfWork]):
             messages = await self._service.broker.history(self._subject)
             self._read_at = time.monotonic()
             contract = self._service.participant.reactions.contract
-            found: dict[str, str] = {}
+            found: dict[str, _Published] = {}
             for each in messages:
                 with suppress(MalformedMessage):
                     event: Any = envelope.decode(
                         contract, each.subject, each.body, each.headers
                     ).event
-                    found[event.key_id] = event.public_key
-            new = {key_id: x for key_id, x in found.items() if key_id not in self._keys}
+                    found[event.key_id] = _Published(event.public_key, event.trusted_until)
+            new = {key_id: each for key_id, each in found.items() if key_id not in self._keys}
             if new:
-                await self._service.database.run(partial(_store, new, self._service.clock()))
+                await self._service.database.run(partial(_store, new))
                 self._add(new)
 
-    def _add(self, keys: Mapping[str, str]) -> None:
-        for key_id, public in keys.items():
+    def _add(self, keys: Mapping[str, _Published]) -> None:
+        for key_id, (public, trusted_until) in keys.items():
             parts: dict[str, str | list[str]] = {"kty": "OKP", "crv": "Ed25519", "x": public}
-            self._keys[key_id] = OKPKey.import_key(parts)
+            self._keys[key_id] = OKPKey.import_key(parts), trusted_until
 
 
-def _stored(connection: Connection) -> dict[str, str]:
-    rows = connection.execute(select(trusted_keys.c.key_id, trusted_keys.c.public_key))
-    return {row.key_id: row.public_key for row in rows}
+def _stored(connection: Connection) -> dict[str, _Published]:
+    rows = connection.execute(select(trusted_keys))
+    return {row.key_id: _Published(row.public_key, row.trusted_until) for row in rows}
 
 
 _add = text(
-    "INSERT INTO trusted_keys (key_id, public_key, read_at) VALUES (:key_id, :public_key, :read_at)"
-    " ON CONFLICT DO NOTHING"
-).bindparams(bindparam("read_at", type_=Time))
+    "INSERT INTO trusted_keys (key_id, public_key, trusted_until)"
+    " VALUES (:key_id, :public_key, :trusted_until) ON CONFLICT DO NOTHING"
+).bindparams(bindparam("trusted_until", type_=Time))
 
 
-def _store(keys: Mapping[str, str], now: datetime, connection: Connection) -> None:
+def _store(keys: Mapping[str, _Published], connection: Connection) -> None:
     """Another instance may store the same at the same time."""
-    rows = [
-        {"key_id": key_id, "public_key": public, "read_at": now} for key_id, public in keys.items()
-    ]
+    rows = [{"key_id": key_id, **each._asdict()} for key_id, each in keys.items()]
     connection.execute(_add, rows)
 
 
