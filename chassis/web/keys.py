@@ -129,7 +129,10 @@ _add = text(
 
 def _store(keys: Mapping[str, _Published], connection: Connection) -> None:
     """Another instance may store the same at the same time."""
-    rows = [{"key_id": key_id, **each._asdict()} for key_id, each in keys.items()]
+    rows = [
+        {"key_id": key_id, "public_key": public, "trusted_until": trusted_until}
+        for key_id, (public, trusted_until) in keys.items()
+    ]
     connection.execute(_add, rows)
 
 

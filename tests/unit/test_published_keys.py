@@ -21,7 +21,7 @@ PUBLIC = str(OKPKey.generate_key("Ed25519").as_dict(private=False)["x"])
 
 
 class Service:
-    """A service with a database, whose broker has one key, or is asked in vain."""
+    """A service with a database, whose broker has these messages."""
 
     def __init__(self) -> None:
         self.now = NOW
