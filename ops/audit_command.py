@@ -144,8 +144,14 @@ def _show_unjudged(report: "Report", line: Callable[[str], None]) -> None:
         line("Nothing was judged: the databases are empty.")
     for why, count in Counter(each.why for each in report.unjudged).most_common():
         service = why.partition(" ")[0]
-        start = f", or start it: make start SERVICE={service}" if service in SERVICES else ""
-        line(f"{count:,} not judged: {why}. Wait{start}.")
+        name = f"SERVICE={service}"
+        others = (
+            f", start it if it is stopped (make start {name}), or release it if it is in recovery "
+            f"mode (make release {name})"
+            if service in SERVICES
+            else ""
+        )
+        line(f"{count:,} not judged: {why}. Wait{others}.")
 
 
 def verdict(report: "Report") -> str:
@@ -155,5 +161,6 @@ def verdict(report: "Report") -> str:
     notes += [f"{len(report.waiting):,} wait for the release"] if report.waiting else []
     notes += [f"{len(report.unjudged):,} not judged"] if report.unjudged else []
     count = sum(1 for _ in report.discrepancies)
-    head = f"{count:,} discrepancies" if count else str(report.verdict)
+    named = "discrepancy" if count == 1 else "discrepancies"
+    head = f"{count:,} {named}" if count else str(report.verdict)
     return f"{head} ({', '.join(notes)})"

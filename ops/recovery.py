@@ -30,9 +30,9 @@ def show(service: str, console: Console) -> None:
 def _state(service: str, report: dict[str, Any]) -> str:
     undelivered = report["undelivered"]
     waiting = "an unknown number of" if undelivered is None else undelivered
-    ended = report["releasedAt"] or "not released"
+    ended = f"released {report['releasedAt']}" if report["releasedAt"] else "not released"
     return (
-        f"{service}: in recovery since {report['beganAt']}, {ended}\n"
+        f"{service}: in recovery mode since {report['beganAt']}, {ended}\n"
         f"  {report['adopted']} events of its own adopted, {waiting} events of others to handle, "
         f"{report['unpublished']} new events to publish after the release"
     )
@@ -42,8 +42,8 @@ def _next_step(service: str, report: dict[str, Any]) -> str:
     if report["undelivered"] != 0:
         return "It still replays the streams: look again in a while."
     return (
-        "It has caught up. Book what is SHORT (POST /api/v1/ops/recovery/bookings), look at "
-        f"make audit, then: make release SERVICE={service}"
+        "It has caught up. Book what is SHORT (POST /api/v1/ops/recovery/bookings; it stays listed "
+        f"here), look at make audit, then: make release SERVICE={service}"
     )
 
 

@@ -114,11 +114,13 @@ def sold_out(product_id: str, available: int) -> Refused:
     )
 
 
-def price_mismatch(field: str, sent: int, price: int) -> Refused:
+def price_mismatch(sent: int, price: int, product_id: str | None = None) -> Refused:
+    """For the price of a product, or for the total."""
+    field = f"items of {product_id}" if product_id else "price"
     return Refused(
         f"{field}: the price is KRW {price}, not {sent}; show it to the customer and order again",
         code="PRICE_MISMATCH",
-        details={"sent": sent, "price": price},
+        details={"sent": sent, "price": price} | ({"productId": product_id} if product_id else {}),
     )
 
 

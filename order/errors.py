@@ -21,7 +21,8 @@ INVALID_STATE = ErrorCode(
     "INVALID_STATE",
     400,
     "A cancel of an order that is not COMPLETED.",
-    "Read the order: one that is PENDING ends by itself, a FAILED one has cost nothing.",
+    "Read the order: one that is PENDING ends by itself, a FAILED one has cost nothing, and a "
+    "CANCELLED one is refunded.",
 )
 PRICE_MISMATCH = ErrorCode(
     "PRICE_MISMATCH",

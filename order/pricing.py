@@ -27,7 +27,7 @@ def price_lines(command: PlaceOrder, prices: Rows[str, ListedProduct]) -> tuple[
     for wanted in command.items:
         product = get_product(wanted.product_id, prices)
         if wanted.price is not None and wanted.price != product.price:
-            raise price_mismatch(f"items of {wanted.product_id}", wanted.price, product.price)
+            raise price_mismatch(wanted.price, product.price, wanted.product_id)
         quantities[wanted.product_id] = quantities.get(wanted.product_id, 0) + wanted.quantity
     lines = tuple(
         Line(product_id=product_id, quantity=quantity, price=prices[product_id].price)
@@ -36,7 +36,7 @@ def price_lines(command: PlaceOrder, prices: Rows[str, ListedProduct]) -> tuple[
     if any(line.quantity > MAX_AMOUNT for line in lines) or total(lines) > MAX_TOTAL:
         raise Invalid(f"items: at most {MAX_AMOUNT} of a product and KRW {MAX_TOTAL} in one order")
     if command.price is not None and command.price != total(lines):
-        raise price_mismatch("price", command.price, total(lines))
+        raise price_mismatch(command.price, total(lines))
     return lines
 
 

@@ -47,7 +47,7 @@ from payment.domain import (
     Decision,
     GatewayOutcome,
 )
-from payment.external_calls import EXTERNAL_CALL_SECONDS, Action, GatewayCall
+from payment.external_calls import EXTERNAL_CALL_SECONDS, Action, GatewayCall, Purpose
 from payment.settings import Settings
 from saga.errors import Outage
 
@@ -171,6 +171,7 @@ class HttpGateway:
             stop=stop_before_delay(GIVE_UP_SECONDS),
             wait=_pause_seconds,
             retry=retry_if_exception_type(Unavailable),
+            before_sleep=_report_first,
         )
         try:
             decision: Decision = await attempts(self._decide, call)
@@ -178,7 +179,7 @@ class HttpGateway:
             cause = error.last_attempt.exception()
             if isinstance(cause, _NoAccess):
                 self._report_no_access(cause)
-            raise Outage(f"{call.action} {call.key}: {cause}") from cause
+            raise Outage(f"{call.action} of {call.subject} under {call.key}: {cause}") from cause
         self._no_access = None
         return call.command(decision)
 
@@ -283,6 +284,16 @@ class HttpGateway:
             if answer.status in _DECIDED and reply.key == key and reply.status:
                 return reply
             raise _no_decision(answer.status, reply, content, key, wait_seconds)
+
+
+def _report_first(state: RetryCallState) -> None:
+    """Log the first answer that decides nothing; the others follow within seconds."""
+    if state.attempt_number > 1 or state.outcome is None:
+        return
+    call: GatewayCall = state.args[0]
+    subject = "orderId" if call.purpose is Purpose.ORDER else "topUpId"
+    about = {subject: call.subject, "call": call.action, "error": str(state.outcome.exception())}
+    log.warning("the payment gateway has decided nothing; trying again", extra=about)
 
 
 def _pause_seconds(state: RetryCallState) -> float:

@@ -122,6 +122,8 @@ class Gateway:
         await _fail_after(rule)
         done = status == "REFUNDED"
         answer = {"key": refund_key, "status": status, "amount": wanted.amount}
+        if not done:
+            answer["message"] = "the bank refuses to give it back"
         return http.json_answer(answer, HTTPStatus.OK if done else HTTPStatus.CONFLICT)
 
     async def statement(self, request: web.Request) -> web.Response:

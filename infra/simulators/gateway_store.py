@@ -70,6 +70,7 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     kind: str
     amount: int
     time: float
+    customer_id: str
 
 
 class GatewayStore:
@@ -170,7 +171,10 @@ class GatewayStore:
         return status
 
     def statement(self, after: int, limit: int) -> Sequence[Posting]:
-        query = "SELECT * FROM statement WHERE sequence > ? ORDER BY sequence LIMIT ?"
+        query = (
+            "SELECT statement.*, customer_id FROM statement JOIN charges USING (key)"
+            " WHERE sequence > ? ORDER BY sequence LIMIT ?"
+        )
         fields = Posting.__struct_fields__
         rows: list[Any] = self._db.execute(query, (after, limit)).fetchall()
         return [Posting(**dict(zip(fields, row, strict=True))) for row in rows]

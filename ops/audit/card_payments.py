@@ -5,7 +5,7 @@ checked, and neither is what the gateway has not decided.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -22,7 +22,7 @@ _TIMEOUT_SECONDS = 10.0
 _PAGE_ROWS = 1000
 
 
-class Posting(msgspec.Struct, frozen=True):
+class Posting(msgspec.Struct, frozen=True, rename="camel"):
     """A line of the gateway's statement. `time` in Unix seconds, `amount` in KRW."""
 
     sequence: int
@@ -30,6 +30,7 @@ class Posting(msgspec.Struct, frozen=True):
     kind: str
     amount: int
     time: float
+    customer_id: str | None = None
 
 
 class _Page(msgspec.Struct):
@@ -72,6 +73,7 @@ def checks(
         kept[posting.key] += posting.amount if posting.kind == "CAPTURE" else -posting.amount
     checked = [each for each in known if each.kept is not None and each.key not in moved]
     names = {each.key for each in known} | moved
+    payers = {posting.key: posting.customer_id for posting in postings}
     orphans = (key for key, amount in kept.items() if amount and key not in names)
     return [
         result(CAPTURED, len(checked), _disagreements(checked, kept)),
@@ -82,12 +84,17 @@ def checks(
                 Discrepancy(
                     check=ORPHANS,
                     entity=key,
-                    what=f"{kept[key]} KRW under {key}, which no row has",
+                    what=f"{kept[key]} KRW under {key}{_payer(key, payers)}, which no row has",
                 )
                 for key in sorted(orphans)
             ),
         ),
     ]
+
+
+def _payer(key: str, payers: Mapping[str, str | None]) -> str:
+    """The customer, whom an operator has to name who books the money."""
+    return f" of customer {payer}" if (payer := payers[key]) else ""
 
 
 def statement(url: str) -> list[Posting] | None:

@@ -98,6 +98,17 @@ def test_refused_orders_are_not_stored(command: PlaceOrder, code: str) -> None:
     assert uow.orders.inserted == []
 
 
+def test_wrong_price_names_its_product() -> None:
+    items = (
+        WantedLine(product_id="p0", quantity=1),
+        WantedLine(product_id="p1", quantity=1, price=8),
+    )
+    command = PlaceOrder(order_id=ORDER, customer_id=CUSTOMER, items=items)
+    with pytest.raises(Refused) as refused:
+        price_lines(command, listed_products(30, 7))
+    assert refused.value.details == {"sent": 8, "price": 7, "productId": "p1"}
+
+
 wanted_lines = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 1000)), min_size=1, max_size=9)
 four_prices = st.lists(st.integers(1, MAX_AMOUNT), min_size=4, max_size=4)
 
