@@ -4,8 +4,8 @@ Each route names it beside its handler:
 
     @get("/{tripId:str}", guards=[SIGNED_IN])
 
-A service whose route does not is not built. Whose data it is about the handler
-asks: `caller.owns(user_id)`.
+A service is not built while one of its routes does not. Whose data a route is about, its handler
+checks: `caller.owns(user_id)`.
 """
 
 from collections.abc import Iterable
