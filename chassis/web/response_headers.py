@@ -8,6 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 
 _TEXT = {"type": "string"}
 _KNOWN: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "Cache-Control": ("`no-store`: the answer is for its receiver alone.", _TEXT),
     "Content-Language": ("The language of the message: `en`, or one that is preferred.", _TEXT),
     "Idempotency-Replayed": (
         "`true`: the request was executed before, and this is its first answer again.",
@@ -19,15 +20,18 @@ _KNOWN: dict[str, tuple[str, Mapping[str, Any]]] = {
         "Seconds after which to send the request again.",
         {"type": "integer", "minimum": 1},
     ),
+    "Set-Cookie": ("For browsers: the access token, which scripts can't read.", _TEXT),
     "Vary": ("The message depends on `Accept-Language`.", _TEXT),
     "WWW-Authenticate": ("How to authenticate: `Bearer`.", _TEXT),
 }
 LOCATION = ResponseHeader(name="Location", documentation_only=True)
+NO_STORE = ResponseHeader(name="Cache-Control", documentation_only=True)
+SET_COOKIE = ResponseHeader(name="Set-Cookie", documentation_only=True)
 REPLAYED = ResponseHeader(name="Idempotency-Replayed", documentation_only=True)
 """For routes whose success has the header although the rules below do not give it to them."""
 
 _OF_ERRORS = ("Content-Language", "Vary")
-_ALWAYS = {"401": "WWW-Authenticate", "503": "Retry-After"}
+_ALWAYS = {"401": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
 _ERROR = "'#/components/schemas/Error'"
 _ON_PARAMETER = {"Idempotency-Key": "Idempotency-Replayed", "Prefer": "Preference-Applied"}
 """Successful responses may have the header where the request may leave out the parameter."""

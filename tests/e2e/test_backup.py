@@ -66,7 +66,7 @@ async def test_every_service_is_backed_up_into_the_state_folder(breakable_shop: 
     await asyncio.to_thread(breakable_shop.command, "backup")
     folder = Path(breakable_shop.environment["STATE_DIR"]) / "backups"
     names = {file.name.partition("-")[0] for file in folder.iterdir()}
-    assert names == {"order", "product", "coupon", "payment", "dataplatform"}
+    assert names == {"order", "product", "coupon", "payment", "dataplatform", "user"}
 
 
 async def test_restored_service_catches_up_and_is_released(

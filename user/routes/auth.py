@@ -9,6 +9,7 @@ from litestar.params import JSONBody
 
 from chassis.service import Service
 from chassis.web.access import PUBLIC
+from chassis.web.response_headers import NO_STORE, SET_COOKIE
 from chassis.web.schemas import NO_NUL, Body, View, refusals
 from user import keys, store, tokens
 from user.commands import (
@@ -73,6 +74,7 @@ class AuthController(Controller):
         summary="Sign in",
         guards=[PUBLIC],
         responses=refusals(BAD_CREDENTIALS, TOO_MANY_TRIES, body=True),
+        response_headers=[SET_COOKIE, NO_STORE],
     )
     async def log_in(
         self,
@@ -115,6 +117,7 @@ class AuthController(Controller):
         summary="Replace a refresh token",
         guards=[PUBLIC],
         responses=refusals(TOKEN_INVALID, TOKEN_REUSED, TOKEN_JUST_ROTATED, body=True),
+        response_headers=[SET_COOKIE, NO_STORE],
     )
     async def refresh(self, data: JSONBody[RefreshToken], service: UserService) -> Response[Tokens]:
         """A token is used once. A second use ends the session, unless it comes within 10 s."""
@@ -137,6 +140,7 @@ class AuthController(Controller):
         guards=[PUBLIC],
         responses=refusals(TOKEN_INVALID, body=True),
         response_cookies=[_cookie("", 0)],
+        response_headers=[SET_COOKIE],
     )
     async def log_out(self, data: JSONBody[RefreshToken], service: UserService) -> None:
         """Ends the session. Idempotent: a token that is not valid any more is accepted too."""

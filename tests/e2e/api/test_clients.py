@@ -42,6 +42,7 @@ def call_of(service: str) -> Call:
         "payment": Call("/api/v1/wallets", {"customerId": str(uuid4())}, 201),
         "coupon": Call("/api/v1/coupons", coupon, 201),
         "dataplatform": Call("/api/v1/ops/seed", {}, 204, reads=False),
+        "user": Call("/api/v1/auth/logout", {"refreshToken": f"{uuid4()}.secret"}, 204),
     }
     return calls[service]
 
@@ -306,6 +307,7 @@ HEAD_PATHS = {
     "coupon": (f"/api/v1/coupons/{UUID_EXAMPLE}", "/api/v1/issued-coupons"),
     "payment": (f"/api/v1/payments?orderId={UUID_EXAMPLE}", f"/api/v1/wallets/{UUID_EXAMPLE}"),
     "dataplatform": ("/api/v1/deliveries?size=1",),
+    "user": (f"/api/v1/users/{UUID_EXAMPLE}",),
 }
 EVERYWHERE = ("/health/live", "/schema", "/schema/openapi.json", "/nothing", "/api/v1/ops/seed")
 
