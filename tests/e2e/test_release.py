@@ -62,13 +62,13 @@ async def test_release_waits_for_nothing_but_its_own_service(breakable_shop: Sho
     await asyncio.to_thread(add_to_balance, shop, customer, 7)
     refused = await asyncio.to_thread(release, shop)
     assert refused.returncode == 1
-    assert "payment stays in recovery mode: 1 discrepancies" in refused.stderr.replace("\n", " ")
+    assert "payment stays in recovery mode: 1 discrepancy" in refused.stderr.replace("\n", " ")
     assert f"wallet {customer} has 19007 KRW, its ledger adds up to 19000" in refused.stdout
     assert await unpublished(shop, "payment") == 1
 
     forced = await asyncio.to_thread(release, shop, "--force")
     assert forced.returncode == 0, forced.stderr
-    assert "FORCE=1 overrides: 1 discrepancies" in forced.stdout
+    assert "FORCE=1 overrides: 1 discrepancy" in forced.stdout
     assert (await shop.wait_until_ended(order_id))["status"] == "COMPLETED"
     await asyncio.to_thread(add_to_balance, shop, customer, -7)
 
