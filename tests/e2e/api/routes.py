@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 VALID_BODY_CODES = (
-    *("_NOT_FOUND", "CART_EMPTY", "NOT_IN_RECOVERY_MODE"),
+    *("_NOT_FOUND", "CART_EMPTY", "NOT_IN_RECOVERY_MODE", "CATEGORY_EXISTS"),
     *("USER_EXISTS", "BAD_CREDENTIALS", "TOO_MANY_TRIES", "TOKEN_INVALID"),
 )
 """Ends of the error codes that a valid body may get: an id or a person is unknown, say."""
