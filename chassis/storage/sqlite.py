@@ -43,8 +43,9 @@ class File:
         crashed = Path(f"{self.path}-wal").exists()
         pragmas = ("quick_check", "integrity_check") if crashed else ("quick_check",)
         with closing(self._connect()) as connection:
-            timer = threading.Timer(CHECK_SECONDS, connection.interrupt)
-            timer.start()
+            over = threading.Event()
+            limit = threading.Thread(target=_interrupt, args=(connection, over, CHECK_SECONDS))
+            limit.start()
             try:
                 for pragma in pragmas:
                     [[found]] = connection.execute(f"PRAGMA {pragma}(1)").fetchall()
@@ -57,7 +58,8 @@ class File:
             except sqlite3.DatabaseError as error:
                 raise self._corrupt(str(error)) from error
             finally:
-                timer.cancel()
+                over.set()
+                limit.join()
 
     def remember(self) -> None:
         """From now on another file under the same path, or none, is a loss."""
@@ -88,6 +90,16 @@ class File:
         except OSError:
             return 0, 0
         return found.st_dev, found.st_ino
+
+
+def _interrupt(connection: sqlite3.Connection, over: threading.Event, seconds: float) -> None:
+    """Interrupt what the connection executes, from then on until it is over.
+
+    Again and again: an interrupt between two statements interrupts neither.
+    """
+    while not over.wait(seconds):
+        connection.interrupt()
+        seconds = min(seconds, 0.1)
 
 
 class FileLock:

@@ -83,9 +83,7 @@ async def until_connected(client: Client, server: NatsServer) -> None:
 
 
 def cluster(folder: Path, count: int) -> list[NatsServer]:
-    ports = [free_port()]
-    while len(ports) < count:
-        ports.append(free_port(ports[-1] + 1))
+    ports = [free_port() for _ in range(count)]
     routes = ",".join(f"nats://127.0.0.1:{port}" for port in ports)
     return [
         server_with(

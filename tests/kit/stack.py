@@ -5,9 +5,7 @@ So the tests can run beside another stack, and every process is stopped by its i
 """
 
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.stack.config import CLUSTER_PORTS, DEFAULT_PORTS, SERVICES
+from tests.kit.ports import free_port
 
 __all__ = [
     "ROOT",
@@ -91,27 +90,6 @@ def copy_project(target: Path) -> Path:
     return target
 
 
-def free_port(start: int | None = None) -> int:
-    """A free port, below the range that the system uses for outgoing connections."""
-    candidate = start or random.randint(20_000, 30_000)
-    while not _is_free(candidate):
-        candidate += 1
-    return candidate
-
-
 def free_ports() -> dict[str, int]:
-    ports: dict[str, int] = {}
-    last = free_port()
-    for part in (*DEFAULT_PORTS, *CLUSTER_PORTS):
-        ports[part] = last = free_port(last + 1)
-    return ports
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    """A port for each part of a stack, by the part's name."""
+    return {part: free_port() for part in (*DEFAULT_PORTS, *CLUSTER_PORTS)}
