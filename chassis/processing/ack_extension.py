@@ -2,7 +2,7 @@
 
 import asyncio
 
-from chassis.broker.jetstream import ACK_WAIT_SECONDS
+from chassis.broker.declaration import ACK_WAIT_SECONDS
 from chassis.processing.messages import EventMessage
 
 

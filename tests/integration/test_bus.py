@@ -11,7 +11,8 @@ from uuid import uuid4
 import pytest
 from nats.errors import BadSubjectError
 
-from chassis.broker.jetstream import ACK_WAIT_SECONDS, JetStream
+from chassis.broker.declaration import ACK_WAIT_SECONDS
+from chassis.broker.jetstream import JetStream
 from chassis.broker.nats_client import NatsClient, check_version
 from chassis.ports import DeliveredMessage, OutgoingMessage
 from events.contract import CONTRACT, OrderCompleted, StockDecremented

@@ -1,7 +1,7 @@
 """Ports for tests, which no other process of a test run is given.
 
-A part that a test has stopped leaves its port free for a while. So it is not enough that nobody
-listens on a port: each process takes a block of its own, as long as it runs.
+A part that a test has stopped leaves its port free for a while. So a port without a listener may
+still be in use: each process takes a block of its own, as long as it runs.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ _held: list[IO[bytes]] = []
 
 
 def free_port() -> int:
-    """A port that nobody listens on, each time another one."""
+    """A port without a listener, each time another one."""
     return next(port for port in _ports if _is_free(port))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.client import ROOT
+from tests.kit.client import ROOT, SERVICES
 
 OLD_WORDS = re.compile(
     r"\b(sayers?|hearers?|says again|said again|errands?|the door|turned away|let in|working set"
@@ -26,7 +26,7 @@ MAY_USE_THEM = {
 REASON_CODE = "UNREADABLE"
 """Of a dead letter, as clients see it."""
 
-PRODUCTION = ("saga", "events", "chassis", "order", "product", "coupon", "payment", "dataplatform")
+PRODUCTION = ("saga", "events", "chassis", *SERVICES)
 EMPTY_NAMES = ("utils", "helpers", "manager")
 LIBRARY_PRIVATE_NAMES = {
     "chassis/broker/nats_client.py": "nats-py has no public way; the file lists each name",

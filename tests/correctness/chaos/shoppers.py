@@ -15,6 +15,10 @@ from tests.kit.client import Json, Response, Shop, UnexpectedResponse, order
 
 PAUSE_SECONDS = 0.1
 LOOK_SECONDS = 0.3
+MAX_THOUGHT_SECONDS = 0.5
+"""The longest time that a customer takes before an order. The audits that wait for all of a run's
+orders take longer with each of them."""
+
 ENDS = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 CANCELLED_SHARE = 0.2
 TOP_UP = 7
@@ -51,7 +55,7 @@ class InsistentShop(Shop):
 class Shoppers:
     """`open`: the accepted orders whose end is not known yet. `ended`: the others, as last seen.
 
-    `gone`: orders that the order service does not know any more.
+    `gone`: orders that the order service does not know any more. `may_buy`: cleared for a pause.
     """
 
     def __init__(self, shop: Shop, chance: random.Random) -> None:
@@ -65,6 +69,8 @@ class Shoppers:
         self.answers = self._shop.answers
         self.post_seconds = self._shop.post_seconds
         self.is_closing = asyncio.Event()
+        self.may_buy = asyncio.Event()
+        self.may_buy.set()
         self._kinds: tuple[Callable[[], Awaitable[Json]], ...] = (
             self._rich,
             self._rich,
@@ -87,6 +93,8 @@ class Shoppers:
     async def keep_buying(self) -> None:
         """Place one order after the other until `is_closing` is set."""
         while not self.is_closing.is_set():
+            await asyncio.sleep(self._chance.uniform(0, MAX_THOUGHT_SECONDS))
+            await self.may_buy.wait()
             body = await self._chance.choice(self._kinds)()
             cancels = self._chance.random() < CANCELLED_SHARE
             headers = {"idempotency_key": str(uuid4())} | ({"prefer": "wait=5"} if cancels else {})

@@ -172,7 +172,9 @@ class Storm:
             return report.verdict is Verdict.CLEAN
 
         if self._is_store_lost:
+            self._shoppers.may_buy.clear()
             await wait_until(is_whole, "the stream holds all again", REFILLED_SECONDS)
+            self._shoppers.may_buy.set()
         self._is_store_lost = False
 
     def _watch_settling(self, kind: str) -> None:

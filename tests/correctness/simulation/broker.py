@@ -16,7 +16,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from chassis.broker.jetstream import ACK_WAIT_SECONDS
+from chassis.broker.declaration import ACK_WAIT_SECONDS
 from chassis.broker.streams import DUPLICATE_WINDOW_SECONDS
 from chassis.ports import OutgoingMessage, Receiver, StoredMessage, StreamPosition, StreamState
 from saga.envelope import EVENT_ID, MESSAGE_ID
