@@ -185,6 +185,15 @@ class Broker(Protocol):
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message that a stream holds under a subject filter. Raises BrokerAway."""
 
+    async def count(self, subject: str) -> int:
+        """How many messages the stream holds under a subject filter. Raises BrokerAway.
+
+        A replica may answer that lacks the newest ones.
+        """
+
+    async def purge(self, stream: str, subject: str) -> None:
+        """Remove what the stream holds under a subject filter. Idempotent. Raises BrokerAway."""
+
     async def undelivered(self) -> int:
         """How many events this participant has not acknowledged yet.
 

@@ -22,6 +22,15 @@ SAGA = Stream(name="SAGA", prefix="saga", key="orderId", is_limited=True)
 CATALOG = Stream(name="CATALOG", prefix="catalog", key="productId", newest_only=True)
 USERS = Stream(name="USERS", prefix="user", key="userId")
 KEYS = Stream(name="KEYS", prefix="keys", key="keyId", newest_only=True)
+PERSONAL = Stream(
+    name="PERSONAL",
+    prefix="personal",
+    key="userId",
+    newest_only=True,
+    has_entries=True,
+    is_personal=True,
+)
+"""What names a person, apart from ids. Only user and order read it, and an erasure purges it."""
 
 MAX_AMOUNT = 10**9
 """The largest quantity, and the largest amount in KRW, that a client may send for one item."""
@@ -365,6 +374,56 @@ class SigningKeyPublished(Event, frozen=True, kw_only=True):
         return self.key_id
 
 
+# ---------------------------------------------------------------- personal data
+
+
+class AddressChanged(Event, frozen=True, kw_only=True):
+    """An address of a user as it is now. `version` grows by one with each change.
+
+    `label`, `address` and `is_default` are None in the version that deletes it.
+    """
+
+    stream: ClassVar[Stream] = PERSONAL
+
+    user_id: Id
+    address_id: Id
+    version: Counter
+    label: str | None = None
+    address: Address | None = None
+    is_default: bool | None = None
+
+    @property
+    def key(self) -> str:
+        return self.user_id
+
+    @property
+    def entry(self) -> str:
+        return self.address_id
+
+    @property
+    def occurrence(self) -> int:
+        return self.version
+
+
+class ShippingAddressGiven(Event, frozen=True, kw_only=True):
+    """Where an order is shipped to. It stays so when the customer changes the address."""
+
+    stream: ClassVar[Stream] = PERSONAL
+    final: ClassVar[bool] = True
+
+    customer_id: Id
+    order_id: Id
+    address: Address
+
+    @property
+    def key(self) -> str:
+        return self.customer_id
+
+    @property
+    def entry(self) -> str:
+        return self.order_id
+
+
 CONTRACT = Contract(
     OrderCreated,
     CouponUsed,
@@ -386,5 +445,7 @@ CONTRACT = Contract(
     ProductChanged,
     UserRegistered,
     SigningKeyPublished,
+    AddressChanged,
+    ShippingAddressGiven,
 )
 """Every event by its name, which is also the last token of its subject."""

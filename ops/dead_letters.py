@@ -37,12 +37,12 @@ def show(shop: Deployment, console: Console) -> None:
 
 
 def _cells(service: str, letter: Json) -> list[str]:
-    _, _, rest = letter["subject"].partition(".")
-    key, _, event = rest.rpartition(".")
+    subject: str = letter["subject"]
+    _, key, event, *_ = (*subject.split("."), "", "", "")
     dismissed = letter["dismissReason"]
     return [
         *(service, str(letter["id"]), letter["status"], str(letter["attempts"])),
-        *(event or letter["subject"], key or "-"),
+        *(event or subject, key or "-"),
         *(letter["createdAt"], letter["redrivenAt"] or "-", letter["reason"]),
         letter["error"] if dismissed is None else f"{letter['error']} (dismissed: {dismissed})",
     ]

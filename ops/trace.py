@@ -19,6 +19,7 @@ from rich.console import Console
 from infra.stack import nats_cli, passwords, tables
 from infra.stack.config import SERVICES, Stack, StackError
 from ops.deployment import Deployment
+from saga.envelope import name_in
 
 _TIMEOUT_SECONDS = 10.0
 _MAX_EVENTS = 1000
@@ -126,7 +127,7 @@ def _parsed(output: str) -> list[TracedEvent]:
 
 def _event(headers: dict[str, str]) -> TracedEvent:
     return TracedEvent(
-        name=headers["nats-subject"].rpartition(".")[2],
+        name=name_in(headers["nats-subject"]),
         service=headers.get("ce-source"),
         time=headers.get("ce-time", headers.get("nats-time-stamp")),
         id=headers.get("ce-id"),

@@ -24,7 +24,7 @@ class TracedStep(Step):
 def step_of(message: StoredMessage, event_id: str) -> Step:
     headers = message.headers
     return Step(
-        name=message.subject.rpartition(".")[2],
+        name=envelope.name_in(message.subject),
         service=headers.get(envelope.SOURCE, ""),
         time=headers.get(envelope.TIME, ""),
         id=event_id,

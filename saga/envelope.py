@@ -72,19 +72,30 @@ class InboundEvent(msgspec.Struct, frozen=True, kw_only=True):
 def event_id(event: Event) -> str:
     """The id of a decision: the same for the same decision, however often it is made.
 
-    It follows from the event's name, key and occurrence, and begins as the key does.
+    It follows from the event's name, key, entry and occurrence, and begins as the key does.
     """
-    return id_of(type(event), event.key, event.occurrence)
+    return id_of(type(event), event.key, event.occurrence, event.entry)
 
 
-def id_of(event_type: type[Event], key: str, occurrence: int = 0) -> str:
+def id_of(event_type: type[Event], key: str, occurrence: int = 0, entry: str | None = None) -> str:
     """The id that an event has or will have."""
-    return ids.derived(key, f"{event_type.__name__}/{occurrence}")
+    name = event_type.__name__ if entry is None else f"{event_type.__name__}/{entry}"
+    return ids.derived(key, f"{name}/{occurrence}")
 
 
-def subject_of(event_type: type[Event], key: str = "*") -> str:
-    """`<prefix>.<key>.<EventName>`; without a key the filter for all of them."""
-    return f"{event_type.stream.prefix}.{key}.{event_type.__name__}"
+def subject_of(event_type: type[Event], key: str = "*", entry: str | None = None) -> str:
+    """`<prefix>.<key>.<EventName>`, and `.<entry>` in a stream that has entries.
+
+    Without a key, or an entry, the filter for all of them.
+    """
+    stream = event_type.stream
+    subject = f"{stream.prefix}.{key}.{event_type.__name__}"
+    return f"{subject}.{entry or '*'}" if stream.has_entries else subject
+
+
+def name_in(subject: str) -> str:
+    """The event's name in its subject."""
+    return [*subject.split("."), "", ""][2]
 
 
 def traceparent(key: str, span_source: str, parent: str | None = None) -> str:
@@ -109,7 +120,7 @@ def encode(
         name=type(event).__name__,
         key=event.key,
         stream=event.stream.name,
-        subject=subject_of(type(event), event.key),
+        subject=subject_of(type(event), event.key, event.entry),
         body=_encode(event),
         cause_id=cause_id,
         traceparent=traceparent(event.key, identity, parent_trace),
@@ -152,7 +163,7 @@ def decode(
     Raises MalformedMessage, with a sentence that says why, when it is no event of the contract.
     """
     header = header or {}
-    name = subject.rpartition(".")[2]
+    name = name_in(subject)
     if COPIED_FROM in header:
         raise MalformedMessage("a stored message that was sent on to this subject, not an event")
     declared = header.get(EVENT_TYPE, name)
@@ -165,8 +176,9 @@ def decode(
         event = _decoder(event_type).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedMessage(f"{name}: {error}") from error
-    if subject != subject_of(event_type, event.key):
-        raise MalformedMessage(f"the body is about {event.key!r}, the subject is {subject!r}")
+    if subject != subject_of(event_type, event.key, event.entry):
+        about = " and ".join(repr(each) for each in (event.key, event.entry) if each is not None)
+        raise MalformedMessage(f"the body is about {about}, the subject is {subject!r}")
     identity = event_id(event)
     return InboundEvent(
         event_id=identity,

@@ -1,7 +1,8 @@
 """Events, the streams that carry them, and the contract that a choreography's participants share.
 
 An event is a fact that its owner has already committed. Every event belongs to one saga or one
-entity, its `key`, and travels under the subject `<prefix>.<key>.<EventName>`.
+entity, its `key`, and travels under the subject `<prefix>.<key>.<EventName>`, which its `entry`
+follows in a stream that has entries.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,10 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     `prefix` is the first token of its subjects. `key` says what an event's key is, for documents
     and log lines: `tripId`. `newest_only`: it keeps the newest event of each subject alone, for
     ever; otherwise it keeps every event for `max_age_seconds`. `is_limited`: the setting for how
-    many bytes the events of all sagas may take applies to it.
+    many bytes the events of all sagas may take applies to it. `has_entries`: a key may have several
+    of each event, told apart by the event's `entry`. `is_personal`: its events hold data about the
+    person that is their key. Only participants that use them may read them, and an erasure removes
+    them.
     """
 
     name: str
@@ -29,12 +33,18 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     newest_only: bool = False
     is_limited: bool = False
+    has_entries: bool = False
+    is_personal: bool = False
     max_age_seconds: int = 7 * 24 * 3600
 
     @property
     def subjects(self) -> str:
         """The filter that all of its subjects match."""
-        return f"{self.prefix}.*.*"
+        return f"{self.prefix}.*.*.*" if self.has_entries else f"{self.prefix}.*.*"
+
+    def subjects_of(self, key: str) -> str:
+        """The filter that all subjects of one key match."""
+        return f"{self.prefix}.{key}.>"
 
 
 class Part(StrEnum):
@@ -65,6 +75,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def key(self) -> str:
         """The saga or entity that the event is about, a UUID: the second token of its subject."""
         raise NotImplementedError
+
+    @property
+    def entry(self) -> str | None:
+        """Of several things of one key the one that the event is about, a UUID: the last token of
+        its subject. Not None in a stream that has entries, and only there."""
+        return None
 
     @property
     def occurrence(self) -> int:

@@ -84,7 +84,8 @@ class Reactions:
     """All reactions and commands of one participant. `contract` names the events there are.
 
     `adoptions` are its rules for a restored database. `follows`: streams whose events it shows to
-    clients as they pass, reactions or not.
+    clients as they pass, reactions or not. `erases`: streams with personal data from which it
+    removes all of a person.
     """
 
     def __init__(
@@ -94,11 +95,13 @@ class Reactions:
         adoptions: Adoptions | None = None,
         *,
         follows: Collection[Stream] = (),
+        erases: Collection[Stream] = (),
     ) -> None:
         self.service = service
         self.contract = contract
         self.adoptions = adoptions or Adoptions(contract)
         self.follows = frozenset(follows)
+        self.erases = _distinct(erases)
         self.reactions: dict[type[Event], Reaction] = {}
         self.commands: dict[type, Reaction] = {}
 

@@ -22,6 +22,12 @@ class Change(msgspec.Struct, frozen=True):
     after: msgspec.Struct
 
 
+class Erased(msgspec.Struct, frozen=True):
+    """All personal data of this key is erased, in streams and outboxes too."""
+
+    key: str
+
+
 class Savepoint(Protocol):
     """Something whose changes since the last savepoint can be kept or forgotten."""
 
@@ -144,13 +150,15 @@ class UnitOfWork:
     """What a participant's reactions work on: its `Rows` and `Ledger`s, and the batch's time.
 
     A participant's own class names them and hands them on. `now` is the same for the whole batch.
-    `external_calls` are the calls to external systems to make once the batch is committed.
+    `external_calls` are the calls to external systems to make once the batch is committed. `erased`
+    are the persons whose data is erased: of them nothing stays in the outbox either.
     """
 
     def __init__(self, now: datetime, *parts: Savepoint) -> None:
         self.now = now
         self.external_calls: Ledger[Any] = Ledger()
-        self._parts = (*parts, self.external_calls)
+        self.erased: Ledger[Erased] = Ledger()
+        self._parts = (*parts, self.external_calls, self.erased)
 
     def release(self) -> None:
         for part in self._parts:

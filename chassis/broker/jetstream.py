@@ -139,6 +139,18 @@ class JetStream:
     async def event_at(self, stream: str, sequence: int) -> str | None:
         return await self._reader.event_at(stream, sequence)
 
+    async def count(self, subject: str) -> int:
+        return await self._reader.count(subject)
+
+    async def purge(self, stream: str, subject: str) -> None:
+        if not self.connected:  # the client would send the request later
+            raise BrokerAway("not connected, or the streams are not verified yet")
+        jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
+        try:
+            await jetstream.purge_stream(stream, subject=subject)
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BrokerAway(repr(error)) from error
+
     async def undelivered(self) -> int:
         if not self.connected:  # until the streams are verified, they may be those of before
             raise BrokerAway("not connected, or the streams are not verified yet")

@@ -153,6 +153,18 @@ class StreamReader:
         found: StreamInfo = StreamInfo.from_response(answer)
         return found
 
+    async def count(self, subject: str) -> int:
+        wanted = {"seq": 1, "next_by_subj": subject, "batch": 1}
+        address = f"$JS.API.DIRECT.GET.{self._stream_of(subject)}"
+        try:
+            first = await self._client.request(
+                address, json.dumps(wanted).encode(), timeout=API_TIMEOUT_SECONDS
+            )
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BrokerAway(repr(error)) from error
+        behind = (first.headers or {}).get("Nats-Num-Pending")
+        return 0 if behind is None else int(behind) + 1
+
     async def event_at(self, stream: str, sequence: int) -> str | None:
         jetstream = self._client.jetstream(timeout=API_TIMEOUT_SECONDS)
         try:

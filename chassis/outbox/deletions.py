@@ -11,12 +11,14 @@ other missing message was deleted, and its row counts as unpublished again.
     messages in the middle                   the stream counts gaps between its messages; the
                                              sequences of the gaps are looked up in the outbox
     messages of a stream that keeps only     the stream holds fewer messages than at the last check,
-    the newest                               or than the outbox has keys
+    the newest                               or than the outbox has keys (or entries, where the
+                                             stream has them)
 
 The first sequence and the two numbers come with every check. The sequences of the gaps and the
 number of keys are read when the stream's number has changed, and in each thorough check.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -34,8 +36,9 @@ from sqlalchemy import (
 
 from chassis.ports import Broker, Clock, StreamState
 from chassis.storage.database import Database
-from chassis.storage.tables import outbox
-from saga.event import Stream
+from chassis.storage.tables import newest_by, outbox
+from saga.envelope import subject_of
+from saga.event import Event, Stream
 
 ROWS_AT_ONCE = 1000
 CLOCK_MARGIN_SECONDS = 3600
@@ -52,8 +55,15 @@ class _Seen(msgspec.Struct):
 class Deletions:
     """Messages that were deleted from the streams of one participant."""
 
-    def __init__(self, database: Database, broker: Broker, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        broker: Broker,
+        clock: Clock,
+        emits: Collection[type[Event]],
+    ) -> None:
         self._database = database
+        self._emits = emits
         self._broker = broker
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
@@ -81,12 +91,18 @@ class Deletions:
         """Whether messages of a stream that keeps only the newest were deleted. Raises Outage."""
         seen = self._seen.setdefault(stream.name, _Seen())
         before, seen.state = seen.state, state
-        if state.messages < before.messages:
+        has_fewer = state.messages < before.messages
+        if has_fewer and not stream.is_personal:  # there an erasure removes messages
             return True
-        if not is_thorough:
+        if not (has_fewer or is_thorough):
             return False
         keys = await self._database.run(partial(_published_keys, stream))
-        return (await self._broker.stream_state(stream.name)).messages < keys
+        return await self._held(stream) < keys
+
+    async def _held(self, stream: Stream) -> int:
+        """How many messages of this participant the stream holds. Others may publish to it too."""
+        own = sorted(subject_of(event) for event in self._emits if event.stream == stream)
+        return sum([await self._broker.count(subject) for subject in own])
 
     async def _unpublish_first(self, stream: Stream, state: StreamState) -> int:
         if state.discards_old:
@@ -126,8 +142,11 @@ def _newest(these: ColumnElement[bool], connection: Connection) -> datetime | No
 
 
 def _published_keys(stream: Stream, connection: Connection) -> int:
-    """At least so many keys have a published row. Counted so, an index has all that is read."""
-    keys = select(outbox.c.key).where(_of(stream)).distinct().subquery()
+    """At least so many keys, or entries, have a published row.
+
+    Counted so, an index has all that is read.
+    """
+    keys = select(newest_by(stream)).where(_of(stream)).distinct().subquery()
     unpublished = select(func.count()).where(_of(stream), outbox.c.published_at.is_(None))
     counted = select(func.count()).select_from(keys)
     return connection.execute(counted).scalar_one() - connection.execute(unpublished).scalar_one()

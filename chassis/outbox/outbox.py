@@ -32,11 +32,18 @@ class Outbox:
         self._broker = broker
         self._publishes = not settings.recovery_mode
         self.relay = Relay(
-            database, broker, clock, service=participant.name, instance=settings.instance
+            database,
+            broker,
+            clock,
+            service=participant.name,
+            instance=settings.instance,
+            personal=frozenset(
+                stream.name
+                for stream in participant.reactions.published_streams
+                if stream.is_personal
+            ),
         )
-        self.reconciler = Reconciler(
-            database, broker, clock, participant.reactions.published_streams
-        )
+        self.reconciler = Reconciler(database, broker, clock, participant.reactions.emits)
         self.retransmitter = Retransmitter(
             participant,
             database,

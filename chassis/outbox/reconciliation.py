@@ -17,14 +17,14 @@ have the same sequence by chance. So the check of a new connection uses more pro
 first check, which has no probe of an earlier one.
 
 A stream that keeps only the newest message of a subject has removed the older ones by itself. There
-only the newest row of each key can be missing, and the probes are such rows.
+only the newest row of each subject can be missing, and the probes are such rows.
 
 Messages that were deleted from an intact store are noticed otherwise: see `deletions`.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache, partial
 from itertools import count
@@ -47,9 +47,9 @@ from chassis.outbox.deletions import Deletions
 from chassis.ports import Broker, Clock, StreamState
 from chassis.storage.database import Database
 from chassis.storage.statements import Statement
-from chassis.storage.tables import outbox
+from chassis.storage.tables import newest_by, outbox
 from saga.errors import Outage
-from saga.event import Stream
+from saga.event import Event, Stream
 
 log = logging.getLogger(__name__)
 
@@ -85,16 +85,16 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class Reconciler:
-    """`streams` are those that the participant publishes to."""
+    """`emits` are the events that the participant publishes."""
 
     def __init__(
-        self, database: Database, broker: Broker, clock: Clock, streams: Iterable[Stream]
+        self, database: Database, broker: Broker, clock: Clock, emits: Collection[type[Event]]
     ) -> None:
         self._database = database
         self._broker = broker
         self._clock = clock
-        self._streams = list(streams)
-        self._deletions = Deletions(database, broker, clock)
+        self._streams = sorted({each.stream for each in emits}, key=lambda stream: stream.name)
+        self._deletions = Deletions(database, broker, clock, emits)
         self._probes: dict[str, Published] = {}
         self._nearly_full: set[str] = set()
 
@@ -236,7 +236,7 @@ def _page(stream: Stream) -> Statement:
         place < tuple_(bindparam("sequence", type_=BigInteger), bindparam("id", type_=BigInteger)),
     )
     if stream.newest_only:
-        newest = select(func.max(outbox.c.id)).where(here).group_by(outbox.c.key)
+        newest = select(func.max(outbox.c.id)).where(here).group_by(newest_by(stream))
         query = query.where(outbox.c.id.in_(newest))
     query = query.order_by(outbox.c.stream_sequence.desc(), outbox.c.id.desc())
     return Statement(query.limit(bindparam("size", type_=Integer)))

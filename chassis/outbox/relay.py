@@ -10,7 +10,7 @@ that is published twice has the same `Nats-Msg-Id`, and the same `ce-id` for eve
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -84,12 +84,23 @@ class Acknowledgements(msgspec.Struct, frozen=True):
 
 
 class Relay:
-    """One per instance. `instance` must be the same after a restart, to find its own claims."""
+    """One per instance. `instance` must be the same after a restart, to find its own claims.
+
+    `personal` are the streams with personal data, whose rows an erasure deletes.
+    """
 
     def __init__(
-        self, database: Database, broker: Broker, clock: Clock, *, service: str, instance: str
+        self,
+        database: Database,
+        broker: Broker,
+        clock: Clock,
+        *,
+        service: str,
+        instance: str,
+        personal: Collection[str] = (),
     ) -> None:
         self._database = database
+        self._personal = personal
         self.broker = broker
         self._clock = clock
         self._service = service
@@ -152,9 +163,16 @@ class Relay:
 
         Rows that it acknowledged and that are not marked yet count as unpublished: marked after the
         check of the streams, they would count as stored although they may be lost. Rows that are
-        being marked are unmarked. Raises Outage: then call it again.
+        being marked are unmarked. Rows with personal data are read from the outbox again: a person
+        may have been erased meanwhile. Raises Outage: then call it again.
         """
         self._connection += 1
+        self._backlog = {
+            event_id: each
+            for event_id, each in self._backlog.items()
+            if each.stream not in self._personal
+        }
+        self._wake()
         self._uncertain += self._published
         self._uncertain += [each for taken in self._being_marked for each in taken.marks]
         self._published = {}
@@ -174,19 +192,20 @@ class Relay:
                 self._work.clear()
                 await self.broker.wait_connected()
                 room = IN_FLIGHT - len(self._in_flight)
-                idle = (event_id for event_id in self._backlog if event_id not in self._in_flight)
+                idle = (
+                    row for row in self._backlog.values() if row.event_id not in self._in_flight
+                )
                 if chosen := list(islice(idle, room)):
-                    self._in_flight.update(chosen)
+                    self._in_flight.update(row.event_id for row in chosen)
                     group.create_task(self._send(chosen))
 
-    async def _send(self, event_ids: list[str]) -> None:
-        sequences = await self.broker.publish(
-            [self.outgoing(self._backlog[each]) for each in event_ids]
-        )
+    async def _send(self, chosen: list[OutboundEvent]) -> None:
+        sequences = await self.broker.publish([self.outgoing(each) for each in chosen])
+        event_ids = [each.event_id for each in chosen]
         now = self._clock()
         for event_id, sequence in zip(event_ids, sequences, strict=True):
             if sequence is not None:
-                del self._backlog[event_id]
+                self._backlog.pop(event_id, None)
                 self._published[event_id] = Mark(event_id, now, sequence)
                 self._unmarked.set()
         if None in sequences:

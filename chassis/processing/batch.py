@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from chassis.participant import Participant, U
-from chassis.processing import dead_letters
+from chassis.processing import dead_letters, erasure
 from chassis.processing.messages import (
     CommandMessage,
     Declined,
@@ -84,8 +84,17 @@ class Batch(Generic[U]):
         self._results = _stored_results.load(connection, "key", _keys(messages))
         outcomes = [self._handle(message, seen) for message in messages]
         self._participant.save(connection, self.uow)
+        erased = {each.key for each in self.uow.erased}
         self._save_own(connection, messages)
-        return outcomes
+        erasure.erase(connection, self.reactions.contract, erased)
+        return [self._without_erased(each, erased) for each in outcomes] if erased else outcomes
+
+    def _without_erased(self, outcome: Outcome, erased: set[str]) -> Outcome:
+        """What was emitted before its person was erased in the same batch is not published."""
+        if not isinstance(outcome, Done):
+            return outcome
+        kept = erasure.without_erased(outcome.emitted, self.reactions.contract, erased)
+        return msgspec.structs.replace(outcome, emitted=kept)
 
     def _handle(self, message: Message, seen: set[str]) -> Outcome:
         """Handle a message behind a savepoint."""

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from chassis.participant import Participant
 from chassis.ports import Broker, Clock, StoredMessage
+from chassis.processing import erasure
 from chassis.recovery import findings
 from chassis.recovery.findings import Finding, Kind
 from chassis.recovery.stored import decoded, events_of, time_of
@@ -182,6 +183,7 @@ class Adopter:
             for each in adopted
         )
         _add.execute_many(connection, rows, claimed_by="", claimed_until=now)
+        erasure.erase(connection, self._contract, {each.key for each in uow.erased})
         findings.add(connection, found, now, adopted=len(adopted))
         return postponed
 

@@ -27,7 +27,7 @@ async def events_of(broker: Broker, contract: Contract, stream: Stream, key: str
     """Everything that the stream holds about one saga or entity, in order. Raises BrokerAway."""
     found: list[Stored] = []
     after = 0
-    while page := await broker.read([f"{stream.prefix}.{key}.*"], after):
+    while page := await broker.read([stream.subjects_of(key)], after):
         found += [(each, m) for m in page if (each := decoded(contract, m)) is not None]
         after = page[-1].sequence
     return found

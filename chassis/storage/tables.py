@@ -211,11 +211,19 @@ idempotency_keys = Table(
 )
 
 
+def newest_by(stream: Stream) -> Column[Any]:
+    """The outbox's column of which a stream of newest events keeps one row for each value.
+
+    A key has one event in such a stream, unless the stream has entries.
+    """
+    return outbox.c.subject if stream.has_entries else outbox.c.key
+
+
 def newest_only_indexes(streams: Iterable[Stream]) -> list[str]:
     """Statements for the outbox's index of each stream that keeps only the newest events."""
     return [
         f"CREATE INDEX IF NOT EXISTS outbox_newest_{stream.name.lower()} "
-        f"ON outbox (key, id) WHERE stream = '{stream.name}'"
+        f"ON outbox ({newest_by(stream).name}, id) WHERE stream = '{stream.name}'"
         for stream in streams
         if stream.newest_only
     ]

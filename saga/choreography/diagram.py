@@ -51,7 +51,7 @@ def _events_table(flow: Choreography) -> str:
 
 
 def _event_row(flow: Choreography, event: type[Event]) -> str:
-    subject = subject_of(event, f"<{event.stream.key}>")
+    subject = subject_of(event, f"<{event.stream.key}>", "<id>")
     producers = ", ".join(flow.producers(event))
     consumers = ", ".join(flow.consumers(event)) or _OBSERVERS
     then = ", ".join(following.__name__ for following in flow.following(event)) or "-"

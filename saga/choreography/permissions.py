@@ -6,8 +6,10 @@ Passwords are not here: nats-server reads them from the environment. The reason 
 - it creates the streams that it uses (creating one that exists changes nothing), and its own
   durable consumers, but can neither change nor delete a stream, nor touch another's consumer;
 - replies arrive at an inbox of its own, which no other user may subscribe to;
-- the observer reads everything and changes nothing: with all of `$JS.API.>` it could rewrite a
-  consumer's filter and cut a service off from its events.
+- it purges the streams that it erases people from; the broker can't limit that to some subjects;
+- the observer changes nothing: with all of `$JS.API.>` it could rewrite a consumer's filter and cut
+  a service off from its events. It reads all streams but those with personal data, of which it may
+  learn the subjects.
 """
 
 from collections.abc import Iterable
@@ -24,7 +26,6 @@ _OBSERVER_PUBLISHES = [
     "$JS.API.CONSUMER.INFO.*.*",
     "$JS.API.CONSUMER.LIST.*",
     "$JS.API.CONSUMER.NAMES.*",
-    "$JS.API.DIRECT.GET.>",
 ]
 
 
@@ -37,10 +38,12 @@ def users_conf(registries: Iterable[Reactions]) -> str:
     """The accounts block that infra/nats.conf includes."""
     known = list(registries)
     streams = {stream.name: stream for r in known for stream in r.contract.streams.values()}
-    observed = [*(f"{stream.prefix}.>" for stream in streams.values()), "_INBOX.>"]
+    read = [stream for stream in streams.values() if not stream.is_personal]
+    observed = [*(f"{stream.prefix}.>" for stream in read), "_INBOX.>"]
+    reading = [f"$JS.API.DIRECT.GET.{each.name}{rest}" for each in read for rest in ("", ".>")]
     users = [_user(r.service, publishes(r), subscribes(r)) for r in known]
     users.append("      { user: admin, password: $NATS_PASSWORD_ADMIN }")
-    users.append(_user("observer", _OBSERVER_PUBLISHES, observed))
+    users.append(_user("observer", [*_OBSERVER_PUBLISHES, *reading], observed))
     return "\n".join(
         [
             "# Written by `make choreography` from the services' type hints; don't edit it.",
@@ -69,6 +72,7 @@ def publishes(registry: Reactions) -> list[str]:
         subjects += [f"$JS.API.STREAM.CREATE.{stream}", f"$JS.API.STREAM.INFO.{stream}"]
         subjects += [f"$JS.API.DIRECT.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}.>"]
         subjects += [f"$JS.API.STREAM.MSG.GET.{stream}"]
+    subjects += [f"$JS.API.STREAM.PURGE.{each}" for each in _names(registry.erases)]
     for stream in sorted(
         {stream.name for stream in registry.follows} - {*_names(registry.streams)}
     ):

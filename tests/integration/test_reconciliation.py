@@ -16,9 +16,20 @@ from chassis.broker.jetstream import JetStream
 from chassis.broker.streams import stream_config
 from chassis.outbox.reconciliation import Reconciler
 from chassis.outbox.relay import Relay
+from chassis.processing.erasure import erase
 from chassis.storage import tables
 from chassis.storage.database import Database
-from events.contract import CATALOG, SAGA, ProductChanged, ProductStatus
+from events.contract import (
+    CATALOG,
+    CONTRACT,
+    PERSONAL,
+    SAGA,
+    Address,
+    PaymentFailed,
+    ProductChanged,
+    ProductStatus,
+    ShippingAddressGiven,
+)
 from saga import envelope
 from saga.event import Stream
 from tests.integration.conftest import NatsServer
@@ -49,7 +60,8 @@ async def either_database(
         server = request.getfixturevalue("postgres")
         database_url = create_database(server, f"d{uuid4().hex}")
     database = Database(database_url)
-    await database.create(tables.metadata, statements=tables.newest_only_indexes([CATALOG]))
+    indexes = tables.newest_only_indexes([CATALOG, PERSONAL])
+    await database.create(tables.metadata, statements=indexes)
     yield database
     await database.close()
 
@@ -57,7 +69,9 @@ async def either_database(
 @asynccontextmanager
 async def reconciled(database: Database, url: str) -> AsyncIterator[tuple[Relay, Reconciler]]:
     async with relay(database, url) as running:
-        reconciler = Reconciler(database, running.broker, lambda: datetime.now(UTC), [SAGA])
+        reconciler = Reconciler(
+            database, running.broker, lambda: datetime.now(UTC), [PaymentFailed]
+        )
         await asyncio.wait_for(running.broker.wait_connected(), 10)
         yield running, reconciler
 
@@ -288,10 +302,14 @@ async def test_periodic_check_notices_a_loss(
         assert await stream(nats_server.url) == ids
 
 
-async def make_catalogue(nats_server: NatsServer) -> None:
-    """The stream, which the payment service does not use and therefore does not create."""
+async def make_stream(nats_server: NatsServer, made: Stream) -> None:
+    """One that the payment service does not use and therefore does not create."""
     async with nats_server.jetstream() as jetstream:
-        await jetstream.add_stream(stream_config(CATALOG, 1))
+        await jetstream.add_stream(stream_config(made, 1))
+
+
+async def make_catalogue(nats_server: NatsServer) -> None:
+    await make_stream(nats_server, CATALOG)
 
 
 def changed(product_id: str, version: int) -> envelope.OutboundEvent:
@@ -367,3 +385,79 @@ async def test_deleted_newest_message_is_published_again(
         await all_published(either_database)
         assert await reconciler.check(CATALOG, is_thorough=True) == 0
     assert (await published(either_database)).items() >= (await held(nats_server, CATALOG)).items()
+
+
+def shipped(customer: str) -> envelope.OutboundEvent:
+    address = Address(street="1 Road", postal_code="1", city="Seoul")
+    given = ShippingAddressGiven(customer_id=customer, order_id=str(uuid4()), address=address)
+    return envelope.encode(given, datetime.now(UTC))
+
+
+@pytest.mark.parametrize("others", [0, 7], ids=["alone", "beside those of another service"])
+async def test_deleted_entry_of_a_key_is_published_again(
+    either_database: Database, nats_server: NatsServer, others: int
+) -> None:
+    """Each entry is kept, and messages of another service make up for no deleted one."""
+    customer = str(uuid4())
+    await make_stream(nats_server, PERSONAL)
+    async with reconciled(either_database, nats_server.url) as (running, reconciler):
+        own = [shipped(customer) for _ in range(5)]
+        await publish_these(either_database, running, own)
+        assert await reconciler.check(PERSONAL, is_thorough=True) == 0
+        async with nats_server.jetstream() as jetstream:
+            for _ in range(others):
+                subject = f"personal.{customer}.AddressChanged.{uuid4()}"
+                await jetstream.publish(subject, b"")
+            assert await reconciler.check(PERSONAL, is_thorough=True) == 0
+            await jetstream.purge_stream("PERSONAL", subject=own[2].subject)
+        assert await reconciler.check(PERSONAL, is_thorough=bool(others)) == 1
+        await all_published(either_database)
+        assert await reconciler.check(PERSONAL, is_thorough=True) == 0
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["intact store", "lost store"])
+async def test_erased_key_is_not_published_again(
+    either_database: Database, nats_server: NatsServer, is_lost: bool
+) -> None:
+    erased, kept = str(uuid4()), str(uuid4())
+    await make_stream(nats_server, PERSONAL)
+    async with reconciled(either_database, nats_server.url) as (running, reconciler):
+        remaining = [shipped(kept) for _ in range(3)]
+        await publish_these(
+            either_database, running, [*remaining, *(shipped(erased) for _ in range(3))]
+        )
+        assert await reconciler.check(PERSONAL, is_thorough=True) == 0
+        await either_database.run(lambda connection: erase(connection, CONTRACT, {erased}))
+        if is_lost:
+            await nats_server.stop()
+            shutil.rmtree(nats_server.folder)
+            await nats_server.start()
+            await make_stream(nats_server, PERSONAL)
+            await asyncio.wait_for(running.broker.wait_connected(), 10)
+        else:
+            await running.broker.purge("PERSONAL", PERSONAL.subjects_of(erased))
+        assert await reconciler.check(PERSONAL, is_thorough=True) == (3 if is_lost else 0)
+        await all_published(either_database)
+        assert await reconciler.check(PERSONAL, is_thorough=True) == 0
+    held_ids = set(await held(nats_server, PERSONAL))
+    assert held_ids == {each.event_id for each in remaining}
+
+
+async def test_row_that_was_erased_while_the_broker_was_away_is_never_published(
+    database: Database, nats_server: NatsServer
+) -> None:
+    """An instance without a broker has it in memory, while another one handles the erasure."""
+    erased, kept = shipped(str(uuid4())), shipped(str(uuid4()))
+    await make_stream(nats_server, PERSONAL)
+    async with relay(database, nats_server.url) as running:
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        await nats_server.stop()
+        await store(database, [erased, kept], *running.claim(datetime(2020, 1, 1, tzinfo=UTC)))
+        running.offer([erased, kept])
+        await database.run(lambda connection: erase(connection, CONTRACT, {erased.key}))
+        await running.forget_acknowledgements()  # as the outbox does before it publishes again
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        await all_published(database)
+        await asyncio.wait_for(running.drained(), 10)
+    assert set(await held(nats_server, PERSONAL)) == {kept.event_id}

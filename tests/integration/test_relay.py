@@ -35,7 +35,9 @@ async def relay(
 ) -> AsyncIterator[Relay]:
     """A running relay, as in an instance of a service."""
     broker = JetStream(reactions, settings_of("payment", {"NATS_URL": url, "INSTANCE": instance}))
-    running = Relay(database, broker, clock, service="payment", instance=instance)
+    running = Relay(
+        database, broker, clock, service="payment", instance=instance, personal={"PERSONAL"}
+    )
     await database.run(running.forget_claims)
 
     def ignore(_: DeliveredMessage) -> None: ...

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from events.contract import (
     CONTRACT,
+    Address,
+    AddressChanged,
     CouponRestored,
     FailReason,
     OrderCancelRequested,
@@ -19,6 +21,7 @@ from events.contract import (
     PaymentRefundFailed,
     ProductChanged,
     ProductStatus,
+    ShippingAddressGiven,
 )
 from saga import envelope
 from saga.event import Event
@@ -207,6 +210,40 @@ def test_event_ids_of_a_product_differ_by_version() -> None:
     )
     assert envelope.event_id(first) != envelope.event_id(second)
     assert envelope.encode(first, NOON).subject == f"catalog.{ORDER}.ProductChanged"
+
+
+def test_entry_is_the_last_token_of_the_subject_and_a_part_of_the_id() -> None:
+    home, work = (
+        AddressChanged(user_id=ORDER, address_id=ORDER.replace("1", digit), version=1)
+        for digit in "23"
+    )
+    outbound = envelope.encode(home, NOON)
+    assert outbound.subject == f"personal.{ORDER}.AddressChanged.{home.address_id}"
+    assert outbound.event_id == envelope.id_of(AddressChanged, ORDER, 1, home.entry)
+    assert outbound.event_id != envelope.event_id(work)
+    inbound = envelope.decode(CONTRACT, outbound.subject, outbound.body, None)
+    assert (inbound.event, inbound.event_id) == (home, outbound.event_id)
+    assert envelope.subject_of(AddressChanged) == "personal.*.AddressChanged.*"
+    assert envelope.subject_of(AddressChanged, ORDER) == f"personal.{ORDER}.AddressChanged.*"
+
+
+@pytest.mark.parametrize("end", ["", f".{ORDER}", f".{ORDER}.{ORDER}"])
+def test_subject_with_another_entry_is_malformed(end: str) -> None:
+    address = Address(street="1 Road", postal_code="1", city="Seoul")
+    given = ShippingAddressGiven(
+        customer_id=ORDER, order_id=ORDER.replace("1", "2"), address=address
+    )
+    body = envelope.encode(given, NOON).body
+    with pytest.raises(envelope.MalformedMessage, match=r"the body is about '1.*' and '2.*'"):
+        envelope.decode(CONTRACT, f"personal.{ORDER}.ShippingAddressGiven{end}", body, None)
+
+
+@pytest.mark.parametrize(
+    ("subject", "name"),
+    [(f"saga.{ORDER}.PaymentFailed", "PaymentFailed"), ("a.b.C.d", "C"), ("a.b", ""), ("", "")],
+)
+def test_name_of_an_event_is_the_third_token_of_its_subject(subject: str, name: str) -> None:
+    assert envelope.name_in(subject) == name
 
 
 def _body() -> bytes:

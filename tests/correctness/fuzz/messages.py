@@ -159,8 +159,8 @@ def under_a_name_without_consumers(draw: DrawFn, event: Event) -> Message:
     name = draw(
         st.from_regex(r"[A-Za-z]{1,30}", fullmatch=True).filter(lambda n: n not in CONTRACT.names)
     )
-    subject = subject_of(type(event), event.key).rpartition(".")[0]
-    return message(event, subject=f"{subject}.{name}", letter=False)
+    subject = subject_of(type(event), event.key, event.entry)
+    return message(event, subject=subject.replace(type(event).__name__, name), letter=False)
 
 
 def with_huge_numbers(draw: DrawFn, event: Event) -> Message:

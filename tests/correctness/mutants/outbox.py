@@ -43,6 +43,13 @@ MUTANTS = (
         RELAY,
     ),
     Mutant(
+        "personal data stays in memory while the connection is lost",
+        "chassis.outbox.relay",
+        "Relay.forget_acknowledgements",
+        Replace("each.stream not in self._personal", "True"),
+        RECONCILIATION,
+    ),
+    Mutant(
         "what was being marked when the connection was lost stays marked",
         "chassis.outbox.relay",
         "Relay.forget_acknowledgements",
@@ -95,7 +102,7 @@ MUTANTS = (
         "a stream of newest messages that lost some is not noticed once it has grown again",
         "chassis.outbox.deletions",
         "Deletions.are_newest_missing",
-        Replace("if not is_thorough", "if True"),
+        Replace("has_fewer or is_thorough", "has_fewer"),
         RECONCILIATION,
     ),
     Mutant(

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from chassis.broker.declaration import ACK_WAIT_SECONDS
 from chassis.broker.streams import DUPLICATE_WINDOW_SECONDS
 from chassis.ports import OutgoingMessage, Receiver, StoredMessage, StreamPosition, StreamState
-from saga.envelope import EVENT_ID, MESSAGE_ID
+from saga.envelope import EVENT_ID, MESSAGE_ID, name_in
 from saga.errors import BrokerAway, Outage
 from saga.reactions import Reactions
 from tests.correctness.simulation.loop import LIFE
@@ -131,7 +131,7 @@ class Hub:
         stream.messages.append(message)
         sequence = len(stream.messages)
         stream.known[message_id] = (now, sequence)
-        name = _name_of(message.subject)
+        name = name_in(message.subject)
         for service, durable in stream.durables.items():
             if name in durable.handles:
                 self.grown[service].set()
@@ -260,6 +260,17 @@ class SimulatedBroker:
             found, after = page[-1], page[-1].sequence
         return found
 
+    async def count(self, subject: str) -> int:
+        await self._ask()
+        held = self._hub.streams.get(self._stream_of(subject), Stream()).held()
+        return sum(_matches(message.subject, subject) for _, message in held)
+
+    async def purge(self, stream: str, subject: str) -> None:
+        await self._ask()
+        held = self._hub.streams.get(stream, Stream())
+        held.delete([at for at, each in held.held() if _matches(each.subject, subject)])
+        await self._pause()
+
     async def undelivered(self) -> int:
         await self._ask()
         return sum(
@@ -358,7 +369,7 @@ class SimulatedBroker:
             sequence = durable.next_sequence
             durable.next_sequence += 1
             message = stream.at(sequence)
-            if message is not None and _name_of(message.subject) in durable.handles:
+            if message is not None and name_in(message.subject) in durable.handles:
                 new.append(sequence)
         for sequence in (*again, *new):
             durable.pending[sequence] = now + ACK_WAIT_SECONDS
@@ -381,9 +392,8 @@ class SimulatedBroker:
 
 
 def _matches(subject: str, pattern: str) -> bool:
-    tokens = zip(subject.split("."), pattern.split("."), strict=True)
-    return all(wanted in ("*", token) for token, wanted in tokens)
-
-
-def _name_of(subject: str) -> str:
-    return subject.rpartition(".")[2]
+    tokens, wanted = subject.split("."), pattern.split(".")
+    if wanted[-1] == ">":
+        tokens, wanted = tokens[: len(wanted) - 1], wanted[:-1]
+    pairs = zip(tokens, wanted, strict=True)
+    return all(each in ("*", token) for token, each in pairs)

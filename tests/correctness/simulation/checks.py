@@ -70,7 +70,7 @@ def _deleted(cluster: Cluster) -> Iterator[str]:
     query = "SELECT name, key, stream_sequence FROM outbox WHERE stream = ?"
     newest = (
         "SELECT name, key, stream_sequence FROM outbox WHERE stream = ? "
-        "AND id IN (SELECT max(id) FROM outbox GROUP BY stream, key)"
+        "AND id IN (SELECT max(id) FROM outbox GROUP BY stream, subject)"
     )
     for stream_name, stream in cluster.hub.streams.items():
         if stream.state().messages == len(stream.messages):
