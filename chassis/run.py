@@ -19,6 +19,7 @@ from chassis.observability import logs
 from chassis.service import Service
 from chassis.settings import S, load
 from chassis.web.app import REFUSAL
+from chassis.web.browsers import Browsers
 from chassis.web.fast_path import FastPath
 from chassis.web.head import HeadAsGet
 from chassis.web.http_protocol import HttpProtocol
@@ -90,7 +91,7 @@ def main(service: str, port: int, settings: type[S], create_app: Callable[[S], L
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
-        HeadAsGet(FastPath(app)),
+        Browsers(HeadAsGet(FastPath(app)), chosen),
         host=chosen.host,
         port=chosen.port,
         loop="uvloop",

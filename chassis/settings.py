@@ -6,6 +6,7 @@ variable, its default, its bounds and its purpose; `docs/configuration.md` is wr
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -112,6 +113,25 @@ class Address(Variable):
             known = " or ".join(f"{scheme}://" for scheme in self._schemes)
             raise ConfigurationError(f"{name}={text}: use an address that begins with {known}")
         return text.rstrip("/") if text and self._is_base else text or None
+
+
+ANY_ORIGIN = "*"
+_ORIGIN = re.compile(
+    r"(?!http:.*:80$|https:.*:443$)https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?"
+)
+"""As a browser sends it: in lower case, without a path and without the scheme's own port."""
+
+
+class Origins(Variable):
+    """Origins of pages, as browsers name them, or `*`."""
+
+    def read(self, name: str, env: Mapping[str, str]) -> tuple[str, ...]:
+        found = tuple((env.get(name) or "").replace(",", " ").split())
+        for each in found:
+            if each != ANY_ORIGIN and not _ORIGIN.fullmatch(each):
+                example = "such as https://shop.example or http://localhost:3000"
+                raise ConfigurationError(f"{name}: {each} is no origin; use one {example}")
+        return found
 
 
 class LogLevel(Text):
@@ -286,6 +306,23 @@ class Settings(BrokerSettings, frozen=True, kw_only=True):
             "https",
         ),
     ]
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Origins(
+            "CORS_ORIGINS",
+            "The origins of the pages that may call the service from a browser, separated by "
+            "commas: `https://shop.example,http://localhost:3000`. `*`: all pages, with AUTH=off.",
+        ),
+    ]
+    behind_tls: Annotated[
+        bool,
+        Switch(
+            "BEHIND_TLS",
+            "on: browsers reach the service through TLS, which a proxy ends. Cookies are then "
+            "Secure, and answers have Strict-Transport-Security.",
+            shown="off",
+        ),
+    ]
     log_level: Annotated[
         str,
         LogLevel("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR. Logs are JSON lines."),
@@ -370,6 +407,9 @@ def load(
     }
     values["recovery_mode"] = bool(values["recovery_mode"])
     values["auth"] = _auth(values["auth"], values["host"])
+    values["behind_tls"] = bool(values["behind_tls"])
+    if values["auth"] and ANY_ORIGIN in values["cors_origins"]:
+        raise ConfigurationError("CORS_ORIGINS=*: with AUTH=on name the origins, one by one")
     values["instance"] = values["instance"] or f"{service}-{values['port']}"
     values["database_url"] = (
         values["database_url"] or f"sqlite+aiosqlite:///{quote(f'{state}/db/{service}.db')}"

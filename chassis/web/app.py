@@ -122,7 +122,7 @@ async def _before(request: Request[Any, Any, Any]) -> Response[None] | None:
 async def _before_api(request: Request[Any, Any, Any]) -> Response[None] | None:
     if request.method == "OPTIONS":
         return _methods(request)
-    refuse_forgery(request)
+    refuse_forgery(request, request.app.state["service"].settings.cors_origins)
     refuse_query(request)
     return None
 

@@ -17,6 +17,7 @@ from typing import cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from chassis.web.browsers import Browsers
 from chassis.web.errors import ReadyMade
 from saga.errors import Invalid
 
@@ -52,7 +53,10 @@ class HttpProtocol(HttpToolsProtocol):
         if isinstance(reason, _BAD_TARGET):
             message = "the URL can't be used; send a path, and percent-encode its UTF-8 bytes"
         start, whole = ReadyMade(Invalid(message)).english
-        headers = [*self.server_state.default_headers, *start["headers"], (b"connection", b"close")]
+        app = self.config.app
+        of_browsers = app.headers(self.headers or ()) if isinstance(app, Browsers) else []
+        headers = [*self.server_state.default_headers, *start["headers"], *of_browsers]
+        headers.append((b"connection", b"close"))
         status = HTTPStatus(start["status"])
         lines = [b"HTTP/1.1 %d %b" % (status, status.phrase.encode())]
         lines += [b"%b: %b" % header for header in headers]

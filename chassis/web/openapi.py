@@ -1,10 +1,14 @@
 """The OpenAPI document and its page, which work offline."""
 
+import re
+from base64 import b64encode
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, Request, Response, Router
+from litestar.enums import MediaType
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
@@ -12,9 +16,18 @@ from litestar.openapi.spec import OpenAPI
 from litestar.response.base import ASGIResponse
 from litestar.static_files import create_static_files_router
 
+from chassis.web.browsers import CONTENT_SECURITY
 from chassis.web.document import Handlers, Vocabulary, complete
 from chassis.web.errors import to_response
 from saga.errors import NotFound
+
+_INLINE_SCRIPT = re.compile(rb"<script type='text/javascript'>(.*?)</script>", re.DOTALL)
+_CONTENT_SECURITY = (
+    "default-src 'none'; script-src 'self' {}; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Swagger UI styles its elements, and draws with images in its style sheet."""
 
 
 class Document(OpenAPI):
@@ -57,7 +70,7 @@ def config(title: str, description: str, vocabulary: Vocabulary) -> OpenAPIConfi
         use_handler_docstrings=True,
         operation_id_creator=operation_id,
         openapi_router=Router(
-            "/schema", route_handlers=[], after_request=_in_error_format, include_in_schema=False
+            "/schema", route_handlers=[], after_request=_as_page, include_in_schema=False
         ),
         render_plugins=[
             SwaggerRenderPlugin(
@@ -82,9 +95,21 @@ def assets() -> Router:
     return create_static_files_router(path="/schema-assets", directories=[folder])
 
 
-def _in_error_format(response: Response[Any]) -> Response[Any]:
-    """The framework has an HTML page of its own for an unknown page below /schema."""
-    return _NoPage(None) if response.status_code == 404 else response
+def _as_page(response: Response[Any]) -> Response[Any]:
+    """The page may load its own files and call its own service; nothing else.
+
+    The framework has an HTML page of its own for an unknown page below /schema.
+    """
+    if response.status_code == 404:
+        return _NoPage(None)
+    if response.media_type == MediaType.HTML:
+        scripts = _INLINE_SCRIPT.findall(response.content)
+        hashes = " ".join(
+            f"'sha256-{b64encode(sha256(each).digest()).decode()}'" for each in scripts
+        )
+        response.headers[CONTENT_SECURITY] = _CONTENT_SECURITY.format(hashes)
+        response.headers["Referrer-Policy"] = "no-referrer"
+    return response
 
 
 class _NoPage(Response[Any]):

@@ -8,7 +8,7 @@ filter nothing.
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any, get_args
 
@@ -18,6 +18,7 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 
+from chassis.settings import ANY_ORIGIN
 from chassis.web.errors import invalid, invalid_body
 from saga.errors import Invalid, UnsupportedMediaType
 
@@ -68,15 +69,16 @@ class StrictRequest(Request[Any, Any, State]):
         return field.annotation if field is not None else Any
 
 
-def refuse_forgery(request: Request[Any, Any, Any]) -> None:
+def refuse_forgery(request: Request[Any, Any, Any], permitted: Collection[str]) -> None:
     """Raises UnsupportedMediaType for what a page of another site may send unasked.
 
     A browser asks before it sends JSON to another site (CORS preflight), and gets no permission.
+    `permitted`: the origins that get it.
     """
-    if request.method != "POST":
+    origin = request.headers.get("Origin")
+    if request.method != "POST" or (origin and not {origin, ANY_ORIGIN}.isdisjoint(permitted)):
         return
     kind = request.content_type[0].lower()
-    origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site", "none")
     is_foreign = site not in ("none", "same-origin") or (
         origin is not None and origin.partition("://")[2] != request.headers.get("Host")

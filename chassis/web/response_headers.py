@@ -8,7 +8,6 @@ from litestar.handlers import HTTPRouteHandler
 
 _TEXT = {"type": "string"}
 _KNOWN: dict[str, tuple[str, Mapping[str, Any]]] = {
-    "Cache-Control": ("`no-store`: the answer is for its receiver alone.", _TEXT),
     "Content-Language": ("The language of the message: `en`, or one that is preferred.", _TEXT),
     "Idempotency-Replayed": (
         "`true`: the request was executed before, and this is its first answer again.",
@@ -25,7 +24,6 @@ _KNOWN: dict[str, tuple[str, Mapping[str, Any]]] = {
     "WWW-Authenticate": ("How to authenticate: `Bearer`.", _TEXT),
 }
 LOCATION = ResponseHeader(name="Location", documentation_only=True)
-NO_STORE = ResponseHeader(name="Cache-Control", documentation_only=True)
 SET_COOKIE = ResponseHeader(name="Set-Cookie", documentation_only=True)
 REPLAYED = ResponseHeader(name="Idempotency-Replayed", documentation_only=True)
 """For routes whose success has the header although the rules below do not give it to them."""

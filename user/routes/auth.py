@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, Response, post
-from litestar.datastructures import Cookie
+from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody
 
 from chassis.service import Service
 from chassis.web.access import PUBLIC
-from chassis.web.response_headers import NO_STORE, SET_COOKIE
+from chassis.web.authentication import cookie
+from chassis.web.response_headers import SET_COOKIE
 from chassis.web.schemas import NO_NUL, Body, View, refusals
 from user import keys, store, tokens
 from user.commands import (
@@ -34,8 +35,6 @@ from user.settings import Settings
 from user.sign_ins import SignIns
 from user.unit_of_work import UserUnitOfWork
 
-COOKIE = "access_token"
-
 
 class Credentials(Body):
     """Address and password."""
@@ -59,11 +58,6 @@ class Tokens(View):
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
 
 
-def _cookie(token: str, seconds: int) -> Cookie:
-    """For browsers: scripts can't read it, and other sites can't have it sent."""
-    return Cookie(COOKIE, value=token, max_age=seconds, path="/", httponly=True, samesite="strict")
-
-
 class AuthController(Controller):
     path = "/auth"
     tags = ("auth",)
@@ -74,7 +68,7 @@ class AuthController(Controller):
         summary="Sign in",
         guards=[PUBLIC],
         responses=refusals(BAD_CREDENTIALS, TOO_MANY_TRIES, body=True),
-        response_headers=[SET_COOKIE, NO_STORE],
+        response_headers=[SET_COOKIE],
     )
     async def log_in(
         self,
@@ -117,7 +111,7 @@ class AuthController(Controller):
         summary="Replace a refresh token",
         guards=[PUBLIC],
         responses=refusals(TOKEN_INVALID, TOKEN_REUSED, TOKEN_JUST_ROTATED, body=True),
-        response_headers=[SET_COOKIE, NO_STORE],
+        response_headers=[SET_COOKIE],
     )
     async def refresh(self, data: JSONBody[RefreshToken], service: UserService) -> Response[Tokens]:
         """A token is used once. A second use ends the session, unless it comes within 10 s."""
@@ -138,14 +132,15 @@ class AuthController(Controller):
         status_code=204,
         summary="Sign out",
         guards=[PUBLIC],
-        responses=refusals(TOKEN_INVALID, body=True),
-        response_cookies=[_cookie("", 0)],
+        responses=refusals(TOKEN_INVALID, body=True)
+        | {204: ResponseSpec(None, description="Signed out")},
         response_headers=[SET_COOKIE],
     )
-    async def log_out(self, data: JSONBody[RefreshToken], service: UserService) -> None:
+    async def log_out(self, data: JSONBody[RefreshToken], service: UserService) -> Response[None]:
         """Ends the session. Idempotent: a token that is not valid any more is accepted too."""
         session_id, presented = tokens.split(data.refresh_token)
         await service.ask(EndSession(session_id=session_id, presented_hash=presented))
+        return Response(None, cookies=[cookie("", 0, secure=service.settings.behind_tls)])
 
 
 async def _answer(
@@ -162,8 +157,8 @@ async def _answer(
         refresh_token=tokens.refresh_token(session_id, secret),
         expires_in=seconds,
     )
-    headers = {"Cache-Control": "no-store"}
-    return Response(view, headers=headers, cookies=[_cookie(access, seconds)])
+    of_browser = cookie(access, seconds, secure=service.settings.behind_tls)
+    return Response(view, cookies=[of_browser])
 
 
 ROUTES = [AuthController]

@@ -16,7 +16,10 @@ EVENT = {
     "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
     "required": ["id", "event", "data"],
 }
-OF_EVERY_RESPONSE = {"content-type", "content-length", "date", "server", "transfer-encoding"}
+OF_EVERY_RESPONSE = {
+    *("cache-control", "content-length", "content-type", "date", "server", "transfer-encoding"),
+    "x-content-type-options",
+}
 
 
 @schemathesis.hook

@@ -5,7 +5,7 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from joserfc.jwk import OKPKey
 from chassis.web.access import OPERATORS, PUBLIC, READERS, SIGNED_IN
 from infra.api_documents import RouteAccess, accesses
 from product.routes import SHOPKEEPERS
+from tests.e2e.api.conftest import KEY_SECONDS
 from tests.e2e.api.raw_http import Wire
 from tests.e2e.api.routes import ROUTES, UNKNOWN_ID, Route, valid
 from tests.kit.client import (
@@ -32,11 +33,9 @@ from tests.kit.client import (
     Shop,
     open_shop,
     order,
-    running_stack,
     wait_until,
 )
 
-KEY_SECONDS = 5
 OF_API = [route for route in ROUTES if route.path.startswith("/api/")]
 ACCESSES: dict[str, RouteAccess] = {
     f"{service} {each.method} {re.sub(r'{[^}]+}', '{}', each.path)}": each
@@ -95,13 +94,6 @@ def address(route: Route, ids: Mapping[str, str]) -> str:
     if "{}" not in route.path or ACCESSES[route.name].access != SIGNED_IN:
         return route.address
     return route.path.replace("{}", ids[kind], 1).replace("{}", COFFEE)
-
-
-@pytest.fixture(scope="module")
-def signed_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    folder = tmp_path_factory.mktemp("signed")
-    with running_stack(folder, AUTH="on", AUTH_KEY_SECONDS=str(KEY_SECONDS)) as environment:
-        yield environment
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
