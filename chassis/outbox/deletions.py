@@ -15,7 +15,9 @@ other missing message was deleted, and its row counts as unpublished again.
                                              stream has them)
 
 The first sequence and the two numbers come with every check. The sequences of the gaps and the
-number of keys are read when the stream's number has changed, and in each thorough check.
+number of keys are read when the stream's number has changed, and in each thorough check. That one
+looks all gaps up again: a row may get the sequence of a gap later, when its publication is recorded
+only after its message was deleted.
 """
 
 from collections.abc import Collection
@@ -77,9 +79,9 @@ class Deletions:
         lost = await self._unpublish_first(stream, state)
         if state.gaps and (is_thorough or state.gaps != seen.state.gaps):
             gaps = frozenset(await self._broker.gaps(stream.name))
-            new = sorted(gaps - seen.gaps)
-            for start in range(0, len(new), ROWS_AT_ONCE):
-                some = outbox.c.stream_sequence.in_(new[start : start + ROWS_AT_ONCE])
+            due = sorted(gaps if is_thorough else gaps - seen.gaps)
+            for start in range(0, len(due), ROWS_AT_ONCE):
+                some = outbox.c.stream_sequence.in_(due[start : start + ROWS_AT_ONCE])
                 lost += await self._free(_of(stream) & some)
             seen.gaps = gaps
         seen.state = state

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
+from sqlalchemy import update
 
 from chassis.broker.jetstream import JetStream
 from chassis.broker.streams import stream_config
@@ -279,6 +280,29 @@ async def test_deletion_that_does_not_change_the_number_of_gaps_is_noticed(
         assert await reconciler.check(SAGA, is_thorough=True) == 1
         await all_published(either_database)
         assert await reconciler.check(SAGA, is_thorough=True) == 0
+
+
+async def test_deletion_is_noticed_although_the_publication_is_recorded_later(
+    either_database: Database, nats_server: NatsServer
+) -> None:
+    """The gap was looked up while no row had its sequence yet."""
+    async with reconciled(either_database, nats_server.url) as (running, reconciler):
+        await publish(either_database, running, 3)
+        [late] = outbound = events(1)
+        [sequence] = await running.broker.publish([running.outgoing(late)])
+        await publish(either_database, running, 3)
+        async with nats_server.jetstream() as jetstream:
+            await jetstream.delete_msg("SAGA", sequence or 0)
+        assert await reconciler.check(SAGA, is_thorough=True) == 0
+        await store(either_database, outbound, *running.claim(datetime.now(UTC)))
+        now = datetime.now(UTC)
+        recorded = update(tables.outbox).where(tables.outbox.c.event_id == late.event_id)
+        values = {"published_at": now, "stream_sequence": sequence}
+        await either_database.run(lambda connection: connection.execute(recorded.values(values)))
+        assert await reconciler.check(SAGA, is_thorough=True) == 1
+        await all_published(either_database)
+        assert await reconciler.check(SAGA, is_thorough=True) == 0
+    assert await held(nats_server, SAGA) == await published(either_database)
 
 
 async def test_periodic_check_notices_a_loss(

@@ -99,6 +99,13 @@ MUTANTS = (
         RECONCILIATION,
     ),
     Mutant(
+        "a gap is looked up once, although a row may get its sequence later",
+        "chassis.outbox.deletions",
+        "Deletions.unpublish",
+        Replace("gaps if is_thorough else gaps - seen.gaps", "gaps - seen.gaps"),
+        RECONCILIATION,
+    ),
+    Mutant(
         "a stream of newest messages that lost some is not noticed once it has grown again",
         "chassis.outbox.deletions",
         "Deletions.are_newest_missing",
