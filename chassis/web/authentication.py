@@ -103,7 +103,7 @@ class Tokens:
                 raise _invalid("its key is unknown")
             decoded = jwt.decode(token, key, algorithms=ALGORITHMS)
             return msgspec.convert(decoded.claims, Claims)
-        except (JoseError, ValueError, msgspec.ValidationError) as error:
+        except (JoseError, ValueError, TypeError, RecursionError) as error:
             raise _invalid(str(error)) from error
 
 

@@ -19,7 +19,7 @@ from joserfc.jwk import JWKRegistry, Key, OKPKey
 from sqlalchemy import Connection, bindparam, select, text
 
 from chassis.components import Component
-from chassis.outbound import OutboundClient, Unavailable
+from chassis.outbound import OutboundClient, Unavailable, read_answer
 from chassis.service import Service
 from chassis.storage.tables import Time, trusted_keys
 from saga import envelope
@@ -35,6 +35,7 @@ REREAD_SECONDS = 1.0
 
 PROVIDER_REREAD_SECONDS = 10.0
 PROVIDER_TIMEOUT_SECONDS = 5.0
+MAX_KEY_SET_BYTES = 1_000_000
 
 
 class PublishedKey(Protocol):
@@ -165,11 +166,11 @@ class ProviderKeys:
     async def _read(self) -> None:
         try:
             async with self._client.request("GET", self._url) as answer:
-                content = await answer.read()
+                content = await read_answer(answer, MAX_KEY_SET_BYTES)
             found = msgspec.json.decode(content, type=_KeySet) if answer.ok else None
         except Unavailable as error:
             raise RetryLater("the provider of keys does not answer; try again") from error
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise RetryLater("the provider of keys gave no key set; try again") from error
         if found is None:
             raise RetryLater("the provider of keys answered with an error; try again")

@@ -23,6 +23,8 @@ class Provider:
 
     async def respond(self, _: web.Request) -> web.Response:
         self.requests += 1
+        if isinstance(self.answer, bytes):
+            return web.Response(body=self.answer, status=self.status)
         return web.json_response(self.answer, status=self.status)
 
 
@@ -91,7 +93,16 @@ async def test_unknown_key_is_asked_for_again_after_a_while_only(
     assert await known.find("ed") is not None
 
 
-@pytest.mark.parametrize(("status", "answer"), [(500, {}), (200, []), (200, {"keys": 7})])
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        *((500, {}), (200, []), (200, {"keys": 7})),
+        pytest.param(200, b'{"keys": []}' + b" " * keys.MAX_KEY_SET_BYTES, id="too long"),
+        pytest.param(200, b'{"keys": [{"a": ' + b"[" * 100_000, id="nested too deeply"),
+        pytest.param(200, b"\xff\xfe", id="not UTF-8"),
+        pytest.param(302, {}, id="a redirect"),
+    ],
+)
 async def test_provider_without_a_key_set_is_an_outage_and_known_keys_stay(
     provider: Provider,
     known: ProviderKeys,

@@ -10,9 +10,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from chassis.web.access import Caller
-from chassis.web.authentication import CLOCK_SKEW_SECONDS, Tokens
-from saga.errors import RetryLater, Unauthorized
+from chassis.web.access import NOT_SIGNED_IN, SCOPE, Caller
+from chassis.web.authentication import CLOCK_SKEW_SECONDS, Authentication, Tokens
+from saga.errors import RetryLater, SagaError, Unauthorized
 
 KEY = OKPKey.generate_key("Ed25519")
 OTHER = OKPKey.generate_key("Ed25519")
@@ -151,6 +151,79 @@ async def test_any_other_token_is_invalid(tokens: Tokens, token: str) -> None:
     with pytest.raises(Unauthorized) as refused:
         await tokens.caller(token)
     assert refused.value.code == "TOKEN_INVALID"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "[" * 2000,
+        '{"a":' * 500,
+        *("[]", "7", "null", '"k1"'),
+        *('{"kid": "k1"}', '{"kid": ["k1"]}', '{"kid": 1e999}'),
+        *('{"alg": 1, "kid": "k1"}', '{"alg": ["none"], "kid": "k1"}'),
+        '{"alg": "Ed25519", "kid": "k1", "crit": 1}',
+        '{"alg": "Ed25519", "kid": "k1", "crit": ["b64"], "b64": false}',
+        '{"alg": "Ed25519", "kid": "../../etc/passwd"}',
+        '{"alg": "Ed25519", "kid": "http://attacker.test/key"}',
+        '{"alg": "Ed25519", "kid": "\\ud800"}',
+    ],
+)
+async def test_odd_header_of_a_token_is_invalid(tokens: Tokens, head: str) -> None:
+    with pytest.raises(Unauthorized) as refused:
+        await tokens.caller(f"{encoded(head.encode())}.e30.{encoded(bytes(64))}")
+    assert refused.value.code == "TOKEN_INVALID"
+
+
+@pytest.mark.parametrize("name", ["jwk", "jku", "x5c", "x5u"])
+async def test_key_that_a_token_brings_along_is_not_used(tokens: Tokens, name: str) -> None:
+    brought: dict[str, Any] = {
+        "jwk": OTHER.as_dict(private=False),
+        "jku": "http://attacker.test/jwks",
+        "x5c": [encoded(OTHER.as_der(private=False))],
+        "x5u": "http://attacker.test/certificate",
+    }
+    header = {"alg": "Ed25519", "kid": "k1", name: brought[name]}
+    token = jwt.encode(header, claims(), OTHER, algorithms=["Ed25519"])
+    with pytest.raises(Unauthorized) as refused:
+        await tokens.caller(token)
+    assert refused.value.code == "TOKEN_INVALID"
+
+
+async def found_by(tokens: Tokens, ops_token: str | None, **sent: Any) -> Caller | SagaError:
+    """The caller that the authentication puts into the scope of a GET."""
+    scope: Any = {"type": "http", "method": "GET", "headers": [], "query_string": b""} | sent
+
+    async def application(*_: object) -> Any:
+        """A route that is not asked."""
+
+    await Authentication(application, tokens, ops_token)(scope, application, application)
+    found: Caller | SagaError = scope[SCOPE]
+    return found
+
+
+async def test_token_in_the_query_string_signs_nobody_in(tokens: Tokens) -> None:
+    query = f"access_token={signed()}&token={signed()}".encode()
+    assert await found_by(tokens, None, query_string=query) == NOT_SIGNED_IN
+
+
+async def test_operators_token_is_compared_in_constant_time(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    headers = [(b"authorization", b"Bearer s3cret")]
+    found = await found_by(tokens, "s3cret", headers=headers)
+    assert isinstance(found, Caller)
+    assert found.operates
+    assert compared == [(b"s3cret", b"s3cret")]
+    for wrong in (b"Bearer s3cre", b"Bearer s3cret\xe9", b"Bearer ", b"Basic s3cret"):
+        refused = await found_by(tokens, "s3cret", headers=[(b"authorization", wrong)])
+        assert not (isinstance(refused, Caller) and refused.operates)
 
 
 async def test_clocks_may_differ_by_half_a_minute(tokens: Tokens) -> None:
