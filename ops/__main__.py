@@ -8,15 +8,13 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from rich.console import Console
-
 from infra.stack import console
 from infra.stack.config import SERVICES
 from ops import audit_command
 from ops.backup import commands as backup_commands
 from ops.load import command as load_command
 
-_console = Console()
+_console = console.CommandConsole()
 
 
 def main() -> int:

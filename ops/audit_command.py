@@ -18,6 +18,7 @@ from rich.text import Text
 
 from infra.stack import tables
 from infra.stack.config import SERVICES, StackError
+from infra.stack.console import CommandConsole, visible
 from ops import deployment
 
 if TYPE_CHECKING:  # imported when the command runs: the other commands need no database libraries
@@ -79,12 +80,12 @@ def _run(arguments: argparse.Namespace) -> int:
             known = acknowledgements.load(shop)
             report = msgspec.structs.replace(report, acknowledgements=known)
     except (CannotRead, StackError) as problem:
-        print(problem, file=sys.stderr)
+        print(visible(str(problem)), file=sys.stderr)
         return 2
     if arguments.json:
         print(_json(report))
     else:
-        show(report, Console())
+        show(report, CommandConsole())
     return _STATUS[report.verdict]
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from infra.stack import tables
 from infra.stack.config import SERVICES, StackError
+from infra.stack.console import visible
 from ops.deployment import Deployment
 
 _TIMEOUT_SECONDS = 10.0
@@ -153,4 +154,4 @@ def _message(answer: httpx.Response) -> str:
 
 
 def _print(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(visible(line), markup=False, highlight=False, soft_wrap=True)

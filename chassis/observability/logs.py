@@ -4,8 +4,10 @@ log.info("emitted", extra={"event": "RoomHeld", "tripId": ..., "traceId": ...})
 log.info("emitted", extra={EACH: [...]})    # one call, and a line for each
 """
 
+import json
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -24,6 +26,9 @@ EACH = "each"
 """The extra with the fields of several lines. A batch has hundreds of them."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_NOT_SHOWN = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""DEL, the second set of control characters, line ends, and marks of the direction of writing."""
+
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -45,8 +50,18 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         if EACH in line:
-            return b"\n".join([_encode(line | each) for each in line.pop(EACH)]).decode()
-        return _encode(line).decode()
+            return "\n".join([_line(line | each) for each in line.pop(EACH)])
+        return _line(line)
+
+
+def _line(fields: dict[str, Any]) -> str:
+    """What would steer a terminal is escaped: JSON asks for that below U+0020 alone."""
+    line = _encode(fields).decode()
+    return line if line.isprintable() else _NOT_SHOWN.sub(_escape, line)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
 
 
 class BufferedLines(logging.Handler):

@@ -8,12 +8,10 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from rich.console import Console
-
 from infra.stack import config, console, processes
 from infra.stack.config import PARTS, SERVICES, Stack
 
-_console = Console()
+_console = console.CommandConsole()
 
 
 def main() -> int:

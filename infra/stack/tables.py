@@ -8,8 +8,13 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from infra.stack.console import visible
+
 Cell = str | Text
-"""A `Text` has a style. A `str` is printed as it is: it may hold what looks like markup."""
+"""A `Text` has a style. A `str` is printed as it is: it may hold what looks like markup.
+
+In both, what would steer the terminal is printed as an escape: clients chose some of the texts.
+"""
 
 _ANY_WIDTH = 10_000
 
@@ -51,14 +56,23 @@ def _table(
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(*map(_text, row))
     return table
+
+
+def _text(cell: Cell) -> Text:
+    """A line break stays: the table folds there."""
+    lines = map(visible, str(cell).split("\n"))
+    return Text("\n".join(lines), "" if isinstance(cell, str) else cell.style)
 
 
 def _lines(
     columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str]
 ) -> list[str]:
-    texts = [list(columns), *([" ".join(str(cell).split()) for cell in row] for row in rows)]
+    texts = [
+        list(columns),
+        *([visible(" ".join(str(cell).split())) for cell in row] for row in rows),
+    ]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     return [
         "  ".join(

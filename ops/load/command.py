@@ -50,9 +50,9 @@ def _run(arguments: argparse.Namespace) -> int:
     import aiohttp
     import msgspec
     from nats.errors import Error as NatsError
-    from rich.console import Console
 
     from infra.stack.config import StackError
+    from infra.stack.console import CommandConsole
     from ops.load.figures import show
     from ops.load.placing import Load, place
 
@@ -72,5 +72,5 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
     else:
-        show(result, Console())
+        show(result, CommandConsole())
     return 0 if result.went_well else 1

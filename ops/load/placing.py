@@ -10,10 +10,10 @@ import aiohttp
 import msgspec
 from nats.aio.client import Client as Broker
 from nats.aio.msg import Msg
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from infra.stack.config import StackError
+from infra.stack.console import CommandConsole
 from ops.deployment import Deployment, observing
 from ops.load.client import COFFEE, RICH, Client, Items, connected
 from ops.load.figures import Figures, Left, figures
@@ -68,7 +68,7 @@ async def place(shop: Deployment, load: Load) -> Figures:
 
 def _bar(*, quiet: bool) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=quiet)
+    console = CommandConsole(stderr=quiet)
     shown = console.is_terminal  # piped, it would print nothing but its last state
     return Progress(*columns, TimeElapsedColumn(), console=console, disable=not shown)
 
@@ -134,7 +134,7 @@ async def _remove(client: Client, items: Items) -> None:
         await client.remove(items)
     except (StackError, aiohttp.ClientError, TimeoutError) as error:
         line = f"The product {items.product} of this run stays in the catalogue: {error}"
-        Console(stderr=True).print(line, markup=False, soft_wrap=True)
+        CommandConsole(stderr=True).print(line, markup=False, soft_wrap=True)
 
 
 async def _left(client: Client, items: Items, *, settle: bool) -> Left:

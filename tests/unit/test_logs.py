@@ -35,6 +35,10 @@ class Reader:
                 return [line for each in self.writes for line in each]
             self.writes.append([json.loads(line) for line in written.splitlines()])
 
+    def raw(self) -> bytes:
+        """What the next write wrote."""
+        return self._reading.recv(1_000_000)
+
     def close(self) -> None:
         self.writing.close()
         self._reading.close()
@@ -134,6 +138,19 @@ def test_one_call_writes_a_line_for_each(reader: Reader) -> None:
     lines = reader.read()
     assert [(line["event"], line["of"]) for line in lines] == [("A", "batch"), ("B", "batch")]
     assert lines[0].keys() == {"time", "level", "service", "message", "of", "event"}
+
+
+def test_text_of_a_client_makes_no_second_line_and_steers_no_terminal(reader: Reader) -> None:
+    name = 'cake"}\n{"level":"ERROR\r\x1b[2J\x7f\x9b31m\u202e\u2028\x00한'
+    LOG.warning("refused %s", name, extra={"name_": name, logs.EACH: [{"product": name}]})
+    line = reader.raw()
+    assert line.count(b"\n") == 1
+    assert line.decode().rstrip("\n").isprintable()
+    assert "한" in line.decode()
+    found = json.loads(line)
+    assert found["level"] == "WARNING"
+    assert found["product"] == found["name_"] == name
+    assert found["message"] == f"refused {name}"
 
 
 def test_error_in_a_call_to_log_goes_to_stderr(
