@@ -102,6 +102,12 @@ class Connection:
         content = json.loads(body) if is_json else body.decode()
         return Response(int(first.split()[1]), headers, content)
 
+    async def starts(self) -> None:
+        """Read the head of an answer, and the first byte of its body."""
+        async with asyncio.timeout(20):
+            await self._reader.readuntil(b"\r\n\r\n")
+            await self._reader.readexactly(1)
+
     async def is_closed_within(self, seconds: float) -> bool:
         """Whether the server closes it, and sends nothing before."""
         try:
