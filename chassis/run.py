@@ -14,10 +14,11 @@ from typing import Any
 
 import uvicorn
 from litestar import Litestar
+from litestar.types import ASGIApp
 
 from chassis.observability import logs
 from chassis.service import Service
-from chassis.settings import S, load
+from chassis.settings import S, Settings, load
 from chassis.web.app import REFUSAL
 from chassis.web.browsers import Browsers
 from chassis.web.fast_path import FastPath
@@ -90,22 +91,8 @@ def main(service: str, port: int, settings: type[S], create_app: Callable[[S], L
     gc.freeze()  # what was imported stays for good, so the collector need not visit it
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     sys.setswitchinterval(SWITCH_SECONDS)
-    config = uvicorn.Config(
-        Browsers(HeadAsGet(FastPath(app)), chosen),
-        host=chosen.host,
-        port=chosen.port,
-        loop="uvloop",
-        http=HttpProtocol,
-        ws="none",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=chosen.keep_alive_seconds,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    server = Server(config, app.state["service"])
+    web = Browsers(HeadAsGet(FastPath(app)), chosen)
+    server = Server(server_config(web, chosen), app.state["service"])
     # The server would log a traceback where one line tells all.
     logging.getLogger("uvicorn.error").addFilter(lambda _: REFUSAL not in app.state)
     try:
@@ -117,3 +104,23 @@ def main(service: str, port: int, settings: type[S], create_app: Callable[[S], L
         raise
     if not server.started:
         sys.exit(uvicorn.config.STARTUP_FAILURE)
+
+
+def server_config(app: ASGIApp, chosen: Settings) -> uvicorn.Config:
+    """How the HTTP server works. A client's own headers don't change its address."""
+    return uvicorn.Config(
+        app,
+        host=chosen.host,
+        port=chosen.port,
+        loop="uvloop",
+        http=HttpProtocol,
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=chosen.trusted_proxies is not None,
+        forwarded_allow_ips=chosen.trusted_proxies,
+        timeout_keep_alive=chosen.keep_alive_seconds,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )

@@ -254,6 +254,14 @@ class Settings(BrokerSettings, frozen=True, kw_only=True):
             shown="the local stack's",
         ),
     ]
+    trusted_proxies: Annotated[
+        str | None,
+        Variable(
+            "TRUSTED_PROXIES",
+            "The addresses or networks of balancers, separated by commas, whose `X-Forwarded-For` "
+            "names the client. Without it all clients behind a balancer have one address.",
+        ),
+    ] = None
     drain_seconds: Annotated[
         int,
         Whole(

@@ -33,6 +33,7 @@ TOKEN_JUST_ROTATED = ErrorCode(
 TOO_MANY_TRIES = ErrorCode(
     "TOO_MANY_TRIES",
     429,
-    "The account, or the client's address, has had too many wrong passwords.",
+    "The account, or the client's address, has had too many wrong passwords, or the address too "
+    "many sign-ups with addresses that are taken.",
     "Wait for `Retry-After`.",
 )

@@ -37,6 +37,11 @@ class Passwords(Component[UserUnitOfWork]):
         self._waiting = 0
         self._of_unknown_user = self._hasher.hash(secrets.token_hex())
 
+    def check_room(self) -> None:
+        """Raises RetryLater when too many wait: before anything is read for one more."""
+        if self._waiting >= MAX_WAITING:
+            raise RetryLater("too many sign in at once; try again")
+
     async def hash(self, password: str) -> str:
         """Raises RetryLater when too many wait."""
         return await self._run(lambda: self._hasher.hash(password))
@@ -57,8 +62,7 @@ class Passwords(Component[UserUnitOfWork]):
             return False
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._waiting >= MAX_WAITING:
-            raise RetryLater("too many sign in at once; try again")
+        self.check_room()
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -43,7 +43,7 @@ class Tries:
         if remaining > timedelta(0):
             seconds = -int(-remaining.total_seconds() // 1)
             raise TooManyRequests(
-                f"too many wrong passwords; try again in {seconds} s",
+                f"too many tries; try again in {seconds} s",
                 code="TOO_MANY_TRIES",
                 retry_after_seconds=seconds,
             )

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
 import pytest
-import uvicorn
 from uvicorn.server import ServerState
 
+from chassis.run import server_config
 from chassis.web import http_protocol
 from chassis.web.http_protocol import MAX_HEAD_BYTES, HttpProtocol
 from tests.e2e.api.raw_http import Connection, refused
+from tests.kit.settings import settings_of
 from tests.kit.stack import free_port
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -44,7 +45,14 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 async def url(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", LIMIT_SECONDS)
-    config = uvicorn.Config(echo, http=HttpProtocol, ws="none", log_config=None)
+    async with listening(echo) as found:
+        yield found
+
+
+@asynccontextmanager
+async def listening(app: Any, **settings: str) -> AsyncIterator[str]:
+    """A server as a service runs it."""
+    config = server_config(app, settings_of("order", settings))
     config.load()
     protocol = partial(HttpProtocol, config, ServerState(), {})
     port = free_port()
@@ -129,3 +137,33 @@ async def test_long_head_and_pipelined_requests_are_read(url: str) -> None:
         await connection.write(b"".join(requests))
         for _ in requests:
             assert (await connection.receive()).body == "2"
+
+
+async def address(scope: Any, _: Any, send: Any) -> None:
+    """Answers with the client's address."""
+    body = scope["client"][0].encode()
+    headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"text/plain")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "found"),
+    [
+        (None, "203.0.113.1", "127.0.0.1"),
+        ("10.0.0.0/8", "203.0.113.1", "127.0.0.1"),
+        ("127.0.0.0/8", "203.0.113.1", "203.0.113.1"),
+        ("127.0.0.1", "198.51.100.7, 203.0.113.1", "203.0.113.1"),
+        ("127.0.0.1,10.0.0.0/8", "198.51.100.7, 203.0.113.1, 10.1.2.3", "203.0.113.1"),
+        ("127.0.0.1", "not an address", "not an address"),
+        ("127.0.0.1", "", "127.0.0.1"),
+    ],
+)
+async def test_forwarded_address_counts_behind_a_trusted_proxy_alone(
+    proxies: str | None, forwarded: str, found: str
+) -> None:
+    """A client puts what it likes in front; the proxy adds the address that it sees."""
+    settings = {"TRUSTED_PROXIES": proxies} if proxies else {}
+    async with listening(address, **settings) as url, Connection.open(url) as connection:
+        await connection.send("GET", "/", headers={"X-Forwarded-For": forwarded})
+        assert (await connection.receive()).body == found

@@ -7,6 +7,7 @@ import pytest
 from events.contract import SigningKeyPublished, UserRegistered
 from saga.errors import Conflict, Invalid, TooManyRequests, Unauthorized
 from saga.unit_of_work import Rows
+from user import tries as module_of_tries
 from user.commands import (
     AddKey,
     BeginSession,
@@ -29,7 +30,8 @@ from user.domain import (
     normal_email,
 )
 from user.reactions import reactions
-from user.tries import Tries
+from user.sign_ins import SignIns
+from user.tries import FREE_FOR_ADDRESS, Tries
 from user.unit_of_work import UserUnitOfWork
 
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
@@ -226,3 +228,42 @@ def test_success_and_time_end_the_delay() -> None:
     tries.check("b", NOW + timedelta(minutes=15))
     tries.failed("b", NOW + timedelta(hours=2))
     tries.check("b", NOW + timedelta(hours=2, seconds=1))
+
+
+def test_memory_of_wrong_passwords_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest stay. Who fills it needs as many failures, so as many hashes."""
+    monkeypatch.setattr(module_of_tries, "MAX_REMEMBERED", 100)
+    tries = Tries(free=1)
+    for number in range(1_000):
+        tries.failed(f"{number}@shop.test", NOW)
+    for number in range(1_000):
+        remembered = number >= 900
+        try:
+            tries.check(f"{number}@shop.test", NOW)
+        except TooManyRequests:
+            assert remembered, number
+        else:
+            assert not remembered, number
+
+
+@pytest.mark.parametrize(
+    ("used", "other", "is_same"),
+    [
+        ("203.0.113.1", "203.0.113.1", True),
+        ("203.0.113.1", "203.0.113.2", False),
+        ("203.0.113.1", "::ffff:203.0.113.1", True),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("", "unix", False),
+    ],
+)
+def test_addresses_of_one_client_wait_together(used: str, other: str, is_same: bool) -> None:
+    sign_ins = SignIns()
+    for number in range(FREE_FOR_ADDRESS):
+        sign_ins.failed(f"{number}@shop.test", used, NOW)
+    try:
+        sign_ins.check("kim@shop.test", other, NOW)
+    except TooManyRequests:
+        assert is_same
+    else:
+        assert not is_same

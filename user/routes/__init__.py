@@ -1,9 +1,10 @@
 """The user service's HTTP routes."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from litestar import Request
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
@@ -19,3 +20,8 @@ UserId = Annotated[UUID, PathParameter(name="userId")]
 Email = Annotated[str, msgspec.Meta(min_length=3, max_length=254, pattern=NO_NUL)]
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 """What is too long for a password is refused as a weak one, not as a malformed request."""
+
+
+def address_of(request: Request[Any, Any, Any]) -> str:
+    """The client's address; behind a proxy the one that TRUSTED_PROXIES forwards."""
+    return request.client.host if request.client else ""

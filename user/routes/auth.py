@@ -30,7 +30,7 @@ from user.errors import (
     TOO_MANY_TRIES,
 )
 from user.passwords import Passwords
-from user.routes import Email, Password, UserService
+from user.routes import Email, Password, UserService, address_of
 from user.settings import Settings
 from user.sign_ins import SignIns
 from user.unit_of_work import UserUnitOfWork
@@ -83,15 +83,15 @@ class AuthController(Controller):
         """
         sign_ins = service.components.of_type(SignIns)
         email = normal_email(data.email)
-        address = request.client.host if request.client else ""
+        address = address_of(request)
         sign_ins.check(email, address, service.clock())
+        passwords = service.components.of_type(Passwords)
+        passwords.check_room()
         async with service.reading() as connection:
             user = await store.find_by_email(connection, email)
-        passwords = service.components.of_type(Passwords)
-        if (
-            not await passwords.matches(user.password_hash if user else None, data.password)
-            or not user
-        ):
+        is_right = await passwords.matches(user.password_hash if user else None, data.password)
+        sign_ins.check(email, address, service.clock())
+        if not is_right or not user:
             sign_ins.failed(email, address, service.clock())
             raise bad_credentials()
         sign_ins.succeeded(email)

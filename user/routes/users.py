@@ -2,23 +2,31 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Response, get, patch, post, put
+from litestar import Controller, Request, Response, get, patch, post, put
 from litestar.params import JSONBody
 
 from chassis.service import Service
 from chassis.web.access import OPERATORS, PUBLIC, SIGNED_IN, Caller, CurrentCaller
 from chassis.web.schemas import Body, Text, View, created, refusals
 from events.roles import Role
+from saga.errors import Conflict
 from user import store
 from user.commands import ChangePassword, RegisterUser, RenameUser, no_user, wrong_password
 from user.domain import User, check_password, normal_email
-from user.errors import BAD_CREDENTIALS, USER_EXISTS, USER_NOT_FOUND, WEAK_PASSWORD
+from user.errors import (
+    BAD_CREDENTIALS,
+    TOO_MANY_TRIES,
+    USER_EXISTS,
+    USER_NOT_FOUND,
+    WEAK_PASSWORD,
+)
 from user.passwords import Passwords
-from user.routes import Email, Password, UserId, UserService
+from user.routes import Email, Password, UserId, UserService, address_of
+from user.sign_ins import SignIns
 from user.unit_of_work import UserUnitOfWork
 
 
@@ -84,13 +92,22 @@ class UserController(Controller):
     @post(
         summary="Sign up",
         guards=[PUBLIC],
-        responses=refusals(WEAK_PASSWORD, USER_EXISTS, body=True),
+        responses=refusals(WEAK_PASSWORD, USER_EXISTS, TOO_MANY_TRIES, body=True),
     )
     async def register_user(
-        self, data: JSONBody[NewUser], service: UserService
+        self, data: JSONBody[NewUser], request: Request[Any, Any, Any], service: UserService
     ) -> Response[UserView]:
-        """A wallet is opened for the user, with a balance of 0."""
-        return await _register(service, data, service.new_id(), [Role.CUSTOMER])
+        """A wallet is opened for the user, with a balance of 0.
+
+        A client that tries many addresses that are taken has to wait, as after wrong passwords.
+        """
+        sign_ins, address = service.components.of_type(SignIns), address_of(request)
+        sign_ins.check_address(address, service.clock())
+        try:
+            return await _register(service, data, service.new_id(), [Role.CUSTOMER])
+        except Conflict:
+            sign_ins.failed_from(address, service.clock())
+            raise
 
     @get(
         "/{userId:str}",
@@ -127,20 +144,28 @@ class UserController(Controller):
         status_code=204,
         summary="Change the password",
         guards=[SIGNED_IN],
-        responses=refusals(WEAK_PASSWORD, BAD_CREDENTIALS, USER_NOT_FOUND, body=True),
+        responses=refusals(
+            WEAK_PASSWORD, BAD_CREDENTIALS, USER_NOT_FOUND, TOO_MANY_TRIES, body=True
+        ),
     )
     async def change_password(
         self,
         user_id: UserId,
         data: JSONBody[NewPassword],
+        request: Request[Any, Any, Any],
         service: UserService,
         caller: CurrentCaller,
     ) -> None:
-        """All sessions of the user end."""
+        """All sessions of the user end. Wrong passwords count as those of signing in do."""
         user = await _find(service, caller, str(user_id))
         passwords = _passwords(service)
         check_password(data.new, user.email, user.name)
-        if not await passwords.matches(user.password_hash, data.current):
+        sign_ins, address = service.components.of_type(SignIns), address_of(request)
+        sign_ins.check(user.email, address, service.clock())
+        is_right = await passwords.matches(user.password_hash, data.current)
+        sign_ins.check(user.email, address, service.clock())
+        if not is_right:
+            sign_ins.failed(user.email, address, service.clock())
             raise wrong_password()
         command = ChangePassword(
             user_id=user.user_id,
