@@ -21,6 +21,8 @@ from chassis.web.document import Handlers, Vocabulary, complete
 from chassis.web.errors import to_response
 from saga.errors import NotFound
 
+MAX_ASSET_PATH_LENGTH = 200
+
 _INLINE_SCRIPT = re.compile(rb"<script type='text/javascript'>(.*?)</script>", re.DOTALL)
 _CONTENT_SECURITY = (
     "default-src 'none'; script-src 'self' {}; style-src 'self' 'unsafe-inline'; "
@@ -92,7 +94,16 @@ def assets() -> Router:
     assert package is not None
     assert package.origin is not None
     folder = Path(package.origin).parent / "static"
-    return create_static_files_router(path="/schema-assets", directories=[folder])
+    return create_static_files_router(
+        path="/schema-assets", directories=[folder], before_request=_refuse_odd_name
+    )
+
+
+async def _refuse_odd_name(request: Request[Any, Any, Any]) -> None:
+    """The framework would ask the file system, and answer 500 to its errors."""
+    path = request.scope["path"]
+    if not path.isprintable() or len(path) > MAX_ASSET_PATH_LENGTH:
+        raise NotFound("there is no such file")
 
 
 def _as_page(response: Response[Any]) -> Response[Any]:
