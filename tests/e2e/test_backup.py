@@ -67,6 +67,8 @@ async def test_every_service_is_backed_up_into_the_state_folder(breakable_shop: 
     folder = Path(breakable_shop.environment["STATE_DIR"]) / "backups"
     names = {file.name.partition("-")[0] for file in folder.iterdir()}
     assert names == {"order", "product", "coupon", "payment", "dataplatform", "user"}
+    modes = {file.stat().st_mode & 0o777 for file in (folder, *folder.iterdir())}
+    assert modes == {0o700, 0o600}, "others read the copies"
 
 
 async def test_restored_service_catches_up_and_is_released(
