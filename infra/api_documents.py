@@ -42,7 +42,7 @@ This holds with `AUTH=on`. With `AUTH=off` all callers are trusted, and `OPS_TOK
 set, is required where operators are named. What is another customer's is answered as if it was not
 there (404), or with 403 where the request itself names the customer. A shopkeeper may act for any
 customer. Operators and readers may read the trace of any order. A machine that sends `OPS_TOKEN` is
-an operator.
+an operator. What attackers may try, and the tests: [threats.md](threats.md).
 """
 
 
