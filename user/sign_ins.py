@@ -8,7 +8,7 @@ from user.tries import FREE_FOR_ACCOUNT, FREE_FOR_ADDRESS, Tries
 from user.unit_of_work import UserUnitOfWork
 
 IPV6_PREFIX_BITS = 64
-"""What one customer of a network gets: each of its addresses would else begin anew."""
+"""What one customer of a network gets: each of its addresses would else have tries of its own."""
 
 
 class SignIns(Component[UserUnitOfWork]):
