@@ -149,11 +149,18 @@ class Coupon(msgspec.Struct, frozen=True, kw_only=True):
     def check(self) -> None:
         """Raises Invalid when the terms contradict each other, or what was issued."""
         if self.discount_type is DiscountType.RATE and self.discount_value > MAX_RATE:
-            raise Invalid(f"discountValue: a RATE is at most {MAX_RATE} percent")
+            raise Invalid.field("discountValue", f"a RATE is at most {MAX_RATE} percent")
         if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
-            raise Invalid("validFrom: must be before validUntil")
+            raise Invalid.field("validFrom", "must be before validUntil")
         if self.quantity < self.issued:
-            raise Invalid(f"quantity: at least {self.issued}, for so many are issued already")
+            message = f"at least {self.issued}, for so many are issued already"
+            raise Invalid.field("quantity", message)
+
+    def check_new(self, now: datetime) -> None:
+        """Raises Invalid also where none could be issued any more."""
+        self.check()
+        if self.valid_until and self.valid_until <= now:
+            raise Invalid.field("validUntil", "must be in the future")
 
     def issue_one(self, now: datetime) -> "Coupon":
         """First come, first served. Raises Conflict when it is stopped, expired or none is left."""

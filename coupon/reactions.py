@@ -97,7 +97,7 @@ def define_coupon(command: DefineCoupon, uow: CouponUnitOfWork) -> Coupon:
         valid_until=command.valid_until,
         created_at=uow.now,
     )
-    coupon.check()
+    coupon.check_new(uow.now)
     uow.coupons[coupon.coupon_id] = coupon
     return coupon
 

@@ -37,7 +37,7 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True):
     def with_quantity(self, product_id: str, quantity: int, now: datetime) -> "Cart":
         """The cart with this quantity of a product. Raises Invalid or Refused for too much."""
         if quantity > MAX_AMOUNT:
-            raise Invalid(f"quantity: at most {MAX_AMOUNT} of a product in a cart")
+            raise Invalid.field("quantity", f"at most {MAX_AMOUNT} of a product in a cart")
         cart = self._replace({product_id: quantity}, now)
         if len(cart.items) > MAX_LINES:
             raise Refused(

@@ -34,7 +34,9 @@ def price_lines(command: PlaceOrder, prices: Rows[str, ListedProduct]) -> tuple[
         for product_id, quantity in quantities.items()
     )
     if any(line.quantity > MAX_AMOUNT for line in lines) or total(lines) > MAX_TOTAL:
-        raise Invalid(f"items: at most {MAX_AMOUNT} of a product and KRW {MAX_TOTAL} in one order")
+        raise Invalid.field(
+            "items", f"at most {MAX_AMOUNT} of a product and KRW {MAX_TOTAL} in one order"
+        )
     if command.price is not None and command.price != total(lines):
         raise price_mismatch(command.price, total(lines))
     return lines

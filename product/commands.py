@@ -83,7 +83,8 @@ class BookStock(msgspec.Struct, frozen=True, kw_only=True):
     def check_new(self, product: Product) -> None:
         """Raises Invalid for a key of the saga's own, Refused when too few units are available."""
         if self.request_id.startswith(("DEC-", "INC-")) or self.request_id == INITIAL:
-            raise Invalid("Idempotency-Key: DEC-, INC- and INITIAL are kept for the shop's own use")
+            message = "DEC-, INC- and INITIAL are kept for the shop's own use"
+            raise Invalid.field("Idempotency-Key", message, source="header")
         if self.delta < 0 and product.available + self.delta < 0:
             raise Refused(
                 f"only {product.available} are available",
@@ -91,7 +92,7 @@ class BookStock(msgspec.Struct, frozen=True, kw_only=True):
                 details={"available": product.available, "delta": self.delta},
             )
         if product.available + self.delta > MAX_STOCK:
-            raise Invalid(f"delta: a product's stock stays below {MAX_STOCK}")
+            raise Invalid.field("delta", f"a product's stock stays below {MAX_STOCK}")
 
 
 SEED = (

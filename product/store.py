@@ -221,6 +221,10 @@ async def find_product(connection: AsyncConnection, product_id: str) -> Product 
     return await tables.products.find(connection, "product_id", product_id)
 
 
+async def find_category(connection: AsyncConnection, category_id: str) -> Category | None:
+    return await tables.categories.find(connection, "category_id", category_id)
+
+
 async def list_categories(
     connection: AsyncConnection, *, offset: int, size: int
 ) -> tuple[list[Category], int]:

@@ -56,6 +56,14 @@ class Refused(SagaError):
 class Invalid(Refused):
     code = "VALIDATION_ERROR"
 
+    @classmethod
+    def field(
+        cls, key: str, message: str, *, source: str = "body", code: str | None = None
+    ) -> "Invalid":
+        """For one field, parameter or header. `source`: "body", "query" or "header"."""
+        problem = {"message": message, "key": key, "source": source}
+        return cls(f"{key}: {message}", code=code, details={"problems": [problem]})
+
 
 class Unauthorized(Refused):
     status_code = 401

@@ -124,12 +124,15 @@ def normal_email(text: str) -> str:
     local, at, host = email.rpartition("@")
     is_plain = not any(each.isspace() or not each.isprintable() for each in email)
     if not (at and local and host and is_plain and "@" not in local):
-        raise Invalid("email: send an address such as name@example.com")
+        raise Invalid.field("email", "send an address such as name@example.com")
     return email
 
 
-def check_password(password: str, *others: str) -> None:
-    """Raises Invalid for a password that is too easy to guess. `others`: what it may not equal."""
+def check_password(password: str, *others: str, key: str = "password") -> None:
+    """Raises Invalid for a password that is too easy to guess. `others`: what it may not equal.
+
+    `key`: the name of its field.
+    """
     folded = unicodedata.normalize("NFKC", password).casefold()
     if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
         reason = f"a password has {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters"
@@ -139,4 +142,4 @@ def check_password(password: str, *others: str) -> None:
         reason = "a password is neither the name nor the address"
     else:
         return
-    raise Invalid(f"{reason}; choose another one", code="WEAK_PASSWORD")
+    raise Invalid.field(key, f"{reason}; choose another one", code="WEAK_PASSWORD")

@@ -3,7 +3,7 @@
 Every error leaves as `{"error": CODE, "message": sentence, "details": null or object}`, the
 framework's own and crashes included. The sentence is in the language that the client prefers. What
 can't be used in a request is named in `details.problems`:
-`[{"key": "items[0].quantity", "message": "Expected `int` >= 1"}]`.
+`[{"key": "items[0].quantity", "message": "must be a whole number of at least 1"}]`.
 """
 
 import logging
@@ -19,6 +19,7 @@ from litestar.types import Scope
 from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 
 from chassis.web.languages import ENGLISH, Languages, Translation, of_chassis
+from chassis.web.problems import plain
 from saga.errors import Invalid, Outage, RetryLater, SagaError, TooManyRequests, Unauthorized
 
 log = logging.getLogger(__name__)
@@ -113,15 +114,16 @@ def _encoded(status: int, headers: Mapping[str, str], body: Error) -> Messages:
 
 def invalid(key: str, message: str, source: str) -> Invalid:
     """The error for one field or parameter. `source`: "body", "query" or "header"."""
-    return _invalid({"message": message, "key": key, "source": source})
+    return Invalid.field(key, message, source=source)
 
 
-def invalid_body(error: msgspec.ValidationError) -> Invalid:
-    """The error for a body that is not as its schema says, with the path of the field."""
+def invalid_body(error: msgspec.ValidationError, kind: Any) -> Invalid:
+    """The error for a body that is not as its schema, `kind`, with the path of the field."""
     placed = _PLACE.fullmatch(str(error))
     message, key = placed.groups() if placed else (str(error), "")
     if field := _FIELD.fullmatch(message):
         key = f"{key}.{field[1]}" if key else field[1]
+    message = plain(message, kind, key)
     return _invalid({"message": message, "source": "body"} | ({"key": key} if key else {}))
 
 
@@ -186,7 +188,7 @@ def _of_framework(request: Request[Any, Any, Any], error: HTTPException) -> _Ans
         return _Answer(found.status, headers, found.body)
     if missing := _MISSING.fullmatch(error.detail):
         source, key = missing.groups()
-        return _translate(invalid(key, "is missing; this route needs it", source))
+        return _translate(invalid(key, "is missing", source))
     code = _CODES.get(error.status_code, "INVALID_REQUEST")
     message, values = _MESSAGES.get(error.status_code) or error.detail or code, {}
     if error.status_code == 413:
@@ -211,7 +213,8 @@ def _named_as_sent(
     """The framework names a parameter as Python does; the client knows it by its own name."""
     declared = request.route_handler.parsed_fn_signature.parameters.get(problem.get("key", ""))
     sent_as = getattr(declared and declared.kwarg_definition, "name", None)
-    return {**problem, "key": sent_as} if sent_as else problem
+    message = plain(problem["message"], declared and declared.annotation)
+    return {**problem, "message": message} | ({"key": sent_as} if sent_as else {})
 
 
 def _about(request: Request[Any, Any, Any], error: Exception) -> dict[str, str]:

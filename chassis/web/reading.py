@@ -55,7 +55,7 @@ class StrictRequest(Request[Any, Any, State]):
         except UnicodeDecodeError:
             raise Invalid("the body is not UTF-8") from None
         except msgspec.ValidationError as error:
-            raise invalid_body(error) from error
+            raise invalid_body(error, self._wanted) from error
         except msgspec.DecodeError as error:
             raise Invalid(f"the body can't be used: {error}") from error
 
@@ -103,7 +103,7 @@ def refuse_query(request: Request[Any, Any, Any]) -> None:
         if str not in types and value.lower() == "null":
             raise invalid(name, "null is no value; leave the parameter out", "query")
         if int in types and _FLOAT.match(value):
-            raise invalid(name, "Expected `int`, got `float`", "query")
+            raise invalid(name, "must be a whole number, not a decimal number", "query")
 
 
 @cache

@@ -15,7 +15,6 @@ from litestar.params import HeaderParameter
 from chassis.web import error_codes
 from chassis.web.error_codes import ErrorCode
 from chassis.web.errors import Error, invalid
-from saga.errors import Invalid
 
 NO_NUL = "^[^\\u0000]*$"  # PostgreSQL can't hold one in a text
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NO_NUL)]
@@ -30,12 +29,13 @@ TraceContext = Annotated[
 ]
 
 
-def utc(instant: datetime | None) -> datetime | None:
-    """A client's time in UTC. Raises Invalid."""
+def utc(instant: datetime | None, name: str, source: str = "body") -> datetime | None:
+    """A client's time in UTC. `name`: its field or parameter. Raises Invalid."""
     try:
         return instant and instant.astimezone(UTC)
     except OverflowError:
-        raise Invalid("a time is, in UTC, before the year 1 or after the year 9999") from None
+        message = "is, in UTC, before the year 1 or after the year 9999"
+        raise invalid(name, message, source) from None
 
 
 def instant(name: str, text: str | None) -> datetime | None:
@@ -43,7 +43,7 @@ def instant(name: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return utc(msgspec.convert(text, Instant))
+        return utc(msgspec.convert(text, Instant), name, "query")
     except msgspec.ValidationError:
         example = "2026-01-31T09:00:00Z or 2026-01-31T18:00:00%2B09:00"
         message = f"send a time with its zone, such as {example} (a + in a query is a space)"

@@ -163,7 +163,7 @@ class CouponController(Controller):
             coupon_id=str(coupon_id),
             name=data.name,
             quantity=data.quantity,
-            valid_until=utc(data.valid_until),
+            valid_until=utc(data.valid_until, "validUntil"),
             status=data.status,
         )
         return _view_coupon((await service.ask(command)).result)
@@ -232,7 +232,7 @@ class IssuedCouponController(Controller):
         """
         customer = caller.own(str(customer_id) if customer_id else None)
         if customer is None:
-            raise invalid("customerId", "is missing; this route needs it", "query")
+            raise invalid("customerId", "is missing", "query")
         async with service.reading() as connection:
             found, total = await store.list_issued(
                 connection, customer, offset=paging.offset, size=paging.size
@@ -311,8 +311,8 @@ def definition(coupon_id: str, data: NewCoupon) -> DefineCoupon:
         discount_value=data.discount_value,
         min_order_amount=data.min_order_amount,
         quantity=data.quantity,
-        valid_from=utc(data.valid_from),
-        valid_until=utc(data.valid_until),
+        valid_from=utc(data.valid_from, "validFrom"),
+        valid_until=utc(data.valid_until, "validUntil"),
     )
 
 

@@ -10,13 +10,14 @@ from litestar.params import PathParameter, QueryParameter
 
 from chassis.web.access import SIGNED_IN, CurrentCaller
 from chassis.web.dependencies import Page, Paging, shown_as
+from chassis.web.errors import invalid
 from chassis.web.schemas import View, refusals
 from events.contract import FailReason, PaymentMethod
 from payment import store
 from payment.domain import Payment, PaymentState
 from payment.errors import PAYMENT_NOT_FOUND
 from payment.routes import PaymentService
-from saga.errors import Invalid, NotFound
+from saga.errors import NotFound
 
 PaymentId = Annotated[UUID, PathParameter(name="paymentId")]
 
@@ -88,7 +89,7 @@ class PaymentController(Controller):
         """
         customer = caller.own(str(customer_id) if customer_id else None)
         if order_id is None and customer is None:
-            raise Invalid("send orderId or customerId")
+            raise invalid("orderId", "send orderId or customerId", "query")
         async with service.reading() as connection:
             found, total = await store.page_of_payments(
                 connection,

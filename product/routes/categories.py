@@ -11,7 +11,7 @@ from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.schemas import Body, OptionalKey, Text, View, created, refusals
 from product import store
-from product.commands import CreateCategory, RenameCategory
+from product.commands import CreateCategory, RenameCategory, no_category
 from product.errors import CATEGORY_EXISTS, CATEGORY_NOT_FOUND
 from product.routes import SHOPKEEPERS, ProductService
 
@@ -64,6 +64,20 @@ class CategoryController(Controller):
                 connection, offset=paging.offset, size=paging.size
             )
         return paging.of([CategoryView.of(each) for each in found], total)
+
+    @get(
+        "/{categoryId:str}",
+        summary="A category",
+        guards=[PUBLIC],
+        responses=refusals(CATEGORY_NOT_FOUND),
+    )
+    async def get_category(self, category_id: CategoryId, service: ProductService) -> CategoryView:
+        """By its id, which stays when it is renamed."""
+        async with service.reading() as connection:
+            found = await store.find_category(connection, str(category_id))
+        if found is None:
+            raise no_category(str(category_id))
+        return CategoryView.of(found)
 
     @patch(
         "/{categoryId:str}",

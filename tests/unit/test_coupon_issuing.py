@@ -81,9 +81,17 @@ def test_contradicting_terms_are_refused(terms: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("ends", [NOW, NOW - SECOND])
+def test_coupon_that_has_ended_is_not_defined(ends: datetime) -> None:
+    with pytest.raises(Invalid) as refused:
+        reactions.execute(definition(valid_until=ends), empty_unit_of_work())
+    assert refused.value.message == "validUntil: must be in the future"
+
+
+@pytest.mark.parametrize("ends", [NOW, NOW - SECOND])
 def test_expired_coupon_is_not_issued(ends: datetime) -> None:
     uow = empty_unit_of_work()
-    reactions.execute(definition(valid_until=ends), uow)
+    reactions.execute(definition(valid_until=NOW + SECOND), uow)
+    change(uow, valid_until=ends)
     with pytest.raises(Conflict) as refused:
         reactions.execute(IssueCoupon(issued_coupon_id="i", coupon_id="d", customer_id="c"), uow)
     assert refused.value.code == "COUPON_EXPIRED"

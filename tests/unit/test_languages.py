@@ -144,8 +144,8 @@ def test_every_text_of_an_invalid_request_has_a_korean_one(korean: Translation) 
 
 
 def test_problem_keeps_the_name_of_the_field_and_its_values(korean: Translation) -> None:
-    assert korean.named_problem("items[0].quantity: Expected `int` >= 1") == (
-        "items[0].quantity: 1 이상의 `int` 값이어야 합니다"
+    assert korean.named_problem("items[0].quantity: must be a whole number of at least 1") == (
+        "items[0].quantity: 1 이상의 정수여야 합니다"
     )
     assert korean.named_problem("something new") == "something new"
 

@@ -311,8 +311,8 @@ def codes_raised(package: str) -> Iterator[tuple[str, int]]:
     """The codes of the errors that a package's source makes, with the HTTP status of each."""
     for path in (ROOT / package).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                kind = getattr(error_tree, node.func.id, None)
+            if isinstance(node, ast.Call):
+                kind = getattr(error_tree, ast.unparse(node.func).removesuffix(".field"), None)
                 for keyword in node.keywords:
                     if kind and keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
                         yield str(keyword.value.value), kind.status_code

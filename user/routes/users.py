@@ -159,7 +159,7 @@ class UserController(Controller):
         """All sessions of the user end. Wrong passwords count as those of signing in do."""
         user = await _find(service, caller, str(user_id))
         passwords = _passwords(service)
-        check_password(data.new, user.email, user.name)
+        check_password(data.new, user.email, user.name, key="new")
         sign_ins, address = service.components.of_type(SignIns), address_of(request)
         sign_ins.check(user.email, address, service.clock())
         is_right = await passwords.matches(user.password_hash, data.current)

@@ -17,7 +17,10 @@ from tests.kit.client import SERVICES, Response, Shop, wait_until
 JSON_TYPE = {"Content-Type": "application/json"}
 
 # Words about the code of the service. A refusal is about the request.
-_INTERNALS = ("Traceback", 'File "', "<class ", "object at 0x", "MultiDict", "msgspec", "litestar")
+_INTERNALS = (
+    *("Traceback", 'File "', "<class ", "object at 0x", "MultiDict", "msgspec", "litestar"),
+    *("Expected `", "`int`", "`str`", "regex", "enum value"),
+)
 
 
 class Wire:

@@ -276,6 +276,7 @@ ROUTES = (
         query={"from": Query(_BAD_MOMENTS), "to": Query(_BAD_MOMENTS), **_PAGING},
     ),
     Route("product", "GET", "/api/v1/categories", query=_PAGING),
+    Route("product", "GET", "/api/v1/categories/{}", unknown="CATEGORY_NOT_FOUND"),
     Route("product", "POST", "/api/v1/categories", body={"name": _text()}, key=True),
     Route(
         "product",

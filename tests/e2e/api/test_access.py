@@ -192,6 +192,7 @@ def test_routes_that_ask_for_no_token_are_these() -> None:
     public = {name for name, each in ACCESSES.items() if each.access == PUBLIC}
     assert public == {
         *(f"product GET /api/v1/{path}" for path in ("categories", "products", "products/popular")),
+        "product GET /api/v1/categories/{}",
         "product GET /api/v1/products/{}",
         "product GET /api/v1/products/{}/prices",
         "product GET /api/v1/products/{}/stock",

@@ -14,6 +14,7 @@ async def create(shop: Shop, name: str) -> Json:
     made = await shop.call("product", "POST", CATEGORIES, {"name": name})
     assert made.status == 201, made
     assert made.headers["Location"] == f"{CATEGORIES}/{made.body['categoryId']}"
+    assert await shop.get("product", made.headers["Location"]) == made.body
     body: Json = made.body
     return body
 
