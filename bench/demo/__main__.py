@@ -15,7 +15,7 @@ from nats.errors import Error as NatsError
 from rich.console import Console
 from rich.rule import Rule
 
-from bench.demo.scenes import SCENES
+from bench.demo.scenes import SCENES, SIGNED_IN
 from bench.demo.stage import Stage
 from infra.stack import addresses, broker, console, nats_cli, processes
 from infra.stack.config import SERVICES, Stack
@@ -34,14 +34,17 @@ async def _play(stack: Stack) -> int:
     async with broker.observing(stack) as observer, open_shop(addresses.values(stack)) as shop:
         stage = Stage(observer, shop, output)
         await stage.listen()
-        for number, scene in enumerate(SCENES, start=1):
+        scenes = (*SCENES, *(SIGNED_IN if stack.auth else ()))
+        if stack.auth:
+            output.print("Signed in as the shopkeeper, who acts for the customers below.")
+        for number, scene in enumerate(scenes, start=1):
             output.print()
             output.print(Rule(f"[bold]{number}. {scene.__doc__}", align="left", style="dim"))
             unexpected += not await scene(stage, shop)
     _print_hints(stack, output, stage.order_id)
     if unexpected:
         output.print(
-            f"\n[bold red]{unexpected} of {len(SCENES)} orders did not end as expected.[/]"
+            f"\n[bold red]{unexpected} of {len(scenes)} orders did not end as expected.[/]"
         )
     return 1 if unexpected else 0
 

@@ -3,8 +3,10 @@
 Each can be played again and again: products that are sold out and empty wallets are replaced.
 """
 
+from uuid import uuid4
+
 from bench.demo.stage import Expected, Stage
-from tests.kit.client import RICH, Json, Shop, order
+from tests.kit.client import RICH, Json, Shop, order, wait_until
 
 _PLACED = "OrderCreated CouponUsed"
 _COMPLETED = "StockDecremented PaymentCompleted OrderCompleted"
@@ -145,10 +147,43 @@ async def followed_live(stage: Stage, shop: Shop) -> bool:
     return stage.conclude(placed, "all events were received, up to the end")
 
 
+async def signed_up(stage: Stage, shop: Shop) -> bool:
+    """A customer who signs up, orders and follows the order; another one gets 404"""
+    coffee, price = await _in_stock(shop, "Coffee", 1)
+    customer, me = await _sign_up(shop, "Kim")
+    _, other = await _sign_up(shop, "Lee")
+    stage.print(f"Kim signs up and in, charges {price:,} KRW, and orders 1 x Coffee")
+    await me.send("payment", "POST", f"/api/v1/wallets/{customer}/charge", {"amount": price})
+    placed = await stage.follow_live(order(customer, (coffee, 1), address=_ADDRESS), PAID, me)
+    seen = await other.call("order", "GET", f"/api/v1/orders/{placed['orderId']}")
+    stage.check("Lee's answer", (seen.status, seen.body["error"]), (404, "ORDER_NOT_FOUND"))
+    stage.check("balance", await me.balance(customer), 0)
+    return stage.conclude(placed, f"Lee gets {seen.status} {seen.body['error']} for Kim's order")
+
+
+SIGNED_IN = (signed_up,)
+"""What is played too where requests are signed in."""
+
 SCENES = (
     *(completed, with_coupon, out_of_stock, not_paid, coupon_of_another, cancelled),
     *(waiting, followed_live),
 )
+
+
+async def _sign_up(shop: Shop, name: str) -> tuple[str, Shop]:
+    """A new customer, whose wallet is open: the id, and a client that is signed in."""
+    account = {"email": f"{uuid4()}@shop.test", "password": f"{name} has {uuid4()}"}
+    made = await shop.send("user", "POST", "/api/v1/users", account | {"name": name})
+    customer: str = made["userId"]
+    client = Shop(shop.environment, shop.http)
+    await client.sign_in(account["email"], account["password"])
+
+    async def has_wallet() -> bool:
+        answer = await client.call("payment", "GET", f"/api/v1/wallets/{customer}")
+        return answer.status == 200
+
+    await wait_until(has_wallet, "the new customer's wallet is open")
+    return customer, client
 
 
 async def _in_stock(shop: Shop, name: str, quantity: int) -> tuple[str, int]:

@@ -67,13 +67,19 @@ class Stage:
         await action
         return await self._compare(await self._print_events(expected, began_at), expected)
 
-    async def follow_live(self, body: Json, expected: Expected) -> Json:
-        """Place the order and print its server-sent events. Returns the order."""
-        self.order_id = await self._shop.place(body)
+    async def follow_live(
+        self, body: Json, expected: Expected, customer: Shop | None = None
+    ) -> Json:
+        """Place the order and print its server-sent events. Returns the order.
+
+        `customer`: the client of the customer who is signed in.
+        """
+        shop = customer or self._shop
+        self.order_id = await shop.place(body)
         self.print(f"[dim]GET /api/v1/orders/{self.order_id}/events[/]")
         async with (
             asyncio.timeout(self._timeout_seconds),
-            follow_order(self._shop, self.order_id) as events,
+            follow_order(shop, self.order_id) as events,
         ):
             async for event in events:
                 self.print(f"   event: {event.name}")

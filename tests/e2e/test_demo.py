@@ -15,7 +15,7 @@ from bench.demo.stage import Expected, Stage
 from infra.stack.broker import observing
 from infra.stack.config import recorded
 from tests.e2e.audit_fixtures import found_wrong
-from tests.kit.client import COFFEE, RICH, ROOT, Shop, open_shop, order
+from tests.kit.client import COFFEE, RICH, ROOT, Shop, open_shop, order, running_stack
 
 CHAINS = [
     ["OrderCreated", "CouponUsed", "StockDecremented", "PaymentCompleted", "OrderCompleted"],
@@ -105,6 +105,25 @@ async def test_demo_plays_every_kind_of_order_twice(new_shop: Shop) -> None:
     await assert_demo_runs_without_coffee_and_money(new_shop)
     assert await found_wrong(new_shop) == []
     await assert_demo_reports_missing_events_and_answers(new_shop)
+
+
+async def test_demo_with_sign_in_plays_the_same_scenes_and_one_more(
+    tmp_path: Path,
+) -> None:
+    with running_stack(tmp_path / "stack", AUTH="on") as environment:
+        ended = run_demo(environment)
+        async with open_shop(environment) as shop:
+            assert await found_wrong(shop) == []
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
+    assert "Signed in as the shopkeeper" in ended.stdout
+    scenes = events_by_scene(ended.stdout)
+    names = [[name for _, name, _ in events][: len(CHAINS[0])] for events in scenes]
+    assert [each[:2] for each in names] == [each[:2] for each in [*CHAINS, []]]
+    outcomes = [line.strip() for line in ended.stdout.splitlines() if line.startswith("   => ")]
+    assert len(outcomes) == len(CHAINS) + 1
+    assert outcomes[-1] == "=> COMPLETED: Lee gets 404 ORDER_NOT_FOUND for Kim's order"
+    received_live = re.findall(r"^ +event: (\w+)$", ended.stdout, re.MULTILINE)
+    assert received_live == CHAINS[0] * 2
 
 
 async def assert_demo_runs_without_coffee_and_money(shop: Shop) -> None:
