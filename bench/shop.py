@@ -38,23 +38,34 @@ class ShopTarget:
     its POST.
     """
 
-    def __init__(self, url: str, bodies: Sequence[Mapping[str, object]]) -> None:
-        self.url = url
-        self._requests = cycle([request("POST", f"{url}/api/v1/orders", body) for body in bodies])
+    def __init__(self, shop: Shop, bodies: Sequence[Mapping[str, object]]) -> None:
+        self.url = shop.environment["ORDER_URL"]
+        self._shop = shop
+        self._bodies = bodies
+        self._prepare()
         self._ended: dict[str, asyncio.Future[str]] = {}
 
     def another(self, bodies: Sequence[Mapping[str, object]]) -> "ShopTarget":
         """Other orders of the same shop."""
-        target = ShopTarget(self.url, bodies)
+        target = ShopTarget(self._shop, bodies)
         target._ended = self._ended
         return target
 
     async def post(self, connection: Connection) -> Awaitable[str]:
+        if self._token != self._shop.access_token:
+            self._prepare()
         answer = await connection.send(next(self._requests))
         if answer.status == 202:
             return self._end(str(_read(answer.body)["orderId"]))
         error = _read(answer.body).get("error")
         return _known(f"{answer.status} {error}{' with Retry-After' * answer.retry_after}")
+
+    def _prepare(self) -> None:
+        """The requests' bytes, again with each new access token."""
+        self._token = self._shop.access_token
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else None
+        url = f"{self.url}/api/v1/orders"
+        self._requests = cycle([request("POST", url, body, headers) for body in self._bodies])
 
     async def listen(self, observer: Client) -> None:
         """Subscribe to the ends of orders."""
@@ -99,7 +110,7 @@ async def opened(environment: Mapping[str, str]) -> AsyncIterator[tuple[Shop, Sh
         customers = [await shop.create_wallet(BALANCE) for _ in range(CUSTOMERS)]
         pairs = zip(cycle(products), customers * PRODUCTS, strict=False)
         bodies = [order(customer, (product, 1)) for product, customer in pairs]
-        target = ShopTarget(environment["ORDER_URL"], bodies)
+        target = ShopTarget(shop, bodies)
         await target.listen(observer)
         yield shop, target
 

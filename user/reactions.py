@@ -118,15 +118,16 @@ def add_key(command: AddKey, uow: UserUnitOfWork) -> Result[SigningKey | None, S
     newest = max(uow.keys.released, key=lambda key: key.signs_until, default=None)
     if newest is not None and newest.created_at > uow.now - lasts:
         return Result(None)  # another instance was first
-    has_key = newest is not None and newest.signs(uow.now + KEY_LEAD)
-    starts = uow.now + KEY_LEAD if has_key else uow.now
+    lead = min(KEY_LEAD, lasts)
+    has_key = newest is not None and newest.signs(uow.now + lead)
+    starts = uow.now + lead if has_key else uow.now
     key = SigningKey(
         key_id=command.key_id,
         private_key=command.private_key,
         public_key=command.public_key,
         created_at=uow.now,
         signs_from=starts,
-        signs_until=starts + lasts + 2 * KEY_LEAD,
+        signs_until=starts + lasts + 2 * lead,
     )
     uow.keys[key.key_id] = key
     published = SigningKeyPublished(

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import msgspec
 
 from infra.stack.config import StackError
 from ops.deployment import Deployment
+from ops.signing_in import signed_in
 
 COFFEE = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 RICH = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
@@ -60,16 +62,15 @@ class Client:
             is_json = answer.content_type == "application/json"
             return answer.status, await answer.json() if is_json else None
 
-    async def sign_in(self) -> None:
-        """As the shopkeeper, who may act for all customers, where requests are signed in.
+    async def sign_in(self, password: str) -> float:
+        """As the shopkeeper, who may act for all customers. Returns for how many seconds.
 
-        The access token is valid for ten minutes. Raises StackError when it is refused.
+        Raises StackError when it is refused.
         """
-        password = self._shop.shopkeepers_password
-        if password:
-            body = {"email": "shopkeeper@shop.test", "password": password}
-            found = await self._do("user", "POST", "/auth/login", body)
-            self._http.headers["Authorization"] = f"Bearer {found['accessToken']}"
+        body = {"email": "shopkeeper@shop.test", "password": password}
+        found = await self._do("user", "POST", "/auth/login", body)
+        self._http.headers["Authorization"] = f"Bearer {found['accessToken']}"
+        return float(found["expiresIn"])
 
     async def get(self, service: str, path: str) -> Any | None:
         """The body; None without an answer, or without what was asked for."""
@@ -134,5 +135,9 @@ async def connected(shop: Deployment) -> AsyncIterator[Client]:
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
         client = Client(shop, http)
-        await client.sign_in()
-        yield client
+        async with AsyncExitStack() as session:
+            if password := shop.shopkeepers_password:
+                away = (aiohttp.ClientError, TimeoutError, StackError)
+                signing_in = partial(client.sign_in, password)
+                await session.enter_async_context(signed_in(signing_in, *away))
+            yield client

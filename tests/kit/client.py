@@ -5,7 +5,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from chassis.broker.access import connect_options
 from chassis.broker.nats_client import NatsClient
 from chassis.settings import broker_settings
+from ops.signing_in import signed_in
 from tests.kit.stack import ROOT, SERVICES, free_port, run_stack, running_stack
 
 COFFEE = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
@@ -75,11 +76,22 @@ class Shop:
         self.http = http
         self.access_token: str | None = None
 
-    async def sign_in(self, email: str, password: str) -> None:
-        """Calls are then this user's, those of operators' routes excepted."""
+    async def sign_in(self, email: str, password: str) -> float:
+        """Calls are then this user's, those of operators' routes excepted.
+
+        Returns for how many seconds.
+        """
         body = {"email": email, "password": password}
         found = await self.send("user", "POST", "/api/v1/auth/login", body)
         self.access_token = found["accessToken"]
+        return float(found["expiresIn"])
+
+    @asynccontextmanager
+    async def signed_in(self, email: str, password: str) -> AsyncIterator[None]:
+        """The same for as long as it takes."""
+        away = (aiohttp.ClientError, TimeoutError, UnexpectedResponse)
+        async with signed_in(lambda: self.sign_in(email, password), *away):
+            yield
 
     async def call(
         self, service: str, method: str, path: str, json: Any = None, **headers: str
@@ -358,6 +370,7 @@ async def open_shop(environment: Mapping[str, str]) -> AsyncIterator[Shop]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as http:
         shop = Shop(environment, http)
-        if password := environment.get("SHOPKEEPER_PASSWORD"):
-            await shop.sign_in("shopkeeper@shop.test", password)
-        yield shop
+        async with AsyncExitStack() as session:
+            if password := environment.get("SHOPKEEPER_PASSWORD"):
+                await session.enter_async_context(shop.signed_in("shopkeeper@shop.test", password))
+            yield shop

@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 import pytest
 import pytest_asyncio
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import OKPKey
 
 from chassis.web.access import OPERATORS, PUBLIC, READERS, SIGNED_IN
@@ -61,6 +61,9 @@ REFUSED = {
     "garbage": "TOKEN_INVALID",
 }
 """The error code of each caller whose token is of no use."""
+
+ROTATED_KEYS = 3
+"""So many keys have signed in turn after two rotations."""
 
 ACTS_FOR_CUSTOMER = ("customer", "shopkeeper")
 MAY_TRACE = ("reader", "operator", "machine")
@@ -306,6 +309,8 @@ async def test_signed_in_customers_order_follow_and_cancel_while_user_is_stopped
     shop.access_token = signed.tokens["customer"]
     shop.command("stop", "user")
     try:
+        with pytest.raises(aiohttp.ClientConnectionError):  # through an edge it is 503
+            await log_in(shop, "customer", shop.environment["CUSTOMER_PASSWORD"])
         bought = await shop.buy(order(RICH, (COFFEE, 1)))
         assert bought["status"] == "COMPLETED"
         path = f"/api/v1/orders/{bought['orderId']}"
@@ -333,3 +338,37 @@ async def test_each_service_trusts_a_new_key_before_it_signs(signed: Signed) -> 
         for service, path in routes.items():
             answer = await signed.wire.send(service, "GET", f"/api/v1/{path}", headers=header)
             assert answer.status == 200, (service, number, answer)
+
+
+async def test_customers_who_order_and_refresh_are_never_refused_while_keys_rotate(
+    signed: Signed,
+) -> None:
+    """Each of them through two rotations at least, with the newest token and the one before it."""
+    began_with = len(keys_of(signed.wire.shop.environment))
+
+    async def buy_and_refresh() -> set[str]:
+        account = {"email": f"{uuid4()}@shop.test", "password": "seven red umbrellas"}
+        made = await signed.wire.shop.send("user", "POST", "/api/v1/users", account | {"name": "K"})
+        body = order(made["userId"], (COFFEE, 1))
+        session = await signed.wire.shop.send("user", "POST", "/api/v1/auth/login", account)
+        older, signed_by = session["accessToken"], set[str]()
+        while len(signed_by) < ROTATED_KEYS:
+            signed_by.add(key_id_of(session["accessToken"]))
+            for token in (older, session["accessToken"]):
+                header = {"authorization": f"Bearer {token}"}
+                placed = await signed.wire.send_json(
+                    "order", "POST", "/api/v1/orders", body, **header
+                )
+                assert placed.status == 202, placed
+            older, refresh = session["accessToken"], {"refreshToken": session["refreshToken"]}
+            session = await signed.wire.shop.send("user", "POST", "/api/v1/auth/refresh", refresh)
+        return signed_by
+
+    async with asyncio.timeout(12 * KEY_SECONDS):
+        found = await asyncio.gather(*(buy_and_refresh() for _ in range(5)))
+    assert all(len(each) >= ROTATED_KEYS for each in found)
+    assert len(keys_of(signed.wire.shop.environment)) > began_with
+
+
+def key_id_of(token: str) -> str:
+    return str(jws.extract_compact(token.encode()).headers()["kid"])
