@@ -47,7 +47,7 @@ class CreateCategory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeedCategory(CreateCategory, frozen=True, kw_only=True):
-    """As CreateCategory, but has no effect when there is one of this name."""
+    """As CreateCategory, but has no effect when there is one of this id or name."""
 
 
 class RenameCategory(msgspec.Struct, frozen=True, kw_only=True):

@@ -208,7 +208,8 @@ def create_category(command: CreateCategory, uow: ProductUnitOfWork) -> Category
 @reactions.command
 def seed_category(command: SeedCategory, uow: ProductUnitOfWork) -> Category:
     """Add a category of a new stack, once."""
-    return uow.find_category(command.name) or create_category(command, uow)
+    known = uow.categories.get(command.category_id) or uow.find_category(command.name)
+    return known or create_category(command, uow)
 
 
 @reactions.command

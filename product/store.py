@@ -26,6 +26,7 @@ from product.commands import (
     CreateProduct,
     EndWait,
     RenameCategory,
+    SeedCategory,
     ShowAvailability,
 )
 from product.domain import (
@@ -109,12 +110,12 @@ def save(connection: Connection, uow: ProductUnitOfWork) -> None:
 
 
 def _load_categories(connection: Connection, messages: Sequence[object]) -> Rows[str, Category]:
-    """The categories that commands name or rename, before their products."""
-    renames = [each for each in messages if isinstance(each, RenameCategory)]
+    """The categories that commands name, rename or seed, before their products."""
+    by = [each for each in messages if isinstance(each, RenameCategory | SeedCategory)]
     naming = [each for each in messages if isinstance(each, CreateProduct | ChangeProduct)]
     making = [each for each in messages if isinstance(each, CreateCategory | RenameCategory)]
     names = sorted({*values_of(naming, "category"), *values_of(making, "name")} - {""})
-    by_id = tables.categories.load(connection, "category_id", values_of(renames, "category_id"))
+    by_id = tables.categories.load(connection, "category_id", values_of(by, "category_id"))
     return by_id | tables.categories.load(connection, "name", names)
 
 

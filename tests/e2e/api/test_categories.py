@@ -76,3 +76,15 @@ async def test_renamed_category_keeps_its_products(shop: Shop, count: int) -> No
     found = await shop.get("product", f"{PRODUCTS}?category={new}")
     assert found["items"] == [each | {"category": new} for each in products]
     assert (await shop.get("product", f"{PRODUCTS}?category={old}"))["total"] == 0
+
+
+async def test_seeding_leaves_a_renamed_category_as_it_is(shop: Shop) -> None:
+    listed = await shop.get("product", f"{CATEGORIES}?size=100")
+    drinks = next(each for each in listed["items"] if each["name"] == "drinks")
+    path = f"{CATEGORIES}/{drinks['categoryId']}"
+    renamed = await shop.send("product", "PATCH", path, {"name": f"{uuid4()}"})
+    try:
+        await shop.send("product", "POST", "/api/v1/ops/seed")
+        assert await shop.get("product", path) == renamed
+    finally:
+        await shop.send("product", "PATCH", path, {"name": "drinks"})
