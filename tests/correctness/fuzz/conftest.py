@@ -33,7 +33,7 @@ def fuzzed_stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, str]]:
     folder = tmp_path_factory.mktemp("fuzzed")
-    with stack_on(request.param, folder, OPS_TOKEN="fuzzed") as environment:
+    with stack_on(request.param, folder, AUTH="on") as environment:
         yield environment
 
 
