@@ -17,6 +17,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from saga.event import Contract, Event, Id, Part, Stream
+from saga.personal import Personal
 
 SAGA = Stream(name="SAGA", prefix="saga", key="orderId", is_limited=True)
 CATALOG = Stream(name="CATALOG", prefix="catalog", key="productId", newest_only=True)
@@ -31,6 +32,8 @@ PERSONAL = Stream(
     is_personal=True,
 )
 """What names a person, apart from ids. Only user and order read it, and an erasure purges it."""
+
+SHIPPING = Personal("To ship orders to.")
 
 MAX_AMOUNT = 10**9
 """The largest quantity, and the largest amount in KRW, that a client may send for one item."""
@@ -102,9 +105,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Address(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A shipping address."""
 
-    street: str
-    postal_code: str
-    city: str
+    street: Annotated[str, SHIPPING]
+    postal_code: Annotated[str, SHIPPING]
+    city: Annotated[str, SHIPPING]
 
 
 class SagaEvent(Event, frozen=True, kw_only=True):
@@ -126,7 +129,8 @@ class OrderCreated(SagaEvent, frozen=True, kw_only=True):
     """An order was accepted at these prices and waits for the others.
 
     `accepted_at`: its coupon is judged by this time. None in events of the version before, whose
-    orders are judged when they reach the coupon service.
+    orders are judged when they reach the coupon service. `address`: only in events of the version
+    before; since then it is in ShippingAddressGiven, which coupon, product and payment can't read.
     """
 
     customer_id: Id
@@ -356,6 +360,30 @@ class UserRegistered(Event, frozen=True, kw_only=True):
         return self.user_id
 
 
+class UserErased(Event, frozen=True, kw_only=True):
+    """The user's account and personal data are gone. The others erase their copies."""
+
+    stream: ClassVar[Stream] = USERS
+
+    user_id: Id
+
+    @property
+    def key(self) -> str:
+        return self.user_id
+
+
+class ShippingAddressesErased(Event, frozen=True, kw_only=True):
+    """Orders keep no address of this user any more, and none is stored again."""
+
+    stream: ClassVar[Stream] = USERS
+
+    user_id: Id
+
+    @property
+    def key(self) -> str:
+        return self.user_id
+
+
 class SigningKeyPublished(Event, frozen=True, kw_only=True):
     """The public half of a key that signs access tokens: Ed25519, the `x` of a JSON Web Key.
 
@@ -388,7 +416,7 @@ class AddressChanged(Event, frozen=True, kw_only=True):
     user_id: Id
     address_id: Id
     version: Counter
-    label: str | None = None
+    label: Annotated[str | None, Personal("The user's name for the address.")] = None
     address: Address | None = None
     is_default: bool | None = None
 
@@ -444,6 +472,8 @@ CONTRACT = Contract(
     OrderCancelled,
     ProductChanged,
     UserRegistered,
+    UserErased,
+    ShippingAddressesErased,
     SigningKeyPublished,
     AddressChanged,
     ShippingAddressGiven,

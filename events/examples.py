@@ -13,6 +13,10 @@ _CREATED = "01a1fd5b-b50e-8b39-8b64-5590c22a561b"
 _TIME = "2026-01-31T09:00:00.000000Z"
 EXAMPLES: dict[str, Any] = {
     "address": {"street": "123 Main St", "postalCode": "12345", "city": "Seoul"},
+    "addressId": "01a1fd5b-b50e-7a2d-8c11-6f0e9d8c7b6a",
+    "label": "home",
+    "isDefault": True,
+    "sessionId": "01a1fd5b-b50e-7e11-9c55-4f1c2d7ab8e3",
     "amount": 15_000,
     "attempts": 1,
     "balance": 985_000,
@@ -81,6 +85,13 @@ EXAMPLES: dict[str, Any] = {
     "Preview.summary": "would publish nothing: the order is CANCELLED",
     "previewDeadLetter 200": {"events": [], "changes": [], "calls": []},
     "DeliveryView.status": "SENT",
+    "SessionView.state": "ACTIVE",
+    "StoredEvent.body": {
+        "customerId": "3fa85f64-5717-4562-b3fc-2c963f66afa6",
+        "orderId": _ORDER,
+        "address": {"street": "123 Main St", "postalCode": "12345", "city": "Seoul"},
+    },
+    "StoredEvent.name": "ShippingAddressGiven",
     "Finding.name": "OrderCreated",
     "IssuedView.orderId": None,
     "NamedCategory.name": "drinks",

@@ -1,4 +1,4 @@
-"""Documents that are written from the code: settings, tables, routes and their error codes.
+"""Documents that are written from the code: settings, tables, personal data, routes, errors.
 
 python -m infra.documents            write them: docs/configuration.md, docs/openapi and others
 python -m infra.documents --check    write nothing; fail where one of them is stale
@@ -16,7 +16,7 @@ from sqlalchemy import Column, MetaData, Table
 from chassis.settings import Settings, Variable, variables
 from chassis.storage import tables
 from events.participants import PARTICIPANTS
-from infra import api_documents
+from infra import api_documents, personal_documents
 
 _CONFIGURATION = """\
 # Configuration
@@ -80,6 +80,7 @@ def documents() -> dict[str, str]:
         "docs/configuration.md": _CONFIGURATION + "\n".join(_configuration()) + "\n",
         "docs/databases.md": _DATABASES + "\n".join(_databases()) + "\n",
         "docs/errors.md": api_documents.errors(),
+        "docs/personal-data.md": personal_documents.personal_data(),
         **api_documents.openapi(),
     }
 

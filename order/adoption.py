@@ -9,6 +9,8 @@ from events.contract import (
     OrderFailed,
     OrderTimedOut,
     SagaEvent,
+    ShippingAddressesErased,
+    ShippingAddressGiven,
 )
 from order.domain import EXPIRES, OPEN, Order, OrderState
 from order.unit_of_work import OrderUnitOfWork
@@ -32,12 +34,27 @@ def adopt_created(event: OrderCreated, uow: OrderUnitOfWork) -> str | None:
             payable_amount=event.total_amount,
             coupon_id=event.coupon_id,
             payment_method=event.payment_method,
-            address=event.address,
             attempt=0,
             created_at=event.accepted_at or uow.now,
             completed_at=None,
             updated_at=uow.now,
         )
+    if event.address is not None:
+        uow.ship(event.order_id, event.customer_id, event.address)
+    return None
+
+
+@adoptions.rule
+def adopt_shipping_address(event: ShippingAddressGiven, uow: OrderUnitOfWork) -> str | None:
+    """The order has an address. The order itself may be adopted later: it is in another stream."""
+    uow.ship(event.order_id, event.customer_id, event.address)
+    return None
+
+
+@adoptions.rule
+def adopt_erased(event: ShippingAddressesErased, uow: OrderUnitOfWork) -> str | None:
+    """The customer was erased after the backup, which still has the addresses."""
+    uow.erase(event.user_id)
     return None
 
 

@@ -18,7 +18,8 @@ class WantedLine(msgspec.Struct, frozen=True, kw_only=True):
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     """`price`, if the client sent one, is the total that it expects, in KRW.
 
-    `from_cart`: the lines are those of the customer's cart, as they were read.
+    `from_cart`: the lines are those of the customer's cart, as they were read. `address_id`: one of
+    the customer's address book, in place of `address`.
     """
 
     order_id: str
@@ -29,7 +30,13 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     payment_method: PaymentMethod = PaymentMethod.WALLET
     on_shortage: OnShortage = OnShortage.REJECT
     address: Address | None = None
+    address_id: str | None = None
     from_cart: bool = False
+
+    @property
+    def is_shipped(self) -> bool:
+        """Does it have an address?"""
+        return self.address is not None or self.address_id is not None
 
 
 class AcceptedOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +94,23 @@ class TakeFromCart(msgspec.Struct, frozen=True, kw_only=True):
 def no_order(order_id: str) -> NotFound:
     values = {"orderId": order_id}
     return NotFound(f"there is no order {order_id}", code="ORDER_NOT_FOUND", values=values)
+
+
+def no_address(address_id: str) -> Refused:
+    return Refused(
+        f"there is no address {address_id} in the customer's address book; a new one can be used a "
+        "moment later",
+        code="ADDRESS_NOT_FOUND",
+        details={"addressId": address_id},
+    )
+
+
+def account_erased() -> Refused:
+    return Refused(
+        "the customer's account is erased, and no address of theirs is stored any more; sign up "
+        "again",
+        code="ACCOUNT_ERASED",
+    )
 
 
 def not_completed(order: Order) -> Refused:

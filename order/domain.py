@@ -22,7 +22,7 @@ from enum import StrEnum
 
 import msgspec
 
-from events.contract import Address, FailReason, Line, PaymentMethod, ProductStatus
+from events.contract import FailReason, Line, PaymentMethod, ProductStatus
 
 MAX_LINES = 100
 """Different products in one order."""
@@ -140,7 +140,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     payable_amount: int
     coupon_id: str | None
     payment_method: PaymentMethod
-    address: Address | None
     attempt: int
     queue_position: int | None = None
     created_at: datetime

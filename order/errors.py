@@ -2,6 +2,19 @@
 
 from chassis.web.error_codes import ErrorCode
 
+ACCOUNT_ERASED = ErrorCode(
+    "ACCOUNT_ERASED",
+    400,
+    "An order with an address of a customer whose account is erased.",
+    "Sign up again.",
+)
+ADDRESS_NOT_FOUND = ErrorCode(
+    "ADDRESS_NOT_FOUND",
+    400,
+    "The customer's address book has no address of this id.",
+    "Read the address book: `GET /api/v1/users/{userId}/addresses`. A new address can be used a "
+    "moment later.",
+)
 CART_EMPTY = ErrorCode(
     "CART_EMPTY", 400, "A checkout of an empty cart.", "Put a product into the cart first."
 )

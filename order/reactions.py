@@ -6,6 +6,8 @@ from events.contract import (
     CONTRACT,
     KEYS,
     SAGA,
+    Address,
+    AddressChanged,
     CouponRejected,
     CouponRestored,
     OrderCancelled,
@@ -18,9 +20,13 @@ from events.contract import (
     PaymentFailed,
     PaymentRefundFailed,
     ProductChanged,
+    ShippingAddressesErased,
+    ShippingAddressGiven,
     StockUnavailable,
     StockWaitlisted,
+    UserErased,
 )
+from order.addresses import KnownAddress
 from order.adoption import adoptions
 from order.cart import Cart
 from order.commands import (
@@ -32,7 +38,9 @@ from order.commands import (
     PlaceOrder,
     SetHotProduct,
     TakeFromCart,
+    account_erased,
     empty_cart,
+    no_address,
     no_cart_item,
     no_order,
     no_product,
@@ -47,10 +55,13 @@ reactions = Reactions("order", CONTRACT, adoptions, follows={SAGA, KEYS})
 
 
 @reactions.command
-def place_order(command: PlaceOrder, uow: OrderUnitOfWork) -> Result[AcceptedOrder, OrderCreated]:
+def place_order(
+    command: PlaceOrder, uow: OrderUnitOfWork
+) -> Result[AcceptedOrder, OrderCreated | ShippingAddressGiven]:
     """Accept an order at today's prices and begin its saga."""
     if not command.items:
         raise empty_cart()
+    address = _address_of(command, uow)
     lines = price_lines(command, uow.prices)
     amount = total(lines)
     uow.orders[command.order_id] = Order(
@@ -64,7 +75,6 @@ def place_order(command: PlaceOrder, uow: OrderUnitOfWork) -> Result[AcceptedOrd
         payable_amount=amount,
         coupon_id=command.coupon_id,
         payment_method=command.payment_method,
-        address=command.address,
         attempt=0,
         created_at=uow.now,
         completed_at=None,
@@ -79,10 +89,30 @@ def place_order(command: PlaceOrder, uow: OrderUnitOfWork) -> Result[AcceptedOrd
         coupon_id=command.coupon_id,
         payment_method=command.payment_method,
         on_shortage=command.on_shortage,
-        address=command.address,
         accepted_at=uow.now,
     )
-    return Result(AcceptedOrder(order_id=command.order_id, total_amount=amount), created)
+    accepted = AcceptedOrder(order_id=command.order_id, total_amount=amount)
+    if address is None:
+        return Result(accepted, created)
+    uow.ship(command.order_id, command.customer_id, address)
+    given = ShippingAddressGiven(
+        customer_id=command.customer_id, order_id=command.order_id, address=address
+    )
+    return Result(accepted, created, given)
+
+
+def _address_of(command: PlaceOrder, uow: OrderUnitOfWork) -> Address | None:
+    """Where to ship the order to. Raises Refused."""
+    if not command.is_shipped:
+        return None
+    if uow.is_erased(command.customer_id):
+        raise account_erased()
+    if command.address_id is None:
+        return command.address
+    known = uow.addresses.get(command.address_id)
+    if known is None or known.customer_id != command.customer_id or known.address is None:
+        raise no_address(command.address_id)
+    return known.address
 
 
 @reactions.on
@@ -245,3 +275,29 @@ def take_from_cart(command: TakeFromCart, uow: OrderUnitOfWork) -> None:
 def _store_cart(cart: Cart, uow: OrderUnitOfWork) -> PricedCart:
     uow.carts[cart.customer_id] = cart
     return price_cart(cart.customer_id, cart, uow.prices)
+
+
+# ---------------------------------------------------------------- addresses
+
+
+@reactions.on
+def copy_address(event: AddressChanged, uow: OrderUnitOfWork) -> None:
+    """Update the copy of an address book; an older version is ignored."""
+    address = event.address
+    uow.copy_address(
+        KnownAddress(
+            address_id=event.address_id,
+            customer_id=event.user_id,
+            version=event.version,
+            street=address.street if address else None,
+            postal_code=address.postal_code if address else None,
+            city=address.city if address else None,
+        )
+    )
+
+
+@reactions.on
+def erase_person(event: UserErased, uow: OrderUnitOfWork) -> ShippingAddressesErased:
+    """Erase the person's addresses, also those of orders that are under way, and the cart."""
+    uow.erase(event.user_id)
+    return ShippingAddressesErased(user_id=event.user_id)

@@ -3,12 +3,22 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, select, true
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.storage.tables import idempotency_keys, in_range, in_states
-from events.contract import PaymentCompleted, ProductChanged
+from events.contract import (
+    Address,
+    AddressChanged,
+    OrderCreated,
+    PaymentCompleted,
+    ProductChanged,
+    ShippingAddressesErased,
+    ShippingAddressGiven,
+    UserErased,
+)
 from order import tables
+from order.addresses import KnownAddress, Recipient, ShippingAddress
 from order.cart import Cart
 from order.commands import (
     AddToCart,
@@ -65,7 +75,30 @@ def load(connection: Connection, messages: Sequence[object], now: datetime) -> O
     changed = [e for e in messages if isinstance(e, ProductChanged | SetHotProduct | AddToCart)]
     products = values_of([*lines, *changed], "product_id")
     prices = tables.prices.load(connection, "product_id", products)
-    return OrderUnitOfWork(now, orders, prices, carts)
+    return OrderUnitOfWork(now, orders, prices, carts, *_load_addresses(connection, messages))
+
+
+def _load_addresses(
+    connection: Connection, messages: Sequence[object]
+) -> tuple[Rows[str, Recipient], Rows[str, KnownAddress], Rows[str, ShippingAddress]]:
+    """For messages with an address, of which orders without one are none."""
+    about = [each for each in messages if _is_about_address(each)]
+    customers = values_of(about, "customer_id", "user_id")
+    adopted = [each for each in about if isinstance(each, ShippingAddressGiven | OrderCreated)]
+    return (
+        tables.recipients.load(connection, "customer_id", customers),
+        tables.addresses.load(connection, "address_id", values_of(about, "address_id")),
+        tables.shipping.load(connection, "order_id", values_of(adopted, "order_id")),
+    )
+
+
+def _is_about_address(message: object) -> bool:
+    if isinstance(message, PlaceOrder):
+        return message.is_shipped
+    if isinstance(message, OrderCreated):
+        return message.address is not None
+    kinds = AddressChanged | UserErased | ShippingAddressGiven | ShippingAddressesErased
+    return isinstance(message, kinds)
 
 
 def _load_carts(
@@ -83,6 +116,18 @@ def save(connection: Connection, uow: OrderUnitOfWork) -> None:
     tables.orders.save(connection, uow.orders)
     tables.prices.save(connection, uow.prices)
     tables.carts.save(connection, uow.carts)
+    tables.recipients.save(connection, uow.recipients)
+    tables.addresses.save(connection, uow.addresses)
+    tables.shipping.save(connection, uow.shipping)
+    if erased := {each.key for each in uow.erased}:
+        _erase(connection, erased)
+
+
+def _erase(connection: Connection, customers: Collection[str]) -> None:
+    for table in (tables.addresses_table, tables.shipping_table, tables.carts_table):
+        connection.execute(delete(table).where(table.c.customer_id.in_(customers)))
+    has_address = _orders.customer_id.in_(customers) & _orders.address.is_not(None)
+    connection.execute(update(tables.orders_table).where(has_address).values(address=None))
 
 
 # ---------------------------------------------------------------- reading
@@ -90,6 +135,25 @@ def save(connection: Connection, uow: OrderUnitOfWork) -> None:
 
 async def find_order(connection: AsyncConnection, order_id: str) -> Order | None:
     return await tables.orders.find(connection, "order_id", order_id)
+
+
+async def find_addresses(
+    connection: AsyncConnection, order_ids: Collection[str]
+) -> dict[str, Address]:
+    """Where these orders are shipped to; none for an order without an address."""
+    snapshots = tables.shipping_table
+    query = (
+        select(_orders.order_id, _orders.address, *snapshots.c["street", "postal_code", "city"])
+        .outerjoin(snapshots, snapshots.c.order_id == _orders.order_id)
+        .where(_orders.order_id.in_(order_ids))
+    )
+    found: dict[str, Address] = {}
+    for order_id, of_version_before, street, postal_code, city in await connection.execute(query):
+        if street is not None:
+            found[order_id] = Address(street=street, postal_code=postal_code, city=city)
+        elif of_version_before is not None:
+            found[order_id] = of_version_before
+    return found
 
 
 async def find_priced_cart(connection: AsyncConnection, customer_id: str) -> PricedCart:

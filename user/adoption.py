@@ -1,7 +1,14 @@
 """How the user service adopts what it had published before its database was restored."""
 
-from events.contract import CONTRACT, SigningKeyPublished, UserRegistered
+from events.contract import (
+    CONTRACT,
+    AddressChanged,
+    SigningKeyPublished,
+    UserErased,
+    UserRegistered,
+)
 from saga.adoption import Adoptions
+from user.addresses import SavedAddress
 from user.unit_of_work import UserUnitOfWork
 
 adoptions = Adoptions(CONTRACT)
@@ -19,4 +26,34 @@ def adopt_registered(event: UserRegistered, uow: UserUnitOfWork) -> str | None:
 def adopt_key(event: SigningKeyPublished, uow: UserUnitOfWork) -> str | None:
     """The half that signs is gone. Its tokens stay valid; a new key is added when one is due."""
     del event, uow
+    return None
+
+
+@adoptions.rule
+def adopt_address(event: AddressChanged, uow: UserUnitOfWork) -> str | None:
+    """The address is as its newest version, unless its user is unknown or erased."""
+    known = uow.addresses.get(event.address_id)
+    if uow.active(event.user_id) is None or (known and known.version >= event.version):
+        return None
+    address = event.address
+    uow.addresses[event.address_id] = SavedAddress(
+        address_id=event.address_id,
+        user_id=event.user_id,
+        version=event.version,
+        label=event.label or "",
+        street=address.street if address else "",
+        postal_code=address.postal_code if address else "",
+        city=address.city if address else "",
+        is_default=bool(event.is_default),
+        is_deleted=address is None,
+        created_at=known.created_at if known else uow.now,
+        updated_at=uow.now,
+    )
+    return None
+
+
+@adoptions.rule
+def adopt_erased(event: UserErased, uow: UserUnitOfWork) -> str | None:
+    """The user was erased after the backup, which still has the account."""
+    uow.erase(event.user_id)
     return None

@@ -5,7 +5,8 @@ Passwords are hashed and secrets made before a command: it carries hashes alone.
 
 import msgspec
 
-from saga.errors import Conflict, NotFound, Unauthorized
+from saga.errors import Conflict, Invalid, NotFound, Refused, Unauthorized
+from user.addresses import MAX_ADDRESSES
 from user.domain import Presented, Session, User
 
 
@@ -59,6 +60,59 @@ class ChangePassword(msgspec.Struct, frozen=True, kw_only=True):
     kept_session_id: str | None
 
 
+class AddAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Add an address to a user's book. The first one becomes the default."""
+
+    address_id: str
+    user_id: str
+    label: str
+    street: str
+    postal_code: str
+    city: str
+    is_default: bool
+
+
+class ChangeAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Change the fields of an address that are not None."""
+
+    address_id: str
+    user_id: str
+    label: str | None = None
+    street: str | None = None
+    postal_code: str | None = None
+    city: str | None = None
+    is_default: bool | None = None
+
+
+class DeleteAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Delete an address from a user's book."""
+
+    address_id: str
+    user_id: str
+
+
+class EraseUser(msgspec.Struct, frozen=True, kw_only=True):
+    """Erase all personal data of a user. Idempotent: once it is done, the broker is purged again.
+
+    `may_be_unknown`: the account was lost with a database, and others may still hold some.
+    """
+
+    user_id: str
+    may_be_unknown: bool = False
+
+
+class PurgeAgain(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure's first purge has settled, or was lost."""
+
+    user_id: str
+
+
+class EndErasure(msgspec.Struct, frozen=True, kw_only=True):
+    """The broker was purged."""
+
+    user_id: str
+
+
 class AddKey(msgspec.Struct, frozen=True, kw_only=True):
     """Add a signing key, unless one that is newer than `signs_seconds` allows is there."""
 
@@ -81,6 +135,22 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
 
 def no_user(user_id: str) -> NotFound:
     return NotFound(f"there is no user {user_id}", code="USER_NOT_FOUND")
+
+
+def no_address(address_id: str) -> NotFound:
+    return NotFound(f"there is no address {address_id}", code="ADDRESS_NOT_FOUND")
+
+
+def address_book_full() -> Refused:
+    return Refused(
+        f"an address book holds at most {MAX_ADDRESSES} addresses; delete one first",
+        code="ADDRESS_BOOK_FULL",
+        values={"max": MAX_ADDRESSES},
+    )
+
+
+def no_default() -> Invalid:
+    return Invalid("isDefault: one address is the default; make another one the default instead")
 
 
 def user_exists() -> Conflict:

@@ -6,6 +6,12 @@ A session begins with a password and lives by its refresh token, which each use 
       |----use of an older token------> ENDED: there is a copy of it
       `----logout, another password---> ENDED
 
+An account is erased in steps:
+
+    ACTIVE --erase--> ERASING (the others erase their copies) --> PURGING (the broker) --> ERASED
+
+In ERASING already nothing personal is left in this service: the row is its id alone.
+
 A signing key is published before it signs, and trusted until every token of it has expired.
 """
 
@@ -33,14 +39,23 @@ KEY_LEAD = timedelta(minutes=1)
 
 class UserState(StrEnum):
     ACTIVE = "ACTIVE"
+    ERASING = "ERASING"
+    PURGING = "PURGING"
+    ERASED = "ERASED"
 
 
-UNSETTLED: frozenset[str] = frozenset()
-"""The states in which a user's row waits for another participant's event: none."""
+UNSETTLED: frozenset[str] = frozenset({UserState.ERASING, UserState.PURGING})
+"""The states of an erasure that is not done."""
+
+SETTLE = timedelta(seconds=15)
+"""So long after the first purge nothing of the person is on its way to the broker any more."""
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """An account. `email` in its normal form. `roles`: names, separated by blanks."""
+    """An account. `email` in its normal form. `roles`: names, separated by blanks.
+
+    Of an erased one only the id is left, which is in place of its address.
+    """
 
     user_id: str
     email: str
@@ -51,11 +66,31 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def is_active(self) -> bool:
+        return self.state is UserState.ACTIVE
+
     def change(self, now: datetime, **changes: object) -> "User":
         return msgspec.structs.replace(self, updated_at=now, **changes)
 
 
+def erased_user(user_id: str, created_at: datetime, now: datetime) -> User:
+    """The row that stays of an account, so that its id is known as erased."""
+    return User(
+        user_id=user_id,
+        email=user_id,
+        name="",
+        password_hash="",
+        roles="",
+        state=UserState.ERASING,
+        created_at=created_at,
+        updated_at=now,
+    )
+
+
 class SessionState(StrEnum):
+    """An ENDED session can't be refreshed."""
+
     ACTIVE = "ACTIVE"
     ENDED = "ENDED"
 

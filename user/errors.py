@@ -2,6 +2,12 @@
 
 from chassis.web.error_codes import ErrorCode
 
+ADDRESS_BOOK_FULL = ErrorCode(
+    "ADDRESS_BOOK_FULL", 400, "The address book holds 20 addresses already.", "Delete one first."
+)
+ADDRESS_NOT_FOUND = ErrorCode(
+    "ADDRESS_NOT_FOUND", 404, "The user has no address of this id.", "Read the address book."
+)
 USER_NOT_FOUND = ErrorCode("USER_NOT_FOUND", 404, "There is no user of this id.", "Check the id.")
 USER_EXISTS = ErrorCode(
     "USER_EXISTS", 409, "A user with this address is there already.", "Sign in."

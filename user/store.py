@@ -3,14 +3,44 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.storage.tables import in_states
+from events.contract import AddressChanged
 from saga.unit_of_work import Rows, values_of
 from user import tables
-from user.commands import AddKey, ChangePassword, RegisterUser
-from user.domain import Session, SigningKey, User
+from user.addresses import SavedAddress
+from user.commands import (
+    AddAddress,
+    AddKey,
+    ChangeAddress,
+    ChangePassword,
+    DeleteAddress,
+    PurgeAgain,
+    RegisterUser,
+)
+from user.domain import SETTLE, UNSETTLED, Session, SigningKey, User, UserState
+from user.settings import Settings
 from user.unit_of_work import UserUnitOfWork
+
+MAX_PURGES = 100
+"""Erasures that one look for them finds."""
+
+_BOOK = AddAddress | ChangeAddress | DeleteAddress | AddressChanged
+"""What needs all addresses of a user."""
+
+_users = tables.users_table.c
+_settled = (
+    select(_users.user_id)
+    .where(
+        in_states(tables.users_table, UNSETTLED),
+        _users.state == UserState.PURGING,
+        _users.updated_at <= bindparam("before"),
+    )
+    .order_by(_users.updated_at)
+    .limit(MAX_PURGES)
+)
 
 
 def load(connection: Connection, messages: Sequence[object], now: datetime) -> UserUnitOfWork:
@@ -22,12 +52,16 @@ def load(connection: Connection, messages: Sequence[object], now: datetime) -> U
     user_ids = {*values_of(messages, "user_id"), *values_of(sessions.loaded, "user_id")}
     registering = [each for each in messages if isinstance(each, RegisterUser)]
     with_email = tables.users.load(connection, "email", values_of(registering, "email"))
+    users = tables.users.load(connection, "user_id", sorted(user_ids))
+    # After the users: their rows are locked, so that no other instance changes their books.
+    books = [each for each in messages if isinstance(each, _BOOK)]
     return UserUnitOfWork(
         now,
-        tables.users.load(connection, "user_id", sorted(user_ids)),
+        users,
         Rows({user.email: user for user in with_email.loaded}),
         sessions,
         _load_keys(connection, messages),
+        tables.addresses.load(connection, "user_id", values_of(books, "user_id")),
     )
 
 
@@ -35,6 +69,13 @@ def save(connection: Connection, uow: UserUnitOfWork) -> None:
     tables.users.save(connection, uow.users)
     tables.sessions.save(connection, uow.sessions)
     tables.keys.save(connection, uow.keys)
+    tables.addresses.save(connection, uow.addresses)
+    addresses = tables.addresses_table
+    if deleted := [each.address_id for each in uow.addresses.current if each.is_deleted]:
+        connection.execute(delete(addresses).where(addresses.c.address_id.in_(deleted)))
+    if erased := {each.key for each in uow.erased}:
+        for table in (addresses, tables.sessions_table):
+            connection.execute(delete(table).where(table.c.user_id.in_(erased)))
 
 
 def _load_keys(connection: Connection, messages: Sequence[object]) -> Rows[str, SigningKey]:
@@ -78,3 +119,32 @@ async def signing_key(connection: AsyncConnection, now: datetime) -> SigningKey 
     )
     row = (await connection.execute(query)).one_or_none()
     return tables.keys.row(row) if row else None
+
+
+async def find_book(connection: AsyncConnection, user_id: str) -> list[SavedAddress]:
+    """A user's addresses, the oldest first."""
+    columns = tables.addresses_table.c
+    query = (
+        select(*tables.addresses.columns)
+        .where(columns.user_id == user_id)
+        .order_by(columns.created_at, columns.address_id)
+    )
+    return [tables.addresses.row(row) for row in await connection.execute(query)]
+
+
+async def find_sessions(connection: AsyncConnection, user_id: str) -> list[Session]:
+    columns = tables.sessions_table.c
+    query = (
+        select(*tables.sessions.columns)
+        .where(columns.user_id == user_id)
+        .order_by(columns.created_at)
+    )
+    return [tables.sessions.row(row) for row in await connection.execute(query)]
+
+
+async def find_settled_purges(
+    connection: AsyncConnection, now: datetime, _: Settings
+) -> list[PurgeAgain]:
+    """The erasures whose first purge is long enough ago, or was lost."""
+    found = await connection.scalars(_settled, {"before": now - SETTLE})
+    return [PurgeAgain(user_id=user_id) for user_id in found]

@@ -43,6 +43,10 @@ class Caller(msgspec.Struct, frozen=True):
         """An operator, or one who sees what operators see."""
         return bool(self.roles & {READER, OPERATOR})
 
+    def is_user(self, user_id: str) -> bool:
+        """Is the caller this very user, or trusted? Who acts for all is not."""
+        return self.is_trusted or user_id == self.user_id
+
     def owns(self, user_id: str | None) -> bool:
         """May the caller read and do what is this user's? None: of all users."""
         return self.acts_for_all or (user_id is not None and user_id == self.user_id)

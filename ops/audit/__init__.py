@@ -19,6 +19,7 @@ Where each thing that must always hold is checked:
        every event is published, stored and received        delivery.py
     8  what a client sees never goes backwards              not here: one look can't show it, so the
                                                             simulation and the tests check it
+    -  nothing is left of an erased user                    personal.py (its columns by their marks)
     -  the data platform gets each completed order once     platform_deliveries.py
 
 inspection.py runs the checks; sources.py, stream.py and the statements are what they read.
@@ -26,7 +27,8 @@ judging.py looks again at what could not be judged at once; acknowledgements.py 
 discrepancies that operators understand.
 
 The audit relies on nothing that it audits: it reads with SQL of its own and shares no code with the
-services but the choreography, which names the consumers of each event.
+services but the choreography, which names the consumers of each event, and the declarations of
+tables, which mark personal data.
 
 It may run beside live traffic, and does not report what is only under way:
 

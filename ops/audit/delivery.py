@@ -1,6 +1,6 @@
 """Every event that was committed: is it published, in the stream, and in every inbox for it?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 import msgspec
@@ -33,6 +33,7 @@ class Emitted(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int | None
     stream: str
     newest_only: bool
+    is_personal: bool = False
 
     def discrepancy(self, check: str, what: str, age: str | None = None) -> Discrepancy:
         about = f" of {self.key}" if self.newest_only else ""
@@ -118,7 +119,8 @@ class Deliveries:
             if row.event_id not in self._inboxes[service]
         ]
 
-    def checks(self, streams: Mapping[str, Contents]) -> list[Result]:
+    def checks(self, streams: Mapping[str, Contents], erased: Collection[str] = ()) -> list[Result]:
+        """`erased`: the users whose events a purge removes, also since the databases were read."""
         unpublished = (
             row.discrepancy(PUBLISHED, "is not published", self._tolerance.age_text(row.created_at))
             for row in self._checked
@@ -126,15 +128,21 @@ class Deliveries:
         )
         return [
             result(PUBLISHED, len(self._checked), unpublished),
-            result(IN_STREAM, len(self._checked), self._not_in_stream(streams)),
+            result(IN_STREAM, len(self._checked), self._not_in_stream(streams, erased)),
             result(REACHED, len(self._checked), self._not_received()),
         ]
 
-    def _not_in_stream(self, streams: Mapping[str, Contents]) -> Iterator[Discrepancy]:
+    def _not_in_stream(
+        self, streams: Mapping[str, Contents], erased: Collection[str]
+    ) -> Iterator[Discrepancy]:
         for row in self._checked:
             stream = streams.get(row.stream, Contents(0, {}))
             held = None if row.sequence is None else stream.messages.get(row.sequence)
             if row.sequence is None or self._is_replaced(row) or self._may_be_repaired(row):
+                continue
+            if row.is_personal:
+                if row.subject not in stream.subjects and row.key not in erased:
+                    yield row.discrepancy(IN_STREAM, f"is not in the stream {row.stream}")
                 continue
             if held is None:
                 if not self._tolerance.may_be_removed(row.created_at, stream.max_age_seconds):
@@ -184,6 +192,7 @@ def _emitted(databases: Databases, streams: Mapping[str, Stream]) -> Iterator[Em
                 sequence=row.stream_sequence if row.published_at is not None else None,
                 stream=row.stream,
                 newest_only=row.stream in streams and streams[row.stream].newest_only,
+                is_personal=row.stream in streams and streams[row.stream].is_personal,
             )
 
 

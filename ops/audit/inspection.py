@@ -12,6 +12,7 @@ from infra.stack.config import StackError
 from ops.audit import (
     card_payments,
     coupons,
+    personal,
     platform_deliveries,
     sales,
     stock,
@@ -85,12 +86,17 @@ def inspect(
             results += [*coupons.checks(found["coupon"]), *orders.checks(flow)]
             results += sales.checks(found["product"])
             charges = card_payments.charges(found["payment"])
+            held_of_people = personal.PersonalData(found, flow.contract.streams, tolerance)
             sent = platform_deliveries.deliveries(found["dataplatform"])
     except msgspec.DecodeError as error:
         raise CannotRead(
             f"An order's lines are not the JSON that they should be: {error}"
         ) from error
-    results += deliveries.checks(stream.contents(shop))
+    contents = stream.contents(shop)
+    with databases(shop) as later:
+        erased = personal.erasures(later)
+    results += deliveries.checks(contents, {each.user_id for each in erased})
+    results += held_of_people.checks(contents)
     postings = card_payments.statement(shop.gateway_url) if shop.gateway_url else None
     if postings is not None:
         results += card_payments.checks(postings, charges, tolerance)

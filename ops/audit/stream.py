@@ -18,6 +18,9 @@ from saga.envelope import EVENT_ID
 from saga.event import Stream
 
 _BATCH_MESSAGES = 1000
+_PAGE_SUBJECTS = 100_000
+"""So many of them are in one answer (JetStream API, JSMaxSubjectDetails)."""
+
 _READ_SECONDS = 20.0
 
 Floors = dict[tuple[str, str], int]
@@ -32,10 +35,14 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """A stream. `max_age_seconds` is how long it keeps a message, 0 for ever."""
+    """A stream. `max_age_seconds` is how long it keeps a message, 0 for ever.
+
+    Of a stream with personal data, which the observer may not read, only the `subjects` are known.
+    """
 
     max_age_seconds: float
     messages: dict[int, Held]
+    subjects: frozenset[str] = frozenset()
 
 
 def floors(shop: Deployment) -> Floors:
@@ -73,10 +80,27 @@ async def read(client: Client, stream: Stream) -> Contents:
         info = await client.jetstream(timeout=broker.TIMEOUT_SECONDS).stream_info(stream.name)
     except NotFoundError:
         return Contents(0, {})
+    if stream.is_personal:
+        return Contents(info.config.max_age or 0, {}, await _subjects(client, stream))
     messages: dict[int, Held] = {}
     while await _next_batch(client, stream, messages):
         pass
     return Contents(info.config.max_age or 0, messages)
+
+
+async def _subjects(client: Client, stream: Stream) -> frozenset[str]:
+    """The subjects of its messages, page by page."""
+    found: set[str] = set()
+    while True:
+        wanted = {"subjects_filter": stream.subjects, "offset": len(found)}
+        address = f"$JS.API.STREAM.INFO.{stream.name}"
+        reply = await client.request(
+            address, json.dumps(wanted).encode(), timeout=broker.TIMEOUT_SECONDS
+        )
+        page = json.loads(reply.data)["state"].get("subjects") or {}
+        found.update(page)
+        if not page or len(page) < _PAGE_SUBJECTS:
+            return frozenset(found)
 
 
 async def _next_batch(client: Client, stream: Stream, messages: dict[int, Held]) -> bool:

@@ -16,6 +16,8 @@ from events.contract import RequestAmount
 from order import store
 from order.commands import AddToCart, ChangeCartItem, TakeFromCart, WantedLine
 from order.errors import (
+    ACCOUNT_ERASED,
+    ADDRESS_NOT_FOUND,
     CART_EMPTY,
     CART_FULL,
     CART_ITEM_NOT_FOUND,
@@ -160,6 +162,8 @@ class CartController(Controller):
         guards=[SIGNED_IN],
         middleware=[ShedLoad],
         responses=refusals(
+            ACCOUNT_ERASED,
+            ADDRESS_NOT_FOUND,
             CART_EMPTY,
             INSUFFICIENT_STOCK,
             PRICE_MISMATCH,

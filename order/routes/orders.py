@@ -1,6 +1,5 @@
 """Orders over HTTP: placing one begins its saga."""
 
-import asyncio
 from collections import Counter
 from typing import Annotated
 from uuid import UUID
@@ -28,6 +27,8 @@ from order import store
 from order.commands import CancelOrder, WantedLine
 from order.domain import MAX_LINES, STATES, Order, OrderState, OrderStatus
 from order.errors import (
+    ACCOUNT_ERASED,
+    ADDRESS_NOT_FOUND,
     INSUFFICIENT_STOCK,
     INVALID_STATE,
     ORDER_NOT_FOUND,
@@ -47,6 +48,7 @@ from order.routes.placing import (
     find_order,
     find_own,
     order_view,
+    order_views,
     wait_until,
 )
 from order.steps import Step, TracedStep, step_of
@@ -97,6 +99,8 @@ class OrderController(Controller):
         middleware=[ShedLoad],
         opt=FAST_PATH,
         responses=refusals(
+            ACCOUNT_ERASED,
+            ADDRESS_NOT_FOUND,
             INSUFFICIENT_STOCK,
             PRICE_MISMATCH,
             PRODUCT_DISCONTINUED,
@@ -167,8 +171,7 @@ class OrderController(Controller):
                 offset=paging.offset,
                 size=paging.size,
             )
-        views = await asyncio.gather(*(order_view(service, each) for each in found))
-        return paging.of(views, total)
+        return paging.of(await order_views(service, found), total)
 
     @post(
         "/{orderId:str}/cancel",

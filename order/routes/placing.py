@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
@@ -33,6 +33,7 @@ from order.hot_products import HotProductAdmission
 from order.stages import stage_of
 from order.unit_of_work import OrderUnitOfWork
 from saga.envelope import subject_of
+from saga.errors import Invalid
 from saga.event import Event
 
 Prefer = Annotated[
@@ -55,12 +56,14 @@ class ShippingAddress(Body):
 class OrderOptions(Body):
     """The options of an order beside its lines.
 
-    `price`, if sent, must be the total, in KRW. `couponId` is an issued coupon's id.
+    `price`, if sent, must be the total, in KRW. `couponId` is an issued coupon's id. `addressId`
+    is one of the customer's address book; in its place an `address` may be sent.
     """
 
     price: RequestTotal | None = None
     coupon_id: UUID | None = None
     address: ShippingAddress | None = None
+    address_id: UUID | None = None
     payment_method: PaymentMethod = PaymentMethod.WALLET
     on_shortage: OnShortage = OnShortage.REJECT
 
@@ -104,8 +107,26 @@ class OrderView(View):
 
 
 async def order_view(service: Service[OrderUnitOfWork], order: Order) -> OrderView:
-    stage = await stage_of(service, order)
-    return OrderView.of(order, stage=stage, order_tracking_id=order.order_id)
+    [view] = await order_views(service, [order])
+    return view
+
+
+async def order_views(
+    service: Service[OrderUnitOfWork], orders: Sequence[Order]
+) -> list[OrderView]:
+    """The orders with their addresses and stages."""
+    async with service.reading() as connection:
+        found = await store.find_addresses(connection, [order.order_id for order in orders])
+    stages = await asyncio.gather(*(stage_of(service, order) for order in orders))
+    return [
+        OrderView.of(
+            order,
+            stage=stage,
+            order_tracking_id=order.order_id,
+            address=found.get(order.order_id),
+        )
+        for order, stage in zip(orders, stages, strict=True)
+    ]
 
 
 def command_of(
@@ -116,7 +137,10 @@ def command_of(
     *,
     from_cart: bool = False,
 ) -> PlaceOrder:
+    """Raises Invalid for two addresses."""
     address = None
+    if options.address is not None and options.address_id is not None:
+        raise Invalid("addressId: send it or an address, not both")
     if sent := options.address:
         address = Address(street=sent.street, postal_code=sent.postal_code, city=sent.city)
     return PlaceOrder(
@@ -128,6 +152,7 @@ def command_of(
         payment_method=options.payment_method,
         on_shortage=options.on_shortage,
         address=address,
+        address_id=str(options.address_id) if options.address_id else None,
         from_cart=from_cart,
     )
 

@@ -1,6 +1,7 @@
 """A service opens its own database alone, and upgrades one of an earlier version, once."""
 
 import asyncio
+import json
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -180,6 +181,92 @@ _AS_VERSION_1_INSERTS = """
     VALUES ('n', 'c', 'PENDING', '[]', 5, 0, 5, 'WALLET', 0, '2026-11-03', '2026-11-03', FALSE)
 """
 """An instance of version 1 beside the new one."""
+
+
+async def test_addresses_of_version_1_are_in_a_table_of_their_own(url: str) -> None:
+    await create_version_1(url, "order")
+    database = Database(url)
+    street = "1 Nat's Rd"
+    address = json.dumps({"street": street, "postalCode": "00017", "city": "부산"})
+    await database.run(
+        lambda connection: connection.execute(
+            text("UPDATE orders SET address = :address WHERE order_id <> 'short'"),
+            {"address": address},
+        )
+    )
+    for _ in range(2):
+        await open_as("order", database)
+    found = await rows(
+        database,
+        "SELECT order_id, customer_id, street, postal_code, city FROM shipping_addresses"
+        " ORDER BY order_id",
+    )
+    assert found == [(each, "c", street, "00017", "부산") for each in ("open", "paid")]
+    assert await rows(database, "SELECT customer_id, erased_at FROM recipients") == [("c", None)]
+    assert await rows(database, "SELECT order_id FROM orders WHERE address IS NOT NULL") == []
+    # An instance of the version before still writes it there.
+    await execute(database, _AS_VERSION_1_INSERTS)
+    await database.run(
+        lambda connection: connection.execute(
+            text("UPDATE orders SET address = :address WHERE order_id = 'n'"), {"address": address}
+        )
+    )
+    reading = Database(url)
+    async with reading.reading() as connection:
+        shown = await order_store.find_addresses(connection, ["n", "open", "paid", "short"])
+    await reading.close()
+    assert {order_id: each.street for order_id, each in shown.items()} == dict.fromkeys(
+        ("n", "open", "paid"), street
+    )
+    await database.close()
+
+
+async def test_users_of_the_version_before_can_be_erased(url: str) -> None:
+    """Its check of the states knows ACTIVE alone."""
+    time = "DATETIME" if url.startswith("sqlite") else "TIMESTAMP WITH TIME ZONE"
+    database = Database(url)
+    await database.run(tables.metadata.create_all)
+    await database.run(participant_of("user").schema.create_all)
+    await database.run(drop_users)
+    for statement in _USERS_OF_THE_VERSION_BEFORE:
+        await execute(database, statement.format(time=time))
+    erase = "UPDATE users SET state = 'ERASING'"
+    with pytest.raises(IntegrityError):
+        await execute(database, erase)
+    await open_as("user", database)
+    await execute(database, erase)
+    upgraded = await database.run(lambda c: definitions(c, "user"))
+    await database.run(drop_all)
+    await open_as("user", database)
+    assert await database.run(lambda c: definitions(c, "user")) == upgraded, "as a new database's"
+    await database.close()
+
+
+def drop_users(connection: Connection) -> None:
+    participant_of("user").saga_rows.drop(connection)
+
+
+_USERS_OF_THE_VERSION_BEFORE = (
+    """
+    CREATE TABLE users (
+        user_id VARCHAR(36) NOT NULL,
+        email VARCHAR(254) NOT NULL,
+        name VARCHAR(200) NOT NULL,
+        password_hash TEXT NOT NULL,
+        roles VARCHAR(100) NOT NULL,
+        state VARCHAR(32) NOT NULL,
+        created_at {time} NOT NULL,
+        updated_at {time} NOT NULL,
+        PRIMARY KEY (user_id),
+        UNIQUE (email),
+        CONSTRAINT userstate CHECK (state IN ('ACTIVE'))
+    )
+    """,
+    """
+    INSERT INTO users
+    VALUES ('u', 'e', 'n', 'h', 'customer', 'ACTIVE', '2026-11-01', '2026-11-01')
+    """,
+)
 
 
 async def test_coupons_of_version_1_are_active_and_not_revoked(url: str) -> None:

@@ -54,7 +54,6 @@ _PENDING = Order(
     payable_amount=90,
     coupon_id="c",
     payment_method=PaymentMethod.WALLET,
-    address=None,
     attempt=0,
     created_at=NOW,
     completed_at=None,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.contract import (
+    AddressChanged,
     CouponRejected,
     FailReason,
     OrderCancelled,
@@ -18,6 +19,7 @@ from events.contract import (
     PaymentFailed,
     ProductChanged,
     StockUnavailable,
+    UserErased,
 )
 from order.commands import AddToCart, ChangeCartItem, PlaceOrder, SetHotProduct, TakeFromCart
 from order.domain import (
@@ -129,6 +131,7 @@ def test_paid_order_tells_its_stage_and_an_open_one_does_not() -> None:
 def test_every_event_and_command_is_tested() -> None:
     tested = {type(message) for message in MESSAGES.values()}
     others = {ProductChanged, PlaceOrder, SetHotProduct, AddToCart, ChangeCartItem, TakeFromCart}
+    others |= {AddressChanged, UserErased}  # in test_addresses
     assert {*reactions.handles, *reactions.commands} == tested | others
 
 

@@ -13,7 +13,9 @@ from events.contract import (
     OrderCreated,
     ProductChanged,
     ProductStatus,
+    ShippingAddressGiven,
 )
+from order.addresses import ShippingAddress
 from order.commands import AcceptedOrder, PlaceOrder, SetHotProduct, WantedLine
 from order.domain import OrderState
 from order.pricing import price_lines, total
@@ -64,10 +66,20 @@ def test_order_created_has_all_that_coupon_needs() -> None:
         items=order.items,
         total_amount=88,
         coupon_id="c",
-        address=command.address,
         accepted_at=uow.now,
     )
-    assert result.events == (created,)
+    assert command.address is not None
+    given = ShippingAddressGiven(customer_id=CUSTOMER, order_id=ORDER, address=command.address)
+    assert result.events == (created, given)
+    assert uow.shipping.inserted == [ShippingAddress.of(ORDER, CUSTOMER, command.address)]
+
+
+def test_order_without_an_address_costs_no_row_and_no_event_for_one() -> None:
+    uow = unit_of_work(prices=listed_products(30))
+    [event] = reactions.execute(wants(("p0", 1)), uow).events
+    uow.release()
+    assert isinstance(event, OrderCreated)
+    assert (uow.shipping.inserted, uow.recipients.inserted) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,16 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
 from chassis.service import Service
+from chassis.web.access import Access
 from chassis.web.schemas import NO_NUL
 from user.unit_of_work import UserUnitOfWork
 
 UserService = NamedDependency[Service[UserUnitOfWork]]
 """The service, as every route has it injected."""
+
+OWN = Access("the user whose it is")
+ERASERS = Access("the user whose it is, and operators")
+"""Guards for signed-in users, whose id the handler compares with the caller's."""
 
 UserId = Annotated[UUID, PathParameter(name="userId")]
 

@@ -6,17 +6,26 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Request, Response, get, patch, post, put
+from litestar import Controller, Request, Response, delete, get, patch, post, put
 from litestar.params import JSONBody
 
 from chassis.service import Service
-from chassis.web.access import OPERATORS, PUBLIC, SIGNED_IN, Caller, CurrentCaller
+from chassis.web.access import OPERATOR, OPERATORS, PUBLIC, SIGNED_IN, Caller, CurrentCaller
 from chassis.web.schemas import Body, Text, View, created, refusals
+from events.contract import PERSONAL
 from events.roles import Role
+from saga import envelope
 from saga.errors import Conflict
 from user import store
-from user.commands import ChangePassword, RegisterUser, RenameUser, no_user, wrong_password
-from user.domain import User, check_password, normal_email
+from user.commands import (
+    ChangePassword,
+    EraseUser,
+    RegisterUser,
+    RenameUser,
+    no_user,
+    wrong_password,
+)
+from user.domain import SessionState, User, check_password, normal_email
 from user.errors import (
     BAD_CREDENTIALS,
     TOO_MANY_TRIES,
@@ -25,7 +34,8 @@ from user.errors import (
     WEAK_PASSWORD,
 )
 from user.passwords import Passwords
-from user.routes import Email, Password, UserId, UserService, address_of
+from user.routes import ERASERS, OWN, Email, Password, UserId, UserService, address_of
+from user.routes.addresses import AddressView
 from user.sign_ins import SignIns
 from user.unit_of_work import UserUnitOfWork
 
@@ -66,6 +76,36 @@ class UserView(View):
     name: str
     roles: list[str]
     created_at: datetime
+
+
+class SessionView(View):
+    """A session, without its tokens. `updatedAt`: when its refresh token was replaced last."""
+
+    session_id: str
+    state: SessionState
+    created_at: datetime
+    updated_at: datetime
+
+
+class StoredEvent(View):
+    """An event with personal data that the broker holds."""
+
+    name: str
+    time: str
+    body: dict[str, Any]
+
+
+class Export(View):
+    """All that the shop stores of a person, but for passwords and tokens.
+
+    `events` are what services keep with personal data, such as an order's shipping address. Orders,
+    payments and coupons are listed by their own services, by `customerId`.
+    """
+
+    user: UserView
+    addresses: list[AddressView]
+    sessions: list[SessionView]
+    events: list[StoredEvent]
 
 
 class AccountController(Controller):
@@ -175,6 +215,58 @@ class UserController(Controller):
         )
         await service.ask(command)
 
+    @delete(
+        "/{userId:str}",
+        status_code=202,
+        summary="Erase a user",
+        guards=[ERASERS],
+        responses=refusals(USER_NOT_FOUND),
+    )
+    async def erase_user(
+        self, user_id: UserId, service: UserService, caller: CurrentCaller
+    ) -> None:
+        """For the user, and for operators. It can't be undone.
+
+        The account, its sessions and addresses are gone at once, the addresses of orders within
+        seconds. Orders, payments and the wallet stay, without the person. An operator may erase an
+        id without an account too, and repeat an erasure.
+        """
+        is_operator = OPERATOR in caller.roles
+        if not is_operator and not caller.is_user(str(user_id)):
+            raise no_user(str(user_id))
+        await service.ask(EraseUser(user_id=str(user_id), may_be_unknown=is_operator))
+
+    @get(
+        "/{userId:str}/export",
+        summary="All that is stored of a user",
+        guards=[OWN],
+        responses=refusals(USER_NOT_FOUND),
+    )
+    async def export_user(
+        self, user_id: UserId, service: UserService, caller: CurrentCaller
+    ) -> Export:
+        """For the user alone. 503 while the broker, which holds the orders' addresses, is away."""
+        if not caller.is_user(str(user_id)):
+            raise no_user(str(user_id))
+        user = await _find(service, caller, str(user_id))
+        messages = await service.broker.history(PERSONAL.subjects_of(user.user_id))
+        async with service.reading() as connection:
+            addresses = await store.find_book(connection, user.user_id)
+            sessions = await store.find_sessions(connection, user.user_id)
+        return Export(
+            user=_view(user),
+            addresses=[AddressView.of(each) for each in addresses],
+            sessions=[SessionView.of(each) for each in sessions],
+            events=[
+                StoredEvent(
+                    name=envelope.name_in(each.subject),
+                    time=each.headers.get(envelope.TIME, ""),
+                    body=msgspec.json.decode(each.body),
+                )
+                for each in messages
+            ],
+        )
+
 
 async def _register(
     service: Service[UserUnitOfWork], data: NewUser, user_id: str, roles: Sequence[Role]
@@ -203,7 +295,7 @@ async def _find(service: Service[UserUnitOfWork], caller: Caller, user_id: str) 
     _check(caller, user_id)
     async with service.reading() as connection:
         user = await store.find_user(connection, user_id)
-    if user is None:
+    if user is None or not user.is_active:
         raise no_user(user_id)
     return user
 

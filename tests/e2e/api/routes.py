@@ -120,6 +120,7 @@ _BAD_MOMENTS = (
     *("1893456000", "NaN"),
 )
 
+ADDRESS = {"street": _text(), "postalCode": _text(), "city": _text()}
 NEW_ORDER = {
     "customerId": _uuid(),
     "items": [
@@ -127,7 +128,7 @@ NEW_ORDER = {
     ],
     "price": _amount(9, most=MAX_TOTAL, **_OPTIONAL),
     "couponId": _uuid(**_OPTIONAL),
-    "address": {"street": _text(), "postalCode": _text(), "city": _text()},
+    "address": ADDRESS,
     "paymentMethod": _one_of("WALLET", **_LEFT_OUT),
     "onShortage": _one_of("REJECT", **_LEFT_OUT),
 }
@@ -164,6 +165,13 @@ NEW_COUPON = {
 CREDENTIALS = {
     "email": Field("kim@shop.test", (*_NO_STRING, "", "x", "null", "a b@c", "x" * 300)),
     "password": _password(),
+}
+_FLAG = Field(True, ("true", "", 1, 0, [], {}), required=False)
+NEW_ADDRESS = {**ADDRESS, "label": _text(least=0, **_LEFT_OUT), "isDefault": _FLAG}
+ADDRESS_CHANGES = {
+    **{name: _text(**_OPTIONAL) for name in ADDRESS},
+    "label": _text(least=0, **_OPTIONAL),
+    "isDefault": _FLAG._replace(nullable=True),
 }
 NEW_USER = {**CREDENTIALS, "name": _text()}
 STOCK_BOOKING = {
@@ -206,6 +214,7 @@ _OPERATIONS: tuple[tuple[str, str, str | None, dict[str, Query]], ...] = (
 _DISMISS = "/api/v1/ops/dead-letters/{}/dismiss"
 _BOOKINGS = "/api/v1/ops/recovery/bookings"
 _PRODUCT = "/api/v1/products/{}"
+_ADDRESSES = "/api/v1/users/{}/addresses"
 _CART = "/api/v1/carts/{}"
 
 ROUTES = (
@@ -379,6 +388,18 @@ ROUTES = (
         body={"current": _password(), "new": _password()},
         unknown="USER_NOT_FOUND",
     ),
+    Route("user", "DELETE", "/api/v1/users/{}"),
+    Route("user", "GET", "/api/v1/users/{}/export", unknown="USER_NOT_FOUND"),
+    Route("user", "GET", _ADDRESSES, unknown="USER_NOT_FOUND"),
+    Route("user", "POST", _ADDRESSES, body=NEW_ADDRESS, unknown="USER_NOT_FOUND"),
+    Route(
+        "user",
+        "PATCH",
+        f"{_ADDRESSES}/{{}}",
+        body=ADDRESS_CHANGES,
+        unknown="USER_NOT_FOUND",
+    ),
+    Route("user", "DELETE", f"{_ADDRESSES}/{{}}", unknown="USER_NOT_FOUND"),
     Route("user", "POST", "/api/v1/auth/login", body=CREDENTIALS),
     Route("user", "POST", "/api/v1/auth/refresh", body={"refreshToken": _text()}),
     Route("user", "POST", "/api/v1/auth/logout", body={"refreshToken": _text()}),

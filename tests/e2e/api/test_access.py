@@ -35,6 +35,7 @@ from tests.kit.client import (
     order,
     wait_until,
 )
+from user.routes import ERASERS, OWN
 
 OF_API = [route for route in ROUTES if route.path.startswith("/api/")]
 ACCESSES: dict[str, RouteAccess] = {
@@ -42,13 +43,17 @@ ACCESSES: dict[str, RouteAccess] = {
     for service in SERVICES
     for each in accesses(service)
 }
+ALL = {PUBLIC, SIGNED_IN, OWN, ERASERS}
+OWNED = {SIGNED_IN, OWN}
+"""What is a user's; OWN: what no shopkeeper sees either."""
+
 ALLOWED = {
-    "customer": {PUBLIC, SIGNED_IN},
-    "other": {PUBLIC, SIGNED_IN},
-    "reader": {PUBLIC, SIGNED_IN, READERS},
-    "shopkeeper": {PUBLIC, SIGNED_IN, SHOPKEEPERS},
-    "operator": {PUBLIC, SIGNED_IN, READERS, OPERATORS},
-    "machine": {PUBLIC, SIGNED_IN, READERS, OPERATORS},
+    "customer": ALL,
+    "other": ALL,
+    "reader": ALL | {READERS},
+    "shopkeeper": ALL | {SHOPKEEPERS},
+    "operator": ALL | {READERS, OPERATORS},
+    "machine": ALL | {READERS, OPERATORS},
 }
 """What the guards let each caller call."""
 
@@ -94,7 +99,7 @@ class Signed(msgspec.Struct, frozen=True):
 def address(route: Route, ids: Mapping[str, str]) -> str:
     """The path with the id of the thing that it names. Raises KeyError for an unknown kind."""
     kind = route.path.split("/")[3]
-    if "{}" not in route.path or ACCESSES[route.name].access != SIGNED_IN:
+    if "{}" not in route.path or ACCESSES[route.name].access not in OWNED:
         return route.address
     return route.path.replace("{}", ids[kind], 1).replace("{}", COFFEE)
 
@@ -206,7 +211,9 @@ def test_routes_that_ask_for_no_token_are_these() -> None:
 
 def test_a_route_for_signed_in_users_asks_whose_it_is() -> None:
     not_asking = {
-        name for name, each in ACCESSES.items() if each.access == SIGNED_IN and not each.is_own
+        name
+        for name, each in ACCESSES.items()
+        if each.access in OWNED | {ERASERS} and not each.is_own
     }
     assert not_asking == {"coupon GET /api/v1/coupons/{}"}
 
@@ -226,14 +233,15 @@ async def test_without_a_valid_token_public_routes_alone_answer(
     assert wrong == {}
 
 
-@pytest.mark.parametrize("caller", ["other", "reader", "operator", "machine"])
+@pytest.mark.parametrize("caller", ["other", "reader", "operator", "machine", "shopkeeper"])
 async def test_what_is_a_customers_is_not_shown_to_another_user(
     signed: Signed, caller: str
 ) -> None:
     wrong = {}
     for route in OF_API:
         found = ACCESSES[route.name]
-        if not (found.access == SIGNED_IN and found.is_own):
+        owned = {OWN} if caller == "shopkeeper" else OWNED
+        if not (found.access in owned and found.is_own):
             continue
         answer = await signed.call(caller, route)
         if caller in MAY_TRACE and route.path.endswith("/trace"):
@@ -254,8 +262,9 @@ async def test_guards_let_the_named_roles_through_alone(signed: Signed, caller: 
         found = ACCESSES[route.name]
         answer = await signed.call(caller, route)
         is_refused = answer.status in (401, 403) and error_of(answer) != "BAD_CREDENTIALS"
-        is_asked = found.access == SIGNED_IN and found.is_own  # see the test above
-        if is_asked and caller not in ACTS_FOR_CUSTOMER:
+        is_asked = found.access in OWNED and found.is_own  # see the test above
+        acts = ("customer",) if found.access == OWN else ACTS_FOR_CUSTOMER
+        if is_asked and caller not in acts:
             continue
         if is_refused == (found.access in ALLOWED[caller]) and "/auth/" not in route.path:
             wrong[route.name] = (answer.status, answer.body)

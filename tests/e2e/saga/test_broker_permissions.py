@@ -193,9 +193,9 @@ async def test_observer_can_read_streams_and_consumers(shop: Shop) -> None:
     ended = await shop.buy(order(customer, (product, 1)))
     async with connected_as(shop, "observer") as client:
         jetstream = client.jetstream()
-        assert (await jetstream.account_info()).streams == 4
+        assert (await jetstream.account_info()).streams == 5
         assert {each.config.name for each in await jetstream.streams_info()} == {
-            *("SAGA", "CATALOG", "USERS", "KEYS")
+            *("SAGA", "CATALOG", "USERS", "KEYS", "PERSONAL")
         }
         assert await jetstream.find_stream_name_by_subject("saga.*.*") == "SAGA"
         assert (await jetstream.stream_info("SAGA")).state.messages > 0
@@ -210,6 +210,39 @@ async def test_observer_can_read_streams_and_consumers(shop: Shop) -> None:
             "CATALOG", subject=f"catalog.{product}.ProductChanged", direct=True
         )
         assert last.data
+
+
+async def test_personal_data_is_read_by_user_and_order_alone(forged_shop: Shop) -> None:
+    """Neither from the stream nor as it passes."""
+    readers = ("user", "order")
+    reading = [
+        "$JS.API.DIRECT.GET.PERSONAL",
+        "$JS.API.DIRECT.GET.PERSONAL.personal.a.AddressChanged.b",
+        "$JS.API.STREAM.MSG.GET.PERSONAL",
+        "$JS.API.CONSUMER.CREATE.PERSONAL.spy",
+        "$JS.API.CONSUMER.CREATE.PERSONAL.spy.personal.>",
+        "$JS.API.CONSUMER.MSG.NEXT.PERSONAL.order",
+    ]
+    for name in [*SERVICES, "observer"]:
+        if name in readers:
+            continue
+        await assert_refused(forged_shop, name, reading)
+        refusals: list[str] = []
+        passing = ["personal.>", "personal.*.AddressChanged.*"]
+        async with connected_as(forged_shop, name, refusals) as client:
+            for subject in passing:
+                await client.subscribe(subject)
+            await assert_all_refused(
+                refusals, [f'subscription to "{subject.lower()}"' for subject in passing]
+            )
+    purging = ["$JS.API.STREAM.PURGE.PERSONAL"]
+    for name in [*SERVICES, "observer"]:
+        if name != "user":
+            await assert_refused(forged_shop, name, purging)
+    for name in readers:
+        async with connected_as(forged_shop, name) as client:
+            info = await client.jetstream().stream_info("PERSONAL")
+            assert info.config.subjects == ["personal.*.*.*"]
 
 
 async def test_observer_cannot_publish_or_change_anything(forged_shop: Shop) -> None:

@@ -117,7 +117,6 @@ class ShopScenario(Scenario, frozen=True, kw_only=True):
             payable_amount=PRICE,
             coupon_id=self.coupon_id,
             payment_method=self.method,
-            address=None,
             attempt=0,
             created_at=NOW,
             completed_at=None,

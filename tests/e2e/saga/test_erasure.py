@@ -1,0 +1,148 @@
+"""Erasure of a user: whatever happens meanwhile, the order ends and the person is gone."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from events.participants import PARTICIPANTS
+from tests.e2e.api.test_addresses import HOME, Book, place_when_known, shown
+from tests.e2e.api.test_users import log_in, refresh, sign_up
+from tests.e2e.audit_fixtures import database_file, found_wrong
+from tests.kit.client import COFFEE, Json, Shop, open_shop, order, running_stack, wait_until
+
+
+@pytest.fixture(scope="module")
+def erasing_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    with running_stack(tmp_path_factory.mktemp("erasing"), REPEAT_AFTER_SECONDS="2") as environment:
+        yield environment
+
+
+@pytest.fixture
+async def shop(erasing_stack: Mapping[str, str]) -> AsyncIterator[Shop]:
+    """A stack that may be broken. Events are retransmitted after two seconds."""
+    async with open_shop(erasing_stack) as shop:
+        await shop.wait_until_ready()
+        yield shop
+
+
+class Person:
+    """A user with an address that occurs nowhere else, and with an order that was shipped to it."""
+
+    def __init__(self, shop: Shop, account: Json) -> None:
+        self.shop = shop
+        self.user_id = str(account["userId"])
+        self.email = str(account["email"])
+        self.secret = f"{uuid4()} Street"
+        self.orders: list[str] = []
+
+    async def settle(self) -> None:
+        book = Book(self.shop, self.user_id)
+        self.address = (await book.add(HOME | {"street": self.secret}))["addressId"]
+        await self.order()
+
+    async def order(self, product: str = COFFEE) -> str:
+        body = order(self.user_id, (product, 1), addressId=self.address)
+        self.orders.append(await place_when_known(self.shop, body))
+        return self.orders[-1]
+
+    async def erase(self) -> None:
+        answer = await self.shop.call("user", "DELETE", f"/api/v1/users/{self.user_id}")
+        assert answer.status == 202, answer
+
+    def in_databases(self) -> list[str]:
+        """Where the databases hold the street, the address of the account or its name."""
+        words = (self.secret, self.email)
+        return [
+            f"{service}.{table}"
+            for service in PARTICIPANTS
+            for table, row in _rows(database_file(self.shop.environment, service))
+            if any(word in row for word in words)
+        ]
+
+    async def in_streams(self) -> list[str]:
+        """The subjects of PERSONAL that name the user, and whatever else names the street."""
+        async with self.shop.nats() as client:
+            jetstream = client.jetstream()
+            info = await jetstream.stream_info(
+                "PERSONAL", subjects_filter=f"personal.{self.user_id}.>"
+            )
+            return list(info.state.subjects or {})
+
+    async def is_known(self) -> None:
+        assert {
+            "user.users",
+            "user.addresses",
+            "order.addresses",
+            "order.shipping_addresses",
+        } <= set(self.in_databases())
+
+        async def is_published() -> bool:
+            return len(await self.in_streams()) == 1 + len(self.orders)
+
+        await wait_until(is_published, "the broker has the addresses")
+
+    def state(self) -> str:
+        file = database_file(self.shop.environment, "user")
+        with closing(sqlite3.connect(file)) as database:
+            query = "SELECT state FROM users WHERE user_id = ?"
+            [(state,)] = database.execute(query, (self.user_id,)).fetchall()
+        return str(state)
+
+    async def is_gone(self, *, done: bool = True) -> None:
+        async def is_gone() -> bool:
+            return not self.in_databases() and not await self.in_streams()
+
+        await wait_until(is_gone, "nothing of the person is left", 60)
+        if done:
+
+            async def is_done() -> bool:
+                return self.state() == "ERASED"
+
+            await wait_until(is_done, "the erasure is done", 60)
+            assert not self.in_databases()
+            assert not await self.in_streams()
+
+
+def _rows(file: Path) -> Iterator[tuple[str, str]]:
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        names = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        for (name,) in names:
+            for row in database.execute(f'SELECT * FROM "{name}"'):  # noqa: S608 - a table's name
+                yield name, str(row)
+
+
+async def person(shop: Shop) -> Person:
+    found = Person(shop, await sign_up(shop))
+    await found.settle()
+    await found.is_known()
+    return found
+
+
+async def test_erased_user_is_gone_everywhere_and_the_orders_stay(shop: Shop) -> None:
+    who, other = await person(shop), await person(shop)
+    signed_in = await log_in(shop, who.email)
+    await shop.wait_until_ended(who.orders[0])
+
+    await who.erase()
+
+    assert (await log_in(shop, who.email)).body["error"] == "BAD_CREDENTIALS"
+    refreshed = await refresh(shop, signed_in.body["refreshToken"])
+    assert refreshed.body["error"] == "TOKEN_INVALID"
+    for path in ("", "/addresses", "/export"):
+        answer = await shop.call("user", "GET", f"/api/v1/users/{who.user_id}{path}")
+        assert (answer.status, answer.body["error"]) == (404, "USER_NOT_FOUND")
+    await who.is_gone()
+    shown_order = await shop.get("order", f"/api/v1/orders/{who.orders[0]}")
+    assert (shown_order["address"], shown_order["totalAmount"]) == (None, 5_000)
+    for address in ({"address": shown(HOME)}, {"addressId": who.address}):
+        body = order(who.user_id, (COFFEE, 1), **address)
+        refused = await shop.call("order", "POST", "/api/v1/orders", body)
+        assert (refused.status, refused.body["error"]) == (400, "ACCOUNT_ERASED")
+    again = await sign_up(shop, email=who.email)
+    assert again["userId"] != who.user_id
+    await other.is_known()
+    assert await found_wrong(shop) == []
