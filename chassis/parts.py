@@ -7,6 +7,8 @@ from typing import Generic
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis import actions
+from chassis.audit_log import AuditLog
 from chassis.broker.jetstream import JetStream
 from chassis.components import Component, Components
 from chassis.loops import Loops
@@ -50,6 +52,7 @@ class Parts(Generic[U]):
         self.components = Components(components)
         self.broker = ports.broker or JetStream(participant.reactions, settings)
         self.database = ports.database(settings.database_url)
+        self.audit_log = AuditLog(self.database)
         self.mailbox = Mailbox(
             capacity=settings.mailbox_capacity,
             command_timeout_seconds=settings.command_timeout_seconds,
@@ -83,11 +86,14 @@ class Parts(Generic[U]):
     async def ask(
         self, command: object, idempotency: IdempotencyKey | None = None, trace: str | None = None
     ) -> Done:
-        """Execute a command in its turn; committed when this returns. See `Mailbox.ask`."""
+        """Execute a command in its turn; committed when this returns. See `Mailbox.ask`.
+
+        The first command of a request is the one that does the request's action.
+        """
         self._refuse_early()
         if self.settings.recovery_mode and not isinstance(command, self.participant.bookings):
             raise RetryLater("the service is in recovery mode until an operator releases it")
-        return await self.mailbox.ask(command, idempotency, trace)
+        return await self.mailbox.ask(command, idempotency, trace, actions.take())
 
     def receive(self, delivery: DeliveredMessage) -> None:
         """Put a delivered event into the mailbox."""

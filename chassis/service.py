@@ -61,6 +61,7 @@ class Service(Parts[U]):
     def _coroutines(self) -> list[Coroutine[Any, Any, None]]:
         """What it does all the time. In recovery mode it replays events and publishes nothing."""
         loops = [self.processor.run(), self.ack_extension.run(), self.database.watch()]
+        loops.append(self.audit_log.run())
         if self.settings.recovery_mode:
             log.warning("in recovery mode: it replays the streams and publishes nothing")
             return loops
@@ -83,6 +84,7 @@ class Service(Parts[U]):
         await self.loops.stop()
         if self.has_started:
             await self.outbox.close()
+            await self.audit_log.close()
         await self.database.close()
 
     async def _finish(self) -> None:

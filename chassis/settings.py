@@ -370,6 +370,17 @@ class Settings(BrokerSettings, frozen=True, kw_only=True):
             "Rows of unsettled sagas stay.",
         ),
     ]
+    audit_log_days: Annotated[
+        int,
+        Whole(
+            "AUDIT_LOG_DAYS",
+            365,
+            1,
+            3660,
+            "How long an entry of the audit log is kept, from when it is written; the database "
+            "refuses to delete it earlier.",
+        ),
+    ]
     retransmit_after_seconds: Annotated[
         int,
         Whole(

@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 from litestar import Litestar
 
+from chassis.actions import Action
 from chassis.settings import load
 from chassis.web import error_codes
 from chassis.web.access import SIGNED_IN, Access, access_of, handlers
+from chassis.web.actions import action_of
 from chassis.web.error_codes import ErrorCode, codes_of
 from events.participants import PARTICIPANTS
 
@@ -36,13 +38,17 @@ people, and may change. An order that was accepted and then fails is no error: i
 _ACCESS = """\
 # Who may call what
 
-Written by `make documents` from the guards beside the routes' handlers; don't edit it.
+Written by `make documents` from the guards and actions beside the routes' handlers; don't edit it.
 
 This holds with `AUTH=on`. With `AUTH=off` all callers are trusted, and `OPS_TOKEN`, where it is
 set, is required where operators are named. What is another customer's is answered as if it was not
-there (404), or with 403 where the request itself names the customer. A shopkeeper may act for any
-customer. Operators and readers may read the trace of any order. A machine that sends `OPS_TOKEN` is
-an operator. What attackers may try, and the tests: [threats.md](threats.md).
+there (404); a body that names another customer with 403. A shopkeeper may act for any customer.
+Operators and readers may read the trace of any order. A machine that sends `OPS_TOKEN` is an
+operator. What attackers may try, and the tests: [threats.md](threats.md).
+
+The last column names what the audit log has of a route (`GET /api/v1/ops/audit-log`), and of which
+uses. "For others": what is done for another user, and what is forbidden; of `TOKEN_REFRESH` the use
+of a token that was used before.
 """
 
 
@@ -79,12 +85,19 @@ class RouteAccess(NamedTuple):
     path: str
     access: Access
     is_own: bool
+    action: Action | None
 
     @property
     def callers(self) -> str:
         if self.access != SIGNED_IN:
             return self.access.name
         return "the user whose it is, and shopkeepers" if self.is_own else self.access.name
+
+    @property
+    def recorded(self) -> str:
+        if self.action is None:
+            return ""
+        return f"`{self.action.name}`" + (" for others" if self.action.is_everyday else "")
 
 
 def accesses(service: str) -> list[RouteAccess]:
@@ -100,6 +113,7 @@ async def _accesses(service: str) -> list[RouteAccess]:
                 path=re.sub(r":\w+}", "}", path),
                 access=access_of(handler),
                 is_own="caller" in handler.parsed_fn_signature.parameters,
+                action=action_of(handler),
             )
             for path, handler in handlers(app)
             for method in handler.http_methods
@@ -109,9 +123,10 @@ async def _accesses(service: str) -> list[RouteAccess]:
 def access() -> str:
     """The page of who may call which route."""
     return _ACCESS + "".join(
-        f"\n## {service}\n\n| route | who |\n|---|---|\n"
+        f"\n## {service}\n\n| route | who | audit log |\n|---|---|---|\n"
         + "".join(
-            f"| `{each.method} {each.path}` | {each.callers} |\n" for each in accesses(service)
+            f"| `{each.method} {each.path}` | {each.callers} | {each.recorded} |\n"
+            for each in accesses(service)
         )
         for service in PARTICIPANTS
     )

@@ -98,6 +98,11 @@ def name_in(subject: str) -> str:
     return [*subject.split("."), "", ""][2]
 
 
+def is_traceparent(text: str) -> bool:
+    """Is this a W3C trace context?"""
+    return _TRACE.fullmatch(text) is not None
+
+
 def traceparent(key: str, span_source: str, parent: str | None = None) -> str:
     """A W3C trace context: it continues the trace of `parent`, or starts one from the key.
 

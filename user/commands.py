@@ -123,7 +123,7 @@ class AddKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
-    """`session` and `user` where the token was the newest one."""
+    """`session` where there is one, `user` where the token was the newest one."""
 
     presented: Presented
     session: Session | None = None

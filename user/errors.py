@@ -8,7 +8,6 @@ ADDRESS_BOOK_FULL = ErrorCode(
 ADDRESS_NOT_FOUND = ErrorCode(
     "ADDRESS_NOT_FOUND", 404, "The user has no address of this id.", "Read the address book."
 )
-USER_NOT_FOUND = ErrorCode("USER_NOT_FOUND", 404, "There is no user of this id.", "Check the id.")
 USER_EXISTS = ErrorCode(
     "USER_EXISTS", 409, "A user with this address is there already.", "Sign in."
 )

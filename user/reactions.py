@@ -112,21 +112,22 @@ def refresh_session(command: RefreshSession, uow: UserUnitOfWork) -> Refreshed:
     if presented is Presented.REUSED:
         uow.sessions[session.session_id] = session.end(uow.now)
     if presented is not Presented.NEWEST:
-        return Refreshed(presented=presented)
+        return Refreshed(presented=presented, session=session)
     session = session.rotate(command.token_hash, uow.now)
     uow.sessions[session.session_id] = session
     return Refreshed(presented=presented, session=session, user=uow.users[session.user_id])
 
 
 @reactions.command
-def end_session(command: EndSession, uow: UserUnitOfWork) -> None:
+def end_session(command: EndSession, uow: UserUnitOfWork) -> Session | None:
     """Sign out. A token that is not the session's ends nothing."""
     session = uow.sessions.get(command.session_id)
-    if session is not None and command.presented_hash in (
-        session.token_hash,
-        session.previous_hash,
-    ):
-        uow.sessions[session.session_id] = session.end(uow.now)
+    if session is None or session.state is SessionState.ENDED:
+        return None
+    if command.presented_hash not in (session.token_hash, session.previous_hash):
+        return None
+    uow.sessions[session.session_id] = session.end(uow.now)
+    return session
 
 
 @reactions.command

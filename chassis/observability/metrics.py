@@ -16,6 +16,10 @@ retransmitted = Counter(
     "saga_events_retransmitted_total", "Retransmissions, and events that answer one."
 )
 dead = Counter("saga_dead_letters_total", "Messages stored as dead letters.", ["reason"])
+audit_log_counted = Counter(
+    "saga_audit_log_counted_total",
+    "Refusals without an entry of their own in the audit log: too many came at once.",
+)
 letters_open = Gauge(
     "saga_dead_letters_open", "Dead letters that are neither redriven nor dismissed."
 )

@@ -5,15 +5,18 @@ committed together or not at all; within it each message stands alone: one that 
 is rolled back to its savepoint.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Generic
 
 import msgspec
 from sqlalchemy import Connection, select
 
+from chassis import audit_log
+from chassis.actions import ActionOutcome, AuditEntry
 from chassis.participant import Participant, U
 from chassis.processing import dead_letters, erasure
+from chassis.processing.dead_letters import Redelivery
 from chassis.processing.messages import (
     CommandMessage,
     Declined,
@@ -72,6 +75,7 @@ class Batch(Generic[U]):
         self._emitted: list[OutboundEvent] = []
         self._redrivable: set[int] = set()
         self._redriven: list[int] = []
+        self._actions: list[AuditEntry] = []
         self.uow: U
 
     def run(self, connection: Connection, messages: Sequence[Message]) -> list[Outcome]:
@@ -166,6 +170,9 @@ class Batch(Generic[U]):
             envelope.encode(event, self.now, cause_id=result.cause_id, parent_trace=message.trace)
             for event in result.events
         )
+        if message.action is not None and (emitted or self.uow.open_changes):
+            entry = message.action.executed(message.command, result.value, self.now)
+            self._actions += [entry] if entry else []
         return Done(result=result.value, emitted=emitted)
 
     def _replay(
@@ -192,6 +199,22 @@ class Batch(Generic[U]):
             dead_letters.store(connection, letters, self.now)
         if self._redriven:
             dead_letters.mark_redriven(connection, self._redriven, self.now)
+        if letters or self._redriven:
+            self._actions += self._redrives(messages)
+        audit_log.append(connection, self._actions)
+
+    def _redrives(self, messages: Sequence[Message]) -> Iterator[AuditEntry]:
+        """The entries of the dead letters that operators redrive, each with its outcome."""
+        for message in messages:
+            if not isinstance(message, EventMessage):
+                continue
+            letter = message.delivery
+            if not isinstance(letter, Redelivery) or letter.action is None:
+                continue
+            if letter.letter_id in self._redriven:
+                yield letter.action.entry(ActionOutcome.DONE, self.now)
+            elif message.dead_letter_reason is not None:
+                yield letter.action.entry(ActionOutcome.FAILED, self.now, "FAILED_AGAIN")
 
 
 def _already_in_inbox(connection: Connection, messages: Sequence[Message]) -> set[str]:

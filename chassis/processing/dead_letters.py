@@ -22,6 +22,7 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, Update, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.actions import RequestedAction
 from chassis.ports import DeliveredMessage
 from chassis.processing.messages import EventMessage
 from chassis.storage.tables import LETTERS_NOT_DONE, dead_letters, in_states
@@ -70,10 +71,11 @@ class Redelivery:
     """A dead letter on its way through the mailbox once more.
 
     The transaction that handles it writes its outcome, so after a crash it can be redriven again.
-    `is_settled` is set once that is committed.
+    `is_settled` is set once that is committed. `action`: of the request that redrives it.
     """
 
-    def __init__(self, row: RowMapping) -> None:
+    def __init__(self, row: RowMapping, action: RequestedAction | None = None) -> None:
+        self.action = action
         self.letter_id: int = row["id"]
         self.stream: str = row["stream"]
         self.sequence: int = row["sequence"]
@@ -169,13 +171,14 @@ def _attempted(letter_id: int, status: LetterStatus, now: datetime) -> Update:
     )
 
 
-def dismiss(connection: Connection, letter_id: int, reason: str, now: datetime) -> None:
-    """Give a letter up, if it is not done."""
-    connection.execute(
+def dismiss(connection: Connection, letter_id: int, reason: str, now: datetime) -> bool:
+    """Give a letter up, if it is not done. False: it was done."""
+    dismissed = connection.execute(
         update(dead_letters)
         .where(dead_letters.c.id == letter_id, _not_done)
         .values(state=LetterStatus.DISMISSED, dismissed_at=now, dismiss_reason=reason)
     )
+    return dismissed.rowcount > 0
 
 
 async def page(

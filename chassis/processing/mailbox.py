@@ -8,6 +8,7 @@ participant lingers for a moment before it takes a batch, so that the batch grow
 import asyncio
 from collections import deque
 
+from chassis.actions import RequestedAction
 from chassis.observability import metrics
 from chassis.processing.linger import Linger
 from chassis.processing.messages import (
@@ -56,8 +57,9 @@ class Mailbox:
         command: object,
         idempotency: IdempotencyKey | None = None,
         trace: str | None = None,
+        action: RequestedAction | None = None,
     ) -> Done:
-        """Execute a command; it is committed when this returns.
+        """Execute a command; it is committed when this returns, with the entry of its `action`.
 
         Raises what a rule refuses it with, and RetryLater when too many wait or the database is
         away. In rare cases the command has been executed all the same, which is what idempotency
@@ -65,7 +67,7 @@ class Mailbox:
         """
         name = type(command).__name__
         try:
-            done = await self._ask(command, idempotency, trace)
+            done = await self._ask(command, idempotency, trace, action)
         except Exception as error:
             metrics.of_command(name, type(error).__name__).inc()
             raise
@@ -73,12 +75,16 @@ class Mailbox:
         return done
 
     async def _ask(
-        self, command: object, idempotency: IdempotencyKey | None, trace: str | None
+        self,
+        command: object,
+        idempotency: IdempotencyKey | None,
+        trace: str | None,
+        action: RequestedAction | None,
     ) -> Done:
         if self._commands >= self._capacity:
             raise RetryLater("too many requests are waiting; send this one again in a second")
         loop = asyncio.get_running_loop()
-        message = CommandMessage(command, loop.create_future(), idempotency, trace)
+        message = CommandMessage(command, loop.create_future(), idempotency, trace, action)
         self._commands += 1
         timer = loop.call_later(self._command_timeout_seconds, _time_out, message)
         try:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from chassis.actions import RequestedAction
 from chassis.ports import DeliveredMessage
 from saga import envelope
 from saga.envelope import InboundEvent, MalformedMessage, OutboundEvent
@@ -53,9 +54,10 @@ class CommandMessage:
     """A command and the future that its caller waits for.
 
     `abandoned`: the caller was told to retry later, so the command must not be executed any more.
+    `action`: what the caller does by it, if that is for the audit log.
     """
 
-    __slots__ = ("abandoned", "attempts", "command", "future", "idempotency", "trace")
+    __slots__ = ("abandoned", "action", "attempts", "command", "future", "idempotency", "trace")
 
     def __init__(
         self,
@@ -63,8 +65,10 @@ class CommandMessage:
         future: "asyncio.Future[Done]",
         idempotency: IdempotencyKey | None = None,
         trace: str | None = None,
+        action: RequestedAction | None = None,
     ) -> None:
         self.command = command
+        self.action = action
         self.future = future
         self.idempotency = idempotency
         self.trace = trace

@@ -6,9 +6,11 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
-from sqlalchemy import RowMapping
+from sqlalchemy import Connection, RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis import actions, audit_log
+from chassis.actions import ActionOutcome
 from chassis.participant import Participant
 from chassis.ports import Clock, DeliveredMessage
 from chassis.processing import dead_letters, preview
@@ -53,7 +55,7 @@ class Redriving:
             raise _done(letter)
         if letter.status is LetterStatus.REDRIVEN:
             return letter, True
-        redelivery = Redelivery(row)
+        redelivery = Redelivery(row, actions.take())
         self._receive(redelivery)
         try:
             async with asyncio.timeout(REDRIVE_SECONDS):
@@ -68,10 +70,14 @@ class Redriving:
         Raises Conflict for one that is REDRIVEN.
         """
         await self._find(letter_id)
-        now = self._clock()
-        await self._database.run(
-            partial(dead_letters.dismiss, letter_id=letter_id, reason=reason, now=now)
-        )
+        now, action = self._clock(), actions.take()
+
+        def work(connection: Connection) -> None:
+            is_dismissed = dead_letters.dismiss(connection, letter_id, reason, now)
+            if action and is_dismissed:
+                audit_log.append(connection, [action.entry(ActionOutcome.DONE, now)])
+
+        await self._database.run(work)
         letter = dead_letters.view(await self._find(letter_id))
         if letter.status is not LetterStatus.DISMISSED:
             raise _done(letter)

@@ -6,13 +6,13 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, delete, func, select, tuple_
 
 from chassis.participant import Participant
 from chassis.ports import Clock
 from chassis.settings import Settings
 from chassis.storage.database import Database
-from chassis.storage.tables import idempotency_keys, in_states, inbox, outbox, repeats
+from chassis.storage.tables import audit_log, idempotency_keys, in_states, inbox, outbox, repeats
 from saga.errors import Outage
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,11 @@ class Retention:
         return monotonic - self._steady_since >= STEADY_SECONDS
 
     def _remove_some(self, connection: Connection) -> int:
-        before = self._clock() - timedelta(seconds=self._retention_seconds)
+        now = self._clock()
+        before = now - timedelta(seconds=self._retention_seconds)
+        # The database's clock decides, too: its trigger would refuse what is not over by that one.
+        until = audit_log.c.kept_until
+        is_over = (until < now) & (until < func.current_timestamp())
         unsettled = select(self._participant.saga_key).where(
             in_states(self._participant.saga_rows, self._participant.unsettled)
         )
@@ -81,6 +85,7 @@ class Retention:
             (published, outbox.c.event_id),
             (keys.c.created_at < before, keys.c.key, keys.c.scope),
             (repeats.c.next_at < before, repeats.c.saga_key),
+            (is_over, audit_log.c.id),
         ):
             some = select(*key).where(condition).limit(ROWS_AT_ONCE)
             gone = delete(key[0].table).where(tuple_(*key).in_(some))

@@ -67,8 +67,10 @@ def lock(connection: Connection) -> None:
     connection.execute(select(recoveries.c.id).where(*_open).with_for_update())
 
 
-def release(connection: Connection, now: datetime) -> None:
-    connection.execute(update(recoveries).where(*_open).values(released_at=now))
+def release(connection: Connection, now: datetime) -> bool:
+    """False: another instance has released it."""
+    released = connection.execute(update(recoveries).where(*_open).values(released_at=now))
+    return released.rowcount > 0
 
 
 def add(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from chassis.participant import Participant
@@ -32,7 +33,12 @@ class Recovery:
         self._is_active = settings.recovery_mode
         self._adopter = Adopter(participant, database, broker, clock)
         self._verification = Verification(
-            participant, database, broker, clock, settings.retention_seconds
+            participant,
+            database,
+            broker,
+            clock,
+            settings.retention_seconds,
+            timedelta(days=settings.audit_log_days),
         )
         self._verify_outbox = verify_outbox
         self.watch = self._verification.watch

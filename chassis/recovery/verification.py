@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
+from chassis import actions, audit_log
+from chassis.actions import Action
 from chassis.participant import Participant
 from chassis.ports import Broker, Clock, StoredMessage
 from chassis.recovery import findings
@@ -19,13 +21,17 @@ from chassis.storage.tables import outbox
 from saga.envelope import OutboundEvent, subject_of
 from saga.errors import ConfigurationError, Outage
 
+_RELEASE = Action("RECOVERY_RELEASE")
 _unpublished = select(*(outbox.c[name] for name in OutboundEvent.__struct_fields__)).where(
     outbox.c.published_at.is_(None)
 )
 
 
 class Verification:
-    """For one instance. `retention_seconds`: how long published rows stay in the outbox."""
+    """For one instance. `retention_seconds`: how long published rows stay in the outbox.
+
+    `kept`: how long the audit log has the release of a recovery.
+    """
 
     def __init__(
         self,
@@ -34,6 +40,7 @@ class Verification:
         broker: Broker,
         clock: Clock,
         retention_seconds: float,
+        kept: timedelta,
     ) -> None:
         self._participant = participant
         self._contract = participant.reactions.contract
@@ -42,6 +49,7 @@ class Verification:
         self._broker = broker
         self._clock = clock
         self._trusted_age = timedelta(seconds=retention_seconds / 2)
+        self._kept = kept
         self._is_older = asyncio.Event()
         self._reason = ""
 
@@ -89,7 +97,7 @@ class Verification:
         found = [
             refused(row, name) for row in rows if (name := await self._contradicted_in_stream(row))
         ]
-        await self._database.run(partial(_release, found, self._clock()))
+        await self._database.run(partial(_release, found, self._clock(), self._kept))
 
     async def _contradicted_in_stream(self, row: OutboundEvent) -> str | None:
         stream = self._contract.streams[row.stream]
@@ -110,8 +118,11 @@ def _waiting(connection: Connection) -> list[OutboundEvent]:
     return [OutboundEvent(**row) for row in connection.execute(_unpublished).mappings()]
 
 
-def _release(found: Sequence[Finding], now: datetime, connection: Connection) -> None:
+def _release(
+    found: Sequence[Finding], now: datetime, kept: timedelta, connection: Connection
+) -> None:
     for each in found:
         connection.execute(delete(outbox).where(outbox.c.event_id == each.event_id))
     findings.add(connection, found, now)
-    findings.release(connection, now)
+    if findings.release(connection, now):
+        audit_log.append(connection, [actions.by_nobody(_RELEASE, now, kept)])

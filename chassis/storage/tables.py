@@ -31,6 +31,7 @@ from sqlalchemy import (
     update,
 )
 
+from chassis.storage.append_only import make_append_only
 from chassis.storage.migrations import Upgrade, add_column
 from saga.envelope import EVENT_ID
 from saga.event import Stream
@@ -209,6 +210,28 @@ idempotency_keys = Table(
     Column("answer", LargeBinary, nullable=False),
     Column("created_at", Time, nullable=False, index=True),
 )
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", Sequence64, primary_key=True, autoincrement=True),
+    Column("at", Time, nullable=False, index=True),
+    Column("subject", Text),
+    Column("roles", Text, nullable=False),
+    Column("client_address", String(64)),
+    Column("action", String(64), nullable=False),
+    Column("kind", String(32)),
+    Column("target", String(36)),
+    Column("on_behalf_of", String(36)),
+    Column("outcome", String(16), nullable=False),
+    Column("code", String(64)),
+    Column("traceparent", String(55)),
+    Column("times", Integer, nullable=False),
+    Column("kept_until", Time, nullable=False, index=True),
+)
+Index("audit_log_of_subject", audit_log.c.subject, audit_log.c.id)
+Index("audit_log_of_action", audit_log.c.action, audit_log.c.id)
+make_append_only(audit_log)
 
 
 def newest_by(stream: Stream) -> Column[Any]:

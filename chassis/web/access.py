@@ -8,7 +8,7 @@ A service is not built while one of its routes does not. Whose data a route is a
 checks: `caller.owns(user_id)`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -18,7 +18,8 @@ from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
-from saga.errors import Forbidden, SagaError, Unauthorized
+from chassis import actions
+from saga.errors import Forbidden, NotFound, SagaError, Unauthorized
 
 READER, OPERATOR = "reader", "operator"
 """Roles of the operators' routes. A reader sees what operators see, and changes nothing."""
@@ -48,23 +49,42 @@ class Caller(msgspec.Struct, frozen=True):
         return self.is_trusted or user_id == self.user_id
 
     def owns(self, user_id: str | None) -> bool:
-        """May the caller read and do what is this user's? None: of all users."""
-        return self.acts_for_all or (user_id is not None and user_id == self.user_id)
+        """May the caller read and do what is this user's? None: of all users.
+
+        What a caller who acts for all then does is recorded as done for that user.
+        """
+        if user_id is not None and user_id == self.user_id:
+            return True
+        if self.acts_for_all and user_id is not None and self.user_id is not None:
+            actions.on_behalf_of(user_id)
+        return self.acts_for_all
 
     def check(self, user_id: str) -> None:
-        """Raises Forbidden for a user other than the caller, unless the caller acts for all."""
+        """For a user whom the request itself names. Raises Forbidden for another user than the
+        caller, unless the caller acts for all.
+        """
         if not self.owns(user_id):
             raise Forbidden("this is another user's")
+
+    def find(self, user_id: str, missing: Callable[[], NotFound]) -> None:
+        """For what is a user's. Raises `missing` where it is another user's: whether it is there
+        is a secret.
+        """
+        if not self.owns(user_id):
+            raise missing() from Forbidden("this is another user's")
 
     def own(self, user_id: str | None) -> str | None:
         """The user whose rows a list shows: the caller, where none is named. None: all.
 
-        Raises Forbidden for another user, and for a caller who is no user and sees not all.
+        Raises NotFound for another user, and Forbidden for a caller who is no user and sees not
+        all.
         """
         if self.acts_for_all:
             return user_id
-        wanted = user_id or self.user_id or ""
-        self.check(wanted)
+        wanted = user_id or self.user_id
+        if wanted is None:
+            raise Forbidden("name the user whose rows are wanted")
+        self.find(wanted, lambda: no_user(wanted))
         return wanted
 
 
@@ -119,6 +139,10 @@ PUBLIC = Access("all", is_public=True)
 SIGNED_IN = Access("signed-in users")
 OPERATORS = Access("operators", frozenset({OPERATOR}))
 READERS = Access("operators and readers", frozenset({READER, OPERATOR}))
+
+
+def no_user(user_id: str) -> NotFound:
+    return NotFound(f"there is no user {user_id}", code="USER_NOT_FOUND")
 
 
 def caller_of(scope: Any) -> Caller:

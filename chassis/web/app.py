@@ -11,11 +11,21 @@ from litestar.middleware import DefineMiddleware
 from litestar.types import ControllerRouterHandler, Middleware
 
 from chassis.service import Service
-from chassis.web import dead_letters, dependencies, health, openapi, operations, recovery
+from chassis.web import (
+    actions,
+    audit_log,
+    dead_letters,
+    dependencies,
+    health,
+    openapi,
+    operations,
+    recovery,
+)
 from chassis.web.access import check_routes
+from chassis.web.actions import answer_error, check_actions
 from chassis.web.authentication import Authentication, Keys, Tokens
 from chassis.web.document import Vocabulary
-from chassis.web.errors import allowed, to_response
+from chassis.web.errors import allowed
 from chassis.web.keys import ProviderKeys, PublishedKeys
 from chassis.web.languages import CHASSIS, Languages
 from chassis.web.reading import StrictRequest, refuse_forgery, refuse_query
@@ -43,7 +53,7 @@ def build(
     for any user.
 
     Raises ConfigurationError where access tokens are asked for and nothing has their keys,
-    TypeError for a route that does not name who may call it.
+    TypeError for a route that does not name who may call it, or what the audit log has of it.
     """
     keys = _trusted_keys(service)
 
@@ -70,6 +80,7 @@ def build(
                     *operations.routes(service.participant),
                     dead_letters.DeadLetterController,
                     recovery.RecoveryController,
+                    audit_log.AuditLogController,
                 ],
                 before_request=_before_api,
             ),
@@ -77,7 +88,7 @@ def build(
             openapi.assets(),
         ],
         dependencies=dependencies.provide(service),
-        exception_handlers={Exception: to_response},
+        exception_handlers={Exception: answer_error},
         lifespan=[life],
         logging_config=None,
         before_request=_before,
@@ -88,6 +99,7 @@ def build(
         state=State({"service": service, "languages": Languages(CHASSIS, *messages)}),
     )
     check_routes(made)
+    check_actions(made)
     return made
 
 
@@ -124,6 +136,7 @@ async def _before_api(request: Request[Any, Any, Any]) -> Response[None] | None:
         return _methods(request)
     refuse_forgery(request, request.app.state["service"].settings.cors_origins)
     refuse_query(request)
+    actions.begin(request.scope, request.route_handler, request.app.state["service"])
     return None
 
 

@@ -9,6 +9,7 @@ from chassis.processing import dead_letters
 from chassis.processing.dead_letters import DeadLetter
 from chassis.processing.preview import Preview
 from chassis.web.access import OPERATORS, READERS
+from chassis.web.actions import records
 from chassis.web.dependencies import AnyService, Page, Paging, shown_as
 from chassis.web.error_codes import DEAD_LETTER_DONE, DEAD_LETTER_NOT_FOUND
 from chassis.web.schemas import Body, Text, answered, refusals
@@ -44,6 +45,7 @@ class DeadLetterController(Controller):
         status_code=200,
         summary="Redrive a dead letter",
         guards=[OPERATORS],
+        opt=records("DEAD_LETTER_REDRIVE", on="letterId"),
         responses=refusals(DEAD_LETTER_NOT_FOUND, DEAD_LETTER_DONE)
         | {202: answered(DeadLetter, "The outcome is not known yet: look at the letter again")},
     )
@@ -63,6 +65,7 @@ class DeadLetterController(Controller):
         status_code=200,
         summary="Give a dead letter up",
         guards=[OPERATORS],
+        opt=records("DEAD_LETTER_DISMISS", on="letterId"),
         responses=refusals(DEAD_LETTER_NOT_FOUND, DEAD_LETTER_DONE, body=True),
     )
     async def dismiss_dead_letter(

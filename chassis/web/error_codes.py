@@ -57,6 +57,12 @@ FORBIDDEN = ErrorCode(
 NOT_FOUND = ErrorCode(
     "NOT_FOUND", 404, "There is no such route.", "Compare the path with the service's `/schema`."
 )
+USER_NOT_FOUND = ErrorCode(
+    "USER_NOT_FOUND",
+    404,
+    "There is no user of this id, or it is another one than the caller.",
+    "Check the id, and who is signed in.",
+)
 DEAD_LETTER_NOT_FOUND = ErrorCode(
     "DEAD_LETTER_NOT_FOUND",
     404,

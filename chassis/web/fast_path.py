@@ -25,8 +25,9 @@ from litestar.types import (
     Send,
 )
 
+from chassis.web import actions
 from chassis.web.access import access_of, caller_of
-from chassis.web.errors import to_response
+from chassis.web.actions import answer_error
 from chassis.web.reading import StrictRequest
 
 FAST_PATH = {"fast_path": True}
@@ -83,6 +84,7 @@ class _Route:
     def __init__(self, app: Litestar, path: str, handler: HTTPRouteHandler) -> None:
         self._app = app
         self._path = path
+        self._handler = handler
         self._call_function: Any = handler.fn
         self._access = access_of(handler)
         self._status = handler.status_code
@@ -132,7 +134,12 @@ class _Route:
     ) -> None:
         """Through the middleware, which finds in the scope what the framework puts there."""
         found: Any = scope
-        found |= {"litestar_app": self._app, "path_template": self._path, _VALUES: values}
+        found |= {
+            "litestar_app": self._app,
+            "path_template": self._path,
+            "route_handler": self._handler,
+            _VALUES: values,
+        }
         await self._entry(scope, receive, send)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,12 +147,13 @@ class _Route:
         values = found[_VALUES]
         try:
             self._access.check(scope)
+            actions.begin(scope, self._handler, self._app.state["service"])
             if self._takes_caller:
                 values["caller"] = caller_of(scope)
             response = await self._call_function(service=self._app.state["service"], **values)
         except Exception as error:  # noqa: BLE001 - the same translation as the framework's
             request = StrictRequest(scope, receive, send)
-            refusal = to_response(request, error).to_asgi_response(None, request)
+            refusal = answer_error(request, error).to_asgi_response(None, request)
             await refusal(scope, receive, send)
         else:
             await _answer(response, response.status_code or self._status, send)

@@ -18,6 +18,7 @@ from chassis.participant import Participant
 from chassis.service import Service
 from chassis.storage.tables import in_states, outbox
 from chassis.web.access import OPERATORS, READERS
+from chassis.web.actions import records
 from chassis.web.dependencies import AnyService
 from chassis.web.schemas import View, refusals
 from saga.errors import Conflict
@@ -124,6 +125,7 @@ class Operations(Controller):
         status_code=204,
         summary="Store the first data; idempotent",
         guards=[OPERATORS],
+        opt=records("SEED"),
         responses=refusals(),
     )
     async def seed_first_data(self, service: AnyService) -> None:

@@ -10,7 +10,9 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from chassis.service import Service
 from chassis.web.access import SIGNED_IN, Caller, CurrentCaller
+from chassis.web.actions import RECORDS_NOTHING, records, records_for_others
 from chassis.web.dependencies import Page, Paging, shown_as
+from chassis.web.error_codes import USER_NOT_FOUND
 from chassis.web.errors import invalid
 from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.schemas import Body, Instant, OptionalKey, Text, View, created, refusals, utc
@@ -127,7 +129,12 @@ class CouponController(Controller):
     path = "/coupons"
     tags = ("coupons",)
 
-    @post(summary="Define a coupon", guards=[SHOPKEEPERS], responses=refusals(422, body=True))
+    @post(
+        summary="Define a coupon",
+        guards=[SHOPKEEPERS],
+        opt=records("COUPON_DEFINE", on="couponId"),
+        responses=refusals(422, body=True),
+    )
     async def define_coupon(
         self,
         data: JSONBody[NewCoupon],
@@ -153,6 +160,7 @@ class CouponController(Controller):
         "/{couponId:str}",
         summary="Change or stop a coupon",
         guards=[SHOPKEEPERS],
+        opt=records("COUPON_CHANGE", on="couponId"),
         responses=refusals(COUPON_NOT_FOUND, body=True),
     )
     async def change_coupon(
@@ -186,6 +194,7 @@ class CouponController(Controller):
         "/{couponId:str}/issue",
         summary="Give a customer one, first come, first served",
         guards=[SIGNED_IN],
+        opt=records_for_others("COUPON_ISSUE", on="couponId"),
         responses=refusals(
             COUPON_NOT_FOUND,
             COUPON_ALREADY_ISSUED,
@@ -218,7 +227,11 @@ class IssuedCouponController(Controller):
     path = "/issued-coupons"
     tags = ("coupons",)
 
-    @get(summary="A customer's coupons, newest first", guards=[SIGNED_IN], responses=refusals())
+    @get(
+        summary="A customer's coupons, newest first",
+        guards=[SIGNED_IN],
+        responses=refusals(USER_NOT_FOUND),
+    )
     async def list_issued_coupons(
         self,
         service: CouponService,
@@ -257,6 +270,7 @@ class IssuedCouponController(Controller):
         "/{issuedCouponId:str}",
         summary="Revoke a customer's coupon",
         guards=[SHOPKEEPERS],
+        opt=records("COUPON_REVOKE", on="issuedCouponId"),
         responses=refusals(COUPON_NOT_FOUND, COUPON_ALREADY_USED),
     )
     async def revoke_issued_coupon(
@@ -270,6 +284,7 @@ class IssuedCouponController(Controller):
         status_code=200,
         summary="Check if it can be used for an order",
         guards=[SIGNED_IN],
+        opt=RECORDS_NOTHING,
         responses=refusals(COUPON_NOT_FOUND, body=True),
     )
     async def validate_issued_coupon(
@@ -298,8 +313,9 @@ async def _find_issued(
     """Raises NotFound also for another customer's coupon."""
     async with service.reading() as connection:
         coupon = await store.find_issued(connection, str(issued_coupon_id))
-    if coupon is None or not caller.owns(coupon.customer_id):
+    if coupon is None:
         raise no_issued_coupon(str(issued_coupon_id))
+    caller.find(coupon.customer_id, lambda: no_issued_coupon(str(issued_coupon_id)))
     return coupon
 
 

@@ -6,6 +6,7 @@ from litestar import Controller, post
 from litestar.params import JSONBody
 
 from chassis.web.access import OPERATORS
+from chassis.web.actions import records
 from chassis.web.error_codes import NOT_IN_RECOVERY_MODE
 from chassis.web.operations import check_recovery_mode
 from chassis.web.schemas import Body, refusals
@@ -32,6 +33,7 @@ class BookingController(Controller):
         status_code=200,
         summary="Book an issued coupon that the restored database lacks",
         guards=[OPERATORS],
+        opt=records("RECOVERY_BOOK", on="issuedCouponId"),
         responses=refusals(
             COUPON_NOT_FOUND, COUPON_ALREADY_ISSUED, NOT_IN_RECOVERY_MODE, body=True
         ),

@@ -8,7 +8,9 @@ from litestar.params import JSONBody, PathParameter
 
 from chassis.processing.messages import IdempotencyKey
 from chassis.service import Service
-from chassis.web.access import SIGNED_IN, CurrentCaller
+from chassis.web.access import SIGNED_IN, Caller, CurrentCaller, no_user
+from chassis.web.actions import records_for_others
+from chassis.web.error_codes import USER_NOT_FOUND
 from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.response_headers import LOCATION
 from chassis.web.schemas import Body, OptionalKey, TraceContext, View, answered, refusals
@@ -73,12 +75,12 @@ class CartController(Controller):
     path = "/carts/{customerId:str}"
     tags = ("carts",)
 
-    @get(summary="A customer's cart", guards=[SIGNED_IN], responses=refusals())
+    @get(summary="A customer's cart", guards=[SIGNED_IN], responses=refusals(USER_NOT_FOUND))
     async def get_cart(
         self, customer_id: CustomerId, service: OrderService, caller: CurrentCaller
     ) -> CartView:
         """Empty for a customer who has put nothing into it."""
-        caller.check(str(customer_id))
+        _check(caller, customer_id)
         async with service.reading() as connection:
             return CartView.of(await store.find_priced_cart(connection, str(customer_id)))
 
@@ -87,7 +89,10 @@ class CartController(Controller):
         status_code=200,
         summary="Put a product into the cart",
         guards=[SIGNED_IN],
-        responses=refusals(CART_FULL, PRODUCT_DISCONTINUED, PRODUCT_NOT_FOUND, 422, body=True),
+        opt=records_for_others("CART_ADD", on="customerId"),
+        responses=refusals(
+            USER_NOT_FOUND, CART_FULL, PRODUCT_DISCONTINUED, PRODUCT_NOT_FOUND, 422, body=True
+        ),
     )
     async def add_to_cart(
         self,
@@ -101,7 +106,7 @@ class CartController(Controller):
 
         With an Idempotency-Key, the same request again gives the first answer and adds nothing.
         """
-        caller.check(str(customer_id))
+        _check(caller, customer_id)
         command = AddToCart(
             customer_id=str(customer_id), product_id=str(data.product_id), quantity=data.quantity
         )
@@ -113,7 +118,8 @@ class CartController(Controller):
         "/items/{productId:str}",
         summary="Change the quantity of a product in the cart",
         guards=[SIGNED_IN],
-        responses=refusals(CART_ITEM_NOT_FOUND, body=True),
+        opt=records_for_others("CART_CHANGE", on="customerId"),
+        responses=refusals(USER_NOT_FOUND, CART_ITEM_NOT_FOUND, body=True),
     )
     async def change_cart_item(
         self,
@@ -124,7 +130,7 @@ class CartController(Controller):
         caller: CurrentCaller,
     ) -> CartView:
         """The cart then has this many units of the product, which must be in it."""
-        caller.check(str(customer_id))
+        _check(caller, customer_id)
         command = ChangeCartItem(
             customer_id=str(customer_id), product_id=str(product_id), quantity=data.quantity
         )
@@ -134,7 +140,8 @@ class CartController(Controller):
         "/items/{productId:str}",
         summary="Take a product out of the cart, if it is in it",
         guards=[SIGNED_IN],
-        responses=refusals(),
+        opt=records_for_others("CART_REMOVE", on="customerId"),
+        responses=refusals(USER_NOT_FOUND),
     )
     async def remove_from_cart(
         self,
@@ -144,15 +151,20 @@ class CartController(Controller):
         caller: CurrentCaller,
     ) -> None:
         """204 also for a product that is not in the cart."""
-        caller.check(str(customer_id))
+        _check(caller, customer_id)
         await service.ask(TakeFromCart(customer_id=str(customer_id), product_id=str(product_id)))
 
-    @delete(summary="Empty the cart", guards=[SIGNED_IN], responses=refusals())
+    @delete(
+        summary="Empty the cart",
+        guards=[SIGNED_IN],
+        opt=records_for_others("CART_EMPTY", on="customerId"),
+        responses=refusals(USER_NOT_FOUND),
+    )
     async def empty_cart(
         self, customer_id: CustomerId, service: OrderService, caller: CurrentCaller
     ) -> None:
         """204 also for a cart that is empty."""
-        caller.check(str(customer_id))
+        _check(caller, customer_id)
         await service.ask(TakeFromCart(customer_id=str(customer_id)))
 
     @post(
@@ -160,10 +172,12 @@ class CartController(Controller):
         status_code=202,
         summary="Order what is in the cart",
         guards=[SIGNED_IN],
+        opt=records_for_others("CART_CHECKOUT", on="orderId"),
         middleware=[ShedLoad],
         responses=refusals(
             ACCOUNT_ERASED,
             ADDRESS_NOT_FOUND,
+            USER_NOT_FOUND,
             CART_EMPTY,
             INSUFFICIENT_STOCK,
             PRICE_MISMATCH,
@@ -197,11 +211,16 @@ class CartController(Controller):
         by then.
         """
         customer = str(customer_id)
-        caller.check(customer)
+        _check(caller, customer_id)
         key = key_of(f"checkout/{customer}", idempotency_key, data)
         lines = await _find_lines(service, customer, key)
         command = command_of(service.new_id(), customer, lines, data, from_cart=True)
         return await accept(service, command, key, trace, prefer)
+
+
+def _check(caller: Caller, customer_id: UUID) -> None:
+    """Raises NotFound for another customer's cart, whether anything is in it or not."""
+    caller.find(str(customer_id), lambda: no_user(str(customer_id)))
 
 
 async def _find_lines(

@@ -9,6 +9,7 @@ from litestar import Controller, delete, post
 from litestar.params import PathParameter
 
 from chassis.web.access import OPERATORS
+from chassis.web.actions import records
 from chassis.web.schemas import View, refusals
 from order.commands import SetHotProduct
 from order.errors import PRODUCT_NOT_FOUND
@@ -42,6 +43,7 @@ class HotProductController(Controller):
         status_code=200,
         summary="Enable hot-product admission",
         guards=[OPERATORS],
+        opt=records("HOT_PRODUCT_ENABLE", on="productId"),
         responses=refusals(PRODUCT_NOT_FOUND),
     )
     async def enable_hot_product(
@@ -60,6 +62,7 @@ class HotProductController(Controller):
         "/{productId:str}/hot",
         summary="Disable hot-product admission",
         guards=[OPERATORS],
+        opt=records("HOT_PRODUCT_DISABLE", on="productId"),
         responses=refusals(PRODUCT_NOT_FOUND),
     )
     async def disable_hot_product(self, product_id: ProductId, service: OrderService) -> None:

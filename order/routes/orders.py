@@ -10,7 +10,9 @@ from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 
 from chassis.service import Service
 from chassis.web.access import SIGNED_IN, CurrentCaller
+from chassis.web.actions import records_for_others
 from chassis.web.dependencies import Page, Paging, shown_as
+from chassis.web.error_codes import USER_NOT_FOUND
 from chassis.web.fast_path import FAST_PATH
 from chassis.web.idempotency import key_of
 from chassis.web.response_headers import LOCATION
@@ -97,7 +99,7 @@ class OrderController(Controller):
         summary="Place an order",
         guards=[SIGNED_IN],
         middleware=[ShedLoad],
-        opt=FAST_PATH,
+        opt=FAST_PATH | records_for_others("ORDER_PLACE", on="orderId"),
         responses=refusals(
             ACCOUNT_ERASED,
             ADDRESS_NOT_FOUND,
@@ -149,7 +151,7 @@ class OrderController(Controller):
         """The order as it is now. Its `status` never goes backwards."""
         return await order_view(service, await find_own(service, caller, str(order_id)))
 
-    @get(summary="Orders, newest first", guards=[SIGNED_IN], responses=refusals())
+    @get(summary="Orders, newest first", guards=[SIGNED_IN], responses=refusals(USER_NOT_FOUND))
     async def list_orders(
         self,
         service: OrderService,
@@ -178,6 +180,7 @@ class OrderController(Controller):
         status_code=200,
         summary="Cancel a COMPLETED order",
         guards=[SIGNED_IN],
+        opt=records_for_others("ORDER_CANCEL", on="orderId"),
         responses=refusals(INVALID_STATE, ORDER_NOT_FOUND, 424)
         | {202: answered(OrderView, "The cancel is in flight")},
     )

@@ -241,8 +241,7 @@ async def find_order(service: Service[OrderUnitOfWork], order_id: str) -> Order:
 async def find_own(service: Service[OrderUnitOfWork], caller: Caller, order_id: str) -> Order:
     """Raises NotFound also for another customer's order."""
     order = await find_order(service, order_id)
-    if not caller.owns(order.customer_id):
-        raise no_order(order_id)
+    caller.find(order.customer_id, lambda: no_order(order_id))
     return order
 
 

@@ -11,6 +11,7 @@ from litestar.params import PathParameter, QueryParameter
 from chassis.web.access import SIGNED_IN, CurrentCaller
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.errors import invalid
+from chassis.web.error_codes import USER_NOT_FOUND
 from chassis.web.schemas import View, refusals
 from events.contract import FailReason, PaymentMethod
 from payment import store
@@ -72,7 +73,7 @@ class PaymentController(Controller):
     @get(
         summary="The payments of an order or a customer, newest first",
         guards=[SIGNED_IN],
-        responses=refusals(),
+        responses=refusals(USER_NOT_FOUND),
     )
     async def list_payments(
         self,
@@ -112,13 +113,18 @@ class PaymentController(Controller):
         """A payment keeps its id when it fails or is refunded."""
         async with service.reading() as connection:
             payment = await store.find_payment(connection, str(payment_id))
-        if payment is None or not caller.owns(payment.customer_id):
-            raise NotFound(
-                f"there is no payment {payment_id}",
-                code="PAYMENT_NOT_FOUND",
-                values={"paymentId": payment_id},
-            )
+        if payment is None:
+            raise _no_payment(payment_id)
+        caller.find(payment.customer_id, lambda: _no_payment(payment_id))
         return _view(payment)
+
+
+def _no_payment(payment_id: UUID) -> NotFound:
+    return NotFound(
+        f"there is no payment {payment_id}",
+        code="PAYMENT_NOT_FOUND",
+        values={"paymentId": payment_id},
+    )
 
 
 def _view(payment: Payment) -> PaymentView:

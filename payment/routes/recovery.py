@@ -6,6 +6,7 @@ from litestar import Controller, Response, post
 from litestar.params import JSONBody
 
 from chassis.web.access import OPERATORS
+from chassis.web.actions import records
 from chassis.web.error_codes import NOT_IN_RECOVERY_MODE
 from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.operations import check_recovery_mode
@@ -34,6 +35,7 @@ class BookingController(Controller):
         status_code=200,
         summary="Book a charge of a wallet that the restored database lacks",
         guards=[OPERATORS],
+        opt=records("RECOVERY_BOOK", on="customerId"),
         responses=refusals(BALANCE_OUT_OF_RANGE, NOT_IN_RECOVERY_MODE, 422, body=True),
         response_headers=[REPLAYED],
     )

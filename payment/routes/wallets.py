@@ -11,6 +11,7 @@ from litestar.params import JSONBody, PathParameter
 
 from chassis.service import Service
 from chassis.web.access import SIGNED_IN, Caller, CurrentCaller
+from chassis.web.actions import records_for_others
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.schemas import Body, OptionalKey, View, answered, created, refusals
@@ -78,6 +79,7 @@ class WalletController(Controller):
     @post(
         summary="Open a wallet",
         guards=[SIGNED_IN],
+        opt=records_for_others("WALLET_OPEN", on="customerId"),
         responses=refusals(body=True)
         | {200: answered(WalletView, "The customer had a wallet; it is unchanged")},
     )
@@ -108,6 +110,7 @@ class WalletController(Controller):
         status_code=200,
         summary="Bring money in",
         guards=[SIGNED_IN],
+        opt=records_for_others("WALLET_CHARGE", on="customerId"),
         responses=refusals(
             WALLET_NOT_FOUND, BALANCE_OUT_OF_RANGE, 422, PAYMENT_GATEWAY_FAILED, body=True
         ),
@@ -171,8 +174,7 @@ class WalletController(Controller):
 
 def _check(caller: Caller, customer_id: UUID) -> None:
     """Raises NotFound for another customer's wallet, whether there is one or not."""
-    if not caller.owns(str(customer_id)):
-        raise no_wallet(str(customer_id))
+    caller.find(str(customer_id), lambda: no_wallet(str(customer_id)))
 
 
 async def _find(service: Service[PaymentUnitOfWork], caller: Caller, customer_id: UUID) -> Wallet:

@@ -7,6 +7,7 @@ from litestar import Controller, Response, get, patch, post
 from litestar.params import JSONBody, PathParameter
 
 from chassis.web.access import PUBLIC
+from chassis.web.actions import records
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.idempotency import key_of, replay_headers
 from chassis.web.schemas import Body, OptionalKey, Text, View, created, refusals
@@ -41,6 +42,7 @@ class CategoryController(Controller):
     @post(
         summary="Add a category",
         guards=[SHOPKEEPERS],
+        opt=records("CATEGORY_CREATE", on="categoryId"),
         responses=refusals(CATEGORY_EXISTS, 422, body=True),
     )
     async def create_category(
@@ -83,6 +85,7 @@ class CategoryController(Controller):
         "/{categoryId:str}",
         summary="Rename a category",
         guards=[SHOPKEEPERS],
+        opt=records("CATEGORY_RENAME", on="categoryId"),
         responses=refusals(CATEGORY_NOT_FOUND, CATEGORY_EXISTS, body=True),
     )
     async def rename_category(

@@ -12,6 +12,7 @@ from chassis.components import Component
 from chassis.redis.read_cache import ReadCache
 from chassis.service import Service
 from chassis.web.access import PUBLIC
+from chassis.web.actions import records
 from chassis.web.dependencies import Page, Paging, shown_as
 from chassis.web.errors import invalid
 from chassis.web.idempotency import checked_key, key_of, replay_headers
@@ -131,6 +132,7 @@ class ProductController(Controller):
     @post(
         summary="Add a product to the catalogue",
         guards=[SHOPKEEPERS],
+        opt=records("PRODUCT_CREATE", on="productId"),
         responses=refusals(CATEGORY_UNKNOWN, 422, body=True),
     )
     async def create_product(
@@ -187,6 +189,7 @@ class ProductController(Controller):
         "/{productId:str}",
         summary="Change a product",
         guards=[SHOPKEEPERS],
+        opt=records("PRODUCT_CHANGE", on="productId"),
         responses=refusals(CATEGORY_UNKNOWN, PRODUCT_NOT_FOUND, body=True),
     )
     async def change_product(
@@ -207,6 +210,7 @@ class ProductController(Controller):
         "/{productId:str}",
         summary="Discontinue a product; its history stays",
         guards=[SHOPKEEPERS],
+        opt=records("PRODUCT_DISCONTINUE", on="productId"),
         responses=refusals(PRODUCT_NOT_FOUND),
     )
     async def discontinue_product(self, product_id: ProductId, service: ProductService) -> None:
@@ -219,6 +223,7 @@ class ProductController(Controller):
         "/{productId:str}/stock",
         summary="Bring stock in or take it out",
         guards=[SHOPKEEPERS],
+        opt=records("STOCK_BOOK", on="productId"),
         responses=refusals(INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND, 422, body=True),
     )
     async def book_stock(

@@ -6,6 +6,7 @@ from litestar import Controller, post
 from litestar.params import JSONBody
 
 from chassis.web.access import OPERATORS
+from chassis.web.actions import records
 from chassis.web.error_codes import NOT_IN_RECOVERY_MODE
 from chassis.web.errors import invalid
 from chassis.web.idempotency import checked_key
@@ -34,6 +35,7 @@ class BookingController(Controller):
         status_code=200,
         summary="Book stock that the restored database lacks",
         guards=[OPERATORS],
+        opt=records("RECOVERY_BOOK", on="productId"),
         responses=refusals(
             401, INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND, NOT_IN_RECOVERY_MODE, 422, body=True
         ),

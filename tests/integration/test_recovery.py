@@ -112,7 +112,9 @@ def adopter(database: Database, stream: Any) -> Adopter:
 
 
 def verification(database: Database, stream: Any) -> Verification:
-    return Verification(participant, database, stream, lambda: NOW, retention_seconds=86_400)
+    return Verification(
+        participant, database, stream, lambda: NOW, retention_seconds=86_400, kept=timedelta(days=1)
+    )
 
 
 def payable(order_id: str, customer: str, amount: int = 700) -> StockDecremented:

@@ -7,8 +7,11 @@ from litestar import Controller, Request, Response, post
 from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody
 
+from chassis import actions
+from chassis.actions import Learned
 from chassis.service import Service
 from chassis.web.access import PUBLIC
+from chassis.web.actions import records, records_for_others
 from chassis.web.authentication import cookie
 from chassis.web.response_headers import SET_COOKIE
 from chassis.web.schemas import NO_NUL, Body, View, refusals
@@ -21,7 +24,7 @@ from user.commands import (
     bad_credentials,
     not_refreshed,
 )
-from user.domain import ACCESS_LIFE, User, normal_email
+from user.domain import ACCESS_LIFE, Presented, Session, User, normal_email
 from user.errors import (
     BAD_CREDENTIALS,
     TOKEN_INVALID,
@@ -58,6 +61,21 @@ class Tokens(View):
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
 
 
+def _learn_user(user: User) -> Learned:
+    return Learned(user.user_id)
+
+
+def _learn_session(session: Session | None) -> Learned:
+    return Learned(session.user_id if session else None)
+
+
+def _learn_refresh(refreshed: Refreshed) -> Learned:
+    """A refresh is recorded where its token was used before: there may be a copy of it."""
+    if refreshed.presented is not Presented.REUSED or refreshed.session is None:
+        return Learned()
+    return Learned(refreshed.session.user_id, TOKEN_REUSED.code)
+
+
 class AuthController(Controller):
     path = "/auth"
     tags = ("auth",)
@@ -67,6 +85,7 @@ class AuthController(Controller):
         status_code=200,
         summary="Sign in",
         guards=[PUBLIC],
+        opt=records("SIGN_IN", on="userId", learn=_learn_user),
         responses=refusals(BAD_CREDENTIALS, TOO_MANY_TRIES, body=True),
         response_headers=[SET_COOKIE],
     )
@@ -89,6 +108,8 @@ class AuthController(Controller):
         passwords.check_room()
         async with service.reading() as connection:
             user = await store.find_by_email(connection, email)
+        if user:
+            actions.about(user.user_id)
         is_right = await passwords.matches(user.password_hash if user else None, data.password)
         sign_ins.check(email, address, service.clock())
         if not is_right or not user:
@@ -110,6 +131,7 @@ class AuthController(Controller):
         status_code=200,
         summary="Replace a refresh token",
         guards=[PUBLIC],
+        opt=records_for_others("TOKEN_REFRESH", on="sessionId", learn=_learn_refresh),
         responses=refusals(TOKEN_INVALID, TOKEN_REUSED, TOKEN_JUST_ROTATED, body=True),
         response_headers=[SET_COOKIE],
     )
@@ -132,6 +154,7 @@ class AuthController(Controller):
         status_code=204,
         summary="Sign out",
         guards=[PUBLIC],
+        opt=records("SIGN_OUT", on="sessionId", learn=_learn_session),
         responses=refusals(TOKEN_INVALID, body=True)
         | {204: ResponseSpec(None, description="Signed out")},
         response_headers=[SET_COOKIE],

@@ -9,8 +9,11 @@ import msgspec
 from litestar import Controller, Request, Response, delete, get, patch, post, put
 from litestar.params import JSONBody
 
+from chassis.actions import Learned
 from chassis.service import Service
 from chassis.web.access import OPERATOR, OPERATORS, PUBLIC, SIGNED_IN, Caller, CurrentCaller
+from chassis.web.actions import records, records_for_others
+from chassis.web.error_codes import USER_NOT_FOUND
 from chassis.web.schemas import Body, Text, View, created, refusals
 from events.contract import PERSONAL
 from events.roles import Role
@@ -30,7 +33,6 @@ from user.errors import (
     BAD_CREDENTIALS,
     TOO_MANY_TRIES,
     USER_EXISTS,
-    USER_NOT_FOUND,
     WEAK_PASSWORD,
 )
 from user.passwords import Passwords
@@ -106,6 +108,8 @@ class Export(View):
     addresses: list[AddressView]
     sessions: list[SessionView]
     events: list[StoredEvent]
+def _learn(user: User) -> Learned:
+    return Learned(user.user_id)
 
 
 class AccountController(Controller):
@@ -115,6 +119,7 @@ class AccountController(Controller):
     @post(
         summary="Add an account with roles",
         guards=[OPERATORS],
+        opt=records("ACCOUNT_ADD", on="userId"),
         responses=refusals(WEAK_PASSWORD, USER_EXISTS, body=True),
     )
     async def add_account(
@@ -132,6 +137,7 @@ class UserController(Controller):
     @post(
         summary="Sign up",
         guards=[PUBLIC],
+        opt=records("SIGN_UP", on="userId", learn=_learn),
         responses=refusals(WEAK_PASSWORD, USER_EXISTS, TOO_MANY_TRIES, body=True),
     )
     async def register_user(
@@ -165,6 +171,7 @@ class UserController(Controller):
         "/{userId:str}",
         summary="Change a profile",
         guards=[SIGNED_IN],
+        opt=records_for_others("PROFILE_CHANGE", on="userId"),
         responses=refusals(USER_NOT_FOUND, body=True),
     )
     async def change_user(
@@ -184,6 +191,7 @@ class UserController(Controller):
         status_code=204,
         summary="Change the password",
         guards=[SIGNED_IN],
+        opt=records("PASSWORD_CHANGE", on="userId"),
         responses=refusals(
             WEAK_PASSWORD, BAD_CREDENTIALS, USER_NOT_FOUND, TOO_MANY_TRIES, body=True
         ),
@@ -286,8 +294,7 @@ async def _register(
 
 def _check(caller: Caller, user_id: str) -> None:
     """Raises NotFound for another user, whether there is one or not."""
-    if not caller.owns(user_id):
-        raise no_user(user_id)
+    caller.find(user_id, lambda: no_user(user_id))
 
 
 async def _find(service: Service[UserUnitOfWork], caller: Caller, user_id: str) -> User:

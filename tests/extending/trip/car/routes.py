@@ -14,6 +14,7 @@ from car.domain import RentalState
 from car.unit_of_work import CarUnitOfWork
 from chassis.service import Service
 from chassis.web.access import PUBLIC, SIGNED_IN
+from chassis.web.actions import records, records_for_others
 from chassis.web.schemas import Body, View, created, refusals
 from saga.errors import NotFound
 
@@ -42,7 +43,12 @@ class StationController(Controller):
     path = "/stations"
     tags = ("stations",)
 
-    @post(summary="Add a rental station", guards=[SIGNED_IN], responses=refusals(body=True))
+    @post(
+        summary="Add a rental station",
+        guards=[SIGNED_IN],
+        opt=records("STATION_ADD", on="stationId"),
+        responses=refusals(body=True),
+    )
     async def add(self, data: JSONBody[NewStation], service: CarService) -> Response[StationView]:
         command = AddStation(station_id=service.new_id(), cars=data.cars)
         station = (await service.ask(command)).result
@@ -66,6 +72,7 @@ class RentalController(Controller):
         status_code=200,
         summary="Hand a trip's car over; the trip can't be cancelled any more",
         guards=[SIGNED_IN],
+        opt=records_for_others("TRIP_PICK_UP", on="tripId"),
         responses=refusals(404, 409),
     )
     async def pick_up(self, trip_id: TripId, service: CarService) -> RentalView:

@@ -10,6 +10,7 @@ from litestar.params import JSONBody, PathParameter
 
 from chassis.service import Service
 from chassis.web.access import PUBLIC, SIGNED_IN
+from chassis.web.actions import records, records_for_others
 from chassis.web.idempotency import key_of
 from chassis.web.schemas import Body, OptionalKey, View, created, refusals
 from flight import store
@@ -55,7 +56,12 @@ class FlightController(Controller):
     path = "/flights"
     tags = ("flights",)
 
-    @post(summary="Add a flight", guards=[SIGNED_IN], responses=refusals(body=True))
+    @post(
+        summary="Add a flight",
+        guards=[SIGNED_IN],
+        opt=records("FLIGHT_ADD", on="flightId"),
+        responses=refusals(body=True),
+    )
     async def add(self, data: JSONBody[NewFlight], service: FlightService) -> Response[FlightView]:
         command = AddFlight(flight_id=service.new_id(), seats=data.seats)
         flight = (await service.ask(command)).result
@@ -78,6 +84,7 @@ class TripController(Controller):
         status_code=202,
         summary="Book a trip",
         guards=[SIGNED_IN],
+        opt=records_for_others("TRIP_BOOK", on="tripId"),
         responses=refusals(404, 409, 422, body=True),
     )
     async def book(
@@ -109,6 +116,7 @@ class TripController(Controller):
         status_code=202,
         summary="Cancel a booked trip",
         guards=[SIGNED_IN],
+        opt=records_for_others("TRIP_CANCEL", on="tripId"),
         responses=refusals(404, 409),
     )
     async def cancel(self, trip_id: TripId, service: FlightService) -> TripView:

@@ -10,6 +10,7 @@ from litestar.params import JSONBody, PathParameter
 
 from chassis.service import Service
 from chassis.web.access import PUBLIC, SIGNED_IN
+from chassis.web.actions import records
 from chassis.web.schemas import Body, View, created, refusals
 from hotel import store
 from hotel.commands import AddHotel
@@ -34,7 +35,12 @@ class HotelController(Controller):
     path = "/hotels"
     tags = ("hotels",)
 
-    @post(summary="Add a hotel", guards=[SIGNED_IN], responses=refusals(body=True))
+    @post(
+        summary="Add a hotel",
+        guards=[SIGNED_IN],
+        opt=records("HOTEL_ADD", on="hotelId"),
+        responses=refusals(body=True),
+    )
     async def add(self, data: JSONBody[NewHotel], service: HotelService) -> Response[HotelView]:
         command = AddHotel(hotel_id=service.new_id(), rooms=data.rooms)
         hotel = (await service.ask(command)).result
