@@ -81,7 +81,7 @@ release: $(VENV)/.installed-runtime ## audit, then end the recovery mode: SERVIC
 
 # --- using and operating it
 
-.PHONY: seed load trace dlq redrive dismiss streams audit backup restore choreography documents
+.PHONY: seed load trace dlq redrive dismiss audit-log streams audit backup restore choreography documents
 seed: $(VENV)/.installed-runtime ## create the first products and wallets; a second time it changes nothing
 	@$(STACK) seed
 
@@ -104,6 +104,10 @@ dismiss: $(VENV)/.installed-runtime ## give dead letters up: SERVICE=... ID=<an 
 	@test -n "$(SERVICE)" && test -n "$(ID)" && test -n "$$REASON" || { \
 		echo "Name them: make dismiss SERVICE=order ID=7 REASON='sent by hand'" >&2; exit 2; }
 	@$(OPS) dismiss $(SERVICE) $(ID) --reason "$$REASON"
+
+audit-log: $(VENV)/.installed-runtime ## who has done what, in order of time [SERVICE=... SUBJECT=<id> ACTION=... SINCE=2026-01-31T09:00:00Z, else a day]
+	@$(OPS) audit-log $(if $(SERVICE),--service "$$SERVICE") $(if $(SUBJECT),--subject "$$SUBJECT") \
+		$(if $(ACTION),--action "$$ACTION") $(if $(SINCE),--since "$$SINCE")
 
 streams: $(VENV)/.installed-runtime ## give the broker's streams changed settings, such as NATS_REPLICAS
 	@$(OPS) streams

@@ -121,7 +121,7 @@ class RequestedAction(msgspec.Struct, kw_only=True):
         )
 
 
-def by_nobody(action: Action, now: datetime, kept: timedelta) -> AuditEntry:
+def without_request(action: Action, now: datetime, kept: timedelta) -> AuditEntry:
     """The entry of what was done without a request, such as by a setting at the start."""
     requested = RequestedAction(
         action=action, subject=None, roles="", client_address=None, traceparent=None, kept=kept
@@ -140,7 +140,7 @@ def begin(requested: RequestedAction, path_parameters: dict[str, Any]) -> None:
 
 
 def current() -> RequestedAction | None:
-    """None where the request's route has no action, or nobody asked by a request."""
+    """None where the request's route has no action, and outside of a request."""
     return _current.get()
 
 

@@ -143,7 +143,8 @@ def _rows() -> Iterator[str]:
         owners[each].append("all")
     for service in PARTICIPANTS:
         for each in codes_of(import_module(f"{service}.app").errors):
-            owners[each].append(service)
+            if owners[each] != ["all"]:
+                owners[each].append(service)
     for each in sorted(owners):
         names = ", ".join(owners[each])
         yield f"| `{each.code}` | {each.status} | {each.when} | {each.action} | {names} |"

@@ -51,6 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     dismiss.add_argument("letter", help="a dead letter's id, or all that are not done")
     dismiss.add_argument("--reason", required=True, help="why nothing is left to do")
     dismiss.set_defaults(run=_dismiss)
+    audit_log = commands.add_parser("audit-log", help="who has done what, in order of time")
+    audit_log.add_argument("--service", choices=SERVICES, help="one service alone")
+    audit_log.add_argument("--subject", help="the id of who did it")
+    audit_log.add_argument("--action", help="such as DEAD_LETTER_REDRIVE")
+    audit_log.add_argument(
+        "--since", help="a time with its zone, 2026-01-31T09:00:00Z; a day ago if left out"
+    )
+    audit_log.set_defaults(run=_audit_log)
     explained = "give the broker's streams their settings, such as NATS_REPLICAS"
     commands.add_parser("streams", help=explained).set_defaults(run=_streams)
     recovery = commands.add_parser("recovery", help="what recovery mode found and still misses")
@@ -79,6 +87,14 @@ def _dlq(_: argparse.Namespace) -> None:
     from ops import dead_letters, deployment
 
     dead_letters.show(deployment.find(), _console)
+
+
+def _audit_log(arguments: argparse.Namespace) -> None:
+    from ops import audit_log, deployment
+
+    services = [arguments.service] if arguments.service else SERVICES
+    wanted = audit_log.Wanted(arguments.since, arguments.subject, arguments.action)
+    audit_log.show(deployment.find(), services, wanted, _console)
 
 
 def _redrive(arguments: argparse.Namespace) -> int:

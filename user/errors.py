@@ -1,6 +1,9 @@
 """The user service's own error codes, as clients get them."""
 
-from chassis.web.error_codes import ErrorCode
+from chassis.web.error_codes import USER_NOT_FOUND, ErrorCode
+
+__all__ = ["USER_NOT_FOUND"]
+"""A code of every service, which names users too."""
 
 ADDRESS_BOOK_FULL = ErrorCode(
     "ADDRESS_BOOK_FULL", 400, "The address book holds 20 addresses already.", "Delete one first."

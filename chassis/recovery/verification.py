@@ -125,4 +125,4 @@ def _release(
         connection.execute(delete(outbox).where(outbox.c.event_id == each.event_id))
     findings.add(connection, found, now)
     if findings.release(connection, now):
-        audit_log.append(connection, [actions.by_nobody(_RELEASE, now, kept)])
+        audit_log.append(connection, [actions.without_request(_RELEASE, now, kept)])

@@ -66,7 +66,7 @@ def check_actions(app: Litestar) -> None:
 
 
 def begin(scope: Any, handler: HTTPRouteHandler, service: Service[Any]) -> None:
-    """Begin the action of a request that was let in, unless there will be nothing to record."""
+    """Begin the action of a request, unless there will be nothing to record of it."""
     action = action_of(handler)
     if action is None:
         return

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DatabaseError
 
 from chassis import audit_log
-from chassis.actions import Action, ActionOutcome, AuditEntry, RequestedAction, by_nobody
+from chassis.actions import Action, ActionOutcome, AuditEntry, RequestedAction, without_request
 from chassis.audit_log import BURST, AuditLog
 from chassis.observability import metrics
 from chassis.processing import retention
@@ -51,7 +51,7 @@ def requested(action: Action = CHARGE, **more: Any) -> RequestedAction:
 
 
 def entry(number: int = 1, kept: timedelta = DAY, outcome: str = "REFUSED") -> AuditEntry:
-    made = by_nobody(Action(f"ACTION_{number}"), NOW, kept)
+    made = without_request(Action(f"ACTION_{number}"), NOW, kept)
     return msgspec.structs.replace(made, outcome=ActionOutcome(outcome))
 
 
@@ -87,19 +87,19 @@ def command(of: object, action: RequestedAction) -> CommandMessage:
 
 FORBIDDEN = {
     "sqlite": (
-        "UPDATE audit_log SET subject = 'nobody'",
+        "UPDATE audit_log SET subject = 'another'",
         "DELETE FROM audit_log",
-        """REPLACE INTO audit_log SELECT id, at, 'nobody', roles, client_address, action, kind,
+        """REPLACE INTO audit_log SELECT id, at, 'another', roles, client_address, action, kind,
         target, on_behalf_of, outcome, code, traceparent, times, kept_until FROM audit_log""",
         "UPDATE audit_log SET kept_until = '2000-01-01 00:00:00.000000'",
     ),
     "postgresql": (
-        "UPDATE audit_log SET subject = 'nobody'",
+        "UPDATE audit_log SET subject = 'another'",
         "DELETE FROM audit_log",
         "TRUNCATE audit_log",
         "UPDATE audit_log SET kept_until = '2000-01-01'",
         """INSERT INTO audit_log SELECT * FROM audit_log
-        ON CONFLICT (id) DO UPDATE SET subject = 'nobody'""",
+        ON CONFLICT (id) DO UPDATE SET subject = 'another'""",
     ),
 }
 

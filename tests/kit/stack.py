@@ -49,6 +49,7 @@ def running_stack(
 
 OPERATORS_COMMANDS = (
     "audit",
+    "audit-log",
     "trace",
     "dlq",
     "redrive",

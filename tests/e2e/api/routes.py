@@ -209,6 +209,17 @@ _OPERATIONS: tuple[tuple[str, str, str | None, dict[str, Query]], ...] = (
     ("GET", "/api/v1/ops/outbox", None, {}),
     ("POST", "/api/v1/ops/seed", None, {}),
     ("GET", "/api/v1/ops/recovery", None, {}),
+    (
+        "GET",
+        "/api/v1/ops/audit-log",
+        None,
+        {
+            "since": Query(_BAD_MOMENTS),
+            "subject": Query(("x" * 256, "%00")),
+            "action": Query(("x" * 65, "%00")),
+            **_PAGING,
+        },
+    ),
 )
 
 _DISMISS = "/api/v1/ops/dead-letters/{}/dismiss"
