@@ -295,8 +295,8 @@ class IssuedCouponController(Controller):
         caller: CurrentCaller,
     ) -> Validity:
         """Holds nothing: another order may use the coupon before this one is placed."""
-        caller.check(str(data.customer_id))
         coupon = await _find_issued(service, caller, issued_coupon_id)
+        caller.check(str(data.customer_id))
         reason = coupon.objection(str(data.customer_id), data.order_amount, service.clock())
         discount = 0 if reason else coupon.discount(data.order_amount)
         return Validity(

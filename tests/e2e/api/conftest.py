@@ -1,12 +1,14 @@
 """Clients for requests that the shop's client never sends, and a stack that asks for sign-in."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 import aiohttp
 import pytest
 
 from tests.e2e.api.raw_http import Wire
-from tests.kit.client import Shop, running_stack
+from tests.e2e.api.signed import Signed, make_things, make_tokens
+from tests.kit.client import Shop, open_shop, running_stack
 
 KEY_SECONDS = 5
 """How long a key of the signed stack signs."""
@@ -22,6 +24,26 @@ def signed_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[s
     settings |= {"CORS_ORIGINS": PAGE, "BEHIND_TLS": "on"}
     with running_stack(tmp_path_factory.mktemp("signed"), **settings) as environment:
         yield environment
+
+
+@pytest.fixture(scope="session")
+def made(signed_stack: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The tokens of the signed stack's callers, and what is the first customer's."""
+
+    async def make() -> tuple[dict[str, str], dict[str, str]]:
+        async with open_shop(signed_stack) as shop:
+            return await make_tokens(shop), await make_things(shop)
+
+    return asyncio.run(make())
+
+
+@pytest.fixture
+async def signed(
+    signed_stack: Mapping[str, str], made: tuple[dict[str, str], dict[str, str]]
+) -> AsyncIterator[Signed]:
+    async with open_shop(signed_stack) as shop, aiohttp.ClientSession() as http:
+        await shop.wait_until_ready()
+        yield Signed(Wire(shop, http), *made)
 
 
 @pytest.fixture
