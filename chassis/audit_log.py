@@ -1,4 +1,4 @@
-"""The audit log: the entries of what people did, and tried to do (decision 37).
+"""The audit log: the entries of what people did, and tried to do (decision 41).
 
 What is done is written in its own transaction, by the batch. What is refused changes nothing, so
 that a flood of it costs a client little: here such entries wait in memory for a second and are

@@ -137,8 +137,8 @@ DESCRIPTIONS = {
     "Health.status": "The result of all required checks.",
     "StoredEntry.action": "What was done, by a fixed name.",
     "StoredEntry.at": "When.",
-    "StoredEntry.clientAddress": "The network address that the request came from; of a balancer, "
-    "where one is before the service. Null without a request.",
+    "StoredEntry.clientAddress": "The network address that the request came from; of the "
+    "balancer, where TRUSTED_PROXIES does not name it. Null without a request.",
     "StoredEntry.code": "The code of the error that the client got; null where it was done.",
     "StoredEntry.id": "The entry's id, counted from 1 in each service.",
     "StoredEntry.kind": "What `target` is the id of; null where it is about nothing.",
