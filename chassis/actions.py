@@ -49,7 +49,7 @@ class Action(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str | None:
-        """What `on` is the id of: "order" for "orderId"."""
+        """What `on` is the id of: "trip" for "tripId"."""
         return self.on.removesuffix("Id") if self.on else None
 
     @property
