@@ -10,8 +10,8 @@ from litestar.params import PathParameter, QueryParameter
 
 from chassis.web.access import SIGNED_IN, CurrentCaller
 from chassis.web.dependencies import Page, Paging, shown_as
-from chassis.web.errors import invalid
 from chassis.web.error_codes import USER_NOT_FOUND
+from chassis.web.errors import invalid
 from chassis.web.schemas import View, refusals
 from events.contract import FailReason, PaymentMethod
 from payment import store

@@ -8,6 +8,7 @@ from litestar.params import JSONBody, PathParameter
 
 from chassis.service import Service
 from chassis.web.access import Caller, CurrentCaller
+from chassis.web.actions import records_for_others
 from chassis.web.schemas import Body, Label, Text, View, created, refusals
 from user import store
 from user.addresses import SavedAddress
@@ -73,6 +74,7 @@ class AddressController(Controller):
     @post(
         summary="Add an address",
         guards=[OWN],
+        opt=records_for_others("ADDRESS_ADD", on="userId"),
         responses=refusals(ADDRESS_BOOK_FULL, USER_NOT_FOUND, body=True),
     )
     async def add_address(
@@ -101,6 +103,7 @@ class AddressController(Controller):
         "/{addressId:str}",
         summary="Change an address",
         guards=[OWN],
+        opt=records_for_others("ADDRESS_CHANGE", on="addressId"),
         responses=refusals(ADDRESS_NOT_FOUND, USER_NOT_FOUND, body=True),
     )
     async def change_address(
@@ -128,6 +131,7 @@ class AddressController(Controller):
         "/{addressId:str}",
         summary="Delete an address",
         guards=[OWN],
+        opt=records_for_others("ADDRESS_DELETE", on="addressId"),
         responses=refusals(ADDRESS_NOT_FOUND, USER_NOT_FOUND),
     )
     async def delete_address(

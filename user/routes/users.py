@@ -108,6 +108,8 @@ class Export(View):
     addresses: list[AddressView]
     sessions: list[SessionView]
     events: list[StoredEvent]
+
+
 def _learn(user: User) -> Learned:
     return Learned(user.user_id)
 
@@ -228,6 +230,7 @@ class UserController(Controller):
         status_code=202,
         summary="Erase a user",
         guards=[ERASERS],
+        opt=records("USER_ERASE", on="userId"),
         responses=refusals(USER_NOT_FOUND),
     )
     async def erase_user(

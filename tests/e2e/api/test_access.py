@@ -4,7 +4,9 @@ import asyncio
 import json
 import re
 from typing import Any
+from uuid import uuid4
 
+import aiohttp
 import pytest
 from joserfc import jws
 

@@ -19,8 +19,10 @@ from tests.e2e.api.signed import ACCESSES, OF_API, Signed, error_of
 from tests.kit.client import COFFEE, RICH, ROOT, SERVICES, Json, order, wait_until
 from tests.kit.settings import settings_of
 
-BY_OTHER_MEANS = {"SEED", "TOKEN_REFRESH", "WALLET_OPEN"}
-"""Actions of which the table's request changes nothing, so that there is nothing to record."""
+BY_OTHER_MEANS = {"SEED", "TOKEN_REFRESH", "WALLET_OPEN", "USER_ERASE"}
+BY_OTHER_MEANS |= {"ADDRESS_ADD", "ADDRESS_CHANGE", "ADDRESS_DELETE"}
+"""Actions that the table's request does not do for another: it changes nothing, may not, or erases
+the customer of the other tests."""
 
 
 async def entries(signed: Signed, service: str, **query: str) -> list[Json]:
@@ -52,7 +54,8 @@ def test_names_of_actions_are_fixed() -> None:
         *("CATEGORY_CREATE", "CATEGORY_RENAME", "WALLET_OPEN", "WALLET_CHARGE"),
         *("COUPON_DEFINE", "COUPON_CHANGE", "COUPON_ISSUE", "COUPON_REVOKE"),
         *("SIGN_UP", "SIGN_IN", "SIGN_OUT", "TOKEN_REFRESH", "PASSWORD_CHANGE"),
-        *("PROFILE_CHANGE", "ACCOUNT_ADD"),
+        *("PROFILE_CHANGE", "ACCOUNT_ADD", "USER_ERASE"),
+        *("ADDRESS_ADD", "ADDRESS_CHANGE", "ADDRESS_DELETE"),
         *("DEAD_LETTER_REDRIVE", "DEAD_LETTER_DISMISS", "RECOVERY_BOOK", "SEED"),
     }
 
