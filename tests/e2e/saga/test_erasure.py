@@ -1,5 +1,8 @@
 """Erasure of a user: whatever happens meanwhile, the order ends and the person is gone."""
 
+import asyncio
+import json
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import closing
@@ -9,9 +12,10 @@ from uuid import uuid4
 import pytest
 
 from events.participants import PARTICIPANTS
-from tests.e2e.api.test_addresses import HOME, Book, place_when_known, shown
-from tests.e2e.api.test_users import log_in, refresh, sign_up
+from tests.e2e.api.test_addresses import HOME, WORK, Book, place_when_known, shown
+from tests.e2e.api.test_users import PASSWORD, log_in, refresh, sign_up
 from tests.e2e.audit_fixtures import database_file, found_wrong
+from tests.e2e.saga.test_recovery_mode import backed_up, restored
 from tests.kit.client import COFFEE, Json, Shop, open_shop, order, running_stack, wait_until
 
 
@@ -120,6 +124,95 @@ async def person(shop: Shop) -> Person:
     await found.settle()
     await found.is_known()
     return found
+
+
+async def test_erasure_waits_for_what_is_stopped_and_orders_under_way_end(shop: Shop) -> None:
+    """The order waits for its payment; order is stopped, user is killed, the broker is away."""
+    who = await person(shop)
+    await asyncio.to_thread(shop.command, "stop", "payment")
+    pending = await who.order()
+    await shop.wait_for_events(pending, "StockDecremented")
+    await asyncio.to_thread(shop.command, "stop", "order")
+
+    await who.erase()
+    assert {each.partition(".")[0] for each in who.in_databases()} == {"order"}
+    assert who.state() == "ERASING"
+    await asyncio.to_thread(shop.command, "kill", "user")
+    await asyncio.to_thread(shop.command, "stop", "nats")
+    for part in ("order", "nats", "payment"):
+        await asyncio.to_thread(shop.command, "start", part)
+
+    await who.is_gone()
+    ended = await shop.wait_until_ended(pending)
+    assert (ended["status"], ended["address"]) == ("FAILED", None)
+    await shop.wait_until_ready()
+    await shop.wait_until_idle()
+    assert await found_wrong(shop) == []
+
+
+async def test_lost_broker_store_is_filled_again_without_the_erased(shop: Shop) -> None:
+    """The store is lost after one erasure, and in the middle of another one."""
+    gone, going, staying = await person(shop), await person(shop), await person(shop)
+    await gone.erase()
+    await gone.is_gone()
+    await going.erase()
+    await asyncio.to_thread(shop.command, "stop", "nats")
+    shutil.rmtree(Path(shop.environment["STATE_DIR"], "nats"))
+    await asyncio.to_thread(shop.command, "start", "nats")
+    await shop.wait_until_ready()
+    await staying.is_known()
+    await going.is_gone()
+    await gone.is_gone()
+    await shop.wait_until_idle()
+    assert await found_wrong(shop) == []
+
+
+@pytest.mark.parametrize("service", ["order", "user"])
+async def test_restored_database_is_erased_again(shop: Shop, service: str, tmp_path: Path) -> None:
+    """The backup has a person who was erased since, and lacks the address of another one."""
+    who, staying = await person(shop), await person(shop)
+    await shop.wait_until_ended(who.orders[0])
+    backup = await backed_up(shop, service, tmp_path)
+    later = Book(shop, staying.user_id)
+    kept = (await later.add({**WORK, "label": "later"}))["addressId"]
+    shipped = await place_when_known(shop, order(staying.user_id, (COFFEE, 1), addressId=kept))
+    await shop.wait_until_ended(shipped)
+    await who.erase()
+    await who.is_gone()
+    await shop.wait_until_idle()
+
+    async with restored(shop, service, backup) as findings:
+        assert findings == []
+
+    await who.is_gone()
+    assert (await shop.get("order", f"/api/v1/orders/{shipped}"))["address"] == WORK
+    assert [each["label"] for each in await later.items()] == ["home", "later"]
+    assert (await shop.get("order", f"/api/v1/orders/{who.orders[0]}"))["address"] is None
+    assert await found_wrong(shop) == []
+
+
+async def test_export_has_all_that_is_stored_of_a_person(shop: Shop) -> None:
+    who, other = await person(shop), await person(shop)
+    await log_in(shop, who.email)
+    path = f"/api/v1/users/{who.user_id}/export"
+    export = await shop.get("user", path)
+    assert export["user"]["email"] == who.email
+    assert [each["street"] for each in export["addresses"]] == [who.secret]
+    assert [each["state"] for each in export["sessions"]] == ["ACTIVE"]
+    assert {each["name"]: each["body"]["address"]["street"] for each in export["events"]} == {
+        "AddressChanged": who.secret,
+        "ShippingAddressGiven": who.secret,
+    }
+    text = json.dumps(export)
+    assert other.secret not in text
+    assert not any(word in text for word in ("hash", "argon2", PASSWORD))
+    await asyncio.to_thread(shop.command, "stop", "nats")
+    try:
+        answer = await shop.call("user", "GET", path)
+        assert (answer.status, answer.body["error"]) == (503, "RETRY_LATER")
+    finally:
+        await asyncio.to_thread(shop.command, "start", "nats")
+        await shop.wait_until_ready()
 
 
 async def test_erased_user_is_gone_everywhere_and_the_orders_stay(shop: Shop) -> None:
