@@ -52,7 +52,7 @@ def _show(model: Model, results: list[SearchResult], console: Console) -> None:
     columns = ("scenario", "states", "steps", "seconds")
     tables.show(console, columns, rows, right=columns[1:])
     walked = frozenset().union(*(each.edges for each in results))
-    edges = all_edges(production(model).values())
+    edges = all_edges(production(model).values(), model.stream)
     console.print(f"{len(walked & edges)} of {len(edges)} edges of the choreography walked")
     for handled, service, emitted in sorted(edges - walked):
         console.print(f"  not walked: {handled} -> {service} -> {emitted}", highlight=False)

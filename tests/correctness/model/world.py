@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from saga.event import Event
+from saga.event import Event, Stream
 from saga.reactions import Reactions
 from tests.correctness.model.description import (
     ExternalWorld,
@@ -89,13 +89,14 @@ def production(model: Model) -> dict[str, Reactions]:
     return {name: import_module(f"{name}.reactions").reactions for name in model.services}
 
 
-def all_edges(registries: Iterable[Reactions]) -> frozenset[Edge]:
-    """All edges of a choreography, by its type hints."""
+def all_edges(registries: Iterable[Reactions], stream: Stream | None = None) -> frozenset[Edge]:
+    """All edges of a choreography, or between the events of one stream, by the type hints."""
     return frozenset(
         (handled.__name__, registry.service, emitted.__name__)
         for registry in registries
         for handled, reaction in registry.reactions.items()
         for emitted in reaction.emits
+        if stream is None or handled.stream == emitted.stream == stream
     )
 
 

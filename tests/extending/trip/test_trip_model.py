@@ -32,7 +32,7 @@ def test_no_interleaving_breaks_an_invariant_and_every_trip_can_end(scenario: Sc
 
 def test_every_edge_of_the_trip_is_walked() -> None:
     walked = frozenset().union(*(searched(scenario).edges for scenario in MODEL.full))
-    assert walked == all_edges(production(MODEL).values())
+    assert walked == all_edges(production(MODEL).values(), MODEL.stream)
 
 
 def test_a_loss_without_retransmission_leaves_a_trip_without_an_end() -> None:
