@@ -84,7 +84,7 @@ def _deleted(cluster: Cluster) -> Iterator[str]:
 
 def violations(cluster: Cluster) -> Iterator[str]:
     """What does not hold for events at rest."""
-    yield from discrepancies(deliveries(cluster).checks(_contents(cluster)))
+    yield from discrepancies(deliveries(cluster).checks(contents(cluster)))
     yield from _uncommitted(cluster)
     yield from _dead_letters_without_a_bug(cluster)
     yield from _not_adopted(cluster)
@@ -118,7 +118,7 @@ def discrepancies(results: Iterable[Result]) -> Iterator[str]:
     return (str(found) for result in results for found in result.discrepancies)
 
 
-def _contents(cluster: Cluster) -> dict[str, Contents]:
+def contents(cluster: Cluster) -> dict[str, Contents]:
     """The streams, as the audit reads them from a broker."""
     return {
         name: Contents(
@@ -127,6 +127,7 @@ def _contents(cluster: Cluster) -> dict[str, Contents]:
                 sequence: Held(message.subject, message.headers[EVENT_ID])
                 for sequence, message in stream.held()
             },
+            frozenset(message.subject for _, message in stream.held()),
         )
         for name, stream in cluster.hub.streams.items()
     }

@@ -6,10 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 
+from events.contract import PERSONAL
 from payment.commands import SettlePayment, SettleTopUp
 from payment.domain import Decision, GatewayOutcome
 from payment.external_calls import Action, GatewayCall
 from saga.errors import Outage
+from tests.correctness.simulation.broker import Hub
+from user.commands import EndErasure
+from user.unit_of_work import Purge
 
 LATENCY_SECONDS = 0.05
 HANGING_SECONDS = 8.0
@@ -46,6 +50,7 @@ class GatewayRecords:
         self.landing: dict[str, tuple[float, int]] = {}
         self.refunds: dict[str, tuple[GatewayOutcome, str, int]] = {}
         self.faults = Counter[str]()
+        self.hub: Hub | None = None
 
     def captured(self, key: str) -> int:
         """What is captured under this key and not refunded."""
@@ -59,8 +64,8 @@ class GatewayRecords:
         )
         return amount - back
 
-    def of(self, _: str) -> "SimulatedGateway":
-        return SimulatedGateway(self)
+    def of(self, service: str) -> "SimulatedGateway | SimulatedPurging":
+        return SimulatedPurging(self) if service == "user" else SimulatedGateway(self)
 
     def calm(self) -> None:
         self.trouble = self.refuses = 0.0
@@ -112,6 +117,32 @@ class GatewayRecords:
             return GatewayOutcome.REFUNDED if is_back else GatewayOutcome.REFUND_REFUSED
         done = self.void(call.key)
         return GatewayOutcome.DECLINED if done is GatewayOutcome.VOIDED else done
+
+
+class SimulatedPurging:
+    """The user service's way to the broker, as far as that forgets a person."""
+
+    def __init__(self, systems: GatewayRecords) -> None:
+        self._systems = systems
+
+    async def __call__(self, call: Purge) -> EndErasure:
+        hub = self._systems.hub
+        await asyncio.sleep(self._systems.chance.random() * LATENCY_SECONDS)
+        if hub is None or not hub.reaches("user"):
+            raise Outage("the broker is away")
+        stream = hub.streams.get(PERSONAL.name)
+        if stream is not None:
+            prefix = f"{PERSONAL.prefix}.{call.user_id}."
+            held = stream.held()
+            stream.delete([at for at, each in held if each.subject.startswith(prefix)])
+        await asyncio.sleep(self._systems.chance.random() * LATENCY_SECONDS)
+        return EndErasure(user_id=call.user_id)
+
+    def problems(self) -> Mapping[str, str | None]:
+        return {}
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 class SimulatedGateway:

@@ -7,6 +7,7 @@ from ops.audit import card_payments, coupons, sales, stock, waiting, wallets
 from ops.audit.card_payments import Posting
 from ops.audit.findings import Result
 from ops.audit.orders import Orders
+from ops.audit.personal import PersonalData
 from order.domain import STATES, OrderState
 from payment.domain import GatewayOutcome
 from tests.correctness.simulation import checks
@@ -38,7 +39,23 @@ def violations(cluster: Cluster, placed: Mapping[str, str]) -> list[str]:
         *_served_out_of_turn(cluster),
         *_price_projection(cluster),
         *_coupons_not_honoured(cluster),
+        *_not_erased(cluster),
     ]
+
+
+def _not_erased(cluster: Cluster) -> Iterator[str]:
+    """The audit's checks of personal data, and what the one who stays must have."""
+    flow = checks.flow(cluster)
+    people = PersonalData(
+        checks.databases(cluster), flow.contract.streams, checks.tolerance(cluster)
+    )
+    yield from discrepancies(people.checks(checks.contents(cluster)))
+    for user_id, state in states(cluster, "user").items():
+        if state not in ("ACTIVE", "ERASED"):
+            yield f"the erasure of user {user_id} ended as {state}"
+    opened = "SELECT customer_id FROM wallet_ledger WHERE kind = 'OPENING'"
+    found = [row[0] for row in rows(cluster, "payment", opened)]
+    yield from (f"wallet {each} was opened twice" for each in set(found) if found.count(each) > 1)
 
 
 def _audit(cluster: Cluster) -> list[Result]:

@@ -1,4 +1,4 @@
-"""The shop's simulation: four services, a payment gateway, and what can go wrong with it."""
+"""The shop's simulation: its services, a payment gateway, and what can go wrong with it."""
 
 import asyncio
 import random
@@ -14,6 +14,7 @@ from tests.correctness.simulation.faults import Fault, Inject
 from tests.correctness.simulation.machines import Cluster
 from tests.correctness.simulation.shop.gateway import GatewayRecords
 from tests.correctness.simulation.shop.workload import ShopWorkload
+from user.app import participant as user
 
 
 async def _gateway_trouble(cluster: Cluster, fault: Fault) -> None:
@@ -42,6 +43,7 @@ class ShopSimulation:
         "product": product,
         "coupon": coupon,
         "payment": payment,
+        "user": user,
     }
     environment: Mapping[str, str] = {
         "ORDER_TIMEOUT_SECONDS": "8",
@@ -58,6 +60,7 @@ class ShopSimulation:
         return GatewayRecords(chance)
 
     def workload(self, cluster: Cluster, busy_seconds: float) -> ShopWorkload:
+        _gateway(cluster).hub = cluster.hub
         return ShopWorkload(cluster, busy_seconds)
 
 

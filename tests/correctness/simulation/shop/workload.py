@@ -11,7 +11,7 @@ from uuid import UUID
 from chassis.processing.messages import IdempotencyKey
 from coupon.commands import DefineCoupon, IssueCoupon
 from coupon.domain import DiscountType
-from events.contract import OnShortage, PaymentMethod
+from events.contract import Address, OnShortage, PaymentMethod
 from order.commands import CancelOrder, PlaceOrder, WantedLine
 from payment.commands import BeginTopUp, ChargeWallet, OpenWallet
 from payment.external_calls import top_up_call
@@ -20,9 +20,12 @@ from tests.correctness.simulation.checks import rows
 from tests.correctness.simulation.machines import EPOCH
 from tests.correctness.simulation.shop import invariants
 from tests.correctness.simulation.workload import Workload
+from user.commands import AddAddress, EraseUser, RegisterUser
 
 ORDERS = 20
 RICH, POOR, PLENTY, SCARCE = (str(UUID(int=n)) for n in (1, 2, 3, 4))
+GOING, STAYING = (str(UUID(int=n)) for n in (5, 6))
+"""Users with an address. One of them is erased, while orders of theirs are under way."""
 
 _FORWARD = {
     ("PENDING", "COMPLETED"),
@@ -38,7 +41,8 @@ _FORWARD = {
 
 
 class ShopWorkload(Workload):
-    retry_codes = frozenset({"PRODUCT_NOT_FOUND"})  # order has not consumed ProductChanged yet
+    # Order has not consumed ProductChanged or AddressChanged yet, payment not UserRegistered.
+    retry_codes = frozenset({"PRODUCT_NOT_FOUND", "ADDRESS_NOT_FOUND", "WALLET_NOT_FOUND"})
     facts = (BookStock, BeginTopUp)
     _coupons: list[str]
 
@@ -51,6 +55,10 @@ class ShopWorkload(Workload):
         for customer, amount in ((RICH, 100_000), (POOR, 25)):
             await self.insist("payment", OpenWallet(customer_id=customer))
             await self.insist("payment", ChargeWallet(customer_id=customer, amount=amount))
+        for user_id in (GOING, STAYING):
+            await self.insist("user", _sign_up(user_id))
+            await self.insist("user", _address(user_id))
+            await self.insist("payment", ChargeWallet(customer_id=user_id, amount=1_000))
         self._coupons = [self.cluster.new_id() for _ in range(3)]
         began_at = EPOCH + timedelta(seconds=self.cluster.loop.time())
         soon = began_at + timedelta(seconds=1 + self.chance.random() * 3)
@@ -61,7 +69,7 @@ class ShopWorkload(Workload):
         self._seen: dict[str, str] = {}
 
     def clients(self) -> list[Coroutine[Any, Any, None]]:
-        return [*map(self._customer, range(ORDERS)), self._supply(), self._top_up()]
+        return [*map(self._customer, range(ORDERS)), self._supply(), self._top_up(), self._erase()]
 
     def observe(self) -> Iterator[str]:
         """No order's status goes backwards, none waits for stock that is available.
@@ -106,21 +114,29 @@ class ShopWorkload(Workload):
                 cancel = CancelOrder(order_id=order_id)
                 await asyncio.gather(self.insist("order", cancel), self.insist("order", cancel))
 
+    async def _erase(self) -> None:
+        """A user leaves, and asks for it twice."""
+        await asyncio.sleep(self.chance.random() * 4)
+        for _ in range(2):
+            await self.insist("user", EraseUser(user_id=GOING))
+
     def _order(self) -> PlaceOrder:
         chance = self.chance
+        user_id = chance.choice((GOING, STAYING)) if chance.random() < 0.3 else None
         products = chance.choice(((PLENTY,), (PLENTY,), (SCARCE,), (PLENTY, SCARCE)))
         card = chance.random() < 0.4
         poor = not card and chance.random() < 0.3
         coupon = chance.choice(self._coupons) if not poor and chance.random() < 0.3 else None
         return PlaceOrder(
             order_id=self.cluster.new_id(),
-            customer_id=POOR if poor else RICH,
+            customer_id=user_id or (POOR if poor else RICH),
             items=tuple(
                 WantedLine(product_id=each, quantity=chance.randint(1, 2)) for each in products
             ),
             coupon_id=coupon,
             payment_method=PaymentMethod.CARD if card else PaymentMethod.WALLET,
             on_shortage=OnShortage.WAIT if chance.random() < 0.4 else OnShortage.REJECT,
+            address=HOME if user_id else None,
         )
 
     async def _supply(self) -> None:
@@ -146,6 +162,27 @@ class ShopWorkload(Workload):
         if call is not None and machine is not None:
             with suppress(TimeoutError):
                 await machine.join(call)
+
+
+HOME = Address(street="1 Road", postal_code="1", city="Seoul")
+
+
+def _sign_up(user_id: str) -> RegisterUser:
+    return RegisterUser(
+        user_id=user_id, email=f"{user_id}@x", name="x", password_hash="x", roles="customer"
+    )
+
+
+def _address(user_id: str) -> AddAddress:
+    return AddAddress(
+        address_id=str(UUID(int=UUID(user_id).int + 100)),
+        user_id=user_id,
+        label="home",
+        street=HOME.street,
+        postal_code=HOME.postal_code,
+        city=HOME.city,
+        is_default=True,
+    )
 
 
 def _coupon(coupon_id: str, valid_until: datetime | None) -> DefineCoupon:
