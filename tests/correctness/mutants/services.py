@@ -1,8 +1,9 @@
-"""Mistakes in the rules of the four services that settle an order."""
+"""Mistakes in the rules of the services that settle an order, and of an erasure."""
 
-from tests.correctness.mutants.mutant import Drop, Mutant, Replace, model, tests
+from tests.correctness.mutants.mutant import SCHEDULES, Drop, Mutant, Replace, model, tests
 
 SALES = "tests/unit/test_sales.py"
+ADDRESSES = tests("tests/unit/test_addresses.py")
 
 ORDER = (
     Mutant(
@@ -251,4 +252,35 @@ PAYMENT = (
     ),
 )
 
-MUTANTS = (*ORDER, *COUPON, *PRODUCT, *PAYMENT)
+ERASURE = (
+    Mutant(
+        "an erased customer's orders keep their address",
+        "order.store",
+        "_erase",
+        Replace("tables.shipping_table,", ""),
+        SCHEDULES,
+    ),
+    Mutant(
+        "an address of an erased customer is stored again",
+        "order.unit_of_work",
+        "OrderUnitOfWork._stores_for",
+        Replace("return not self.is_erased(customer_id)", "return True"),
+        ADDRESSES,
+    ),
+    Mutant(
+        "personal data stays in the outbox, and fills a lost store again",
+        "chassis.processing.erasure",
+        "erase",
+        Drop("delete(outbox)"),
+        tests("tests/integration/test_reconciliation.py"),
+    ),
+    Mutant(
+        "an erasure is done with its first purge",
+        "user.reactions",
+        "end_erasure",
+        Replace("uow.now - user.updated_at >= SETTLE", "True"),
+        ADDRESSES,
+    ),
+)
+
+MUTANTS = (*ORDER, *COUPON, *PRODUCT, *PAYMENT, *ERASURE)
