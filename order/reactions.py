@@ -297,7 +297,9 @@ def copy_address(event: AddressChanged, uow: OrderUnitOfWork) -> None:
 
 
 @reactions.on
-def erase_person(event: UserErased, uow: OrderUnitOfWork) -> ShippingAddressesErased:
+def erase_person(event: UserErased, uow: OrderUnitOfWork) -> ShippingAddressesErased | None:
     """Erase the person's addresses, also those of orders that are under way, and the cart."""
+    if uow.is_erased(event.user_id):
+        return None
     uow.erase(event.user_id)
     return ShippingAddressesErased(user_id=event.user_id)

@@ -259,6 +259,7 @@ def test_addresses_of_an_erased_customer_are_not_stored_any_more(is_adopted: boo
     else:
         assert handle(order_reactions, UserErased(user_id=CUSTOMER), uow) == (done,)
     assert list(uow.erased) == [Erased(CUSTOMER)]
+    assert handle(order_reactions, UserErased(user_id=CUSTOMER), uow) == (), "it is published once"
     assert_nothing_is_stored_any_more(uow)
 
 
