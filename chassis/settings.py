@@ -129,7 +129,7 @@ class Origins(Variable):
         found = tuple((env.get(name) or "").replace(",", " ").split())
         for each in found:
             if each != ANY_ORIGIN and not _ORIGIN.fullmatch(each):
-                example = "such as https://shop.example or http://localhost:3000"
+                example = "such as https://example.com or http://localhost:3000"
                 raise ConfigurationError(f"{name}: {each} is no origin; use one {example}")
         return found
 
@@ -319,7 +319,7 @@ class Settings(BrokerSettings, frozen=True, kw_only=True):
         Origins(
             "CORS_ORIGINS",
             "The origins of the pages that may call the service from a browser, separated by "
-            "commas: `https://shop.example,http://localhost:3000`. `*`: all pages, with AUTH=off.",
+            "commas: `https://example.com,http://localhost:3000`. `*`: all pages, with AUTH=off.",
         ),
     ]
     behind_tls: Annotated[

@@ -70,7 +70,7 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _end_when_late(self) -> None:
-        """One timer for each connection: one for each request would cost orders their time."""
+        """One timer for each connection: one for each request would slow all of them down."""
         now = self.loop.time()
         since = now if self._incomplete_since is None else self._incomplete_since
         if now - since >= REQUEST_SECONDS:

@@ -74,8 +74,9 @@ class Stream:
 
 
 def _matches(subject: str, pattern: str) -> bool:
-    pairs = zip(subject.split("."), pattern.split("."), strict=True)
-    return all(wanted in ("*", token) for token, wanted in pairs)
+    start, rest, _ = pattern.partition(">")
+    pairs = zip(subject.split("."), start.split("."), strict=not rest)
+    return all(wanted in ("*", "", token) for token, wanted in pairs)
 
 
 @pytest.fixture(scope="module")
