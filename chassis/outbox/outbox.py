@@ -43,7 +43,9 @@ class Outbox:
                 if stream.is_personal
             ),
         )
-        self.reconciler = Reconciler(database, broker, clock, participant.reactions.emits)
+        self.reconciler = Reconciler(
+            database, broker, clock, participant.reactions.emits, lambda: self.relay.marked
+        )
         self.retransmitter = Retransmitter(
             participant,
             database,

@@ -24,7 +24,7 @@ Messages that were deleted from an intact store are noticed otherwise: see `dele
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import cache, partial
 from itertools import count
@@ -85,14 +85,23 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class Reconciler:
-    """`emits` are the events that the participant publishes."""
+    """`emits` are the events that the participant publishes.
+
+    `marked` gives the list of what the relay has marked, from which a check removes what it covers.
+    """
 
     def __init__(
-        self, database: Database, broker: Broker, clock: Clock, emits: Collection[type[Event]]
+        self,
+        database: Database,
+        broker: Broker,
+        clock: Clock,
+        emits: Collection[type[Event]],
+        marked: Callable[[], list[str]] = list,
     ) -> None:
         self._database = database
         self._broker = broker
         self._clock = clock
+        self._marked = marked
         self._streams = sorted({each.stream for each in emits}, key=lambda stream: stream.name)
         self._deletions = Deletions(database, broker, clock, emits)
         self._probes: dict[str, Published] = {}
@@ -109,8 +118,11 @@ class Reconciler:
             await asyncio.sleep(CHECK_SECONDS)
             await self._broker.wait_connected()
             is_thorough = number % CHECKS_FOR_A_THOROUGH_ONE == 0
+            marked = self._marked()
+            covered = len(marked)
             try:
                 await self.check_all(is_thorough=is_thorough)
+                del marked[:covered]
             except Outage as error:
                 log.warning("the streams can't be checked", extra={"error": str(error)})
 

@@ -86,7 +86,8 @@ class Acknowledgements(msgspec.Struct, frozen=True):
 class Relay:
     """One per instance. `instance` must be the same after a restart, to find its own claims.
 
-    `personal` are the streams with personal data, whose rows an erasure deletes.
+    `personal` are the streams with personal data, whose rows an erasure deletes. `marked`: the ids
+    of the rows that were marked since the last check of the streams began.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Relay:
         self._connection = 0
         self._being_marked: list[Acknowledgements] = []
         self._uncertain: list[str] = []
+        self.marked: list[str] = []
         self._unmarked = asyncio.Event()
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
@@ -155,6 +157,8 @@ class Relay:
                 self._published = taken.marks | self._published
                 self._unmarked.set()
             raise
+        else:
+            self.marked += taken.marks
         finally:
             self._being_marked.remove(taken)
 
@@ -163,8 +167,10 @@ class Relay:
 
         Rows that it acknowledged and that are not marked yet count as unpublished: marked after the
         check of the streams, they would count as stored although they may be lost. Rows that are
-        being marked are unmarked. Rows with personal data are read from the outbox again: a person
-        may have been erased meanwhile. Raises Outage: then call it again.
+        being marked, or were since this instance's last check, are unmarked: another instance may
+        have noticed the loss, and published again, before they were marked. Rows with personal data
+        are read from the outbox again: a person may have been erased meanwhile. Raises Outage: then
+        call it again.
         """
         self._connection += 1
         self._backlog = {
@@ -175,7 +181,8 @@ class Relay:
         self._wake()
         self._uncertain += self._published
         self._uncertain += [each for taken in self._being_marked for each in taken.marks]
-        self._published = {}
+        self._uncertain += self.marked
+        self._published, self.marked = {}, []
         if uncertain := list(self._uncertain):
             rows = [{"event_id": event_id} for event_id in uncertain]
             now = self._clock()

@@ -5,18 +5,20 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from chassis.broker.jetstream import JetStream
 from chassis.broker.streams import stream_config
-from chassis.outbox.reconciliation import Reconciler
-from chassis.outbox.relay import Relay
+from chassis.outbox.reconciliation import PROBES, Reconciler
+from chassis.outbox.relay import Relay, mark_published
 from chassis.processing.erasure import erase
 from chassis.storage import tables
 from chassis.storage.database import Database
@@ -303,6 +305,46 @@ async def test_deletion_is_noticed_although_the_publication_is_recorded_later(
         await all_published(either_database)
         assert await reconciler.check(SAGA, is_thorough=True) == 0
     assert await held(nats_server, SAGA) == await published(either_database)
+
+
+async def test_loss_is_noticed_although_another_instance_has_filled_the_stream_again(
+    database: Database, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row is marked between the other instance's check and that of its own."""
+    monkeypatch.setattr("chassis.outbox.relay.MARK_SECONDS", 3600)
+
+    async def mark(running: Relay) -> None:
+        with running.acknowledgements() as taken:
+            await database.run(partial(mark_published, taken))
+
+    async with reconciled(database, nats_server.url) as (running, reconciler):
+        late = events(1)
+        await store(database, late, *running.claim(datetime.now(UTC)))
+        running.offer(late)
+        await asyncio.wait_for(running.drained(), 10)
+        await nats_server.stop()
+        shutil.rmtree(nats_server.folder)
+        await nats_server.start()
+        await asyncio.wait_for(running.broker.wait_connected(), 10)
+        others = events(PROBES + 1)
+        sequences = await running.broker.publish([running.outgoing(each) for each in others])
+        now = datetime.now(UTC)
+        claim = {"claimed_by": "another", "claimed_until": now, "published_at": now}
+        rows = [
+            msgspec.structs.asdict(each) | claim | {"stream_sequence": sequence}
+            for each, sequence in zip(others, sequences, strict=True)
+        ]
+        await database.run(lambda connection: connection.execute(insert(tables.outbox), rows))
+        await mark(running)
+        await running.forget_acknowledgements()
+        await reconciler.check_all(is_new_connection=True)
+
+        async def is_there() -> bool:
+            return late[0].event_id in await held(nats_server, SAGA)
+
+        await wait_until(is_there, "the lost event is published again")
+        await mark(running)
+    assert await held(nats_server, SAGA) == await published(database)
 
 
 async def test_periodic_check_notices_a_loss(

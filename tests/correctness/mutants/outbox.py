@@ -106,6 +106,13 @@ MUTANTS = (
         RECONCILIATION,
     ),
     Mutant(
+        "a row that was marked after another instance's check of the streams counts as stored",
+        "chassis.outbox.relay",
+        "Relay.forget_acknowledgements",
+        Replace("self._uncertain += self.marked", "pass"),
+        RECONCILIATION,
+    ),
+    Mutant(
         "a stream of newest messages that lost some is not noticed once it has grown again",
         "chassis.outbox.deletions",
         "Deletions.are_newest_missing",

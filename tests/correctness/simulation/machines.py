@@ -186,8 +186,8 @@ class Cluster:
     """All machines of a schedule, and what is around them.
 
     `instances`: how many of a service, where it is not one. `restored` counts each service's
-    restored databases. `facts` are the executed commands, by service, whose effect is in no event:
-    operators book them again.
+    restored databases. `facts` are the commands, by service, whose effect is in no event: operators
+    book them again, also those whose answer was lost.
     """
 
     def __init__(

@@ -57,17 +57,17 @@ class Workload:
     ) -> Done | None:
         """Send a command until it is answered. None when a rule refuses it.
 
-        A client whose key was forgotten, because the database was restored, gives up.
+        A client whose key was forgotten, because the database was restored, gives up. A fact counts
+        from here on: it may be executed although its answer is lost.
         """
         restored = self.cluster.restored[service]
+        if isinstance(command, self.facts):
+            self.cluster.facts[service].append(command)
         while key is None or self.cluster.restored[service] == restored:
             target = self.cluster.one(service)
             if target is not None:
                 try:
-                    done = await target.ask(command, key)
-                    if isinstance(command, self.facts):
-                        self.cluster.facts[service].append(command)
-                    return done
+                    return await target.ask(command, key)
                 except (RetryLater, TimeoutError, RuntimeError):
                     pass  # it may have been executed all the same
                 except Refused as refusal:
