@@ -12,7 +12,7 @@ from rich.console import Console
 from infra.stack import tables
 from tests.correctness.model.checker import SearchResult, check
 from tests.correctness.model.description import Model
-from tests.correctness.model.world import all_edges, production
+from tests.correctness.model.world import edges_within, production
 
 SHOP = "tests.correctness.model.shop"
 
@@ -52,7 +52,7 @@ def _show(model: Model, results: list[SearchResult], console: Console) -> None:
     columns = ("scenario", "states", "steps", "seconds")
     tables.show(console, columns, rows, right=columns[1:])
     walked = frozenset().union(*(each.edges for each in results))
-    edges = all_edges(production(model).values(), model.stream)
+    edges = edges_within(production(model).values(), model.streams)
     console.print(f"{len(walked & edges)} of {len(edges)} edges of the choreography walked")
     for handled, service, emitted in sorted(edges - walked):
         console.print(f"  not walked: {handled} -> {service} -> {emitted}", highlight=False)

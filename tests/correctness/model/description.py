@@ -4,7 +4,7 @@ The checker itself knows no choreography. `tests.correctness.model.shop` describ
 `tests/extending/trip` a trip.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -46,7 +46,8 @@ class ServiceModel(msgspec.Struct, frozen=True, kw_only=True):
     `tables` names the `Rows` of the unit of work, in the order in which `unit_of_work` takes them;
     `saga_rows` is the one with a row for each saga, and `unsettled` are the states in which such a
     row waits for an event. `entries` are what a step has added to a ledger. `timeless` leaves out
-    of a row what would only multiply the states.
+    of a row what would only multiply the states. `personal` names the tables of which an erasure
+    removes a person's rows, each with the field that has the person's id.
     """
 
     tables: tuple[str, ...]
@@ -55,6 +56,7 @@ class ServiceModel(msgspec.Struct, frozen=True, kw_only=True):
     unsettled: frozenset[Any]
     entries: Callable[[Any], Iterable[tuple[Any, ...]]] = lambda _: ()
     timeless: Callable[[Any], Any] = lambda row: row
+    personal: Mapping[str, str] = {}
 
     def rows(self, local: Local, name: str) -> dict[str, Any]:
         return dict(local.tables[self.tables.index(name)])
@@ -164,8 +166,8 @@ class Model(Protocol):
     @property
     def saga(self) -> str: ...
     @property
-    def stream(self) -> Stream:
-        """The stream of its sagas; events of other streams are left out."""
+    def streams(self) -> Collection[Stream]:
+        """The streams that are searched; events of others are left out."""
 
     @property
     def services(self) -> Mapping[str, ServiceModel]: ...

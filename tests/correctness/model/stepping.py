@@ -8,7 +8,7 @@ Time stands still: it would only multiply the states. Whatever a rule does at a 
 deadline, an external call that is begun again) is a command of its own here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -31,10 +31,12 @@ class Step(msgspec.Struct, frozen=True):
 class Service:
     """A service's registry, which may be a broken one, and what it does in each situation."""
 
-    def __init__(self, registry: Reactions, model: ServiceModel, stream: Stream) -> None:
+    def __init__(
+        self, registry: Reactions, model: ServiceModel, streams: Collection[Stream]
+    ) -> None:
         self.registry = registry
         self._model = model
-        self._stream = stream
+        self._streams = streams
 
     def handle(self, local: Local, event: Event) -> Step:
         """Handle an event; one that is in the inbox changes nothing."""
@@ -93,22 +95,32 @@ class Service:
         work: Callable[[UnitOfWork], tuple[Event, ...]],
     ) -> Step:
         uow = self._model.unit_of_work(NOW, *(Rows(dict(each)) for each in local.tables))
-        emitted = tuple(event for event in work(uow) if event.stream == self._stream)
+        emitted = tuple(event for event in work(uow) if event.stream in self._streams)
         uow.release()
+        erased = {each.key for each in uow.erased}
         known = {envelope.event_id(event) for event in local.outbox}
         new = tuple(event for event in emitted if envelope.event_id(event) not in known)
         after = Local(
             tables=tuple(
-                self._table_after(before, uow, name)
+                self._table_after(before, uow, name, erased)
                 for before, name in zip(local.tables, self._model.tables, strict=True)
             ),
             ledger=tuple(sorted([*local.ledger, *self._model.entries(uow)], key=str)),
             inbox=inbox,
-            outbox=(*local.outbox, *new),
+            outbox=tuple(
+                event
+                for event in (*local.outbox, *new)
+                if not (event.stream.is_personal and event.key in erased)
+            ),
         )
         return Step(after, new, tuple(uow.external_calls))
 
-    def _table_after(self, before: Table, uow: UnitOfWork, name: str) -> Table:
+    def _table_after(
+        self, before: Table, uow: UnitOfWork, name: str, erased: Collection[str]
+    ) -> Table:
         rows: Rows[str, Any] = getattr(uow, name)
         changed = {key: self._model.timeless(rows.get(key)) for key in rows.changed_keys}
-        return table(dict(before) | changed)
+        after = dict(before) | changed
+        if person := self._model.personal.get(name):
+            after = {key: row for key, row in after.items() if getattr(row, person) not in erased}
+        return table(after)

@@ -5,7 +5,7 @@ the external world, and what is left of the scenario's bounds. A message may be 
 order and more than once; a loss takes all that is under way.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
@@ -32,7 +32,12 @@ the bounds."""
 FLIGHT, EXTERNAL, BOUNDS = -3, -2, -1
 
 Edge = tuple[str, str, str]
-"""An event, the service that handles it, and an event that the service emits on that."""
+"""An event, the service that handles it, and an event that the service emits on that.
+
+A reaction that never emits an event is an edge to NOTHING.
+"""
+
+NOTHING = "nothing"
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -89,15 +94,30 @@ def production(model: Model) -> dict[str, Reactions]:
     return {name: import_module(f"{name}.reactions").reactions for name in model.services}
 
 
-def all_edges(registries: Iterable[Reactions], stream: Stream | None = None) -> frozenset[Edge]:
-    """All edges of a choreography, or between the events of one stream, by the type hints."""
+def all_edges(registries: Iterable[Reactions]) -> frozenset[Edge]:
+    """All edges of a choreography between two events, by the type hints."""
     return frozenset(
         (handled.__name__, registry.service, emitted.__name__)
         for registry in registries
         for handled, reaction in registry.reactions.items()
         for emitted in reaction.emits
-        if stream is None or handled.stream == emitted.stream == stream
     )
+
+
+def edges_within(registries: Iterable[Reactions], streams: Collection[Stream]) -> frozenset[Edge]:
+    """All edges of a choreography between events of these streams, and those to NOTHING."""
+    return frozenset(
+        (handled.__name__, registry.service, emitted.__name__ if emitted else NOTHING)
+        for registry in registries
+        for handled, reaction in registry.reactions.items()
+        for emitted in reaction.emits or (() if reaction.emits_of_others else (None,))
+        if handled.stream in streams and (emitted is None or emitted.stream in streams)
+    )
+
+
+def _about(event: Event) -> str:
+    """What an event is about, in words: `order 1`."""
+    return f"{event.stream.key.removesuffix('Id')} {short(event.key)}"
 
 
 class World:
@@ -123,7 +143,7 @@ class World:
         self._answers = answers
         self._names = list(model.services)
         self._services = [
-            Service(known[name], each, model.stream) for name, each in model.services.items()
+            Service(known[name], each, model.streams) for name, each in model.services.items()
         ]
         self._consumers = {
             event: [i for i, name in enumerate(self._names) if event in known[name].handles]
@@ -179,8 +199,8 @@ class World:
         delivery = self._deliveries.values[label]
         again = " (retransmitted)" if delivery.is_retransmission else ""
         name = type(delivery.event).__name__
-        saga = f"{self._model.saga} {short(delivery.event.key)}"
-        return f"{self._names[delivery.consumer]} handles {name} of {saga}{again}"
+        about = _about(delivery.event)
+        return f"{self._names[delivery.consumer]} handles {name} of {about}{again}"
 
     # ------------------------------------------------------------ what may happen
 
@@ -219,6 +239,9 @@ class World:
     def _walk(self, delivery: Delivery, emitted: tuple[Event, ...]) -> None:
         handled, consumer = type(delivery.event).__name__, self._names[delivery.consumer]
         self.edges.update((handled, consumer, type(event).__name__) for event in emitted)
+        reaction = self._services[delivery.consumer].registry.reactions[type(delivery.event)]
+        if not (reaction.emits or reaction.emits_of_others):
+            self.edges.add((handled, consumer, NOTHING))
 
     def _retransmitting(self, state: State) -> Iterator[tuple[str | int, State]]:
         """One retransmission at a time: the next one begins when it has come to rest."""
@@ -228,8 +251,8 @@ class World:
         if not self.scenario.retransmits and bounds.losses == self.scenario.losses:
             return
         for i, name in enumerate(self._names):
-            for key, event in self._last_events(i, state[i]):
-                words = f"{name} retransmits about {self._model.saga} {short(key)}"
+            for about, event in self._last_events(i, state[i]):
+                words = f"{name} retransmits about {about}"
                 yield words, _with(state, FLIGHT, state[FLIGHT] | event)
 
     def _last_events(self, service: int, number: int) -> list[tuple[str, int]]:
@@ -239,7 +262,8 @@ class World:
             for key in self._model.services[self._names[service]].waiting(local):
                 event = self._services[service].last_event(local, key)
                 if event is not None:
-                    found.append((key, self._under_way((event,), is_retransmission=True)))
+                    bits = self._under_way((event,), is_retransmission=True)
+                    found.append((_about(event), bits))
             return found
 
         known: list[tuple[str, int]] = self._remember(("last", service, number), work)
@@ -324,6 +348,7 @@ class World:
         restored = self._services[service].adopt(
             self._locals[service].values[backup], locals_[service].outbox, published
         )
+        self._check_local(service, restored)
         replayed = 0
         for event in published:
             if service in self._consumers.get(type(event), ()):
@@ -372,7 +397,10 @@ class World:
         name = self._names[service]
         for wrong in self._model.wrong_step(name, before, step.local):
             raise Wrong(wrong)
-        for wrong in self._model.wrong_local(name, step.local):
+        self._check_local(service, step.local)
+
+    def _check_local(self, service: int, local: Local) -> None:
+        for wrong in self._model.wrong_local(self._names[service], local):
             raise Wrong(wrong)
 
     def _wrong_at_rest(self, state: State) -> list[str] | None:

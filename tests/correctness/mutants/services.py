@@ -1,6 +1,6 @@
 """Mistakes in the rules of the services that settle an order, and of an erasure."""
 
-from tests.correctness.mutants.mutant import SCHEDULES, Drop, Mutant, Replace, model, tests
+from tests.correctness.mutants.mutant import SCHEDULES, Drop, Mutant, Replace, Skip, model, tests
 
 SALES = "tests/unit/test_sales.py"
 ADDRESSES = tests("tests/unit/test_addresses.py")
@@ -244,6 +244,13 @@ PAYMENT = (
         model("a card"),
     ),
     Mutant(
+        "a customer who signs up gets a wallet in place of the one that is there",
+        "payment.reactions",
+        "open_first_wallet",
+        Replace("event.user_id not in uow.wallets", "True"),
+        model("a user signs up"),
+    ),
+    Mutant(
         "one refund key for all attempts",
         "payment.external_calls",
         "GatewayCall.refund_key",
@@ -266,6 +273,34 @@ ERASURE = (
         "OrderUnitOfWork._stores_for",
         Replace("return not self.is_erased(customer_id)", "return True"),
         ADDRESSES,
+    ),
+    Mutant(
+        "an address that comes after its customer's erasure is copied",
+        "order.unit_of_work",
+        "OrderUnitOfWork.copy_address",
+        Replace("self._stores_for(copied.customer_id)", "True"),
+        model("a user is erased"),
+    ),
+    Mutant(
+        "an older version of an address replaces a newer one",
+        "order.unit_of_work",
+        "OrderUnitOfWork.copy_address",
+        Replace("known.version >= copied.version", "False"),
+        model("a user is erased twice"),
+    ),
+    Mutant(
+        "a purge that was lost is never begun again",
+        "user.reactions",
+        "purge_again",
+        Drop("uow.purge(user)"),
+        model("a user is erased"),
+    ),
+    Mutant(
+        "a restored account of an erased user stays",
+        "user.adoption",
+        "adopt_erased",
+        Skip(),
+        model("user is restored, a user is erased"),
     ),
     Mutant(
         "personal data stays in the outbox, and fills a lost store again",

@@ -10,7 +10,7 @@ from hotel.unit_of_work import HotelUnitOfWork
 from saga.reactions import Reactions
 from tests.correctness.model.checker import NO_END, SearchResult, check
 from tests.correctness.model.description import Scenario
-from tests.correctness.model.world import all_edges, production
+from tests.correctness.model.world import edges_within, production
 from trip_checks.model import MODEL
 from trip_events.contract import CONTRACT, CarRefused, CarReleased, RoomReleased
 
@@ -32,7 +32,7 @@ def test_no_interleaving_breaks_an_invariant_and_every_trip_can_end(scenario: Sc
 
 def test_every_edge_of_the_trip_is_walked() -> None:
     walked = frozenset().union(*(searched(scenario).edges for scenario in MODEL.full))
-    assert walked == all_edges(production(MODEL).values(), MODEL.stream)
+    assert walked == edges_within(production(MODEL).values(), MODEL.streams)
 
 
 def test_a_loss_without_retransmission_leaves_a_trip_without_an_end() -> None:

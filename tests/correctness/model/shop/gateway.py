@@ -1,8 +1,10 @@
-"""The payment gateway of the model: whatever a gateway may do with a call, one move each.
+"""The external systems of the model: whatever a payment gateway may do with a call, one move each.
 
 A charge may be captured, declined, or stay in flight and land at any later time, unless its key was
 voided by then. Any answer may be lost, come late, or come twice. A refund may be refused where the
 scenario allows it. A second call under the same key gets the first answer.
+
+The broker is one of them for the user service, which purges it.
 """
 
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from payment.commands import SettlePayment
 from payment.domain import Decision, GatewayOutcome
 from payment.external_calls import Action, GatewayCall
 from tests.correctness.model.description import Answer, short
+from user.commands import EndErasure
+from user.unit_of_work import Purge
 
 
 class ChargeState(StrEnum):
@@ -24,29 +28,42 @@ class ChargeState(StrEnum):
 
 
 class Gateway(msgspec.Struct, frozen=True):
-    """`calls` are begun and not executed yet, `decided` are answers on their way back."""
+    """`calls` are begun and not executed yet, `decided` are answers on their way back.
+
+    `purges` are the calls to the broker; what is under way to a service is delivered all the same.
+    """
 
     charges: tuple[tuple[str, ChargeState], ...] = ()
     refunds: tuple[tuple[str, GatewayOutcome], ...] = ()
     calls: frozenset[GatewayCall] = frozenset()
     decided: frozenset[SettlePayment] = frozenset()
+    purges: frozenset[Purge] = frozenset()
     refusals_left: int = 0
 
     @property
     def is_quiet(self) -> bool:
         in_flight = any(state is ChargeState.IN_FLIGHT for _, state in self.charges)
-        return not self.calls and not self.decided and not in_flight
+        return not (self.calls or self.decided or self.purges or in_flight)
 
     @property
     def answers(self) -> Iterator[Answer]:
         for command in self.decided:
             words = f"payment gets {command.decision.outcome} for order {short(command.order_id)}"
             yield Answer(words, "payment", command)
+        for purge in self.purges:
+            words = f"the broker purges what it holds of user {short(purge.user_id)}"
+            yield Answer(words, "user", EndErasure(user_id=purge.user_id))
 
-    def asked(self, *calls: GatewayCall) -> "Gateway":
-        return msgspec.structs.replace(self, calls=self.calls | set(calls))
+    def asked(self, *calls: GatewayCall | Purge) -> "Gateway":
+        purges = {each for each in calls if isinstance(each, Purge)}
+        return msgspec.structs.replace(
+            self, calls=self.calls | (set(calls) - purges), purges=self.purges | purges
+        )
 
     def without(self, answer: Answer) -> "Gateway":
+        if isinstance(answer.command, EndErasure):
+            purges = self.purges - {Purge(answer.command.user_id)}
+            return msgspec.structs.replace(self, purges=purges)
         return msgspec.structs.replace(self, decided=self.decided - {answer.command})
 
     def moves(self) -> Iterator[tuple[str, "Gateway"]]:
@@ -54,6 +71,8 @@ class Gateway(msgspec.Struct, frozen=True):
         for key, state in self.charges:
             if state is ChargeState.IN_FLIGHT:
                 yield "the charge in flight lands", self._charged(key, ChargeState.CAPTURED)
+        for purge in self.purges:
+            yield "the purge is lost", msgspec.structs.replace(self, purges=self.purges - {purge})
         for call in self.calls:
             yield f"{call.action} is lost", self._dropped(call)
             yield from self._executed(call)

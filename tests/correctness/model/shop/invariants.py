@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from coupon.domain import HoldState as CouponState
+from events.contract import ShippingAddressesErased, UserErased
 from order.domain import Order, OrderState, OrderStatus
 from payment.domain import GatewayOutcome, PaymentState
 from product.domain import HoldState as StockState
@@ -11,6 +12,7 @@ from tests.correctness.model.description import Local, Locals, Violations, short
 from tests.correctness.model.shop.gateway import ChargeState, Gateway
 from tests.correctness.model.shop.rows import SERVICES
 from tests.correctness.model.shop.scenarios import COUPON, CUSTOMER, PRODUCT
+from tests.correctness.model.shop.users import PRIVATE
 
 _FORWARD: dict[OrderStatus, set[OrderStatus]] = {
     OrderStatus.PENDING: {OrderStatus.WAITING, OrderStatus.COMPLETED, OrderStatus.FAILED},
@@ -30,6 +32,10 @@ def wrong_step(service: str, before: Local, after: Local) -> Violations:
     """What a client may not see."""
     if service != "order":
         return
+    copies = SERVICES["order"].rows(before, "addresses")
+    for address_id, copy in SERVICES["order"].rows(after, "addresses").items():
+        if address_id in copies and copy.version < copies[address_id].version:
+            yield f"the copy of address {short(address_id)} went back to version {copy.version}"
     rows: dict[str, Order] = orders_of(service, before)
     for order_id, row in orders_of(service, after).items():
         seen = rows[order_id].status
@@ -46,10 +52,13 @@ def wrong_local(service: str, local: Local) -> Violations:
         yield from _wrong_queue(local)
     elif service == "coupon":
         yield from _wrong_coupon(local)
+    if _is_erased(local) and PRIVATE in str(local):
+        yield f"user {short(CUSTOMER)} is erased, and {service} has personal data of theirs"
 
 
 def _wrong_money(local: Local) -> Violations:
-    balance = SERVICES["payment"].rows(local, "wallets")[CUSTOMER].balance
+    wallet = SERVICES["payment"].rows(local, "wallets").get(CUSTOMER)
+    balance = wallet.balance if wallet else 0
     booked = sum(delta for _, _, delta in local.ledger)
     if balance != booked or balance < 0:
         yield f"the wallet has {balance}, the sum of its ledger is {booked}"
@@ -115,8 +124,24 @@ def _wrong_coupon(local: Local) -> Violations:
         yield f"the coupon names {issued.order_id}, it is held by {live}"
 
 
+def _is_erased(local: Local) -> bool:
+    """Has this service reported that the customer is erased?"""
+    return any(isinstance(each, UserErased | ShippingAddressesErased) for each in local.outbox)
+
+
+def _wrong_users(locals_: Locals) -> Violations:
+    """Who has signed up has a wallet; who is erased at one service is erased at the other."""
+    erased = {service: _is_erased(locals_[service]) for service in ("user", "order")}
+    if len(set(erased.values())) > 1:
+        yield f"user {short(CUSTOMER)} is erased at one service only: {erased}"
+    users = SERVICES["user"].rows(locals_["user"], "users")
+    wallets = SERVICES["payment"].rows(locals_["payment"], "wallets")
+    yield from (f"user {short(each)} has no wallet" for each in users.keys() - wallets.keys())
+
+
 def wrong_at_rest(locals_: Locals, gateway: Gateway) -> Violations:
     """All services have done their part, or all have undone it."""
+    yield from _wrong_users(locals_)
     for order_id, order in orders_of("order", locals_["order"]).items():
         states = {
             service: getattr(orders_of(service, locals_[service]).get(order_id), "state", None)

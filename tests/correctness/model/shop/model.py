@@ -1,19 +1,20 @@
 """The shop's model: what the checker walks, and what must hold."""
 
-from events.contract import SAGA
+from events.contract import PERSONAL, SAGA, USERS
 from tests.correctness.model.description import Local, Locals, Violations
 from tests.correctness.model.shop import invariants
 from tests.correctness.model.shop.gateway import Gateway
 from tests.correctness.model.shop.rows import SERVICES
 from tests.correctness.model.shop.scenarios import FULL, SMALL
+from tests.correctness.model.shop.users import FULL_WITH_USERS, SMALL_WITH_USERS
 
 
 class Shop:
     saga = "order"
-    stream = SAGA
+    streams = (SAGA, USERS, PERSONAL)
     services = SERVICES
-    small = SMALL
-    full = FULL
+    small = (*SMALL, *SMALL_WITH_USERS)
+    full = (*FULL, *FULL_WITH_USERS)
 
     def wrong_step(self, service: str, before: Local, after: Local) -> Violations:
         return invariants.wrong_step(service, before, after)

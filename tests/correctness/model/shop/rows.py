@@ -21,13 +21,17 @@ from product.queues import Queues
 from product.unit_of_work import ProductUnitOfWork
 from saga.unit_of_work import Ledger, Rows
 from tests.correctness.model.description import NOW, ServiceModel
+from user.domain import SETTLE, User, UserState
+from user.unit_of_work import UserUnitOfWork
 
 Entry = tuple[str, str | None, int]
 """Whose row was booked, for which order, by how much. The sequence shows in the balance."""
 
 
-def _order(now: datetime, orders: Any) -> OrderUnitOfWork:
-    return OrderUnitOfWork(now, orders, Rows(), Rows())
+def _order(
+    now: datetime, orders: Any, recipients: Any, addresses: Any, shipping: Any
+) -> OrderUnitOfWork:
+    return OrderUnitOfWork(now, orders, Rows(), Rows(), recipients, addresses, shipping)
 
 
 def _coupon(now: datetime, holds: Any, issued: Any) -> CouponUnitOfWork:
@@ -41,6 +45,11 @@ def _product(now: datetime, holds: Any, products: Any, queues: Any) -> ProductUn
 
 def _payment(now: datetime, wallets: Any, payments: Any) -> PaymentUnitOfWork:
     return PaymentUnitOfWork(now, wallets, payments, Rows(), Ledger())
+
+
+def _user(now: datetime, users: Any, addresses: Any) -> UserUnitOfWork:
+    by_email = Rows({user.email: user for user in users.loaded})
+    return UserUnitOfWork(now, users, by_email, Rows(), Rows(), addresses)
 
 
 def _bookings(uow: ProductUnitOfWork) -> Iterator[Entry]:
@@ -63,11 +72,17 @@ def _due_now(row: Any) -> Any:
     return msgspec.structs.replace(row, retry_at=NOW)
 
 
+def _purged_long_ago(row: Any) -> Any:
+    """The time after the first purge may be over at once."""
+    is_purging = isinstance(row, User) and row.state is UserState.PURGING
+    return msgspec.structs.replace(row, updated_at=NOW - SETTLE) if is_purging else row
+
+
 # The states are written out once more: one that is left out in a service would never be
 # retransmitted.
 SERVICES = {
     "order": ServiceModel(
-        tables=("orders",),
+        tables=("orders", "recipients", "addresses", "shipping"),
         unit_of_work=_order,
         saga_rows="orders",
         unsettled=frozenset(
@@ -79,6 +94,7 @@ SERVICES = {
                 OrderState.CANCELLING,
             }
         ),
+        personal={"addresses": "customer_id", "shipping": "customer_id"},
     ),
     "coupon": ServiceModel(
         tables=("holds", "issued"),
@@ -101,5 +117,13 @@ SERVICES = {
         unsettled=frozenset({PaymentState.INTENT, PaymentState.REFUNDING}),
         entries=_entries,
         timeless=_due_now,
+    ),
+    "user": ServiceModel(
+        tables=("users", "addresses"),
+        unit_of_work=_user,
+        saga_rows="users",
+        unsettled=frozenset({UserState.ERASING, UserState.PURGING}),
+        timeless=_purged_long_ago,
+        personal={"addresses": "user_id"},
     ),
 }

@@ -112,7 +112,7 @@ SERVICES = {
 
 class TripModel:
     saga = "trip"
-    stream = TRIPS
+    streams = (TRIPS,)
     services = SERVICES
     small = (
         TripScenario(name="one trip", duplicates=0),
