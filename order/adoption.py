@@ -47,7 +47,10 @@ def adopt_created(event: OrderCreated, uow: OrderUnitOfWork) -> str | None:
 @adoptions.rule
 def adopt_shipping_address(event: ShippingAddressGiven, uow: OrderUnitOfWork) -> str | None:
     """The order has an address. The order itself may be adopted later: it is in another stream."""
-    uow.ship(event.order_id, event.customer_id, event.address)
+    if uow.is_erased(event.customer_id):
+        uow.erase(event.customer_id)  # the stream is not purged yet, and the event must not return
+    else:
+        uow.ship(event.order_id, event.customer_id, event.address)
     return None
 
 

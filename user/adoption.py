@@ -32,8 +32,10 @@ def adopt_key(event: SigningKeyPublished, uow: UserUnitOfWork) -> str | None:
 @adoptions.rule
 def adopt_address(event: AddressChanged, uow: UserUnitOfWork) -> str | None:
     """The address is as its newest version, unless its user is unknown or erased."""
-    known = uow.addresses.get(event.address_id)
-    if uow.active(event.user_id) is None or (known and known.version >= event.version):
+    known, user = uow.addresses.get(event.address_id), uow.users.get(event.user_id)
+    if user is not None and not user.is_active:
+        uow.erase(event.user_id)  # the stream is not purged yet, and the event must not return
+    if user is None or not user.is_active or (known and known.version >= event.version):
         return None
     address = event.address
     uow.addresses[event.address_id] = SavedAddress(

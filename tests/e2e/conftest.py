@@ -7,7 +7,7 @@ import pytest
 from tests.kit.client import Shop, open_shop, running_stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def forged_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     with running_stack(tmp_path_factory.mktemp("forged")) as environment:
         yield environment
@@ -31,7 +31,7 @@ SHORT_TIME_OUTS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def timeout_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     with running_stack(tmp_path_factory.mktemp("timeout"), **SHORT_TIME_OUTS) as environment:
         yield environment

@@ -10,6 +10,8 @@ from itertools import permutations
 from coupon.reactions import reactions as coupons
 from coupon.unit_of_work import CouponUnitOfWork
 from events.contract import (
+    Address,
+    AddressChanged,
     CouponRestored,
     CouponUsed,
     OrderCancelled,
@@ -20,7 +22,9 @@ from events.contract import (
     PaymentMethod,
     PaymentRefunded,
     PaymentRefundFailed,
+    ShippingAddressGiven,
 )
+from order.addresses import Recipient
 from order.reactions import reactions as orders
 from order.unit_of_work import OrderUnitOfWork
 from payment.domain import Wallet
@@ -29,11 +33,15 @@ from payment.unit_of_work import PaymentUnitOfWork
 from saga.adoption import CannotAdopt
 from saga.event import Event
 from saga.reactions import Reactions
-from saga.unit_of_work import Ledger, Rows, UnitOfWork
+from saga.unit_of_work import Erased, Ledger, Rows, UnitOfWork
 from tests.unit import order_fixtures, test_coupon_domain
+from user.domain import erased_user
+from user.reactions import reactions as users
+from user.unit_of_work import UserUnitOfWork
 
 NOW = order_fixtures.NOW
 LINES = test_coupon_domain.LINES
+PERSON = "b0b0b0b0-0000-4000-8000-000000000001"
 CUSTOMER, COUPON = "c", test_coupon_domain.PLAIN.issued_coupon_id
 
 PAID = PaymentCompleted(
@@ -128,3 +136,21 @@ def test_coupon_belongs_to_its_last_order_in_any_order() -> None:
         adopt(coupons, uow, published)
         assert (uow.holds["o1"].state, uow.holds["o2"].state) == ("RELEASED", "HELD"), published
         assert uow.issued[COUPON].order_id == "o2", published
+
+
+def test_address_of_an_erased_person_is_erased_once_more() -> None:
+    """The stream is purged after the erasure, and a service may be restored in between."""
+    address = Address(street="1 Road", postal_code="1", city="Seoul")
+    order_uow = OrderUnitOfWork(NOW, Rows(), Rows(), Rows())
+    order_uow.recipients[PERSON] = Recipient(customer_id=PERSON, created_at=NOW, erased_at=NOW)
+    given = ShippingAddressGiven(customer_id=PERSON, order_id="o1", address=address)
+    orders.adoptions.adopt(given, order_uow, None)
+    order_uow.release()
+    assert ([*order_uow.erased], "o1" in order_uow.shipping) == ([Erased(PERSON)], False)
+
+    user_uow = UserUnitOfWork(NOW, Rows(), Rows(), Rows(), Rows())
+    user_uow.put(erased_user(PERSON, NOW, NOW))
+    changed = AddressChanged(user_id=PERSON, address_id="a1", version=1, address=address)
+    users.adoptions.adopt(changed, user_uow, None)
+    user_uow.release()
+    assert ([*user_uow.erased], "a1" in user_uow.addresses) == ([Erased(PERSON)], False)

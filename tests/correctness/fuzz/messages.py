@@ -37,7 +37,7 @@ class Message(NamedTuple):
 
     @property
     def event_name(self) -> str:
-        return self.subject.rpartition(b".")[2].decode(errors="replace")
+        return b"".join(self.subject.split(b".")[2:3]).decode(errors="replace")
 
 
 Mutation = Callable[[DrawFn, Event], Message]
@@ -79,7 +79,7 @@ def message(
     """A message about an event, the event's own but for what is given."""
     content = json_of(event) if body is None else body
     payload = content if isinstance(content, bytes) else json.dumps(content).encode()
-    stated = subject or subject_of(type(event), event.key)
+    stated = subject or subject_of(type(event), event.key, event.entry)
     return Message(stated.encode(), block(headers or {}), payload, letter)
 
 
@@ -236,7 +236,7 @@ def nested_without_end(draw: DrawFn, event: Event) -> Message:
 
 def about_another(draw: DrawFn, event: Event) -> Message:
     another = draw(FRESH_IDS.filter(lambda identity: identity != event.key))
-    return message(event, subject=subject_of(type(event), another), letter=True)
+    return message(event, subject=subject_of(type(event), another, event.entry), letter=True)
 
 
 def of_another_type(draw: DrawFn, event: Event) -> Message:
@@ -288,10 +288,11 @@ _ODD_BLOCKS = st.sampled_from(
 
 def under_any_subject(draw: DrawFn, event: Event) -> Message:
     """The broker takes any bytes between two dots, except those that end a word or a line."""
-    prefix, key, name = subject_of(type(event), event.key).encode().split(b".")
+    subject = subject_of(type(event), event.key, event.entry).encode()
+    prefix, key, name, *entry = subject.split(b".")
     odd = draw(_ODD_BYTES.filter(lambda each: not set(each) & set(b" \t\r\n.*>")))
     received = draw(st.booleans())
-    subject = b".".join([prefix, odd, name] if received else [prefix, key, odd])
+    subject = b".".join([prefix, odd, name, *entry] if received else [prefix, key, odd, *entry])
     return message(event, letter=received)._replace(subject=subject)
 
 

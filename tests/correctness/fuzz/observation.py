@@ -9,7 +9,7 @@ from nats.js.api import ConsumerInfo
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from events.contract import CATALOG, CONTRACT
+from events.contract import CONTRACT
 from infra.stack import config, processes
 from saga.choreography import graph
 from tests.correctness.fuzz.messages import Message
@@ -122,12 +122,12 @@ def _possible_reasons(service: str, message: Message) -> tuple[str | None, ...]:
 
 
 def _still_stored(sent: Sent) -> Sent:
-    """The catalogue keeps the newest message of each product: a late consumer gets no other."""
+    """Some streams keep the newest message of each subject: a late consumer gets no other."""
     newest = {message.subject: place for place, message in sent.items()}
     return {
         place: message
         for place, message in sent.items()
-        if place.stream != CATALOG.name or newest[message.subject] == place
+        if not CONTRACT.streams[place.stream].newest_only or newest[message.subject] == place
     }
 
 

@@ -17,7 +17,7 @@ PAGE = "https://shop.example"
 """The origin of the pages that may call the signed stack."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def signed_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     """It asks for sign-in, and is set up as behind TLS, for pages of another origin."""
     settings = {"AUTH": "on", "AUTH_KEY_SECONDS": f"{KEY_SECONDS}"}
@@ -26,7 +26,7 @@ def signed_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[s
         yield environment
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def made(signed_stack: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """The tokens of the signed stack's callers, and what is the first customer's."""
 

@@ -129,6 +129,7 @@ NEW_ORDER = {
     "price": _amount(9, most=MAX_TOTAL, **_OPTIONAL),
     "couponId": _uuid(**_OPTIONAL),
     "address": ADDRESS,
+    "addressId": _uuid(**_OPTIONAL)._replace(example=None),  # instead of an address
     "paymentMethod": _one_of("WALLET", **_LEFT_OUT),
     "onShortage": _one_of("REJECT", **_LEFT_OUT),
 }

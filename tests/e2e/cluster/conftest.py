@@ -7,7 +7,7 @@ import pytest
 from tests.kit.client import Shop, open_shop, running_stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     with running_stack(tmp_path_factory.mktemp("cluster"), CLUSTER="3") as environment:
         yield environment
