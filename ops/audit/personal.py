@@ -23,8 +23,8 @@ from ops.audit.findings import Discrepancy, Result, result
 from ops.audit.sources import Databases, moment
 from ops.audit.stream import Contents
 from ops.audit.tolerance import Tolerance
+from saga import personal as marks
 from saga.event import Stream
-from saga.personal import MARK
 
 LEFT = "personal data: nothing is left of an erased user"
 DONE = "personal data: each erasure is done within five minutes"
@@ -120,7 +120,7 @@ class PersonalData:
 def personal_tables(service: str) -> Iterator[tuple[Table, Column[str], list[Column[str]]]]:
     """A service's tables with personal data, each with the person's column and the marked ones."""
     for table in import_module(f"{service}.app").participant.schema.sorted_tables:
-        if marked := [column for column in table.columns if MARK in column.info]:
+        if marked := [column for column in table.columns if marks.MARK in column.info]:
             yield table, next(table.c[name] for name in _OWNERS if name in table.c), marked
 
 

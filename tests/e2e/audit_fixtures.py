@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ops.audit import Discrepancy, audit
-from tests.kit.client import ROOT, SERVICES, Shop, open_shop, order, run_stack
+from tests.kit.client import ROOT, SERVICES, Shop, open_shop, order, run_stack, wait_until
 
 Names = dict[str, str]
 """The parameters of a corruption's SQL: ids of orders, products, customers and coupons by name."""
@@ -23,6 +23,7 @@ def make_orders(environment: Mapping[str, str]) -> Names:
 async def _make_orders(environment: Mapping[str, str]) -> Names:
     async with open_shop(environment) as shop:
         names = await _things(shop) | {"long_ago": "2020-01-01 00:00:00.000000"}
+        names["erased"] = await _erased_user(shop)
         customer, product, coupon = names["customer"], names["product"], names["coupon"]
         bodies = {
             "paid": order(customer, (product, 2), (names["other"], 1), couponId=coupon),
@@ -49,7 +50,19 @@ async def _make_orders(environment: Mapping[str, str]) -> Names:
             idempotency_key="broken",
         )
         await shop.wait_until_idle()
+
+        async def is_erased() -> bool:
+            return not (await shop.get("user", "/api/v1/ops/owed"))["items"]
+
+        await wait_until(is_erased, "the user is erased", timeout_seconds=60)
         return names
+
+
+async def _erased_user(shop: Shop) -> str:
+    account = {"email": "erased@shop.test", "password": "seven red umbrellas", "name": "Kim"}
+    user_id: str = (await shop.send("user", "POST", "/api/v1/users", account))["userId"]
+    await shop.send("user", "DELETE", f"/api/v1/users/{user_id}")
+    return user_id
 
 
 async def _things(shop: Shop) -> Names:

@@ -17,6 +17,7 @@ from ops.audit import (
     coupons,
     delivery,
     orders,
+    personal,
     platform_deliveries,
     sales,
     stock,
@@ -79,6 +80,7 @@ def test_every_check_has_a_corruption_that_it_finds() -> None:
         orders,
         delivery,
         card_payments,
+        personal,
         platform_deliveries,
     )
     checks = {
@@ -88,7 +90,7 @@ def test_every_check_has_a_corruption_that_it_finds() -> None:
         if name.isupper() and not name.startswith("_") and isinstance(text, str)
     }
     assert checks == {corruption.check for corruption in CORRUPTIONS}
-    assert len(checks) == 30
+    assert len(checks) == 32
 
 
 def test_discrepancy_without_an_order_names_its_product_or_wallet(audited: AuditedStack) -> None:
@@ -154,7 +156,7 @@ def test_command_prints_clean_and_ends_with_0(audited: AuditedStack) -> None:
     report: dict[str, Any] = json.loads(run_audit(audited.environment, "--json").stdout)
     assert (report["clean"], report["verdict"]) == (True, "clean")
     looked_at = {result["check"]: result["lookedAt"] for result in report["results"]}
-    assert len(looked_at) == 30
+    assert len(looked_at) == 32
     assert 0 not in looked_at.values()
 
 
