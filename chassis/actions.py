@@ -28,10 +28,14 @@ class ActionOutcome(StrEnum):
 
 
 class Learned(msgspec.Struct, frozen=True):
-    """What a command's result tells: the user, where none was signed in, and a refusal's code."""
+    """What a command's result tells: the user, where none was signed in, and a refusal's code.
+
+    `roles` are the user's.
+    """
 
     subject: str | None = None
     code: str | None = None
+    roles: str = ""
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -99,7 +103,8 @@ class RequestedAction(msgspec.Struct, kw_only=True):
         learned = self.action.learn(result) if self.action.learn else Learned()
         if self.action.is_everyday and not (learned.code or self.on_behalf_of):
             return None
-        self.subject = self.subject or learned.subject
+        if self.subject is None and learned.subject is not None:
+            self.subject, self.roles = learned.subject, learned.roles
         self.target = self.target or _identifier(getattr(command, self.action.field, None))
         self.recorded_code = learned.code
         return self.entry(ActionOutcome.REFUSED if learned.code else ActionOutcome.DONE, now)

@@ -62,7 +62,7 @@ class Tokens(View):
 
 
 def _learn_user(user: User) -> Learned:
-    return Learned(user.user_id)
+    return Learned(user.user_id, roles=user.roles)
 
 
 def _learn_session(session: Session | None) -> Learned:
