@@ -348,8 +348,8 @@ class ProductChanged(Event, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- users
 
 
-class UserRegistered(Event, frozen=True, kw_only=True):
-    """A customer has signed up. It carries the id alone: nothing personal is in this stream."""
+class UserEvent(Event, frozen=True, kw_only=True):
+    """A fact about a user, by the id alone: nothing personal is in this stream."""
 
     stream: ClassVar[Stream] = USERS
 
@@ -360,28 +360,16 @@ class UserRegistered(Event, frozen=True, kw_only=True):
         return self.user_id
 
 
-class UserErased(Event, frozen=True, kw_only=True):
+class UserRegistered(UserEvent, frozen=True, kw_only=True):
+    """A customer has signed up."""
+
+
+class UserErased(UserEvent, frozen=True, kw_only=True):
     """The user's account and personal data are gone. The others erase their copies."""
 
-    stream: ClassVar[Stream] = USERS
 
-    user_id: Id
-
-    @property
-    def key(self) -> str:
-        return self.user_id
-
-
-class ShippingAddressesErased(Event, frozen=True, kw_only=True):
+class ShippingAddressesErased(UserEvent, frozen=True, kw_only=True):
     """Orders keep no address of this user any more, and none is stored again."""
-
-    stream: ClassVar[Stream] = USERS
-
-    user_id: Id
-
-    @property
-    def key(self) -> str:
-        return self.user_id
 
 
 class SigningKeyPublished(Event, frozen=True, kw_only=True):

@@ -4,14 +4,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-import httpx
 from rich.console import Console
 
 from infra.stack import tables
-from infra.stack.config import StackError
+from ops import routes
 from ops.deployment import Deployment
 
-_TIMEOUT_SECONDS = 10.0
 _PAGE_ROWS = 100
 _DAY = timedelta(days=1)
 _COLUMNS = (
@@ -67,31 +65,14 @@ def _entries(shop: Deployment, service: str, query: dict[str, str]) -> Iterator[
     """Each entry once: the pages move while entries are added before them."""
     seen: set[int] = set()
     page = 0
-    while items := _page(shop, service, {**query, "page": str(page), "size": str(_PAGE_ROWS)}):
+    while items := _page(shop, service, query, page):
         yield from (each for each in items if each["id"] not in seen)
         seen.update(each["id"] for each in items)
         page += 1
 
 
-def _page(shop: Deployment, service: str, query: dict[str, str]) -> list[Json]:
-    try:
-        answer = httpx.get(
-            f"{shop.url(service)}/api/v1/ops/audit-log",
-            params=query,
-            headers=shop.headers,
-            timeout=_TIMEOUT_SECONDS,
-            trust_env=False,
-        )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise StackError(f"{service} does not answer ({error}). Look at: make status") from error
-    if not answer.is_success:
-        raise StackError(f"{service}: {_message(answer)}")
+def _page(shop: Deployment, service: str, query: dict[str, str], page: int) -> list[Json]:
+    of_page: dict[str, str | int] = {**query, "page": page, "size": _PAGE_ROWS}
+    answer = routes.call(shop, service, "GET", "audit-log", query=of_page)
     items: list[Json] = answer.json()["items"]
     return items
-
-
-def _message(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["message"])
-    except (ValueError, KeyError):
-        return f"HTTP {answer.status_code}"

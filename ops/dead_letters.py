@@ -10,9 +10,9 @@ from rich.console import Console
 from infra.stack import tables
 from infra.stack.config import SERVICES, StackError
 from infra.stack.console import visible
+from ops import routes
 from ops.deployment import Deployment
 
-_TIMEOUT_SECONDS = 10.0
 _PAGE_ROWS = 100
 _ACCEPTED = 202
 _NOT_DONE = ("OPEN", "FAILED_AGAIN")
@@ -134,23 +134,7 @@ def _letters(shop: Deployment, service: str) -> Iterator[Json]:
 def _call(
     shop: Deployment, service: str, method: str, path: str, body: Json | None = None
 ) -> httpx.Response:
-    url = f"{shop.url(service)}/api/v1/ops/dead-letters{path}"
-    try:
-        answer = httpx.request(
-            method, url, json=body, headers=shop.headers, timeout=_TIMEOUT_SECONDS, trust_env=False
-        )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise StackError(f"{service} does not answer ({error}). Look at: make status") from error
-    if not answer.is_success:
-        raise StackError(f"{service}: {_message(answer)}")
-    return answer
-
-
-def _message(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["message"])
-    except (ValueError, KeyError):
-        return f"HTTP {answer.status_code}"
+    return routes.call(shop, service, method, f"dead-letters{path}", body=body)
 
 
 def _print(console: Console, line: str) -> None:

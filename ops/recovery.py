@@ -2,13 +2,9 @@
 
 from typing import Any
 
-import httpx
 from rich.console import Console
 
-from infra.stack.config import StackError
-from ops import deployment
-
-_TIMEOUT_SECONDS = 10.0
+from ops import deployment, routes
 
 
 def show(service: str, console: Console) -> None:
@@ -48,12 +44,5 @@ def _next_step(service: str, report: dict[str, Any]) -> str:
 
 
 def _report(service: str) -> dict[str, Any]:
-    found = deployment.find()
-    url = f"{found.url(service)}/api/v1/ops/recovery"
-    try:
-        answer = httpx.get(url, headers=found.headers, timeout=_TIMEOUT_SECONDS, trust_env=False)
-        answer.raise_for_status()
-    except httpx.HTTPError as error:
-        raise StackError(f"{service} does not answer ({error!r}). Look at: make status") from error
-    report: dict[str, Any] = answer.json()
+    report: dict[str, Any] = routes.call(deployment.find(), service, "GET", "recovery").json()
     return report

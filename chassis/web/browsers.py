@@ -2,7 +2,7 @@
 
 They name the pages that may call the service (CORS, the setting `CORS_ORIGINS`), and what a browser
 must not do with an answer. This stands in front of the fast path and the framework, so that neither
-leaves an answer out: a page has to be able to read why its request was refused (decision 37).
+leaves an answer out: a page has to be able to read why its request was refused (decision 39).
 """
 
 from collections.abc import Iterable, Sequence

@@ -8,9 +8,11 @@ from litestar import Request
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
+from chassis.actions import Learned
 from chassis.service import Service
 from chassis.web.access import Access
 from chassis.web.schemas import NO_NUL
+from user.domain import User
 from user.unit_of_work import UserUnitOfWork
 
 UserService = NamedDependency[Service[UserUnitOfWork]]
@@ -30,3 +32,8 @@ Password = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 def address_of(request: Request[Any, Any, Any]) -> str:
     """The client's address; behind a proxy the one that TRUSTED_PROXIES forwards."""
     return request.client.host if request.client else ""
+
+
+def learn_user(user: User) -> Learned:
+    """Who has signed up, or in, for the audit log."""
+    return Learned(user.user_id, roles=user.roles)

@@ -33,7 +33,7 @@ from user.errors import (
     TOO_MANY_TRIES,
 )
 from user.passwords import Passwords
-from user.routes import Email, Password, UserService, address_of
+from user.routes import Email, Password, UserService, address_of, learn_user
 from user.settings import Settings
 from user.sign_ins import SignIns
 from user.unit_of_work import UserUnitOfWork
@@ -61,10 +61,6 @@ class Tokens(View):
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
 
 
-def _learn_user(user: User) -> Learned:
-    return Learned(user.user_id, roles=user.roles)
-
-
 def _learn_session(session: Session | None) -> Learned:
     return Learned(session.user_id if session else None)
 
@@ -85,7 +81,7 @@ class AuthController(Controller):
         status_code=200,
         summary="Sign in",
         guards=[PUBLIC],
-        opt=records("SIGN_IN", on="userId", learn=_learn_user),
+        opt=records("SIGN_IN", on="userId", learn=learn_user),
         responses=refusals(BAD_CREDENTIALS, TOO_MANY_TRIES, body=True),
         response_headers=[SET_COOKIE],
     )

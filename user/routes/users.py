@@ -9,7 +9,6 @@ import msgspec
 from litestar import Controller, Request, Response, delete, get, patch, post, put
 from litestar.params import JSONBody
 
-from chassis.actions import Learned
 from chassis.service import Service
 from chassis.web.access import OPERATOR, OPERATORS, PUBLIC, SIGNED_IN, Caller, CurrentCaller
 from chassis.web.actions import records, records_for_others
@@ -36,7 +35,16 @@ from user.errors import (
     WEAK_PASSWORD,
 )
 from user.passwords import Passwords
-from user.routes import ERASERS, OWN, Email, Password, UserId, UserService, address_of
+from user.routes import (
+    ERASERS,
+    OWN,
+    Email,
+    Password,
+    UserId,
+    UserService,
+    address_of,
+    learn_user,
+)
 from user.routes.addresses import AddressView
 from user.sign_ins import SignIns
 from user.unit_of_work import UserUnitOfWork
@@ -110,10 +118,6 @@ class Export(View):
     events: list[StoredEvent]
 
 
-def _learn(user: User) -> Learned:
-    return Learned(user.user_id)
-
-
 class AccountController(Controller):
     path = "/admin/users"
     tags = ("operations",)
@@ -139,7 +143,7 @@ class UserController(Controller):
     @post(
         summary="Sign up",
         guards=[PUBLIC],
-        opt=records("SIGN_UP", on="userId", learn=_learn),
+        opt=records("SIGN_UP", on="userId", learn=learn_user),
         responses=refusals(WEAK_PASSWORD, USER_EXISTS, TOO_MANY_TRIES, body=True),
     )
     async def register_user(

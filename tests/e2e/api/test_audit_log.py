@@ -155,7 +155,7 @@ async def test_sessions_are_recorded_from_sign_up_to_a_stolen_token(signed: Sign
     again = (await call("auth/login", {"email": email, "password": password})).body
     await call("auth/logout", {"refreshToken": again["refreshToken"]})
 
-    await found(signed, "user", action="SIGN_UP", outcome="DONE", subject=user, target=user)
+    await found(signed, "user", action="SIGN_UP", outcome="DONE", subject=user, roles="customer")
     signed_in = await found(signed, "user", action="SIGN_IN", outcome="DONE", subject=user)
     assert signed_in["roles"] == "customer"  # known by the command alone
     failed = {"action": "SIGN_IN", "outcome": "REFUSED", "code": "BAD_CREDENTIALS"}
